@@ -1,0 +1,107 @@
+//! AAPCS64. Register roles in a switch: `x0` the context left, `x1` the one continued; in a first
+//! frame: `x19` the argument, the word at the stack pointer the entry function.
+
+use std::arch::{asm, naked_asm};
+
+use super::Entry;
+
+/// Four words: see the module above. `x19` is the register that LLVM keeps for itself.
+#[derive(Debug)]
+#[repr(C)]
+pub(crate) struct Context {
+    sp: usize,
+    x29: usize,
+    x19: usize,
+    pc: usize,
+}
+
+impl Context {
+    pub(crate) const fn new() -> Self {
+        Self { sp: 0, x29: 0, x19: 0, pc: 0 }
+    }
+}
+
+pub(crate) unsafe fn prepare(
+    context: *mut Context,
+    base: *mut u8,
+    _limit: *mut u8,
+    entry: Entry,
+    arg: *mut (),
+) {
+    debug_assert!(base.addr().is_multiple_of(16));
+    let sp = base.wrapping_sub(16);
+    // SAFETY:
+    // - the 16 bytes below `base` are on the stack, writable and unused (caller, `prepare`);
+    // - they are aligned for a pointer, since `base` is 16-aligned (caller).
+    unsafe { sp.cast::<Entry>().write(entry) };
+    let first =
+        Context { sp: sp.addr(), x29: 0, x19: arg.addr(), pc: trampoline as *const () as usize };
+    // SAFETY: `context` is valid for writes (caller).
+    unsafe { context.write(first) };
+}
+
+#[inline(always)]
+pub(crate) unsafe fn switch(from: *mut Context, to: *const Context) {
+    // SAFETY:
+    // - what is loaded was stored by `prepare` or by this very code (caller), so the stack and the
+    //   address are those of a suspended computation of this OS thread;
+    // - every register that the compiler can name is declared clobbered, the low halves of v8-v15
+    //   included; x18 belongs to the platform and is left alone;
+    // - nothing is pushed.
+    unsafe {
+        asm!(
+            "adr x2, 2f",
+            "mov x3, sp",
+            "stp x3, x29, [x0]",
+            "stp x19, x2, [x0, #16]",
+            "ldp x3, x29, [x1]",
+            "ldp x19, x2, [x1, #16]",
+            "mov sp, x3",
+            "br x2",
+            "2:",
+            // `bti j`: with branch targets enforced a jump must land on this; elsewhere a nop.
+            "hint #36",
+            inout("x0") from => _,
+            inout("x1") to => _,
+            lateout("x20") _,
+            lateout("x21") _,
+            lateout("x22") _,
+            lateout("x23") _,
+            lateout("x24") _,
+            lateout("x25") _,
+            lateout("x26") _,
+            lateout("x27") _,
+            lateout("x28") _,
+            lateout("x30") _,
+            lateout("v8") _,
+            lateout("v9") _,
+            lateout("v10") _,
+            lateout("v11") _,
+            lateout("v12") _,
+            lateout("v13") _,
+            lateout("v14") _,
+            lateout("v15") _,
+            clobber_abi("C"),
+        );
+    }
+}
+
+#[inline(always)]
+pub(crate) unsafe fn release(_context: *mut Context) {}
+
+/// The frame below which there is none. Entered by a jump, with the entry function on top of the
+/// stack.
+#[unsafe(naked)]
+unsafe extern "C" fn trampoline() -> ! {
+    naked_asm!(
+        ".cfi_startproc",
+        ".cfi_undefined x30",
+        "hint #36",
+        "mov x0, x19",
+        "ldr x1, [sp]",
+        "nop",
+        "blr x1",
+        "brk #1",
+        ".cfi_endproc",
+    )
+}

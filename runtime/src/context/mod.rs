@@ -1,0 +1,113 @@
+//! The context switch: leave one stack, arrive on another.
+//!
+//! This is the whole machine-dependent part of evy. It knows nothing of green threads; it offers
+//! four things, and each backend offers them under the same names:
+//!
+//! - [`Context`]: where a suspended computation goes on;
+//! - [`prepare`]: make a context that will call `entry(arg)` on a fresh stack;
+//! - [`switch`]: save the running computation in one context and continue another;
+//! - [`release`]: called from elsewhere, once, when a computation has been left for good.
+//!
+//! # What a switch saves
+//!
+//! `switch` is inline assembly, and is inlined up to the place where a green thread parks. Inline
+//! assembly may declare a register *clobbered*; the compiler then keeps what it needs of it on the
+//! stack, and only what it needs: at most parking points, next to nothing. So the code itself
+//! saves just what cannot be declared: the stack pointer, the frame pointer, and the one register
+//! that LLVM reserves for itself on each architecture. With the address to go on at, that is four
+//! words:
+//!
+//! ```text
+//!   Context            x86_64    aarch64    riscv64
+//!   +-----------+
+//!   | sp        |      rsp       sp         sp
+//!   | fp        |      rbp       x29        s0
+//!   | reserved  |      rbx       x19        s1
+//!   | pc        |      the label behind the jump
+//!   +-----------+
+//! ```
+//!
+//! Nothing is pushed. The unwind tables of the function around the assembly therefore stay true at
+//! every instruction of it, and a debugger, a profiler or a backtrace sees an ordinary frame.
+//!
+//! Control leaves by an indirect jump. A return instruction would go to an address that the
+//! processor's return predictor has never seen pushed, and mispredict every time.
+//!
+//! The control words of the floating-point unit (rounding, flushing of denormals) belong to the OS
+//! thread and are not switched: Rust code must run with the default ones anyway.
+//!
+//! # The first frame
+//!
+//! ```text
+//!   base  -> +--------------------+  high addresses, 16-aligned
+//!            | frames of `entry`  |  the stack grows down
+//!            :                    :
+//!   limit -> +--------------------+  low addresses; below it the guard
+//! ```
+//!
+//! A prepared context starts in `trampoline`, a function without a caller. Its unwind table says
+//! that the return address is undefined, and it starts with a frame pointer of zero: unwinders of
+//! both schools stop there cleanly. It calls `entry`, which never returns and must catch every
+//! panic: there is nothing above that could. The call site is preceded by a `nop`, because an
+//! unwinder looks up the instruction *before* an address.
+//!
+//! # Porting
+//!
+//! A new architecture needs one file like `x86_64.rs`: the assembly of `switch`, the `trampoline`,
+//! and `prepare`. `build.rs` lists it. Until then the architecture runs on `portable.rs`.
+
+#[cfg(all(evy_context = "native", target_arch = "aarch64"))]
+mod aarch64;
+#[cfg(evy_context = "corosensei")]
+mod portable;
+#[cfg(all(evy_context = "native", target_arch = "riscv64"))]
+mod riscv64;
+#[cfg(all(evy_context = "native", target_arch = "x86_64"))]
+mod x86_64;
+
+#[cfg(all(evy_context = "native", target_arch = "aarch64"))]
+use aarch64 as backend;
+#[cfg(evy_context = "corosensei")]
+use portable as backend;
+#[cfg(all(evy_context = "native", target_arch = "riscv64"))]
+use riscv64 as backend;
+#[cfg(all(evy_context = "native", target_arch = "x86_64"))]
+use x86_64 as backend;
+
+/// What a fresh context calls, on its own stack, with the argument given to [`prepare`].
+///
+/// It must not return and must not let a panic out; its last act is a [`switch`] away.
+pub(crate) type Entry = unsafe extern "C" fn(*mut ()) -> !;
+
+/// Where a suspended computation goes on. Plain data: dropping one frees nothing.
+pub(crate) use backend::Context;
+
+/// Makes `context` call `entry(arg)` on the stack `limit..base` when it is first switched to.
+///
+/// # Safety
+///
+/// - `context` is valid for writes, stays where it is until [`release`], and is not in use.
+/// - `limit..base` is writable memory that nothing else uses until [`release`]; `base` is
+///   16-aligned.
+pub(crate) use backend::prepare;
+
+/// Suspends the caller in `from` and continues `to`. Returns when somebody switches to `from`.
+///
+/// # Safety
+///
+/// - Both contexts belong to this OS thread, and each is only ever touched by it.
+/// - `to` was prepared, or suspended by an earlier `switch`, and has not gone on since.
+/// - `from` is valid for writes and is the caller's own context: the one that was prepared for
+///   this stack, or, on the OS thread's own stack, always the same one.
+pub(crate) use backend::switch;
+
+/// Ends the use of a stack by a context that was left for good.
+///
+/// # Safety
+///
+/// `context` was prepared, has been switched away from by an `entry` that is finished, and will
+/// never be continued. The caller runs on another stack.
+pub(crate) use backend::release;
+
+#[cfg(test)]
+mod tests;

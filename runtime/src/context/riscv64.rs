@@ -1,0 +1,111 @@
+//! RISC-V, 64 bits. Register roles in a switch: `a0` the context left, `a1` the one continued; in
+//! a first frame: `s1` the argument, the word at the stack pointer the entry function.
+
+use std::arch::{asm, naked_asm};
+
+use super::Entry;
+
+/// Four words: see the module above. `s1` is the register that LLVM keeps for itself.
+#[derive(Debug)]
+#[repr(C)]
+pub(crate) struct Context {
+    sp: usize,
+    s0: usize,
+    s1: usize,
+    pc: usize,
+}
+
+impl Context {
+    pub(crate) const fn new() -> Self {
+        Self { sp: 0, s0: 0, s1: 0, pc: 0 }
+    }
+}
+
+pub(crate) unsafe fn prepare(
+    context: *mut Context,
+    base: *mut u8,
+    _limit: *mut u8,
+    entry: Entry,
+    arg: *mut (),
+) {
+    debug_assert!(base.addr().is_multiple_of(16));
+    let sp = base.wrapping_sub(16);
+    // SAFETY:
+    // - the 16 bytes below `base` are on the stack, writable and unused (caller, `prepare`);
+    // - they are aligned for a pointer, since `base` is 16-aligned (caller).
+    unsafe { sp.cast::<Entry>().write(entry) };
+    let first =
+        Context { sp: sp.addr(), s0: 0, s1: arg.addr(), pc: trampoline as *const () as usize };
+    // SAFETY: `context` is valid for writes (caller).
+    unsafe { context.write(first) };
+}
+
+#[inline(always)]
+pub(crate) unsafe fn switch(from: *mut Context, to: *const Context) {
+    // SAFETY:
+    // - what is loaded was stored by `prepare` or by this very code (caller), so the stack and the
+    //   address are those of a suspended computation of this OS thread;
+    // - every register that the compiler can name is declared clobbered, the floating-point ones
+    //   included; gp and tp belong to the OS thread and are left alone;
+    // - nothing is pushed.
+    unsafe {
+        asm!(
+            "lla a2, 2f",
+            "sd sp, 0(a0)",
+            "sd s0, 8(a0)",
+            "sd s1, 16(a0)",
+            "sd a2, 24(a0)",
+            "ld sp, 0(a1)",
+            "ld s0, 8(a1)",
+            "ld s1, 16(a1)",
+            "ld a2, 24(a1)",
+            "jr a2",
+            "2:",
+            inout("a0") from => _,
+            inout("a1") to => _,
+            lateout("ra") _,
+            lateout("s2") _,
+            lateout("s3") _,
+            lateout("s4") _,
+            lateout("s5") _,
+            lateout("s6") _,
+            lateout("s7") _,
+            lateout("s8") _,
+            lateout("s9") _,
+            lateout("s10") _,
+            lateout("s11") _,
+            lateout("fs0") _,
+            lateout("fs1") _,
+            lateout("fs2") _,
+            lateout("fs3") _,
+            lateout("fs4") _,
+            lateout("fs5") _,
+            lateout("fs6") _,
+            lateout("fs7") _,
+            lateout("fs8") _,
+            lateout("fs9") _,
+            lateout("fs10") _,
+            lateout("fs11") _,
+            clobber_abi("C"),
+        );
+    }
+}
+
+#[inline(always)]
+pub(crate) unsafe fn release(_context: *mut Context) {}
+
+/// The frame below which there is none. Entered by a jump, with the entry function on top of the
+/// stack.
+#[unsafe(naked)]
+unsafe extern "C" fn trampoline() -> ! {
+    naked_asm!(
+        ".cfi_startproc",
+        ".cfi_undefined ra",
+        "mv a0, s1",
+        "ld a1, 0(sp)",
+        "nop",
+        "jalr a1",
+        "unimp",
+        ".cfi_endproc",
+    )
+}

@@ -1,0 +1,227 @@
+//! The contract of a context, the same for every backend.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::ptr;
+
+use super::{Context, prepare, release, switch};
+
+/// A test bench: the OS thread's own context and one other, on a boxed stack.
+struct Pair {
+    outer: Context,
+    inner: Context,
+    stack: Vec<u128>,
+    log: Vec<&'static str>,
+    sum: f64,
+}
+
+const WORDS: usize = 128 * 1024 / 16;
+
+fn pair() -> Box<Pair> {
+    Box::new(Pair {
+        outer: Context::new(),
+        inner: Context::new(),
+        stack: vec![0; WORDS],
+        log: Vec::new(),
+        sum: 0.0,
+    })
+}
+
+/// Prepares the inner context to run `entry` with the pair as its argument.
+fn start(pair: *mut Pair, entry: super::Entry) {
+    // SAFETY: the boxed pair stays where it is for the whole test, and only its two contexts use
+    // the stack, one at a time.
+    unsafe {
+        let limit = (*pair).stack.as_mut_ptr().cast::<u8>();
+        let base = limit.add(WORDS * 16);
+        prepare(&raw mut (*pair).inner, base, limit, entry, pair.cast());
+    }
+}
+
+fn enter(pair: *mut Pair) {
+    // SAFETY: `inner` was prepared by `start` or suspended in `leave`.
+    unsafe { switch(&raw mut (*pair).outer, &raw mut (*pair).inner) };
+}
+
+fn leave(pair: *mut Pair) {
+    // SAFETY: called on the inner stack only, while `outer` is suspended in `enter`.
+    unsafe { switch(&raw mut (*pair).inner, &raw mut (*pair).outer) };
+}
+
+fn finish(pair: *mut Pair) {
+    // SAFETY: each entry below is finished when it comes to its last, endless `leave`.
+    unsafe { release(&raw mut (*pair).inner) };
+}
+
+fn log(pair: *mut Pair, line: &'static str) {
+    // SAFETY: one stack runs at a time, and no reference into the pair lives across a switch.
+    unsafe { (*pair).log.push(line) };
+}
+
+#[test]
+fn a_switch_goes_there_and_back() {
+    unsafe extern "C" fn entry(arg: *mut ()) -> ! {
+        let pair = arg.cast::<Pair>();
+        log(pair, "first");
+        leave(pair);
+        log(pair, "second");
+        loop {
+            leave(pair);
+        }
+    }
+    let mut boxed = pair();
+    let pair = ptr::from_mut(&mut *boxed);
+    start(pair, entry);
+    log(pair, "start");
+    enter(pair);
+    log(pair, "between");
+    enter(pair);
+    finish(pair);
+    assert_eq!(boxed.log, ["start", "first", "between", "second"]);
+}
+
+#[test]
+fn values_in_registers_survive_on_both_sides() {
+    unsafe extern "C" fn entry(arg: *mut ()) -> ! {
+        let pair = arg.cast::<Pair>();
+        let (mut a, mut b, mut c) = (1.0f64, 2.0f64, 3u64);
+        loop {
+            a = a.mul_add(1.5, b);
+            b = a - b;
+            c = c.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            // SAFETY: as in `log`.
+            unsafe { (*pair).sum = a + b + (c >> 40) as f64 };
+            if a > 1e200 {
+                (a, b) = (1.0, 2.0);
+            }
+            leave(pair);
+        }
+    }
+    // The same arithmetic without a switch in it is the specification.
+    fn expected(rounds: usize) -> f64 {
+        let (mut a, mut b, mut c, mut sum) = (1.0f64, 2.0f64, 3u64, 0.0);
+        for _ in 0..rounds {
+            a = a.mul_add(1.5, b);
+            b = a - b;
+            c = c.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            sum = a + b + (c >> 40) as f64;
+            if a > 1e200 {
+                (a, b) = (1.0, 2.0);
+            }
+        }
+        sum
+    }
+    let mut boxed = pair();
+    let pair = ptr::from_mut(&mut *boxed);
+    start(pair, entry);
+    let (mut x, mut y, mut z, mut w) = (0.5f64, 1u64, 3u32, 7usize);
+    for round in 0..2000usize {
+        enter(pair);
+        x = x.mul_add(0.5, 1.0);
+        y = y.rotate_left(7) ^ round as u64;
+        z = z.wrapping_mul(3);
+        w = w.wrapping_add(round);
+    }
+    finish(pair);
+    let (mut x2, mut y2, mut z2, mut w2) = (0.5f64, 1u64, 3u32, 7usize);
+    for round in 0..2000usize {
+        x2 = x2.mul_add(0.5, 1.0);
+        y2 = y2.rotate_left(7) ^ round as u64;
+        z2 = z2.wrapping_mul(3);
+        w2 = w2.wrapping_add(round);
+    }
+    assert_eq!((x, y, z, w), (x2, y2, z2, w2));
+    assert_eq!(boxed.sum, expected(2000));
+}
+
+#[test]
+fn the_stack_is_aligned_at_entry() {
+    unsafe extern "C" fn entry(arg: *mut ()) -> ! {
+        #[repr(align(16))]
+        struct Aligned([u8; 16]);
+        let pair = arg.cast::<Pair>();
+        let on_stack = Aligned([0; 16]);
+        let address = std::hint::black_box(&on_stack).0.as_ptr().addr();
+        log(pair, if address.is_multiple_of(16) { "aligned" } else { "crooked" });
+        loop {
+            leave(pair);
+        }
+    }
+    let mut boxed = pair();
+    let pair = ptr::from_mut(&mut *boxed);
+    start(pair, entry);
+    enter(pair);
+    finish(pair);
+    assert_eq!(boxed.log, ["aligned"]);
+}
+
+#[test]
+fn a_panic_unwinds_to_the_entry_and_no_further() {
+    struct Loud(*mut Pair);
+    impl Drop for Loud {
+        fn drop(&mut self) {
+            log(self.0, "dropped");
+        }
+    }
+    unsafe extern "C" fn entry(arg: *mut ()) -> ! {
+        let pair = arg.cast::<Pair>();
+        let caught = catch_unwind(AssertUnwindSafe(|| {
+            let _loud = Loud(pair);
+            // Thrown after a switch: the tables must hold where the stack was left and found again.
+            leave(pair);
+            std::panic::resume_unwind(Box::new("thrown"));
+        }));
+        log(pair, if caught.is_err() { "caught" } else { "lost" });
+        loop {
+            leave(pair);
+        }
+    }
+    let mut boxed = pair();
+    let pair = ptr::from_mut(&mut *boxed);
+    start(pair, entry);
+    enter(pair);
+    enter(pair);
+    finish(pair);
+    assert_eq!(boxed.log, ["dropped", "caught"]);
+}
+
+#[test]
+fn a_context_that_never_ran_can_be_released() {
+    unsafe extern "C" fn entry(_arg: *mut ()) -> ! {
+        std::process::abort()
+    }
+    let mut boxed = pair();
+    let pair = ptr::from_mut(&mut *boxed);
+    start(pair, entry);
+    finish(pair);
+}
+
+/// Walks the chain of saved frame pointers, as `perf` does.
+#[cfg(all(evy_context = "native", target_arch = "x86_64", debug_assertions))]
+#[test]
+fn frame_pointers_end_in_zero_or_are_not_kept() {
+    unsafe extern "C" fn entry(arg: *mut ()) -> ! {
+        let pair = arg.cast::<Pair>();
+        let mut frame: usize;
+        // SAFETY: reads a register.
+        unsafe { std::arch::asm!("mov {}, rbp", out(reg) frame, options(nomem, nostack)) };
+        let mut steps = 0;
+        // SAFETY: `pair` lives as long as this stack.
+        let range = unsafe { (*pair).stack.as_ptr_range() };
+        let range = range.start.addr()..range.end.addr();
+        while range.contains(&frame) && steps < 64 {
+            // SAFETY: inside the stack, and a frame pointer is aligned.
+            frame = unsafe { *ptr::with_exposed_provenance::<usize>(frame) };
+            steps += 1;
+        }
+        log(pair, if frame == 0 && steps < 64 { "ends" } else { "wild" });
+        loop {
+            leave(pair);
+        }
+    }
+    let mut boxed = pair();
+    let pair = ptr::from_mut(&mut *boxed);
+    start(pair, entry);
+    enter(pair);
+    finish(pair);
+    assert_eq!(boxed.log, ["ends"]);
+}

@@ -1,0 +1,255 @@
+//! The green thread as data: its control block, and references to it.
+//!
+//! ```text
+//!   base  -> +----------------+
+//!            | GreenThread    |  the control block lies on top of its own stack
+//!            | the closure    |
+//!            | frames ...     |
+//! ```
+//!
+//! So a spawn touches one page and allocates nothing. The control block of a root green thread (the
+//! OS thread's own stack) lies in the scheduler.
+//!
+//! # Rules of access
+//!
+//! `[owner-thread]` A control block is touched by its OS thread alone. `GreenRef` is not `Send`;
+//! whoever wants to reach a green thread from elsewhere goes through [`crate::inbox`].
+//!
+//! `[live-ref]` A `GreenRef` is followed only while its green thread is not `Done`. Those who keep
+//! one drop it first:
+//! 1. the run queue holds `Ready` (and `New`) green threads only;
+//! 2. a wait node is unlinked before the wait returns or unwinds;
+//! 3. the timer node is unlinked when its green thread becomes ready;
+//! 4. a join packet and an inbox token forget the reference when the green thread ends.
+//!
+//! `[one-runs]` Exactly one green thread of an OS thread is `Running`. Only the scheduler changes
+//! states, by the table in [`state`].
+
+mod state;
+mod wait;
+
+use std::cell::{Cell, OnceCell, RefCell, UnsafeCell};
+use std::ptr::{self, NonNull};
+use std::sync::Arc;
+use std::time::Instant;
+
+pub(crate) use state::State;
+pub use wait::WaitReason;
+pub(crate) use wait::Wake;
+
+use crate::context::Context;
+use crate::heap;
+use crate::inbox::Handle;
+use crate::list;
+use crate::stack::Stack;
+
+/// Where a green thread was spawned.
+pub(crate) type Site = &'static std::panic::Location<'static>;
+
+/// A closure to call when the green thread ends, and the number under which it can be taken back.
+pub(crate) type ExitCall = (u64, Box<dyn FnOnce()>);
+
+/// The control block.
+pub(crate) struct GreenThread {
+    /// Where it goes on. Touched by the switch alone.
+    pub(crate) context: UnsafeCell<Context>,
+    /// The scheduler it belongs to, for all its life. Opaque here, a layer above knows the type.
+    pub(crate) scheduler: *const (),
+    pub(crate) state: Cell<State>,
+    /// Why it was woken last.
+    pub(crate) wake: Cell<Wake>,
+    /// `thread::unpark` came before `thread::park`.
+    pub(crate) token: Cell<bool>,
+    /// Something is to be looked at where it parks: a kill is pending, or a timeout scope is open.
+    pub(crate) attention: Cell<bool>,
+    /// It is to be killed at its next opportunity.
+    pub(crate) killed: Cell<bool>,
+    /// Parked in a place that a kill or a timeout may interrupt.
+    pub(crate) interruptible: Cell<bool>,
+    /// Depth of shields: while above zero nothing is thrown.
+    pub(crate) shields: Cell<u32>,
+    /// What it waits for while parked.
+    pub(crate) reason: Cell<WaitReason>,
+    /// When to wake it at the latest. Linked only while parked, or before a delayed start.
+    pub(crate) timer: heap::Node<Instant, NonNull<GreenThread>>,
+    /// The innermost open timeout scope, in a frame of this green thread.
+    pub(crate) scopes: Cell<*const TimeoutScope>,
+    pub(crate) id: u64,
+    pub(crate) parent: u64,
+    pub(crate) site: Site,
+    pub(crate) name: Option<Box<str>>,
+    /// The handle that reaches it from everywhere, made when first asked for.
+    pub(crate) handle: OnceCell<Arc<Handle>>,
+    /// It has run: too late to cancel it.
+    pub(crate) started: Cell<bool>,
+    pub(crate) next_link: Cell<u64>,
+    /// Called in order when it ends.
+    pub(crate) on_exit: RefCell<Vec<ExitCall>>,
+    /// In the list of all live green threads.
+    pub(crate) registered: list::Node<NonNull<GreenThread>>,
+    /// None for a root.
+    pub(crate) stack: Option<Stack>,
+}
+
+/// One open `timeout`: a frame of the green thread holds it, the control block links it.
+#[derive(Debug)]
+pub(crate) struct TimeoutScope {
+    /// `None` never comes.
+    pub(crate) deadline: Option<Instant>,
+    pub(crate) outer: *const TimeoutScope,
+    /// Opened under a shield of this depth: a deeper shield holds it back.
+    pub(crate) shields: u32,
+}
+
+impl GreenThread {
+    /// A control block without a stack, in `state`.
+    ///
+    /// It must be [`Self::pin`]ned when it has reached its place.
+    pub(crate) fn new(scheduler: *const (), id: u64, parent: u64, site: Site) -> Self {
+        Self {
+            context: UnsafeCell::new(Context::new()),
+            scheduler,
+            state: Cell::new(State::New),
+            wake: Cell::new(Wake::Unparked),
+            token: Cell::new(false),
+            attention: Cell::new(false),
+            killed: Cell::new(false),
+            interruptible: Cell::new(false),
+            shields: Cell::new(0),
+            reason: Cell::new(WaitReason::Start),
+            timer: heap::Node::new(NonNull::dangling()),
+            scopes: Cell::new(ptr::null()),
+            id,
+            parent,
+            site,
+            name: None,
+            handle: OnceCell::new(),
+            started: Cell::new(false),
+            next_link: Cell::new(0),
+            on_exit: RefCell::new(Vec::new()),
+            registered: list::Node::new(NonNull::dangling()),
+            stack: None,
+        }
+    }
+
+    /// Tells the embedded nodes where they are.
+    ///
+    /// # Safety
+    ///
+    /// `this` is valid, and stays where it is until it is dropped.
+    pub(crate) unsafe fn pin(this: NonNull<Self>) {
+        // SAFETY: valid (caller), and no reference to the fields exists yet.
+        unsafe {
+            (*this.as_ptr()).timer.value = this;
+            (*this.as_ptr()).registered.value = this;
+        }
+    }
+
+    /// The deadline of the open scope that fires first, if nothing holds it back.
+    pub(crate) fn scope_deadline(&self) -> Option<Instant> {
+        self.first_scope().and_then(|scope| scope.deadline)
+    }
+
+    /// The open scope that fires first; the outer one among equals.
+    pub(crate) fn first_scope(&self) -> Option<&TimeoutScope> {
+        let mut first: Option<&TimeoutScope> = None;
+        let mut at = self.scopes.get();
+        // SAFETY: a linked scope lies in a frame below the caller's, and unlinks itself before that
+        // frame ends (`thread::timeout`).
+        while let Some(scope) = unsafe { at.as_ref() } {
+            at = scope.outer;
+            if scope.shields < self.shields.get() || scope.deadline.is_none() {
+                continue;
+            }
+            if first.is_none_or(|first| scope.deadline <= first.deadline) {
+                first = Some(scope);
+            }
+        }
+        first
+    }
+
+    /// Whether a kill waits to be thrown here.
+    pub(crate) fn kill_due(&self) -> bool {
+        self.killed.get() && self.shields.get() == 0
+    }
+
+    /// Brings `attention` up to date after a change to what it sums up.
+    pub(crate) fn look_again(&self) {
+        self.attention.set(self.killed.get() || !self.scopes.get().is_null());
+    }
+}
+
+/// A reference to a live green thread of this OS thread: `[live-ref]`, `[owner-thread]`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct GreenRef(NonNull<GreenThread>);
+
+impl GreenRef {
+    /// # Safety
+    ///
+    /// The control block is pinned, and the holder of the reference keeps `[live-ref]`.
+    pub(crate) unsafe fn new(green: NonNull<GreenThread>) -> Self {
+        Self(green)
+    }
+
+    pub(crate) fn as_ptr(self) -> *mut GreenThread {
+        self.0.as_ptr()
+    }
+
+    pub(crate) fn as_non_null(self) -> NonNull<GreenThread> {
+        self.0
+    }
+
+    /// The context, for the switch.
+    pub(crate) fn context(self) -> *mut Context {
+        self.context.get()
+    }
+}
+
+impl std::ops::Deref for GreenRef {
+    type Target = GreenThread;
+
+    #[inline(always)]
+    fn deref(&self) -> &GreenThread {
+        // SAFETY: live ([live-ref]) and only ever shared: all that changes is in cells.
+        unsafe { self.0.as_ref() }
+    }
+}
+
+/// The most of a closure that goes onto the stack with the control block. Larger ones are boxed, so
+/// that a stack keeps the size that was asked for.
+pub(crate) const MAX_INLINE_CLOSURE: usize = 2048;
+
+/// Room for a control block and a closure of `size` and `align` below `base`: where they go, and
+/// where the stack begins below them.
+pub(crate) fn place(base: *mut u8, size: usize, align: usize) -> (*mut u8, *mut u8, *mut u8) {
+    let down = |from: *mut u8, size: usize, align: usize| {
+        let end = from.addr() - size;
+        from.wrapping_sub(size + end % align)
+    };
+    let block = down(base, size_of::<GreenThread>(), align_of::<GreenThread>().max(16));
+    let closure = down(block, size, align.max(16));
+    (block, closure, closure)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{GreenThread, place};
+
+    /// One page must hold colour, control block and the frames of a parked green thread.
+    #[test]
+    fn a_control_block_is_small() {
+        assert!(size_of::<GreenThread>() <= 384, "{} bytes", size_of::<GreenThread>());
+    }
+
+    #[test]
+    fn what_is_placed_is_aligned_and_does_not_overlap() {
+        let base = std::ptr::without_provenance_mut::<u8>(1 << 20);
+        for (size, align) in [(0, 1), (1, 1), (24, 8), (100, 64), (2048, 16)] {
+            let (block, closure, sp) = place(base, size, align);
+            assert!(block.addr() + size_of::<GreenThread>() <= base.addr());
+            assert!(closure.addr() + size <= block.addr());
+            assert!(closure.addr().is_multiple_of(align) && sp.addr().is_multiple_of(16));
+            assert_eq!(block.addr() % align_of::<GreenThread>(), 0);
+        }
+    }
+}

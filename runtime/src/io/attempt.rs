@@ -1,0 +1,265 @@
+//! Try, park, try again: the one loop behind every operation on a descriptor.
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::ptr::NonNull;
+use std::sync::{Arc, OnceLock};
+use std::time::Instant;
+
+use crate::green::{GreenRef, WaitReason, Wake};
+use crate::list::Node;
+use crate::reactor::{Direction, Readiness, Source, deregister_from_outside};
+use crate::sched::{self, Scheduler};
+use crate::thread;
+
+/// Who may wait at the same time in one direction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sharing {
+    /// One: bytes of a stream that two read would go to either. The second gets an error.
+    Exclusive,
+    /// Many, first come first served: each accepted connection or datagram is a thing of its own.
+    Queue,
+}
+
+/// A descriptor's registration with the reactor of the OS thread that waited for it first, its
+/// *home*. There readiness is remembered. A wait on another OS thread registers for itself.
+#[derive(Debug, Default)]
+pub(super) struct Registration(OnceLock<Arc<Source>>);
+
+impl Registration {
+    /// Ends it. Must come before the descriptor is closed.
+    pub(super) fn end(&mut self) {
+        let Some(source) = self.0.take() else { return };
+        match sched::if_current() {
+            Some(scheduler) if is_home(scheduler, &source) => scheduler.reactor.deregister(&source),
+            _ => deregister_from_outside(&source),
+        }
+    }
+
+    /// Runs `op` until it does not say `WouldBlock`, and parks in between.
+    ///
+    /// `is_short` tells of a success whether it took all there was, so that the next one would
+    /// block.
+    ///
+    /// # Errors
+    ///
+    /// Those of `op`; `TimedOut` if `deadline` comes first; `ResourceBusy` if another green thread
+    /// waits and `sharing` is exclusive; the reactor's.
+    #[inline]
+    pub(super) fn attempt<R>(
+        &self,
+        fd: BorrowedFd<'_>,
+        direction: Direction,
+        sharing: Sharing,
+        deadline: Option<Instant>,
+        mut op: impl FnMut() -> io::Result<R>,
+        is_short: impl FnOnce(&R) -> bool,
+    ) -> io::Result<R> {
+        let scheduler = sched::try_current()?;
+        loop {
+            // What is not registered here is tried at once.
+            let home = self.0.get().filter(|source| is_home(scheduler, source));
+            if let Some(source) = home {
+                check_free(source, direction, sharing)?;
+            }
+            if home.is_none_or(|source| source.readiness(direction) != Readiness::No) {
+                match op() {
+                    Ok(value) => {
+                        if let Some(source) = home {
+                            after_success(scheduler, source, direction, is_short(&value));
+                        }
+                        if scheduler.spend() {
+                            thread::yield_on(scheduler);
+                        }
+                        return Ok(value);
+                    }
+                    Err(error) => match error.kind() {
+                        io::ErrorKind::WouldBlock => {
+                            if let Some(source) = home {
+                                source.set_readiness(direction, Readiness::No);
+                            }
+                        }
+                        io::ErrorKind::Interrupted => continue,
+                        _ => return Err(error),
+                    },
+                }
+            }
+            self.wait(scheduler, fd, direction, deadline)?;
+        }
+    }
+
+    /// Parks until the descriptor is ready, or somebody who waited before has left something.
+    ///
+    /// # Errors
+    ///
+    /// `TimedOut`; the reactor's.
+    pub(super) fn wait(
+        &self,
+        scheduler: &Scheduler,
+        fd: BorrowedFd<'_>,
+        direction: Direction,
+        deadline: Option<Instant>,
+    ) -> io::Result<()> {
+        let source = match self.0.get() {
+            Some(source) => source,
+            None => {
+                let new = scheduler.reactor.register(fd)?;
+                let home = self.0.get_or_init(|| Arc::clone(&new));
+                if !Arc::ptr_eq(home, &new) {
+                    // Another OS thread was first.
+                    scheduler.reactor.deregister(&new);
+                }
+                home
+            }
+        };
+        if is_home(scheduler, source) {
+            return wait_at(scheduler, source, direction, deadline);
+        }
+        let guest = Guest { scheduler, source: scheduler.reactor.register(fd)? };
+        wait_at(scheduler, &guest.source, direction, deadline)
+    }
+
+    /// Parks until the descriptor is ready by what is known, without an operation to try.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::wait`], and `ResourceBusy`.
+    pub(super) fn wait_ready(
+        &self,
+        fd: BorrowedFd<'_>,
+        direction: Direction,
+        sharing: Sharing,
+        deadline: Option<Instant>,
+    ) -> io::Result<()> {
+        let scheduler = sched::try_current()?;
+        if let Some(source) = self.0.get().filter(|source| is_home(scheduler, source)) {
+            check_free(source, direction, sharing)?;
+        }
+        // A registration of its own is told at once if there is something already, whatever the
+        // home remembers of operations that others did.
+        let own = rustix::io::fcntl_dupfd_cloexec(fd, 0)?;
+        // Declared after the descriptor, so dropped before it.
+        let guest = Guest { scheduler, source: scheduler.reactor.register(own.as_fd())? };
+        wait_at(scheduler, &guest.source, direction, deadline)
+    }
+}
+
+/// A registration for one wait away from home.
+struct Guest<'a> {
+    scheduler: &'a Scheduler,
+    source: Arc<Source>,
+}
+
+impl Drop for Guest<'_> {
+    fn drop(&mut self) {
+        self.scheduler.reactor.deregister(&self.source);
+    }
+}
+
+#[inline]
+fn is_home(scheduler: &Scheduler, source: &Source) -> bool {
+    Arc::ptr_eq(&scheduler.inbox, source.inbox())
+}
+
+#[inline]
+fn check_free(source: &Source, direction: Direction, sharing: Sharing) -> io::Result<()> {
+    match source.first_waiter(direction) {
+        Some(waiter) if sharing == Sharing::Exclusive => Err(busy(direction, waiter)),
+        _ => Ok(()),
+    }
+}
+
+#[cold]
+fn busy(direction: Direction, waiter: GreenRef) -> io::Error {
+    let doing = match direction {
+        Direction::Read => "reading from",
+        Direction::Write => "writing to",
+    };
+    let name = waiter.name.as_deref().unwrap_or("without a name");
+    io::Error::new(
+        io::ErrorKind::ResourceBusy,
+        format!("green thread #{} ({name}) is {doing} this stream already", waiter.id),
+    )
+}
+
+#[inline]
+fn after_success(scheduler: &Scheduler, source: &Source, direction: Direction, short: bool) {
+    if short && source.readiness(direction) == Readiness::Yes {
+        source.set_readiness(direction, Readiness::No);
+    } else {
+        pass_on(scheduler, source, direction);
+    }
+}
+
+/// There may be more: whoever waits is to look.
+#[inline]
+fn pass_on(scheduler: &Scheduler, source: &Source, direction: Direction) {
+    if source.readiness(direction) != Readiness::No {
+        if let Some(next) = source.pop_waiter(direction) {
+            scheduler.unpark(next, Wake::Unparked);
+        }
+    }
+}
+
+/// A place in the queue of a source.
+struct Place<'a> {
+    scheduler: &'a Scheduler,
+    source: &'a Source,
+    direction: Direction,
+    node: &'a Node<GreenRef>,
+    woken: bool,
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        let told = !self.node.is_linked();
+        // SAFETY: entered in this source and direction, or left already.
+        unsafe { self.source.leave(self.direction, NonNull::from(self.node)) };
+        self.scheduler.reactor.count(-1);
+        if told && !self.woken {
+            // It unwinds with the news: the next one is to have them.
+            pass_on(self.scheduler, self.source, self.direction);
+        }
+    }
+}
+
+fn wait_at(
+    scheduler: &Scheduler,
+    source: &Source,
+    direction: Direction,
+    deadline: Option<Instant>,
+) -> io::Result<()> {
+    let fd = source.fd();
+    let reason = match direction {
+        Direction::Read => WaitReason::Readable(fd),
+        Direction::Write => WaitReason::Writable(fd),
+    };
+    let node = Node::new(scheduler.running());
+    // SAFETY: the place below takes it out, whichever way this function is left.
+    unsafe { source.enter(direction, NonNull::from(&node)) };
+    scheduler.reactor.count(1);
+    let mut place = Place { scheduler, source, direction, node: &node, woken: false };
+    loop {
+        let wake = thread::wait(scheduler, reason, deadline);
+        if !node.is_linked() {
+            place.woken = true;
+            return Ok(());
+        }
+        match wake {
+            Wake::Unparked => {}
+            Wake::TimedOut => return Err(timed_out()),
+            Wake::Interrupted | Wake::Stalled => return Err(killed()),
+        }
+    }
+}
+
+#[cold]
+fn timed_out() -> io::Error {
+    io::Error::new(io::ErrorKind::TimedOut, "the descriptor was not ready in time")
+}
+
+/// Only where nothing can be thrown.
+#[cold]
+fn killed() -> io::Error {
+    io::Error::other("this green thread was killed")
+}

@@ -1,0 +1,37 @@
+//! The runtime below [`evy`](https://docs.rs/evy): context switch, stacks, timers, reactor,
+//! scheduler, green threads. Programs use the crate `evy`.
+#![warn(clippy::print_stdout, clippy::print_stderr)]
+
+// Layer 0: the machine.
+mod clock;
+mod context;
+mod heap;
+mod list;
+mod stack;
+
+// Layer 1: the green thread as data, seen from its own OS thread and from others.
+mod green;
+mod inbox;
+
+// Layer 2: who is due.
+mod reactor;
+mod timer;
+
+// Layer 3: the scheduler.
+mod sched;
+
+// Layer 4: std's shape.
+pub mod io;
+pub mod thread;
+
+// Layer 5: on park and unpark alone.
+mod blocking;
+
+// Doors.
+pub mod lowlevel;
+
+pub use blocking::unblock;
+pub use thread::{
+    Elapsed, scope, shield, shutdown, sleep, spawn, spawn_after, spawn_after_local, spawn_n,
+    timeout, timeout_at, yield_now,
+};

@@ -1,0 +1,160 @@
+//! An intrusive FIFO from whose middle a node can leave. The only linked list of the project.
+//!
+//! Nodes live in the frame of whoever waits, or in a control block: linking one allocates nothing.
+//!
+//! Invariant `[linked-is-pinned]`: a node that is linked neither moves nor dies. Whoever links a
+//! node unlinks it first; the callers of the unsafe functions here keep that.
+
+use std::cell::Cell;
+use std::ptr::{self, NonNull};
+
+/// A place in a [`List`], and what stands there.
+#[derive(Debug)]
+pub(crate) struct Node<T> {
+    previous: Cell<*const Self>,
+    next: Cell<*const Self>,
+    linked: Cell<bool>,
+    pub(crate) value: T,
+}
+
+impl<T> Node<T> {
+    pub(crate) const fn new(value: T) -> Self {
+        Self {
+            previous: Cell::new(ptr::null()),
+            next: Cell::new(ptr::null()),
+            linked: Cell::new(false),
+            value,
+        }
+    }
+
+    pub(crate) fn is_linked(&self) -> bool {
+        self.linked.get()
+    }
+}
+
+/// A first-in-first-out list of nodes that it does not own.
+#[derive(Debug)]
+pub(crate) struct List<T> {
+    head: Cell<*const Node<T>>,
+    tail: Cell<*const Node<T>>,
+    len: Cell<usize>,
+}
+
+impl<T> List<T> {
+    pub(crate) const fn new() -> Self {
+        Self { head: Cell::new(ptr::null()), tail: Cell::new(ptr::null()), len: Cell::new(0) }
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.len.get()
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Links `node` behind all others.
+    ///
+    /// # Safety
+    ///
+    /// `node` is valid and not linked anywhere, and `[linked-is-pinned]` is kept for it.
+    pub(crate) unsafe fn push_back(&self, node: NonNull<Node<T>>) {
+        // SAFETY: valid (caller).
+        let links = unsafe { node.as_ref() };
+        debug_assert!(!links.is_linked());
+        links.previous.set(self.tail.get());
+        links.next.set(ptr::null());
+        links.linked.set(true);
+        // SAFETY: a linked node is valid ([linked-is-pinned]).
+        match unsafe { self.tail.get().as_ref() } {
+            Some(tail) => tail.next.set(node.as_ptr()),
+            None => self.head.set(node.as_ptr()),
+        }
+        self.tail.set(node.as_ptr());
+        self.len.set(self.len.get() + 1);
+    }
+
+    /// Unlinks `node`, wherever it stands. Nothing happens if it is not linked.
+    ///
+    /// # Safety
+    ///
+    /// `node` is valid and, if linked, linked in this list.
+    pub(crate) unsafe fn remove(&self, node: NonNull<Node<T>>) {
+        // SAFETY: valid (caller).
+        let links = unsafe { node.as_ref() };
+        if !links.linked.replace(false) {
+            return;
+        }
+        let (previous, next) = (links.previous.get(), links.next.get());
+        // SAFETY: a linked node is valid ([linked-is-pinned]).
+        match unsafe { previous.as_ref() } {
+            Some(previous) => previous.next.set(next),
+            None => self.head.set(next),
+        }
+        // SAFETY: as above.
+        match unsafe { next.as_ref() } {
+            Some(next) => next.previous.set(previous),
+            None => self.tail.set(previous),
+        }
+        self.len.set(self.len.get() - 1);
+    }
+
+    /// The node that has waited longest.
+    pub(crate) fn front(&self) -> Option<NonNull<Node<T>>> {
+        NonNull::new(self.head.get().cast_mut())
+    }
+
+    /// Unlinks the node that has waited longest.
+    pub(crate) fn pop_front(&self) -> Option<NonNull<Node<T>>> {
+        let node = self.front()?;
+        // SAFETY: it is linked here, and valid therefore ([linked-is-pinned]).
+        unsafe { self.remove(node) };
+        Some(node)
+    }
+
+    /// Calls `visit` for each value, longest waiting first. `visit` must not change the list.
+    pub(crate) fn for_each(&self, mut visit: impl FnMut(&T)) {
+        let mut at = self.head.get();
+        // SAFETY: a linked node is valid ([linked-is-pinned]).
+        while let Some(node) = unsafe { at.as_ref() } {
+            visit(&node.value);
+            at = node.next.get();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{List, Node};
+    use std::ptr::NonNull;
+
+    fn values(list: &List<u32>) -> Vec<u32> {
+        let mut all = Vec::new();
+        list.for_each(|value| all.push(*value));
+        all
+    }
+
+    #[test]
+    fn first_in_first_out_and_out_of_the_middle() {
+        let nodes: Vec<Node<u32>> = (0..4).map(Node::new).collect();
+        let list = List::new();
+        for node in &nodes {
+            // SAFETY: the nodes stay in the vector until the end of the test.
+            unsafe { list.push_back(NonNull::from(node)) };
+        }
+        // SAFETY: linked above, in this list.
+        unsafe { list.remove(NonNull::from(&nodes[2])) };
+        assert_eq!(values(&list), [0, 1, 3]);
+        // SAFETY: as above; the second removal finds it unlinked.
+        unsafe { list.remove(NonNull::from(&nodes[2])) };
+        assert_eq!(list.len(), 3);
+        // SAFETY: as above.
+        unsafe { list.remove(NonNull::from(&nodes[3])) };
+       let first = list.pop_front().unwrap();
+        // SAFETY: the node is alive until the end of the test.
+        assert_eq!(unsafe { first.as_ref() }.value, 0);
+        assert_eq!(values(&list), [1]);
+        list.pop_front();
+        assert!(list.is_empty() && list.pop_front().is_none());
+    }
+}

@@ -1,0 +1,109 @@
+//! Linux: waits on the poller's descriptor directly.
+//!
+//! `polling::Poller::wait` takes three system calls, five with a timeout, since it re-arms its
+//! notifier and a timer descriptor each time. Here the usual round is one `epoll_wait`; only when
+//! the notifier has fired, its owner is asked to clear it. Registration is done here as well:
+//! `polling` does not ask for `EPOLLRDHUP`, and without it an end of the stream that comes together
+//! with the last data cannot be told from data alone.
+
+use std::io;
+use std::os::fd::BorrowedFd;
+use std::time::Duration;
+
+use polling::Poller;
+use rustix::buffer::spare_capacity;
+use rustix::event::{Timespec, epoll};
+use rustix::io::Errno;
+
+use super::Event;
+
+/// The key that `polling` gives to its notifier.
+const NOTIFIER: u64 = usize::MAX as u64;
+
+/// The most that one round reports; the rest is reported by the next.
+const CAPACITY: usize = 1024;
+
+pub(super) fn add(poller: &Poller, fd: BorrowedFd<'_>, key: usize) -> io::Result<()> {
+    use epoll::EventFlags as E;
+    let flags = E::IN | E::OUT | E::RDHUP | E::PRI | E::ET;
+    Ok(epoll::add(poller, fd, epoll::EventData::new_u64(key as u64), flags)?)
+}
+
+/// What the last round has reported.
+pub(super) struct Events {
+    raw: Vec<epoll::Event>,
+    /// Receives what comes to light while the notifier is cleared.
+    cleared: polling::Events,
+}
+
+impl std::fmt::Debug for Events {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Events").field("len", &self.raw.len()).finish_non_exhaustive()
+    }
+}
+
+impl Events {
+    pub(super) fn new() -> Self {
+        Self { raw: Vec::with_capacity(CAPACITY), cleared: polling::Events::new() }
+    }
+
+    pub(super) fn wait(&mut self, poller: &Poller, timeout: Option<Duration>) -> io::Result<()> {
+        self.raw.clear();
+        self.cleared.clear();
+        match wait_for(poller, &mut self.raw, timeout) {
+            Ok(()) => {}
+            Err(Errno::INTR) => return Ok(()),
+            Err(errno) => return Err(errno.into()),
+        }
+        if self.raw.iter().any(|event| event.data.u64() == NOTIFIER) {
+            poller.wait(&mut self.cleared, Some(Duration::ZERO))?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = Event> {
+        let raw = self.raw.iter().filter(|event| event.data.u64() != NOTIFIER).map(|event| {
+            use epoll::EventFlags as E;
+            let flags = event.flags;
+            let over = flags.intersects(E::RDHUP | E::HUP | E::ERR);
+            Event {
+                key: event.data.u64() as usize,
+                readable: over || flags.intersects(E::IN | E::PRI),
+                writable: flags.intersects(E::OUT | E::HUP | E::ERR),
+                uncertain: over,
+            }
+        });
+        raw.chain(self.cleared.iter().map(|event| Event {
+            key: event.key,
+            readable: event.readable,
+            writable: event.writable,
+            uncertain: true,
+        }))
+    }
+}
+
+fn wait_for(
+    poller: &Poller,
+    events: &mut Vec<epoll::Event>,
+    timeout: Option<Duration>,
+) -> Result<(), Errno> {
+    let exact = timeout.map(timespec);
+    match epoll::wait(poller, spare_capacity(events), exact.as_ref()) {
+        // Fractions of a millisecond need Linux 5.11: wait a little longer, never shorter.
+        Err(Errno::NOSYS) => {
+            let rounded = timeout.map(|timeout| {
+                let millis = timeout.as_nanos().div_ceil(1_000_000);
+                let longest = i32::MAX as u128;
+                timespec(Duration::from_millis(millis.min(longest) as u64))
+            });
+            epoll::wait(poller, spare_capacity(events), rounded.as_ref()).map(|_| ())
+        }
+        other => other.map(|_| ()),
+    }
+}
+
+fn timespec(duration: Duration) -> Timespec {
+    // Longer than the kernel counts: a month later there is another round.
+    let duration = duration.min(Duration::from_secs(30 * 24 * 3600));
+    Timespec { tv_sec: duration.as_secs() as _, tv_nsec: duration.subsec_nanos() as _ }
+}

@@ -1,0 +1,188 @@
+//! The reactor: which descriptors are ready, and who waits for them.
+//!
+//! A descriptor is registered once, edge-triggered, for both directions; what the kernel reports is
+//! remembered in its [`Source`] until an operation finds it used up. The reactor wakes nobody: it
+//! returns who is due.
+
+#[cfg(any(target_os = "linux", target_os = "android"))]
+mod epoll;
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+mod portable;
+mod source;
+
+#[cfg(any(target_os = "linux", target_os = "android"))]
+use epoll as backend;
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+use portable as backend;
+
+use std::cell::{Cell, RefCell};
+use std::io;
+use std::os::fd::{BorrowedFd, RawFd};
+use std::sync::Arc;
+use std::time::Duration;
+
+pub use source::Direction;
+pub(crate) use source::{Readiness, Source};
+
+use crate::green::GreenRef;
+use crate::inbox::Inbox;
+
+/// Readiness as the kernel reports it.
+#[derive(Clone, Copy, Debug)]
+struct Event {
+    key: usize,
+    readable: bool,
+    writable: bool,
+    /// More than data may have been reported, an end or an error: the next short read or write says
+    /// nothing about what else is there.
+    uncertain: bool,
+}
+
+/// Keys are a place in the table and a generation, so that an event for a descriptor which was
+/// closed meanwhile is not taken for one of its successor.
+const INDEX_BITS: u32 = if usize::BITS == 64 { 32 } else { 20 };
+const INDEX_MASK: usize = (1 << INDEX_BITS) - 1;
+/// One bit less than there is: `usize::MAX` is the poller's own key.
+const GENERATION_MASK: usize = usize::MAX >> (INDEX_BITS + 1);
+
+#[derive(Debug, Default)]
+struct Table {
+    slots: Vec<Slot>,
+    free: Vec<usize>,
+}
+
+#[derive(Debug, Default)]
+struct Slot {
+    generation: usize,
+    source: Option<Arc<Source>>,
+}
+
+/// The descriptors of one scheduler.
+#[derive(Debug)]
+pub(crate) struct Reactor {
+    inbox: Arc<Inbox>,
+    table: RefCell<Table>,
+    events: RefCell<backend::Events>,
+    /// Green threads parked on a descriptor.
+    waiting: Cell<usize>,
+}
+
+impl Reactor {
+    pub(crate) fn new(inbox: Arc<Inbox>) -> Self {
+        Self {
+            inbox,
+            table: RefCell::default(),
+            events: RefCell::new(backend::Events::new()),
+            waiting: Cell::new(0),
+        }
+    }
+
+    /// How many green threads wait for a descriptor.
+    #[inline]
+    pub(crate) fn waiting(&self) -> usize {
+        self.waiting.get()
+    }
+
+    /// Counts a waiter in (`1`) or out (`-1`).
+    #[inline]
+    pub(crate) fn count(&self, change: isize) {
+        self.waiting.set(self.waiting.get().wrapping_add_signed(change));
+    }
+
+    /// Registers a descriptor, which must be deregistered before it is closed.
+    ///
+    /// # Errors
+    ///
+    /// The system's: no memory, a descriptor that cannot be polled, one registered already.
+    pub(crate) fn register(&self, fd: BorrowedFd<'_>) -> io::Result<Arc<Source>> {
+        self.forget_stale();
+        let mut table = self.table.borrow_mut();
+        let index = table.free.pop().unwrap_or_else(|| {
+            table.slots.push(Slot::default());
+            table.slots.len() - 1
+        });
+        let key = (table.slots[index].generation << INDEX_BITS) | index;
+        match backend::add(&self.inbox.poller, fd, key) {
+            Ok(()) => {
+                let source = Arc::new(Source::new(fd, key, Arc::clone(&self.inbox)));
+                table.slots[index].source = Some(Arc::clone(&source));
+                Ok(source)
+            }
+            Err(error) => {
+                table.free.push(index);
+                Err(error)
+            }
+        }
+    }
+
+    /// Ends a registration of this reactor. Events that are under way are ignored from here on.
+    pub(crate) fn deregister(&self, source: &Source) {
+        source.remove_from_poller();
+        self.forget(source.key());
+    }
+
+    fn forget(&self, key: usize) {
+        let mut table = self.table.borrow_mut();
+        let index = key & INDEX_MASK;
+        let slot = &mut table.slots[index];
+        slot.generation = (slot.generation + 1) & GENERATION_MASK;
+        let source = slot.source.take();
+        table.free.push(index);
+        drop(table);
+        drop(source);
+    }
+
+    /// Forgets what was deregistered on other OS threads.
+    fn forget_stale(&self) {
+        let stale = std::mem::take(&mut *source::lock(&self.inbox.stale));
+        for key in stale {
+            self.forget(key);
+        }
+    }
+
+    /// Waits for events, at most `timeout` (`None`: for ever), and adds to `due` who has waited for
+    /// them. Returns early when another OS thread notifies.
+    ///
+    /// # Errors
+    ///
+    /// The system's; an interruption by a signal is none.
+    pub(crate) fn poll(
+        &self,
+        timeout: Option<Duration>,
+        due: &mut Vec<GreenRef>,
+    ) -> io::Result<()> {
+        let mut events = self.events.borrow_mut();
+        events.wait(&self.inbox.poller, timeout)?;
+        let table = self.table.borrow();
+        for event in events.iter() {
+            let Some(slot) = table.slots.get(event.key & INDEX_MASK) else { continue };
+            let Some(source) = &slot.source else { continue };
+            if source.key() != event.key {
+                continue;
+            }
+            if event.readable {
+                due.extend(source.set_ready(Direction::Read, event.uncertain));
+            }
+            if event.writable {
+                due.extend(source.set_ready(Direction::Write, event.uncertain));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Deregisters `source` from an OS thread that is not its reactor's.
+pub(crate) fn deregister_from_outside(source: &Source) {
+    source.remove_from_poller();
+    let inbox = source.inbox();
+    if !inbox.is_closed() {
+        source::lock(&inbox.stale).push(source.key());
+    }
+}
+
+/// A raw descriptor that its registration vouches for.
+fn borrow(fd: &RawFd) -> BorrowedFd<'_> {
+    // SAFETY: a source is deregistered before its descriptor is closed (`Reactor::register`), and
+    // only a registered source asks.
+    unsafe { BorrowedFd::borrow_raw(*fd) }
+}

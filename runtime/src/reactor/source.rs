@@ -1,0 +1,166 @@
+//! A registered descriptor: what is known of its readiness, and who waits for it.
+//!
+//! # Readiness
+//!
+//! | state               | meaning                        | a short read or write | would block |
+//! | ------------------- | ------------------------------ | --------------------- | ----------- |
+//! | `No`                | wait for an event              | -                     | -           |
+//! | `Yes`               | the last event said so         | -> `No`               | -> `No`     |
+//! | `UntilItWouldBlock` | so, or an end or error besides | stays                 | -> `No`     |
+//!
+//! A read that fills less than its buffer has taken everything that the event stood for; whatever
+//! comes later makes a new event. This saves the call that would only say "would block". It does
+//! not hold where the event also stood for the peer's end: that comes once, and must still be read.
+//!
+//! `[owner-thread]` The two sides are touched only on the OS thread of the reactor that the source
+//! is registered with. Everything else is immutable.
+
+use std::cell::Cell;
+use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
+use std::ptr::NonNull;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use crate::green::GreenRef;
+use crate::inbox::Inbox;
+use crate::list::{List, Node};
+
+/// Which half of a descriptor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Direction {
+    /// Data to read, a connection to accept, an end of the stream.
+    Read,
+    /// Room to write, an established connection.
+    Write,
+}
+
+/// See the table above.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Readiness {
+    No,
+    Yes,
+    UntilItWouldBlock,
+}
+
+#[derive(Debug)]
+struct Side {
+    readiness: Cell<Readiness>,
+    waiters: List<GreenRef>,
+}
+
+impl Side {
+    /// A new registration knows nothing; the kernel reports what is ready at once.
+    const fn new() -> Self {
+        Self { readiness: Cell::new(Readiness::No), waiters: List::new() }
+    }
+}
+
+/// A registration.
+#[derive(Debug)]
+pub(crate) struct Source {
+    fd: RawFd,
+    key: usize,
+    inbox: Arc<Inbox>,
+    read: Side,
+    write: Side,
+}
+
+// SAFETY: what is not `Send` and `Sync` by itself, the two sides, is touched on one OS thread only:
+// each method that does says so, and its callers keep it ([owner-thread]).
+unsafe impl Send for Source {}
+// SAFETY: as above.
+unsafe impl Sync for Source {}
+
+impl Source {
+    pub(super) fn new(fd: BorrowedFd<'_>, key: usize, inbox: Arc<Inbox>) -> Self {
+        Self { fd: fd.as_raw_fd(), key, inbox, read: Side::new(), write: Side::new() }
+    }
+
+    /// Its number, for messages.
+    pub(crate) fn fd(&self) -> RawFd {
+        self.fd
+    }
+
+    pub(super) fn key(&self) -> usize {
+        self.key
+    }
+
+    /// Tells whose it is: the sides may be touched where this is the scheduler's own inbox.
+    #[inline]
+    pub(crate) fn inbox(&self) -> &Arc<Inbox> {
+        &self.inbox
+    }
+
+    fn side(&self, direction: Direction) -> &Side {
+        match direction {
+            Direction::Read => &self.read,
+            Direction::Write => &self.write,
+        }
+    }
+
+    /// What is known. `[owner-thread]`
+    #[inline]
+    pub(crate) fn readiness(&self, direction: Direction) -> Readiness {
+        self.side(direction).readiness.get()
+    }
+
+    /// Takes note of what an operation has found. `[owner-thread]`
+    #[inline]
+    pub(crate) fn set_readiness(&self, direction: Direction, readiness: Readiness) {
+        self.side(direction).readiness.set(readiness);
+    }
+
+    /// An event has come: who is due by it? One of those who wait; it passes on what it leaves.
+    pub(super) fn set_ready(&self, direction: Direction, uncertain: bool) -> Option<GreenRef> {
+        let ready = if uncertain { Readiness::UntilItWouldBlock } else { Readiness::Yes };
+        self.set_readiness(direction, ready);
+        self.pop_waiter(direction)
+    }
+
+    /// Whoever has waited longest, no longer linked. `[owner-thread]`
+    pub(crate) fn pop_waiter(&self, direction: Direction) -> Option<GreenRef> {
+        let node = self.side(direction).waiters.pop_front()?;
+        // SAFETY: it was linked a moment ago, so it is valid ([linked-is-pinned]).
+        Some(unsafe { node.as_ref() }.value)
+    }
+
+    /// Whoever has waited longest. `[owner-thread]`
+    #[inline]
+    pub(crate) fn first_waiter(&self, direction: Direction) -> Option<GreenRef> {
+        let node = self.side(direction).waiters.front()?;
+        // SAFETY: it is linked, so it is valid ([linked-is-pinned]).
+        Some(unsafe { node.as_ref() }.value)
+    }
+
+    /// Queues a waiter. `[owner-thread]`
+    ///
+    /// # Safety
+    ///
+    /// `node` is valid, not linked, and is unlinked by [`Self::leave`] before it moves or dies.
+    #[inline]
+    pub(crate) unsafe fn enter(&self, direction: Direction, node: NonNull<Node<GreenRef>>) {
+        // SAFETY: passed on to the caller.
+        unsafe { self.side(direction).waiters.push_back(node) };
+    }
+
+    /// Takes a waiter out, if it still is in. `[owner-thread]`
+    ///
+    /// # Safety
+    ///
+    /// `node` was given to [`Self::enter`] of this source and direction.
+    #[inline]
+    pub(crate) unsafe fn leave(&self, direction: Direction, node: NonNull<Node<GreenRef>>) {
+        // SAFETY: passed on to the caller.
+        unsafe { self.side(direction).waiters.remove(node) };
+    }
+
+    /// Has the kernel forget it.
+    pub(super) fn remove_from_poller(&self) {
+        // A failure would mean that the descriptor is closed already, and then it is forgotten.
+        drop(self.inbox.poller.delete(super::borrow(&self.fd)));
+    }
+}
+
+/// A lock that no panic can leave broken: what it protects is a plain list.
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

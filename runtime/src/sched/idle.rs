@@ -1,0 +1,110 @@
+//! Nothing is ready: descriptors, timers, other OS threads, or nobody ever.
+
+use super::Scheduler;
+use crate::clock;
+use crate::green::{GreenRef, State, Wake};
+
+impl Scheduler {
+    /// Waits until a green thread is ready, on the stack of the one that has just stopped.
+    ///
+    /// Descriptors are looked at before the clock: where data and a deadline are both due, the data
+    /// is delivered.
+    #[cold]
+    #[inline(never)]
+    pub(super) fn idle(&self) -> GreenRef {
+        loop {
+            self.drain_inbox();
+            if let Some(next) = self.run_queue.pop() {
+                return next;
+            }
+            let timeout = self.timers.first().map(|first| {
+                self.looked_at.set(clock::now());
+                first.saturating_duration_since(self.looked_at.get())
+            });
+            if timeout.is_none() && self.reactor.waiting() == 0 && self.inbox.outsiders() == 0 {
+                self.stall();
+                continue;
+            }
+            if timeout.is_none_or(|timeout| !timeout.is_zero()) {
+                self.stacks.trim();
+            }
+            self.poll(timeout);
+        }
+    }
+
+    /// A look at everything that could make somebody ready, without waiting: those who yield must
+    /// not starve those who wait.
+    #[cold]
+    #[inline(never)]
+    pub(super) fn look_around(&self) {
+        if !self.inbox.is_empty() {
+            self.drain_inbox();
+        }
+        if self.reactor.waiting() > 0 {
+            self.poll(Some(std::time::Duration::ZERO));
+        } else if !self.timers.is_empty() {
+            self.expire_timers();
+        }
+    }
+
+    fn poll(&self, timeout: Option<std::time::Duration>) {
+        let mut due = self.due.take();
+        if let Err(error) = self.reactor.poll(timeout, &mut due) {
+            // Without a poller no wait would ever end.
+            panic!("the poller of this OS thread has failed: {error}");
+        }
+        for green in due.drain(..) {
+            self.unpark(green, Wake::Unparked);
+        }
+        self.due.replace(due);
+        self.drain_inbox();
+        if !self.timers.is_empty() {
+            self.expire_timers();
+        }
+    }
+
+    fn expire_timers(&self) {
+        let now = clock::now();
+        self.looked_at.set(now);
+        while let Some(green) = self.timers.pop_due(now) {
+            match green.state.get() {
+                State::New => self.make_ready(green),
+                _ => drop(self.unpark(green, Wake::TimedOut)),
+            }
+        }
+    }
+
+    fn drain_inbox(&self) {
+        if self.inbox.is_empty() {
+            return;
+        }
+        // SAFETY: a scheduler runs on the OS thread that owns it.
+        for handle in unsafe { self.inbox.take() } {
+            // SAFETY: as above.
+            if let Some(green) = unsafe { handle.green() } {
+                self.give_token(green);
+            }
+        }
+    }
+
+    /// `thread::unpark`: ends `thread::park`, the current one or the next.
+    pub(crate) fn give_token(&self, green: GreenRef) {
+        use crate::green::WaitReason::{Park, Unblock};
+        green.token.set(true);
+        if matches!(green.reason.get(), Park | Unblock) {
+            self.unpark(green, Wake::Unparked);
+        }
+    }
+
+    /// Every green thread is parked, and nothing is left that could wake one. The root is told,
+    /// since somebody must be.
+    fn stall(&self) {
+        let root = self.root();
+        if !root.interruptible.get() {
+            // The root unwinds already, or must wait for others: a panic there would not arrive.
+            eprintln!("evy: {}", self.stall_report());
+            std::process::abort();
+        }
+        self.unpark(root, Wake::Stalled);
+    }
+}

@@ -1,0 +1,226 @@
+//! The scheduler of one OS thread: the only code that switches.
+//!
+//! There is no scheduler loop and no green thread of its own. Whoever parks takes the next ready
+//! green thread and switches straight to it; where none is ready, it drives the reactor itself,
+//! on its own stack, until one is. See `README.md` beside this file for the protocols.
+//!
+//! Invariants, besides those of [`crate::green`]:
+//!
+//! `[no-borrow-across-switch]` No `RefCell` of a scheduler is borrowed while it switches.
+//!
+//! `[no-migration]` A green thread runs on the OS thread that spawned it, for ever. A reference to
+//! the scheduler therefore stays right across a switch, and so does the address of a thread local.
+
+mod current;
+mod exit;
+mod idle;
+mod overflow;
+mod panic_name;
+mod park;
+mod report;
+mod run_queue;
+mod spawn;
+
+use std::cell::{Cell, RefCell};
+use std::io;
+use std::ptr::{self, NonNull};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
+
+pub(crate) use current::{current, if_current, try_current};
+pub(crate) use spawn::Options;
+
+use crate::clock;
+use crate::green::{GreenRef, GreenThread, State};
+use crate::inbox::{Handle, Inbox};
+use crate::list::List;
+use crate::reactor::Reactor;
+use crate::stack::StackPool;
+use crate::timer::Timers;
+use run_queue::RunQueue;
+
+/// So many switches may pass before descriptors, timers and other OS threads get a look.
+const SWITCHES_PER_LOOK: u32 = 64;
+
+/// So many operations of one green thread may succeed at once before the others get a turn.
+const BUDGET: u32 = 128;
+
+/// One for each OS thread that uses evy.
+pub(crate) struct Scheduler {
+    run_queue: RunQueue,
+    running: Cell<NonNull<GreenThread>>,
+    /// Has ended and cannot give back the stack it stands on: whoever arrives next does it.
+    departed: Cell<*mut GreenThread>,
+    /// Switches left before the next look around.
+    until_look: Cell<u32>,
+    /// Operations left that the running green thread may do without parking.
+    budget: Cell<u32>,
+    /// When the clock was last read.
+    looked_at: Cell<Instant>,
+    pub(crate) timers: Timers,
+    pub(crate) reactor: Reactor,
+    pub(crate) inbox: Arc<Inbox>,
+    stacks: StackPool,
+    /// All live green threads but the root.
+    live: List<NonNull<GreenThread>>,
+    /// Scratch of a look around; empty otherwise.
+    due: RefCell<Vec<GreenRef>>,
+    /// Waits for others to end.
+    watcher: Cell<Option<GreenRef>>,
+    /// Depth of `no_park`.
+    no_park: Cell<u32>,
+    /// The OS thread's own stack.
+    root: GreenThread,
+}
+
+impl std::fmt::Debug for Scheduler {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Scheduler").field("live", &self.live.len()).finish_non_exhaustive()
+    }
+}
+
+impl Scheduler {
+    /// Makes the calling OS thread's stack the root green thread of a new scheduler.
+    ///
+    /// # Errors
+    ///
+    /// The system's, where no poller can be had.
+    #[track_caller]
+    fn start() -> io::Result<NonNull<Self>> {
+        let inbox = Arc::new(Inbox::new()?);
+        let site = std::panic::Location::caller();
+        let mut root = GreenThread::new(ptr::null(), next_id(), 0, site);
+        root.name = std::thread::current().name().map(Box::from);
+        root.state.set(State::Running);
+        let scheduler = Box::new(Self {
+            run_queue: RunQueue::new(),
+            running: Cell::new(NonNull::dangling()),
+            departed: Cell::new(ptr::null_mut()),
+            until_look: Cell::new(SWITCHES_PER_LOOK),
+            budget: Cell::new(BUDGET),
+            looked_at: Cell::new(clock::now()),
+            timers: Timers::new(),
+            reactor: Reactor::new(Arc::clone(&inbox)),
+            inbox,
+            stacks: StackPool::new(),
+            live: List::new(),
+            due: RefCell::new(Vec::new()),
+            watcher: Cell::new(None),
+            no_park: Cell::new(0),
+            root,
+        });
+        let scheduler = NonNull::from(Box::leak(scheduler));
+        // SAFETY: leaked just now: pinned, and nobody else knows it. `exit` frees it, if ever.
+        unsafe {
+            let root = NonNull::from(&mut (*scheduler.as_ptr()).root);
+            (*root.as_ptr()).scheduler = scheduler.as_ptr().cast::<()>();
+            GreenThread::pin(root);
+            scheduler.as_ref().running.set(root);
+        }
+        overflow::install();
+        panic_name::install();
+        Ok(scheduler)
+    }
+
+    /// The green thread that runs.
+    #[inline(always)]
+    pub(crate) fn running(&self) -> GreenRef {
+        // SAFETY: it runs, so it lives ([one-runs]).
+        unsafe { GreenRef::new(self.running.get()) }
+    }
+
+    pub(crate) fn root(&self) -> GreenRef {
+        // SAFETY: it lives as long as the scheduler, and is pinned with it.
+        unsafe { GreenRef::new(NonNull::from(&self.root)) }
+    }
+
+    /// When the clock was last read: no later than now.
+    pub(crate) fn looked_at(&self) -> Instant {
+        self.looked_at.get()
+    }
+
+    /// How many green threads live, the root not counted.
+    pub(crate) fn live(&self) -> usize {
+        self.live.len()
+    }
+
+    /// Calls `visit` for each live green thread but the root, oldest first. It must not switch.
+    pub(crate) fn for_each(&self, mut visit: impl FnMut(GreenRef)) {
+        self.live.for_each(|green| {
+            // SAFETY: it is listed, so it lives ([live-ref]).
+            visit(unsafe { GreenRef::new(*green) });
+        });
+    }
+
+    /// How many green threads live besides `me` and the root.
+    pub(crate) fn others(&self, me: GreenRef) -> usize {
+        self.live() - usize::from(me != self.root())
+    }
+
+    /// The live green thread with the lowest id above `id`, the root not counted.
+    pub(crate) fn oldest_after(&self, id: u64) -> Option<GreenRef> {
+        let mut found = None;
+        self.for_each(|green| {
+            if green.id > id && found.is_none_or(|found: GreenRef| green.id < found.id) {
+                found = Some(green);
+            }
+        });
+        found
+    }
+
+    /// Has `watcher` unparked whenever a green thread has ended, until the guard is dropped.
+    pub(crate) fn watch_ends(&self, watcher: GreenRef) -> Watch<'_> {
+        assert!(self.watcher.get().is_none(), "another green thread is shutting down already");
+        self.watcher.set(Some(watcher));
+        Watch(self)
+    }
+
+    /// The handle by which other OS threads reach `green`.
+    pub(crate) fn handle(&self, green: GreenRef) -> Arc<Handle> {
+        let new = || Arc::new(Handle::new(green, green.name.clone(), Arc::clone(&self.inbox)));
+        // The reference lives as long as the control block; what is returned is a share of it.
+        let block: &GreenThread = &green;
+        Arc::clone(block.handle.get_or_init(new))
+    }
+
+    /// Counts an operation that succeeded without parking. `true`: it is somebody else's turn.
+    #[inline]
+    pub(crate) fn spend(&self) -> bool {
+        let left = self.budget.get() - 1;
+        self.budget.set(if left == 0 { BUDGET } else { left });
+        left == 0
+    }
+
+    /// Forbids parking until the guard is dropped.
+    pub(crate) fn no_park(&self) -> NoPark<'_> {
+        self.no_park.set(self.no_park.get() + 1);
+        NoPark(self)
+    }
+}
+
+/// See [`Scheduler::watch_ends`].
+#[derive(Debug)]
+pub(crate) struct Watch<'a>(&'a Scheduler);
+
+impl Drop for Watch<'_> {
+    fn drop(&mut self) {
+        self.0.watcher.set(None);
+    }
+}
+
+/// See [`Scheduler::no_park`].
+#[derive(Debug)]
+pub(crate) struct NoPark<'a>(&'a Scheduler);
+
+impl Drop for NoPark<'_> {
+    fn drop(&mut self) {
+        self.0.no_park.set(self.0.no_park.get() - 1);
+    }
+}
+
+/// An id that no other green thread of the process has had.
+fn next_id() -> u64 {
+    static NEXT: AtomicU64 = AtomicU64::new(1);
+    NEXT.fetch_add(1, Ordering::Relaxed)
+}

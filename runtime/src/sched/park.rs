@@ -1,0 +1,137 @@
+//! Park, unpark, yield: the only callers of the switch.
+//!
+//! `yield_now -> next -> switch` is inlined into whoever parks, all the way: the return that follows
+//! a switch out of line goes to another caller than the processor has predicted, which costs more
+//! than everything else here. What is rarely needed is `#[cold]`.
+
+use std::ptr;
+
+use super::{BUDGET, SWITCHES_PER_LOOK, Scheduler};
+use crate::context;
+use crate::green::{GreenRef, State, WaitReason, Wake};
+
+impl Scheduler {
+    /// Stops the running green thread until somebody unparks it.
+    ///
+    /// # Panics
+    ///
+    /// Inside `no_park`.
+    #[inline(always)]
+    pub(crate) fn park(&self, reason: WaitReason) -> Wake {
+        if self.no_park.get() != 0 {
+            parked_in_no_park(reason);
+        }
+        let me = self.running();
+        me.reason.set(reason);
+        me.state.set(State::Parked);
+        let next = self.next();
+        self.switch(me, next);
+        me.wake.get()
+    }
+
+    /// Lets every other ready green thread run before the running one goes on.
+    ///
+    /// # Panics
+    ///
+    /// Inside `no_park`.
+    #[inline(always)]
+    pub(crate) fn yield_now(&self) {
+        if self.no_park.get() != 0 {
+            parked_in_no_park(WaitReason::Start);
+        }
+        let me = self.running();
+        me.state.set(State::Ready);
+        self.run_queue.push(me);
+        let next = self.next();
+        self.switch(me, next);
+    }
+
+    /// Ends the wait of a parked green thread. `false`: it was not parked, and nothing happens.
+    pub(crate) fn unpark(&self, green: GreenRef, wake: Wake) -> bool {
+        debug_assert!(ptr::eq(green.scheduler, ptr::from_ref(self).cast()));
+        if green.state.get() != State::Parked {
+            return false;
+        }
+        self.timers.cancel(green);
+        green.wake.set(wake);
+        self.make_ready(green);
+        true
+    }
+
+    /// Queues a green thread that is parked or new.
+    pub(super) fn make_ready(&self, green: GreenRef) {
+        green.state.set(State::Ready);
+        self.run_queue.push(green);
+    }
+
+    /// Runs `victim`, which is ready, new or parked, right now and up to where it stops. The caller
+    /// goes on before anybody else.
+    ///
+    /// # Panics
+    ///
+    /// Inside `no_park`.
+    pub(crate) fn run_now(&self, victim: GreenRef, wake: Wake) {
+        if self.no_park.get() != 0 {
+            parked_in_no_park(WaitReason::Start);
+        }
+        match victim.state.get() {
+            State::Ready => self.run_queue.remove(victim),
+            State::Parked => {
+                self.timers.cancel(victim);
+                victim.wake.set(wake);
+            }
+            State::New => self.timers.cancel(victim),
+            State::Running | State::Done => return,
+        }
+        let me = self.running();
+        me.state.set(State::Ready);
+        self.run_queue.push_front(me);
+        self.switch(me, victim);
+    }
+
+    /// Who is to run after the one that stops here. Waits until there is somebody.
+    #[inline(always)]
+    pub(super) fn next(&self) -> GreenRef {
+        let left = self.until_look.get() - 1;
+        self.until_look.set(left);
+        if left == 0 {
+            self.until_look.set(SWITCHES_PER_LOOK);
+            self.look_around();
+        }
+        match self.run_queue.pop() {
+            Some(green) => green,
+            None => self.idle(),
+        }
+    }
+
+    /// Continues `next` in place of `me`, which has been put wherever it is to be found again.
+    #[inline(always)]
+    pub(super) fn switch(&self, me: GreenRef, next: GreenRef) {
+        next.state.set(State::Running);
+        if next == me {
+            return;
+        }
+        self.budget.set(BUDGET);
+        self.running.set(next.as_non_null());
+        // SAFETY:
+        // - `next` was ready, so its context is prepared or suspended, and it belongs to this OS
+        //   thread ([no-migration]);
+        // - `me` was running, so this is its own context ([one-runs]).
+        unsafe { context::switch(me.context(), next.context()) };
+        self.reclaim_departed();
+    }
+
+    /// What every arrival owes to the one that left: if that has ended, its stack.
+    #[inline(always)]
+    pub(super) fn reclaim_departed(&self) {
+        if !self.departed.get().is_null() {
+            self.reclaim();
+        }
+    }
+}
+
+#[cold]
+#[inline(never)]
+fn parked_in_no_park(reason: WaitReason) -> ! {
+    panic!("a green thread wanted to wait ({reason}) where waiting is not allowed")
+}

@@ -1,0 +1,52 @@
+//! What the green threads of a scheduler are doing, in words.
+
+use std::fmt::{self, Write};
+
+use super::Scheduler;
+use crate::green::{GreenRef, State};
+
+/// More lines than this help nobody.
+const MOST: usize = 100;
+
+impl Scheduler {
+    /// One line for each green thread: its name, its spawn site, what it waits for.
+    pub(crate) fn stall_report(&self) -> String {
+        let mut text = String::from(
+            "every green thread of this OS thread is parked, no timer is set, no descriptor is \
+             awaited, and nobody outside could wake one:",
+        );
+        let mut lines = 0;
+        let mut line = |green: GreenRef| {
+            lines += 1;
+            if lines <= MOST {
+                text.push_str("\n  ");
+                describe(&mut text, green).expect("a string takes all that is written to it");
+            }
+        };
+        line(self.root());
+        self.for_each(&mut line);
+        if lines > MOST {
+            text.push_str(&format!("\n  and {} more", lines - MOST));
+        }
+        text
+    }
+}
+
+fn describe(text: &mut String, green: GreenRef) -> fmt::Result {
+    write!(text, "green thread #{}", green.id)?;
+    if let Some(name) = &green.name {
+        write!(text, " '{name}'")?;
+    }
+    if green.stack.is_none() {
+        text.push_str(" (root)");
+    } else {
+        write!(text, " (spawned at {} by #{})", green.site, green.parent)?;
+    }
+    match green.state.get() {
+        State::Parked => write!(text, " waits for {}", green.reason.get()),
+        State::New => text.write_str(" is not started"),
+        State::Ready => text.write_str(" is ready"),
+        State::Running => text.write_str(" runs"),
+        State::Done => text.write_str(" has ended"),
+    }
+}

@@ -1,0 +1,191 @@
+//! Free functions: spawn, sleep, yield, park, and who am I.
+
+use std::panic::Location;
+use std::time::Duration;
+
+use super::builder::Builder;
+use super::handle::Thread;
+use super::interrupt;
+use super::join_handle::JoinHandle;
+use crate::clock;
+use crate::green::{WaitReason, Wake};
+use crate::sched::{self, Options};
+
+/// Spawns a green thread on this OS thread and returns the handle to its result.
+///
+/// It starts when the caller parks or yields, after those that were ready before. It lives on when
+/// the spawner ends. Never parks.
+///
+/// Differs from std: neither the closure nor the result needs to be `Send`.
+///
+/// # Panics
+///
+/// If there is no memory for a stack; [`Builder::spawn`] returns the error instead.
+///
+/// # Examples
+///
+/// ```
+/// use std::rc::Rc;
+///
+/// let shared = Rc::new(40);
+/// let other = Rc::clone(&shared);
+/// let sum = evy_runtime::spawn(move || *other + 2);
+/// assert_eq!(sum.join().unwrap(), 42);
+/// ```
+#[track_caller]
+pub fn spawn<F, T>(f: F) -> JoinHandle<T>
+where
+    F: FnOnce() -> T + 'static,
+    T: 'static,
+{
+    expect_stack(Builder::new().spawn(f))
+}
+
+/// Spawns a green thread that nobody waits for: the cheapest way, which allocates nothing.
+///
+/// A panic of `f` is reported by the panic hook with the green thread's name, and costs nobody else
+/// anything. Never parks.
+///
+/// # Panics
+///
+/// If there is no memory for a stack.
+///
+/// # Examples
+///
+/// ```
+/// evy_runtime::spawn_n(|| println!("second"));
+/// println!("first");
+/// evy_runtime::yield_now();
+/// ```
+#[track_caller]
+#[inline]
+pub fn spawn_n<F: FnOnce() + 'static>(f: F) {
+    let options = Options::new(Location::caller());
+    expect_stack(sched::current().spawn(options, None, f));
+}
+
+/// Spawns a green thread that starts when `delay` has passed. [`JoinHandle::cancel`] prevents that
+/// until then. Never parks.
+///
+/// # Panics
+///
+/// If there is no memory for a stack.
+///
+/// # Examples
+///
+/// ```
+/// use std::time::Duration;
+///
+/// let late = evy_runtime::spawn_after(Duration::from_secs(3600), || "never seen");
+/// assert!(late.cancel());
+/// assert!(late.join().unwrap_err().is_killed());
+/// ```
+#[track_caller]
+pub fn spawn_after<F, T>(delay: Duration, f: F) -> JoinHandle<T>
+where
+    F: FnOnce() -> T + 'static,
+    T: 'static,
+{
+    expect_stack(Builder::new().spawn_after(delay, f))
+}
+
+#[inline]
+pub(super) fn expect_stack<T>(spawned: std::io::Result<T>) -> T {
+    match spawned {
+        Ok(spawned) => spawned,
+        Err(error) => no_stack(&error),
+    }
+}
+
+#[cold]
+#[inline(never)]
+fn no_stack(error: &std::io::Error) -> ! {
+    panic!("cannot spawn a green thread: {error}")
+}
+
+/// Parks for at least `duration`. Zero is a [`yield_now`].
+///
+/// # Examples
+///
+/// ```
+/// evy_runtime::sleep(std::time::Duration::from_millis(1));
+/// ```
+pub fn sleep(duration: Duration) {
+    if duration.is_zero() {
+        return yield_now();
+    }
+    let deadline = clock::deadline_after(duration);
+    let scheduler = sched::current();
+    // Nobody but the clock ends a sleep; a program that cannot unwind may see a kill here.
+    while interrupt::wait(scheduler, WaitReason::Sleep, deadline) != Wake::TimedOut {}
+}
+
+/// Lets every other ready green thread run before the caller goes on. It does not wait.
+///
+/// A kill or a timeout of an enclosing [`timeout`](super::timeout) is thrown here too.
+///
+/// # Examples
+///
+/// ```
+/// let other = evy_runtime::spawn(|| ());
+/// evy_runtime::yield_now();
+/// assert!(other.is_finished());
+/// ```
+#[inline(always)]
+pub fn yield_now() {
+    interrupt::yield_now(sched::current());
+}
+
+/// Parks until somebody calls [`Thread::unpark`] or [`Unparker::unpark`](super::Unparker::unpark),
+/// or returns at once if somebody has since the last time. As in std, it may rarely return without.
+///
+/// # Panics
+///
+/// On the root green thread, when nothing can wake anybody any more.
+///
+/// # Examples
+///
+/// ```
+/// use evy_runtime::thread;
+///
+/// thread::current().unpark();
+/// thread::park();
+/// ```
+pub fn park() {
+    park_until(WaitReason::Park, None);
+}
+
+/// As [`park`], for `timeout` at most.
+///
+/// # Panics
+///
+/// As [`park`].
+pub fn park_timeout(timeout: Duration) {
+    park_until(WaitReason::Park, clock::deadline_after(timeout));
+}
+
+pub(crate) fn park_until(reason: WaitReason, deadline: Option<std::time::Instant>) {
+    let scheduler = sched::current();
+    let me = scheduler.running();
+    if !me.token.replace(false) {
+        interrupt::wait(scheduler, reason, deadline);
+        me.token.set(false);
+    }
+}
+
+/// The running green thread. An OS thread that has not used evy yet becomes one. Never parks.
+///
+/// # Examples
+///
+/// ```
+/// let named = evy_runtime::thread::Builder::new().name("worker").spawn(|| {
+///     evy_runtime::thread::current().name().map(str::to_owned)
+/// });
+/// assert_eq!(named?.join().unwrap().as_deref(), Some("worker"));
+/// # Ok::<(), std::io::Error>(())
+/// ```
+#[must_use]
+pub fn current() -> Thread {
+    let scheduler = sched::current();
+    Thread::new(scheduler.handle(scheduler.running()))
+}

@@ -1,0 +1,278 @@
+//! `JoinHandle`: the result of a green thread, and the power over its life.
+
+use std::any::Any;
+use std::cell::{Cell, OnceCell};
+use std::error::Error;
+use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::handle::Thread;
+use super::interrupt;
+use super::waiters::WaitQueue;
+use crate::clock;
+use crate::green::{GreenRef, WaitReason};
+use crate::inbox::Handle;
+use crate::sched;
+
+/// Why a green thread has no result.
+pub enum JoinError {
+    /// It was killed, or cancelled before it started.
+    Killed,
+    /// It panicked; the payload is what the panic carried.
+    Panicked(Box<dyn Any + Send + 'static>),
+}
+
+impl JoinError {
+    /// The payload of the panic, to be passed to [`std::panic::resume_unwind`].
+    ///
+    /// # Panics
+    ///
+    /// If it was killed.
+    #[must_use]
+    pub fn into_panic(self) -> Box<dyn Any + Send + 'static> {
+        match self {
+            Self::Panicked(payload) => payload,
+            Self::Killed => panic!("the green thread was killed, it did not panic"),
+        }
+    }
+
+    /// Whether it was killed, or cancelled before it started.
+    #[must_use]
+    pub fn is_killed(&self) -> bool {
+        matches!(self, Self::Killed)
+    }
+}
+
+impl fmt::Debug for JoinError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Killed => f.write_str("Killed"),
+            Self::Panicked(_) => f.debug_tuple("Panicked").finish_non_exhaustive(),
+        }
+    }
+}
+
+impl fmt::Display for JoinError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self::Panicked(payload) = self else { return f.write_str("the green thread was killed") };
+        let message = payload.downcast_ref::<&str>().copied();
+        match message.or_else(|| payload.downcast_ref::<String>().map(String::as_str)) {
+            Some(message) => write!(f, "the green thread panicked: {message}"),
+            None => f.write_str("the green thread panicked"),
+        }
+    }
+}
+
+impl Error for JoinError {}
+
+/// What the green thread and its handle share. It lies on the heap: a result must outlive the stack
+/// that it was computed on.
+struct Packet<T> {
+    result: Cell<Option<Result<T, JoinError>>>,
+    done: Cell<bool>,
+    /// While it lives. ([live-ref] 4)
+    green: Cell<Option<GreenRef>>,
+    id: Cell<u64>,
+    /// Who it is, made when asked for, or at the end if it has a name that would be lost.
+    thread: OnceCell<Thread>,
+    joiners: WaitQueue,
+}
+
+/// The green thread's end of a packet. However it goes, there is a result afterwards.
+pub(super) struct Completion<T>(Rc<Packet<T>>);
+
+pub(super) fn packet<T>() -> (Completion<T>, JoinHandle<T>) {
+    let packet = Rc::new(Packet {
+        result: Cell::new(None),
+        done: Cell::new(false),
+        green: Cell::new(None),
+        id: Cell::new(0),
+        thread: OnceCell::new(),
+        joiners: WaitQueue::new(),
+    });
+    (Completion(Rc::clone(&packet)), JoinHandle(packet))
+}
+
+impl<T> Completion<T> {
+    /// Runs `f` for the result; `true` if it has panicked.
+    pub(super) fn run(self, f: impl FnOnce() -> T) -> bool {
+        let result = catch_unwind(AssertUnwindSafe(f)).map_err(|payload| {
+            if interrupt::is_kill(&*payload) {
+                JoinError::Killed
+            } else {
+                JoinError::Panicked(payload)
+            }
+        });
+        let panicked = matches!(result, Err(JoinError::Panicked(_)));
+        self.0.result.set(Some(result));
+        panicked
+    }
+}
+
+impl<T> Drop for Completion<T> {
+    fn drop(&mut self) {
+        let packet = &self.0;
+        if packet.done.replace(true) {
+            return;
+        }
+        // Dropped without having run: killed before it started.
+        let result = packet.result.take().unwrap_or(Err(JoinError::Killed));
+        packet.result.set(Some(result));
+        // A stack that could not be had never made a green thread.
+        let Some(green) = packet.green.get() else { return };
+        if Rc::strong_count(packet) > 1 && green.name.is_some() {
+            packet.thread.get_or_init(|| Thread::new(sched::current().handle(green)));
+        }
+        packet.green.set(None);
+        // Only queued here: what was linked to the end is called before any of them runs.
+        packet.joiners.wake_all();
+    }
+}
+
+/// The handle of a green thread: its result, and the means to end it. Dropping it detaches.
+///
+/// As [`std::thread::JoinHandle`]; it stays on its OS thread.
+///
+/// # Examples
+///
+/// ```
+/// let answer = evy_runtime::spawn(|| 6 * 7);
+/// assert_eq!(answer.join().unwrap(), 42);
+/// ```
+pub struct JoinHandle<T>(Rc<Packet<T>>);
+
+impl<T> JoinHandle<T> {
+    pub(super) fn attach(&self, green: GreenRef) {
+        self.0.green.set(Some(green));
+        self.0.id.set(green.id);
+    }
+
+    /// Parks until it has ended, and returns its result.
+    ///
+    /// # Errors
+    ///
+    /// [`JoinError`] if it panicked or was killed.
+    ///
+    /// # Panics
+    ///
+    /// If a green thread joins itself; on the root green thread also if nothing can wake anybody any
+    /// more.
+    pub fn join(self) -> Result<T, JoinError> {
+        self.wait_until(None);
+        self.0.result.take().expect("a green thread that has ended has a result, taken once")
+    }
+
+    /// As [`join`](Self::join), but parks for `timeout` at most.
+    ///
+    /// # Errors
+    ///
+    /// The handle itself, if it has not ended in time.
+    ///
+    /// # Panics
+    ///
+    /// As [`join`](Self::join).
+    pub fn join_timeout(self, timeout: Duration) -> Result<Result<T, JoinError>, Self> {
+        match self.wait_until(clock::deadline_after(timeout)) {
+            true => Ok(self.join()),
+            false => Err(self),
+        }
+    }
+
+    /// Parks until it has ended. `false`: the deadline came first.
+    pub(super) fn wait_until(&self, deadline: Option<Instant>) -> bool {
+        if self.0.done.get() {
+            return true;
+        }
+        let own = sched::if_current().map(sched::Scheduler::running);
+        assert!(own.is_none() || own != self.0.green.get(), "a green thread cannot join itself");
+        self.0.joiners.wait_deadline(WaitReason::Join, deadline) || self.0.done.get()
+    }
+
+    /// Whether it has ended. Never parks.
+    #[must_use]
+    pub fn is_finished(&self) -> bool {
+        self.0.done.get()
+    }
+
+    /// Kills it: it unwinds from where it is parked, destructors run, and [`join`](Self::join) says
+    /// [`JoinError::Killed`]. One that was not started never runs. One that has ended is left alone.
+    ///
+    /// Returns when the victim has run up to where it parks next, or has ended. A kill is held back
+    /// while the victim is in [`shield`](super::shield) or unwinds already, and comes again if it is
+    /// swallowed by a `catch_unwind`. A loop that never parks cannot be killed. With `panic =
+    /// "abort"` only green threads that were not started can.
+    ///
+    /// # Panics
+    ///
+    /// A green thread that kills itself unwinds in here.
+    pub fn kill(&self) {
+        if let Some(green) = self.0.green.get().filter(|_| !self.0.done.get()) {
+            interrupt::kill(green);
+        }
+    }
+
+    /// Kills it if it has not started; says whether. Never parks.
+    pub fn cancel(&self) -> bool {
+        let unstarted = |green: &GreenRef| !green.started.get();
+        let Some(green) = self.0.green.get().filter(unstarted) else { return false };
+        interrupt::kill(green);
+        true
+    }
+
+    /// Something that cancels it, and outlives this handle.
+    pub(super) fn canceller(&self) -> impl FnOnce() + 'static
+    where
+        T: 'static,
+    {
+        let packet = Rc::downgrade(&self.0);
+        move || {
+            if let Some(packet) = packet.upgrade() {
+                Self(packet).cancel();
+            }
+        }
+    }
+
+    /// Who it is. Never parks.
+    #[must_use]
+    pub fn thread(&self) -> &Thread {
+        self.0.thread.get_or_init(|| {
+            let scheduler = sched::current();
+            Thread::new(match self.0.green.get() {
+                Some(green) => scheduler.handle(green),
+                None => Arc::new(Handle::ended(self.0.id.get(), Arc::clone(&scheduler.inbox))),
+            })
+        })
+    }
+
+    /// Has `f` called when it ends, on its own stack, after those that were linked before, and
+    /// before anybody who joins it wakes. If it has ended already, `f` is called right now.
+    ///
+    /// A panic of `f` is reported and costs nobody else anything. Never parks.
+    pub fn on_exit(&self, f: impl FnOnce() + 'static) -> LinkId {
+        match self.0.green.get() {
+            Some(green) => LinkId(super::links::link(green, Box::new(f))),
+            None => {
+                f();
+                LinkId(0)
+            }
+        }
+    }
+
+    /// Takes back a link; `false` if it was called or taken back before. Never parks.
+    pub fn unlink(&self, link: LinkId) -> bool {
+        self.0.green.get().is_some_and(|green| super::links::unlink(green, link.0))
+    }
+}
+
+impl<T> fmt::Debug for JoinHandle<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("JoinHandle").field("finished", &self.is_finished()).finish_non_exhaustive()
+    }
+}
+
+/// The name of one [`JoinHandle::on_exit`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct LinkId(u64);

@@ -1,0 +1,39 @@
+//! Green threads in the shape of [`std::thread`].
+//!
+//! | std | here | differs |
+//! | --- | ---- | ------- |
+//! | `spawn`, `Builder`, `JoinHandle` | the same names | nothing needs to be `Send`; handles stay on their OS thread |
+//! | `sleep`, `yield_now`, `park`, `park_timeout`, `current` | the same | they stop the green thread, not the OS thread |
+//! | `scope` | [`scope`] | children are killed if the parent unwinds |
+//!
+//! Which of these park says each item. There is no `.await` to see it by.
+
+mod builder;
+mod delayed;
+mod functions;
+mod handle;
+mod id;
+mod interrupt;
+mod join_handle;
+mod links;
+mod scoped;
+mod shutdown;
+mod timeout;
+mod waiters;
+
+pub use builder::Builder;
+pub use delayed::spawn_after_local;
+pub use functions::{
+    current, park, park_timeout, sleep, spawn, spawn_after, spawn_n, yield_now,
+};
+pub use handle::{Thread, Unparker};
+pub use id::ThreadId;
+pub use interrupt::{is_kill, shield};
+pub use join_handle::{JoinError, JoinHandle, LinkId};
+pub use scoped::{Scope, ScopedJoinHandle, scope};
+pub use shutdown::shutdown;
+pub use timeout::{Elapsed, timeout, timeout_at};
+pub use waiters::WaitQueue;
+
+pub(crate) use functions::park_until;
+pub(crate) use interrupt::{wait, yield_now as yield_on};
