@@ -11,7 +11,9 @@ fn main() {
     println!("cargo::rerun-if-env-changed=CARGO_ENCODED_RUSTFLAGS");
 
     if env::var_os("CARGO_CFG_UNIX").is_none() {
-        println!("cargo::error=evy needs a unix target: its stacks, signals and sockets are unix's");
+        println!(
+            "cargo::error=evy needs a unix target: its stacks, signals and sockets are unix's"
+        );
         return;
     }
 
@@ -23,7 +25,11 @@ fn main() {
     let portable = env::var_os("CARGO_FEATURE_PORTABLE").is_some()
         || env::var_os("CARGO_CFG_EVY_PORTABLE").is_some();
 
-    let backend = if native && !portable { "native" } else { "corosensei" };
+    let backend = if native && !portable {
+        "native"
+    } else {
+        "corosensei"
+    };
     println!("cargo::rustc-cfg=evy_context=\"{backend}\"");
     println!("cargo::metadata=BACKEND={backend}");
 }

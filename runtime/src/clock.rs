@@ -3,7 +3,10 @@
 use std::time::{Duration, Instant};
 
 /// The monotonic clock. The one place that reads it.
-#[expect(clippy::disallowed_methods, reason = "this is what everybody else is to call")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "this is what everybody else is to call"
+)]
 pub(crate) fn now() -> Instant {
     Instant::now()
 }

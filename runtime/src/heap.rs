@@ -49,7 +49,11 @@ pub(crate) struct Heap<K, T> {
 
 impl<K: Copy + Ord, T> Heap<K, T> {
     pub(crate) const fn new() -> Self {
-        Self { root: Cell::new(ptr::null()), len: Cell::new(0), sequence: Cell::new(0) }
+        Self {
+            root: Cell::new(ptr::null()),
+            len: Cell::new(0),
+            sequence: Cell::new(0),
+        }
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -79,7 +83,8 @@ impl<K: Copy + Ord, T> Heap<K, T> {
         new.next.set(ptr::null());
         new.previous.set(ptr::null());
         // SAFETY: both are linked now, so valid, and neither has siblings.
-        self.root.set(unsafe { meld(self.root.get(), node.as_ptr()) });
+        self.root
+            .set(unsafe { meld(self.root.get(), node.as_ptr()) });
         self.len.set(self.len.get() + 1);
     }
 
@@ -131,7 +136,9 @@ impl<K: Copy + Ord, T> Heap<K, T> {
 
 impl<K: Copy + Ord, T> fmt::Debug for Heap<K, T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Heap").field("len", &self.len()).finish_non_exhaustive()
+        f.debug_struct("Heap")
+            .field("len", &self.len())
+            .finish_non_exhaustive()
     }
 }
 
@@ -140,16 +147,16 @@ impl<K: Copy + Ord, T> fmt::Debug for Heap<K, T> {
 /// # Safety
 ///
 /// Non-null arguments are valid, linked, and have no siblings.
-unsafe fn meld<K: Copy + Ord, T>(
-    a: *const Node<K, T>,
-    b: *const Node<K, T>,
-) -> *const Node<K, T> {
+unsafe fn meld<K: Copy + Ord, T>(a: *const Node<K, T>, b: *const Node<K, T>) -> *const Node<K, T> {
     // SAFETY: valid (caller).
     let (Some(left), Some(right)) = (unsafe { a.as_ref() }, unsafe { b.as_ref() }) else {
         return if a.is_null() { b } else { a };
     };
-    let (parent, child) =
-        if left.key.get() <= right.key.get() { (left, right) } else { (right, left) };
+    let (parent, child) = if left.key.get() <= right.key.get() {
+        (left, right)
+    } else {
+        (right, left)
+    };
     let first = parent.child.get();
     child.previous.set(parent);
     child.next.set(first);
@@ -169,7 +176,9 @@ unsafe fn meld<K: Copy + Ord, T>(
 unsafe fn meld_all<K: Copy + Ord, T>(first: *const Node<K, T>) -> *const Node<K, T> {
     let detach = |node: *const Node<K, T>| {
         // SAFETY: null or a linked sibling (caller).
-        let Some(node) = (unsafe { node.as_ref() }) else { return ptr::null() };
+        let Some(node) = (unsafe { node.as_ref() }) else {
+            return ptr::null();
+        };
         node.previous.set(ptr::null());
         node.next.replace(ptr::null())
     };
@@ -215,7 +224,9 @@ mod tests {
             // SAFETY: alive until the end of the test.
             order.push(unsafe { node.as_ref() }.value);
         }
-        let expected: Vec<u32> = (0..3).flat_map(|r| (0..100).filter(move |v| v % 3 == r)).collect();
+        let expected: Vec<u32> = (0..3)
+            .flat_map(|r| (0..100).filter(move |v| v % 3 == r))
+            .collect();
         assert_eq!(order, expected);
     }
 

@@ -28,7 +28,7 @@ pub(crate) struct Handle {
     /// Null when it has ended. `[owner-thread]`
     green: AtomicPtr<GreenThread>,
     queued: AtomicBool,
-    next: AtomicPtr<Handle>,
+    next: AtomicPtr<Self>,
 }
 
 impl Handle {
@@ -82,7 +82,9 @@ impl Handle {
         loop {
             // Nobody else touches the link of a handle that this call has marked as queued.
             self.next.store(head, Ordering::Relaxed);
-            match inbox.head.compare_exchange_weak(head, new, Ordering::Release, Ordering::Relaxed)
+            match inbox
+                .head
+                .compare_exchange_weak(head, new, Ordering::Release, Ordering::Relaxed)
             {
                 Ok(_) => break,
                 Err(now) => head = now,

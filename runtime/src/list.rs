@@ -42,7 +42,11 @@ pub(crate) struct List<T> {
 
 impl<T> List<T> {
     pub(crate) const fn new() -> Self {
-        Self { head: Cell::new(ptr::null()), tail: Cell::new(ptr::null()), len: Cell::new(0) }
+        Self {
+            head: Cell::new(ptr::null()),
+            tail: Cell::new(ptr::null()),
+            len: Cell::new(0),
+        }
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -150,7 +154,7 @@ mod tests {
         assert_eq!(list.len(), 3);
         // SAFETY: as above.
         unsafe { list.remove(NonNull::from(&nodes[3])) };
-       let first = list.pop_front().unwrap();
+        let first = list.pop_front().unwrap();
         // SAFETY: the node is alive until the end of the test.
         assert_eq!(unsafe { first.as_ref() }.value, 0);
         assert_eq!(values(&list), [1]);

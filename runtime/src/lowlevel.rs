@@ -14,5 +14,8 @@ pub fn current_id() -> u64 {
 }
 
 /// Which backend switches: `"native"` for own assembly, `"corosensei"`.
-pub const SWITCH_BACKEND: &str =
-    if cfg!(evy_context = "native") { "native" } else { "corosensei" };
+pub const SWITCH_BACKEND: &str = if cfg!(evy_context = "native") {
+    "native"
+} else {
+    "corosensei"
+};

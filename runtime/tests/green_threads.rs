@@ -1,5 +1,7 @@
 //! Green threads: order, results, ends. Named after the lines of the catalogue of behaviours.
 
+#![expect(clippy::disallowed_methods, reason = "tests compare with what std does")]
+
 mod common;
 
 use std::cell::{Cell, RefCell};
@@ -10,8 +12,8 @@ use std::time::{Duration, Instant};
 use common::within;
 use evy_runtime::thread::{self, JoinError};
 use evy_runtime::{
-    scope, shield, shutdown, sleep, spawn, spawn_after, spawn_after_local, spawn_n, timeout, unblock,
-    yield_now,
+    scope, shield, shutdown, sleep, spawn, spawn_after, spawn_after_local, spawn_n, timeout,
+    unblock, yield_now,
 };
 
 const SHORT: Duration = Duration::from_millis(5);
@@ -56,7 +58,10 @@ fn spawn_is_lazy() {
 fn spawn_result() {
     within(|| {
         let text = String::from("argument");
-        assert_eq!(spawn(move || text + " back").join().unwrap(), "argument back");
+        assert_eq!(
+            spawn(move || text + " back").join().unwrap(),
+            "argument back"
+        );
     });
 }
 
@@ -360,7 +365,9 @@ fn after_local_alive() {
 #[test]
 fn after_local_dead() {
     within(|| {
-        let timer = spawn(|| spawn_after_local(SHORT, || "never")).join().unwrap();
+        let timer = spawn(|| spawn_after_local(SHORT, || "never"))
+            .join()
+            .unwrap();
         sleep(SHORT * 3);
         assert!(timer.join().unwrap_err().is_killed());
     });
@@ -448,7 +455,9 @@ fn timer_order() {
             .enumerate()
             .map(|(index, millis)| {
                 let log = Rc::clone(&log);
-                spawn_after(Duration::from_millis(millis), move || log.borrow_mut().push(index))
+                spawn_after(Duration::from_millis(millis), move || {
+                    log.borrow_mut().push(index);
+                })
             })
             .collect();
         for handle in handles {
@@ -571,7 +580,7 @@ fn scope_parent_killed_ends_children_first() {
         let log = Log::default();
         let outer = log.clone();
         let parent = spawn(move || {
-            let local = OnDrop(outer.clone(), "frame of the parent");
+            let local = OnDrop(outer, "frame of the parent");
             scope(|s| {
                 for _ in 0..2 {
                     s.spawn(|| {
@@ -730,7 +739,14 @@ fn unblock_lets_others_run() {
 fn unblock_passes_a_panic_on_and_survives_a_kill() {
     within(|| {
         let caught = catch_unwind(|| unblock(|| std::panic::resume_unwind(Box::new(9u8))));
-        assert_eq!(*caught.map(|(): ()| ()).unwrap_err().downcast::<u8>().unwrap(), 9);
+        assert_eq!(
+            *caught
+                .map(|(): ()| ())
+                .unwrap_err()
+                .downcast::<u8>()
+                .unwrap(),
+            9
+        );
         let handle = spawn(|| unblock(|| std::thread::sleep(Duration::from_millis(20))));
         yield_now();
         handle.kill();
@@ -779,11 +795,20 @@ fn names_ids_and_sites() {
 #[test]
 fn a_stall_is_a_panic_that_lists_everybody() {
     within(|| {
-        let named = thread::Builder::new().name("left-behind").spawn(thread::park).unwrap();
+        let named = thread::Builder::new()
+            .name("left-behind")
+            .spawn(thread::park)
+            .unwrap();
         let caught = catch_unwind(AssertUnwindSafe(thread::park)).unwrap_err();
         let message = caught.downcast_ref::<String>().unwrap();
-        assert!(message.contains("every green thread of this OS thread is parked"), "{message}");
-        assert!(message.contains("'left-behind'") && message.contains("green_threads.rs"), "{message}");
+        assert!(
+            message.contains("every green thread of this OS thread is parked"),
+            "{message}"
+        );
+        assert!(
+            message.contains("'left-behind'") && message.contains("green_threads.rs"),
+            "{message}"
+        );
         named.thread().unpark();
         named.join().unwrap();
     });
@@ -837,16 +862,27 @@ fn a_large_closure_and_its_result_move_whole() {
 #[test]
 fn a_hundred_thousand_parked_then_woken_and_joined() {
     within(|| {
-        let count = if std::env::var_os("EVY_UNDER_QEMU").is_some() { 1_000 } else { 100_000 };
-        let handles: Vec<_> = (0..count).map(|i| spawn(move || {
-            thread::park();
-            i
-        })).collect();
+        let count = if std::env::var_os("EVY_UNDER_QEMU").is_some() {
+            1_000
+        } else {
+            100_000
+        };
+        let handles: Vec<_> = (0..count)
+            .map(|i| {
+                spawn(move || {
+                    thread::park();
+                    i
+                })
+            })
+            .collect();
         yield_now();
         for handle in &handles {
             handle.thread().unpark();
         }
-        let sum: usize = handles.into_iter().map(|handle| handle.join().unwrap()).sum();
+        let sum: usize = handles
+            .into_iter()
+            .map(|handle| handle.join().unwrap())
+            .sum();
         assert_eq!(sum, count * (count - 1) / 2);
     });
 }

@@ -17,7 +17,12 @@ pub(crate) struct Context {
 
 impl Context {
     pub(crate) const fn new() -> Self {
-        Self { sp: 0, x29: 0, x19: 0, pc: 0 }
+        Self {
+            sp: 0,
+            x29: 0,
+            x19: 0,
+            pc: 0,
+        }
     }
 }
 
@@ -30,12 +35,14 @@ pub(crate) unsafe fn prepare(
 ) {
     debug_assert!(base.addr().is_multiple_of(16));
     let sp = base.wrapping_sub(16);
-    // SAFETY:
-    // - the 16 bytes below `base` are on the stack, writable and unused (caller, `prepare`);
-    // - they are aligned for a pointer, since `base` is 16-aligned (caller).
-    unsafe { sp.cast::<Entry>().write(entry) };
-    let first =
-        Context { sp: sp.addr(), x29: 0, x19: arg.addr(), pc: trampoline as *const () as usize };
+    // SAFETY: the 16 bytes below `base` are on the stack, writable and unused (caller, `prepare`).
+    unsafe { sp.cast::<Entry>().write_unaligned(entry) };
+    let first = Context {
+        sp: sp.addr(),
+        x29: 0,
+        x19: arg.addr(),
+        pc: trampoline as *const () as usize,
+    };
     // SAFETY: `context` is valid for writes (caller).
     unsafe { context.write(first) };
 }

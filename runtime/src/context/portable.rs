@@ -24,13 +24,18 @@ pub(crate) struct Context {
 
 impl Context {
     pub(crate) const fn new() -> Self {
-        Self { coroutine: None, yielder: ptr::null() }
+        Self {
+            coroutine: None,
+            yielder: ptr::null(),
+        }
     }
 }
 
 impl std::fmt::Debug for Context {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Context").field("yielder", &self.yielder).finish_non_exhaustive()
+        f.debug_struct("Context")
+            .field("yielder", &self.yielder)
+            .finish_non_exhaustive()
     }
 }
 
@@ -61,7 +66,10 @@ pub(crate) unsafe fn prepare(
     arg: *mut (),
 ) {
     let pointer = |p: *mut u8| NonZeroUsize::new(p.addr()).expect("a stack is not at address zero");
-    let stack = Borrowed { base: pointer(base), limit: pointer(limit) };
+    let stack = Borrowed {
+        base: pointer(base),
+        limit: pointer(limit),
+    };
     let coroutine = Coroutine::with_stack(stack, move |yielder, ()| {
         // SAFETY: `context` is valid until `release` (caller, `prepare`), and only this OS thread
         // touches it; nobody else does while its own stack runs.
@@ -69,7 +77,10 @@ pub(crate) unsafe fn prepare(
         // SAFETY: this is the stack that `entry` was meant for, on its first run.
         unsafe { entry(arg) }
     });
-    let first = Context { coroutine: Some(ManuallyDrop::new(coroutine)), yielder: ptr::null() };
+    let first = Context {
+        coroutine: Some(ManuallyDrop::new(coroutine)),
+        yielder: ptr::null(),
+    };
     // SAFETY: `context` is valid for writes (caller).
     unsafe { context.write(first) };
 }
@@ -88,7 +99,10 @@ pub(crate) unsafe fn switch(from: *mut Context, to: *mut Context) {
         // SAFETY: `next` was prepared and is suspended (caller of the `switch` that named it), so
         // it has a coroutine, which nobody else borrows: it is not running.
         let coroutine = unsafe { (*next).coroutine.as_mut() };
-        match coroutine.expect("a prepared context has a coroutine").resume(()) {
+        match coroutine
+            .expect("a prepared context has a coroutine")
+            .resume(())
+        {
             CoroutineResult::Yield(target) => next = target,
             CoroutineResult::Return(()) => unreachable!("an entry function does not return"),
         }

@@ -141,7 +141,14 @@ fn the_stack_is_aligned_at_entry() {
         let pair = arg.cast::<Pair>();
         let on_stack = Aligned([0; 16]);
         let address = std::hint::black_box(&on_stack).0.as_ptr().addr();
-        log(pair, if address.is_multiple_of(16) { "aligned" } else { "crooked" });
+        log(
+            pair,
+            if address.is_multiple_of(16) {
+                "aligned"
+            } else {
+                "crooked"
+            },
+        );
         loop {
             leave(pair);
         }
@@ -213,7 +220,14 @@ fn frame_pointers_end_in_zero_or_are_not_kept() {
             frame = unsafe { *ptr::with_exposed_provenance::<usize>(frame) };
             steps += 1;
         }
-        log(pair, if frame == 0 && steps < 64 { "ends" } else { "wild" });
+        log(
+            pair,
+            if frame == 0 && steps < 64 {
+                "ends"
+            } else {
+                "wild"
+            },
+        );
         loop {
             leave(pair);
         }

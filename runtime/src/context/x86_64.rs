@@ -1,4 +1,4 @@
-//! System V x86_64. Register roles in a switch: `rdi` the context left, `rsi` the one continued;
+//! System V `x86_64`. Register roles in a switch: `rdi` the context left, `rsi` the one continued;
 //! in a first frame: `rbx` the argument, the word above the stack pointer the entry function.
 
 use std::arch::{asm, naked_asm};
@@ -17,7 +17,12 @@ pub(crate) struct Context {
 
 impl Context {
     pub(crate) const fn new() -> Self {
-        Self { rsp: 0, rbp: 0, rbx: 0, rip: 0 }
+        Self {
+            rsp: 0,
+            rbp: 0,
+            rbx: 0,
+            rip: 0,
+        }
     }
 }
 
@@ -32,12 +37,14 @@ pub(crate) unsafe fn prepare(
     // The entry function lies in the two words that the trampoline starts on, so that `rsp` is
     // 16-aligned at its call, as the ABI asks.
     let rsp = base.wrapping_sub(16);
-    // SAFETY:
-    // - the 16 bytes below `base` are on the stack, writable and unused (caller, `prepare`);
-    // - they are aligned for a pointer, since `base` is 16-aligned (caller).
-    unsafe { rsp.cast::<Entry>().write(entry) };
-    let first =
-        Context { rsp: rsp.addr(), rbp: 0, rbx: arg.addr(), rip: trampoline as *const () as usize };
+    // SAFETY: the 16 bytes below `base` are on the stack, writable and unused (caller, `prepare`).
+    unsafe { rsp.cast::<Entry>().write_unaligned(entry) };
+    let first = Context {
+        rsp: rsp.addr(),
+        rbp: 0,
+        rbx: arg.addr(),
+        rip: trampoline as *const () as usize,
+    };
     // SAFETY: `context` is valid for writes (caller).
     unsafe { context.write(first) };
 }

@@ -71,7 +71,7 @@ pub(crate) struct GreenThread {
     /// What it waits for while parked.
     pub(crate) reason: Cell<WaitReason>,
     /// When to wake it at the latest. Linked only while parked, or before a delayed start.
-    pub(crate) timer: heap::Node<Instant, NonNull<GreenThread>>,
+    pub(crate) timer: heap::Node<Instant, NonNull<Self>>,
     /// The innermost open timeout scope, in a frame of this green thread.
     pub(crate) scopes: Cell<*const TimeoutScope>,
     pub(crate) id: u64,
@@ -86,7 +86,7 @@ pub(crate) struct GreenThread {
     /// Called in order when it ends.
     pub(crate) on_exit: RefCell<Vec<ExitCall>>,
     /// In the list of all live green threads.
-    pub(crate) registered: list::Node<NonNull<GreenThread>>,
+    pub(crate) registered: list::Node<NonNull<Self>>,
     /// None for a root.
     pub(crate) stack: Option<Stack>,
 }
@@ -96,7 +96,7 @@ pub(crate) struct GreenThread {
 pub(crate) struct TimeoutScope {
     /// `None` never comes.
     pub(crate) deadline: Option<Instant>,
-    pub(crate) outer: *const TimeoutScope,
+    pub(crate) outer: *const Self,
     /// Opened under a shield of this depth: a deeper shield holds it back.
     pub(crate) shields: u32,
 }
@@ -175,7 +175,8 @@ impl GreenThread {
 
     /// Brings `attention` up to date after a change to what it sums up.
     pub(crate) fn look_again(&self) {
-        self.attention.set(self.killed.get() || !self.scopes.get().is_null());
+        self.attention
+            .set(self.killed.get() || !self.scopes.get().is_null());
     }
 }
 
@@ -221,14 +222,22 @@ pub(crate) const MAX_INLINE_CLOSURE: usize = 2048;
 
 /// Room for a control block and a closure of `size` and `align` below `base`: where they go, and
 /// where the stack begins below them.
-pub(crate) fn place(base: *mut u8, size: usize, align: usize) -> (*mut u8, *mut u8, *mut u8) {
+pub(crate) fn place(
+    base: *mut u8,
+    size: usize,
+    align: usize,
+) -> (*mut GreenThread, *mut u8, *mut u8) {
     let down = |from: *mut u8, size: usize, align: usize| {
         let end = from.addr() - size;
         from.wrapping_sub(size + end % align)
     };
-    let block = down(base, size_of::<GreenThread>(), align_of::<GreenThread>().max(16));
+    let block = down(
+        base,
+        size_of::<GreenThread>(),
+        align_of::<GreenThread>().max(16),
+    );
     let closure = down(block, size, align.max(16));
-    (block, closure, closure)
+    (block.cast(), closure, closure)
 }
 
 #[cfg(test)]
@@ -238,7 +247,11 @@ mod tests {
     /// One page must hold colour, control block and the frames of a parked green thread.
     #[test]
     fn a_control_block_is_small() {
-        assert!(size_of::<GreenThread>() <= 384, "{} bytes", size_of::<GreenThread>());
+        assert!(
+            size_of::<GreenThread>() <= 384,
+            "{} bytes",
+            size_of::<GreenThread>()
+        );
     }
 
     #[test]

@@ -4,8 +4,9 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::ptr::NonNull;
 use std::sync::{Arc, OnceLock};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
+use crate::clock;
 use crate::green::{GreenRef, WaitReason, Wake};
 use crate::list::Node;
 use crate::reactor::{Direction, Readiness, Source, deregister_from_outside};
@@ -19,6 +20,33 @@ pub enum Sharing {
     Exclusive,
     /// Many, first come first served: each accepted connection or datagram is a thing of its own.
     Queue,
+}
+
+/// How long an operation may park.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Patience {
+    /// As long as it takes.
+    Forever,
+    /// Until a moment; then the operation says `TimedOut`.
+    Until(Instant),
+    /// For a duration, counted from when it first has to wait.
+    AtMost(Duration),
+    /// Not at all: the operation says `WouldBlock`.
+    None,
+}
+
+impl Patience {
+    /// Starts the clock: when to give up (`None`: never).
+    fn deadline(&mut self) -> io::Result<Option<Instant>> {
+        if let Self::AtMost(duration) = *self {
+            *self = clock::deadline_after(duration).map_or(Self::Forever, Self::Until);
+        }
+        match *self {
+            Self::Until(deadline) => Ok(Some(deadline)),
+            Self::Forever | Self::AtMost(_) => Ok(None),
+            Self::None => Err(io::ErrorKind::WouldBlock.into()),
+        }
+    }
 }
 
 /// A descriptor's registration with the reactor of the OS thread that waited for it first, its
@@ -43,7 +71,7 @@ impl Registration {
     ///
     /// # Errors
     ///
-    /// Those of `op`; `TimedOut` if `deadline` comes first; `ResourceBusy` if another green thread
+    /// Those of `op`; `TimedOut` or `WouldBlock` when `patience` ends; `ResourceBusy` if another green thread
     /// waits and `sharing` is exclusive; the reactor's.
     #[inline]
     pub(super) fn attempt<R>(
@@ -51,7 +79,7 @@ impl Registration {
         fd: BorrowedFd<'_>,
         direction: Direction,
         sharing: Sharing,
-        deadline: Option<Instant>,
+        mut patience: Patience,
         mut op: impl FnMut() -> io::Result<R>,
         is_short: impl FnOnce(&R) -> bool,
     ) -> io::Result<R> {
@@ -84,7 +112,7 @@ impl Registration {
                     },
                 }
             }
-            self.wait(scheduler, fd, direction, deadline)?;
+            self.wait(scheduler, fd, direction, patience.deadline()?)?;
         }
     }
 
@@ -115,7 +143,10 @@ impl Registration {
         if is_home(scheduler, source) {
             return wait_at(scheduler, source, direction, deadline);
         }
-        let guest = Guest { scheduler, source: scheduler.reactor.register(fd)? };
+        let guest = Guest {
+            scheduler,
+            source: scheduler.reactor.register(fd)?,
+        };
         wait_at(scheduler, &guest.source, direction, deadline)
     }
 
@@ -129,7 +160,7 @@ impl Registration {
         fd: BorrowedFd<'_>,
         direction: Direction,
         sharing: Sharing,
-        deadline: Option<Instant>,
+        mut patience: Patience,
     ) -> io::Result<()> {
         let scheduler = sched::try_current()?;
         if let Some(source) = self.0.get().filter(|source| is_home(scheduler, source)) {
@@ -139,8 +170,11 @@ impl Registration {
         // home remembers of operations that others did.
         let own = rustix::io::fcntl_dupfd_cloexec(fd, 0)?;
         // Declared after the descriptor, so dropped before it.
-        let guest = Guest { scheduler, source: scheduler.reactor.register(own.as_fd())? };
-        wait_at(scheduler, &guest.source, direction, deadline)
+        let guest = Guest {
+            scheduler,
+            source: scheduler.reactor.register(own.as_fd())?,
+        };
+        wait_at(scheduler, &guest.source, direction, patience.deadline()?)
     }
 }
 
@@ -178,7 +212,10 @@ fn busy(direction: Direction, waiter: GreenRef) -> io::Error {
     let name = waiter.name.as_deref().unwrap_or("without a name");
     io::Error::new(
         io::ErrorKind::ResourceBusy,
-        format!("green thread #{} ({name}) is {doing} this stream already", waiter.id),
+        format!(
+            "green thread #{} ({name}) is {doing} this stream already",
+            waiter.id
+        ),
     )
 }
 
@@ -194,10 +231,10 @@ fn after_success(scheduler: &Scheduler, source: &Source, direction: Direction, s
 /// There may be more: whoever waits is to look.
 #[inline]
 fn pass_on(scheduler: &Scheduler, source: &Source, direction: Direction) {
-    if source.readiness(direction) != Readiness::No {
-        if let Some(next) = source.pop_waiter(direction) {
-            scheduler.unpark(next, Wake::Unparked);
-        }
+    if source.readiness(direction) != Readiness::No
+        && let Some(next) = source.pop_waiter(direction)
+    {
+        scheduler.unpark(next, Wake::Unparked);
     }
 }
 
@@ -238,7 +275,13 @@ fn wait_at(
     // SAFETY: the place below takes it out, whichever way this function is left.
     unsafe { source.enter(direction, NonNull::from(&node)) };
     scheduler.reactor.count(1);
-    let mut place = Place { scheduler, source, direction, node: &node, woken: false };
+    let mut place = Place {
+        scheduler,
+        source,
+        direction,
+        node: &node,
+        woken: false,
+    };
     loop {
         let wake = thread::wait(scheduler, reason, deadline);
         if !node.is_linked() {
@@ -255,7 +298,10 @@ fn wait_at(
 
 #[cold]
 fn timed_out() -> io::Error {
-    io::Error::new(io::ErrorKind::TimedOut, "the descriptor was not ready in time")
+    io::Error::new(
+        io::ErrorKind::TimedOut,
+        "the descriptor was not ready in time",
+    )
 }
 
 /// Only where nothing can be thrown.

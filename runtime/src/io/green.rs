@@ -4,9 +4,8 @@ use std::fmt;
 use std::io::{self, Read, Write};
 use std::mem::ManuallyDrop;
 use std::os::fd::{AsFd, BorrowedFd};
-use std::time::Instant;
 
-use super::attempt::{Registration, Sharing};
+use super::attempt::{Patience, Registration, Sharing};
 use crate::reactor::Direction;
 
 /// A descriptor whose reads and writes park the green thread instead of the OS thread: a pipe, a
@@ -47,7 +46,10 @@ impl<T: AsFd> Green<T> {
 
     /// Wraps a descriptor that is non-blocking already. Never parks.
     pub fn from_non_blocking(inner: T) -> Self {
-        Self { registration: Registration::default(), inner: ManuallyDrop::new(inner) }
+        Self {
+            registration: Registration::default(),
+            inner: ManuallyDrop::new(inner),
+        }
     }
 
     /// What is wrapped. Its own reads and writes do not park: they say `WouldBlock`.
@@ -72,19 +74,20 @@ impl<T: AsFd> Green<T> {
     ///
     /// # Errors
     ///
-    /// Those of `op`; `TimedOut` if `deadline` comes first; `ResourceBusy` if another green thread
+    /// Those of `op`; `TimedOut` or `WouldBlock` when `patience` ends; `ResourceBusy` if another green thread
     /// waits and `sharing` is [`Sharing::Exclusive`]; the poller's.
     #[inline]
     pub fn attempt<R>(
         &self,
         direction: Direction,
         sharing: Sharing,
-        deadline: Option<Instant>,
+        patience: Patience,
         mut op: impl FnMut(&T) -> io::Result<R>,
         is_short: impl FnOnce(&R) -> bool,
     ) -> io::Result<R> {
         let op = || op(&self.inner);
-        self.registration.attempt(self.as_fd(), direction, sharing, deadline, op, is_short)
+        self.registration
+            .attempt(self.as_fd(), direction, sharing, patience, op, is_short)
     }
 
     /// Parks until there is something to read, or an end.
@@ -93,7 +96,7 @@ impl<T: AsFd> Green<T> {
     ///
     /// `ResourceBusy` if another green thread reads; the system's.
     pub fn wait_readable(&self) -> io::Result<()> {
-        self.wait_ready(Direction::Read, None)
+        self.wait_ready(Direction::Read, Patience::Forever)
     }
 
     /// Parks until there is room to write, or an error to be told.
@@ -102,16 +105,17 @@ impl<T: AsFd> Green<T> {
     ///
     /// `ResourceBusy` if another green thread writes; the system's.
     pub fn wait_writable(&self) -> io::Result<()> {
-        self.wait_ready(Direction::Write, None)
+        self.wait_ready(Direction::Write, Patience::Forever)
     }
 
-    /// Parks until `direction` is ready, or `deadline` has come.
+    /// Parks until `direction` is ready, or `patience` ends.
     ///
     /// # Errors
     ///
-    /// `TimedOut`; `ResourceBusy` if another green thread waits for the same; the system's.
-    pub fn wait_ready(&self, direction: Direction, deadline: Option<Instant>) -> io::Result<()> {
-        self.registration.wait_ready(self.as_fd(), direction, Sharing::Exclusive, deadline)
+    /// `TimedOut` or `WouldBlock`; `ResourceBusy` if another green thread waits for the same; the system's.
+    pub fn wait_ready(&self, direction: Direction, patience: Patience) -> io::Result<()> {
+        self.registration
+            .wait_ready(self.as_fd(), direction, Sharing::Exclusive, patience)
     }
 }
 
@@ -142,7 +146,13 @@ where
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
         let len = buf.len();
         let op = |mut inner: &T| inner.read(buf);
-        self.attempt(Direction::Read, Sharing::Exclusive, None, op, |n| (1..len).contains(n))
+        self.attempt(
+            Direction::Read,
+            Sharing::Exclusive,
+            Patience::Forever,
+            op,
+            |n| (1..len).contains(n),
+        )
     }
 }
 
@@ -161,7 +171,13 @@ where
 {
     fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
         let op = |mut inner: &T| inner.write(buf);
-        self.attempt(Direction::Write, Sharing::Exclusive, None, op, |n| *n < buf.len())
+        self.attempt(
+            Direction::Write,
+            Sharing::Exclusive,
+            Patience::Forever,
+            op,
+            |n| *n < buf.len(),
+        )
     }
 
     fn flush(&mut self) -> io::Result<()> {

@@ -4,5 +4,5 @@ mod attempt;
 mod green;
 
 pub use crate::reactor::Direction;
-pub use attempt::Sharing;
+pub use attempt::{Patience, Sharing};
 pub use green::Green;

@@ -26,7 +26,12 @@ const CAPACITY: usize = 1024;
 pub(super) fn add(poller: &Poller, fd: BorrowedFd<'_>, key: usize) -> io::Result<()> {
     use epoll::EventFlags as E;
     let flags = E::IN | E::OUT | E::RDHUP | E::PRI | E::ET;
-    Ok(epoll::add(poller, fd, epoll::EventData::new_u64(key as u64), flags)?)
+    Ok(epoll::add(
+        poller,
+        fd,
+        epoll::EventData::new_u64(key as u64),
+        flags,
+    )?)
 }
 
 /// What the last round has reported.
@@ -38,13 +43,18 @@ pub(super) struct Events {
 
 impl std::fmt::Debug for Events {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Events").field("len", &self.raw.len()).finish_non_exhaustive()
+        f.debug_struct("Events")
+            .field("len", &self.raw.len())
+            .finish_non_exhaustive()
     }
 }
 
 impl Events {
     pub(super) fn new() -> Self {
-        Self { raw: Vec::with_capacity(CAPACITY), cleared: polling::Events::new() }
+        Self {
+            raw: Vec::with_capacity(CAPACITY),
+            cleared: polling::Events::new(),
+        }
     }
 
     pub(super) fn wait(&mut self, poller: &Poller, timeout: Option<Duration>) -> io::Result<()> {
@@ -62,17 +72,21 @@ impl Events {
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = Event> {
-        let raw = self.raw.iter().filter(|event| event.data.u64() != NOTIFIER).map(|event| {
-            use epoll::EventFlags as E;
-            let flags = event.flags;
-            let over = flags.intersects(E::RDHUP | E::HUP | E::ERR);
-            Event {
-                key: event.data.u64() as usize,
-                readable: over || flags.intersects(E::IN | E::PRI),
-                writable: flags.intersects(E::OUT | E::HUP | E::ERR),
-                uncertain: over,
-            }
-        });
+        let raw = self
+            .raw
+            .iter()
+            .filter(|event| event.data.u64() != NOTIFIER)
+            .map(|event| {
+                use epoll::EventFlags as E;
+                let flags = event.flags;
+                let over = flags.intersects(E::RDHUP | E::HUP | E::ERR);
+                Event {
+                    key: event.data.u64() as usize,
+                    readable: over || flags.intersects(E::IN | E::PRI),
+                    writable: flags.intersects(E::OUT | E::HUP | E::ERR),
+                    uncertain: over,
+                }
+            });
         raw.chain(self.cleared.iter().map(|event| Event {
             key: event.key,
             readable: event.readable,
@@ -105,5 +119,8 @@ fn wait_for(
 fn timespec(duration: Duration) -> Timespec {
     // Longer than the kernel counts: a month later there is another round.
     let duration = duration.min(Duration::from_secs(30 * 24 * 3600));
-    Timespec { tv_sec: duration.as_secs() as _, tv_nsec: duration.subsec_nanos() as _ }
+    Timespec {
+        tv_sec: duration.as_secs() as _,
+        tv_nsec: duration.subsec_nanos() as _,
+    }
 }

@@ -86,7 +86,8 @@ impl Reactor {
     /// Counts a waiter in (`1`) or out (`-1`).
     #[inline]
     pub(crate) fn count(&self, change: isize) {
-        self.waiting.set(self.waiting.get().wrapping_add_signed(change));
+        self.waiting
+            .set(self.waiting.get().wrapping_add_signed(change));
     }
 
     /// Registers a descriptor, which must be deregistered before it is closed.
@@ -155,7 +156,9 @@ impl Reactor {
         events.wait(&self.inbox.poller, timeout)?;
         let table = self.table.borrow();
         for event in events.iter() {
-            let Some(slot) = table.slots.get(event.key & INDEX_MASK) else { continue };
+            let Some(slot) = table.slots.get(event.key & INDEX_MASK) else {
+                continue;
+            };
             let Some(source) = &slot.source else { continue };
             if source.key() != event.key {
                 continue;

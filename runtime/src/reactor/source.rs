@@ -50,7 +50,10 @@ struct Side {
 impl Side {
     /// A new registration knows nothing; the kernel reports what is ready at once.
     const fn new() -> Self {
-        Self { readiness: Cell::new(Readiness::No), waiters: List::new() }
+        Self {
+            readiness: Cell::new(Readiness::No),
+            waiters: List::new(),
+        }
     }
 }
 
@@ -72,7 +75,13 @@ unsafe impl Sync for Source {}
 
 impl Source {
     pub(super) fn new(fd: BorrowedFd<'_>, key: usize, inbox: Arc<Inbox>) -> Self {
-        Self { fd: fd.as_raw_fd(), key, inbox, read: Side::new(), write: Side::new() }
+        Self {
+            fd: fd.as_raw_fd(),
+            key,
+            inbox,
+            read: Side::new(),
+            write: Side::new(),
+        }
     }
 
     /// Its number, for messages.
@@ -111,7 +120,11 @@ impl Source {
 
     /// An event has come: who is due by it? One of those who wait; it passes on what it leaves.
     pub(super) fn set_ready(&self, direction: Direction, uncertain: bool) -> Option<GreenRef> {
-        let ready = if uncertain { Readiness::UntilItWouldBlock } else { Readiness::Yes };
+        let ready = if uncertain {
+            Readiness::UntilItWouldBlock
+        } else {
+            Readiness::Yes
+        };
         self.set_readiness(direction, ready);
         self.pop_waiter(direction)
     }

@@ -4,8 +4,6 @@
 //! thread locals and from a signal handler. What has one is a guard beside it; when it is dropped,
 //! the OS thread is ending.
 
-#![expect(clippy::disallowed_macros, reason = "the only thread_local of evy")]
-
 use std::cell::Cell;
 use std::io;
 use std::ptr;
@@ -82,7 +80,9 @@ impl Drop for AtThreadEnd {
     fn drop(&mut self) {
         let scheduler = CURRENT.get();
         // SAFETY: as in `current`.
-        let Some(alive) = (unsafe { scheduler.as_ref() }) else { return };
+        let Some(alive) = (unsafe { scheduler.as_ref() }) else {
+            return;
+        };
         // `process::exit` on a green thread runs this on the green thread's own stack.
         if alive.running() != alive.root() {
             return;

@@ -1,5 +1,7 @@
 //! Nothing is ready: descriptors, timers, other OS threads, or nobody ever.
 
+use std::io::Write;
+
 use super::Scheduler;
 use crate::clock;
 use crate::green::{GreenRef, State, Wake};
@@ -102,7 +104,7 @@ impl Scheduler {
         let root = self.root();
         if !root.interruptible.get() {
             // The root unwinds already, or must wait for others: a panic there would not arrive.
-            eprintln!("evy: {}", self.stall_report());
+            writeln!(std::io::stderr(), "evy: {}", self.stall_report()).ok();
             std::process::abort();
         }
         self.unpark(root, Wake::Stalled);

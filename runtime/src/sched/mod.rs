@@ -76,7 +76,9 @@ pub(crate) struct Scheduler {
 
 impl std::fmt::Debug for Scheduler {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Scheduler").field("live", &self.live.len()).finish_non_exhaustive()
+        f.debug_struct("Scheduler")
+            .field("live", &self.live.len())
+            .finish_non_exhaustive()
     }
 }
 
@@ -171,14 +173,23 @@ impl Scheduler {
 
     /// Has `watcher` unparked whenever a green thread has ended, until the guard is dropped.
     pub(crate) fn watch_ends(&self, watcher: GreenRef) -> Watch<'_> {
-        assert!(self.watcher.get().is_none(), "another green thread is shutting down already");
+        assert!(
+            self.watcher.get().is_none(),
+            "another green thread is shutting down already"
+        );
         self.watcher.set(Some(watcher));
         Watch(self)
     }
 
     /// The handle by which other OS threads reach `green`.
     pub(crate) fn handle(&self, green: GreenRef) -> Arc<Handle> {
-        let new = || Arc::new(Handle::new(green, green.name.clone(), Arc::clone(&self.inbox)));
+        let new = || {
+            Arc::new(Handle::new(
+                green,
+                green.name.clone(),
+                Arc::clone(&self.inbox),
+            ))
+        };
         // The reference lives as long as the control block; what is returned is a share of it.
         let block: &GreenThread = &green;
         Arc::clone(block.handle.get_or_init(new))

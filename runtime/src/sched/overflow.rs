@@ -98,13 +98,11 @@ unsafe extern "C" fn handle(
 }
 
 /// Does what would have been done without us.
-unsafe fn chain(
-    signal: libc::c_int,
-    info: *mut libc::siginfo_t,
-    context: *mut libc::c_void,
-) {
+unsafe fn chain(signal: libc::c_int, info: *mut libc::siginfo_t, context: *mut libc::c_void) {
     let index = usize::from(signal != SIGNALS[0]);
-    let Some(previous) = PREVIOUS.get().map(|all| all[index]) else { return };
+    let Some(previous) = PREVIOUS.get().map(|all| all[index]) else {
+        return;
+    };
     if previous.sa_sigaction == libc::SIG_DFL || previous.sa_sigaction == libc::SIG_IGN {
         // Back to the default: the instruction is repeated, faults again, and ends the process.
         // SAFETY: an action that the system gave us.

@@ -10,7 +10,10 @@ use super::if_current;
 pub(super) fn install() {
     static ONCE: Once = Once::new();
     // The hook cannot be exchanged in the middle of a panic; the next OS thread tries again.
-    #[expect(clippy::disallowed_methods, reason = "it is the OS thread that must not panic")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "it is the OS thread that must not panic"
+    )]
     if std::thread::panicking() {
         return;
     }
@@ -32,8 +35,16 @@ fn name(scheduler: &super::Scheduler) {
     if me.stack.is_none() {
         return;
     }
-    let quoted = me.name.as_ref().map(|name| format!("'{name}' ")).unwrap_or_default();
+    let quoted = me
+        .name
+        .as_ref()
+        .map(|name| format!("'{name}' "))
+        .unwrap_or_default();
     let mut stderr = std::io::stderr().lock();
     // A hook has nobody to return an error to.
-    drop(writeln!(stderr, "\ngreen thread {quoted}#{} (spawned at {}):", me.id, me.site));
+    drop(writeln!(
+        stderr,
+        "\ngreen thread {quoted}#{} (spawned at {}):",
+        me.id, me.site
+    ));
 }

@@ -17,7 +17,9 @@ pub(crate) struct RunQueue {
 
 impl RunQueue {
     pub(crate) fn new() -> Self {
-        Self { ready: RefCell::new(VecDeque::with_capacity(64)) }
+        Self {
+            ready: RefCell::new(VecDeque::with_capacity(64)),
+        }
     }
 
     #[inline(always)]

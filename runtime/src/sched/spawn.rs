@@ -22,7 +22,11 @@ pub(crate) struct Options {
 impl Options {
     #[inline]
     pub(crate) fn new(site: Site) -> Self {
-        Self { name: None, stack_size: stack::DEFAULT_SIZE, site }
+        Self {
+            name: None,
+            stack_size: stack::DEFAULT_SIZE,
+            site,
+        }
     }
 }
 
@@ -45,7 +49,7 @@ impl Scheduler {
     ) -> io::Result<GreenRef> {
         if size_of::<F>() > MAX_INLINE_CLOSURE {
             let boxed = Box::new(f);
-            return self.spawn_placed(options, start, move || boxed());
+            return self.spawn_placed(options, start, boxed);
         }
         self.spawn_placed(options, start, f)
     }
@@ -61,11 +65,10 @@ impl Scheduler {
         let (block, closure, base) = place(stack.base(), size_of::<F>(), align_of::<F>());
         let limit = stack.limit();
         let scheduler = ptr::from_ref(self).cast::<()>();
-        let mut green =
-            GreenThread::new(scheduler, next_id(), self.running().id, options.site);
+        let mut green = GreenThread::new(scheduler, next_id(), self.running().id, options.site);
         green.name = options.name;
         green.stack = Some(stack);
-        let block = NonNull::new(block.cast::<GreenThread>()).expect("a stack has an address");
+        let block = NonNull::new(block).expect("a stack has an address");
         // SAFETY:
         // - `place` gives aligned, disjoint room inside a stack that is ours alone;
         // - the control block stays there until `reclaim`.
@@ -78,7 +81,13 @@ impl Scheduler {
         // SAFETY: the context lies in the pinned control block, and everything of the stack below
         // `base` is unused.
         unsafe {
-            context::prepare(green.context(), base, limit, entry::<F>, green.as_ptr().cast());
+            context::prepare(
+                green.context(),
+                base,
+                limit,
+                entry::<F>,
+                green.as_ptr().cast(),
+            );
         }
         // SAFETY: unlinked in `end`, before the control block goes.
         unsafe { self.live.push_back(NonNull::from(&green.registered)) };
@@ -153,7 +162,10 @@ unsafe extern "C" fn entry<F: FnOnce() + 'static>(green: *mut ()) -> ! {
 
 /// Where `place` began for this green thread.
 fn top(me: GreenRef) -> *mut u8 {
-    me.stack.as_ref().expect("only the root has no stack of its own").base()
+    me.stack
+        .as_ref()
+        .expect("only the root has no stack of its own")
+        .base()
 }
 
 /// Calls what was to be called at the end, first come first, also what those calls add.

@@ -117,7 +117,9 @@ fn reserve_split() -> io::Result<()> {
             .and_then(|text| text.trim().parse::<usize>().ok());
         let in_use = fs::read("/proc/self/maps")
             .map_or(0, |maps| maps.iter().filter(|byte| **byte == b'\n').count());
-        limit.map_or(usize::MAX, |limit| limit.saturating_sub(in_use + HEADROOM) / 2)
+        limit.map_or(usize::MAX, |limit| {
+            limit.saturating_sub(in_use + HEADROOM) / 2
+        })
     });
     if SPLITS.fetch_add(1, Ordering::Relaxed) < cap {
         return Ok(());

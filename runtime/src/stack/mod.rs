@@ -54,7 +54,8 @@ impl Stack {
 
     /// One past the highest address that is to be used: the colour is taken off already.
     pub(crate) fn base(&self) -> *mut u8 {
-        self.limit.wrapping_add(self.size - (self.index % COLOURS) * COLOUR_STEP)
+        self.limit
+            .wrapping_add(self.size - (self.index % COLOURS) * COLOUR_STEP)
     }
 }
 

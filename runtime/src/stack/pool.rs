@@ -37,7 +37,9 @@ struct Size {
 
 impl StackPool {
     pub(crate) const fn new() -> Self {
-        Self { sizes: RefCell::new(Vec::new()) }
+        Self {
+            sizes: RefCell::new(Vec::new()),
+        }
     }
 
     /// A stack of at least `wish` usable bytes.
@@ -48,10 +50,18 @@ impl StackPool {
     pub(crate) fn take(&self, wish: usize) -> io::Result<Stack> {
         let size = round_size(wish)?;
         let mut sizes = self.sizes.borrow_mut();
-        let at = sizes.iter().position(|entry| entry.size == size).unwrap_or_else(|| {
-            sizes.push(Size { size, slabs: Vec::new(), free: Vec::new(), trimmed: 0 });
-            sizes.len() - 1
-        });
+        let at = sizes
+            .iter()
+            .position(|entry| entry.size == size)
+            .unwrap_or_else(|| {
+                sizes.push(Size {
+                    size,
+                    slabs: Vec::new(),
+                    free: Vec::new(),
+                    trimmed: 0,
+                });
+                sizes.len() - 1
+            });
         sizes[at].take()
     }
 
@@ -59,7 +69,10 @@ impl StackPool {
     pub(crate) fn give_back(&self, stack: Stack) {
         let mut sizes = self.sizes.borrow_mut();
         let entry = sizes.iter_mut().find(|entry| entry.size == stack.size);
-        entry.expect("a stack comes from this pool").free.push(stack);
+        entry
+            .expect("a stack comes from this pool")
+            .free
+            .push(stack);
     }
 
     /// Gives the memory of some long unused stacks back to the system, not their address space.
@@ -91,14 +104,26 @@ impl Size {
             return Ok(stack);
         }
         if let Some(carved) = self.slabs.last_mut().and_then(Slab::carve) {
-            return carved.map(|(limit, index)| Stack { limit, size: self.size, index });
+            return carved.map(|(limit, index)| Stack {
+                limit,
+                size: self.size,
+                index,
+            });
         }
         let most = (SLAB_BYTES / self.size).max(1);
         let doubled = FIRST_COUNT << self.slabs.len().min(16);
         let slab = Slab::map(self.size, doubled.min(most)).or_else(|_| Slab::map(self.size, 1))?;
         self.slabs.push(slab);
-        let carved = self.slabs.last_mut().and_then(Slab::carve).expect("the slab is new");
-        carved.map(|(limit, index)| Stack { limit, size: self.size, index })
+        let carved = self
+            .slabs
+            .last_mut()
+            .and_then(Slab::carve)
+            .expect("the slab is new");
+        carved.map(|(limit, index)| Stack {
+            limit,
+            size: self.size,
+            index,
+        })
     }
 
     fn trim(&mut self) {

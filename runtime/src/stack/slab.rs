@@ -24,7 +24,9 @@ impl Slab {
     /// The system's, `OutOfMemory` mostly.
     pub(super) fn map(size: usize, count: usize) -> io::Result<Self> {
         let stride = size + GUARD_SIZE;
-        let bytes = stride.checked_mul(count).ok_or(io::ErrorKind::OutOfMemory)?;
+        let bytes = stride
+            .checked_mul(count)
+            .ok_or(io::ErrorKind::OutOfMemory)?;
         #[cfg_attr(
             not(any(target_os = "linux", target_os = "android")),
             expect(unused_mut, reason = "MAP_STACK is a Linux flag")
@@ -34,7 +36,12 @@ impl Slab {
         flags.insert(MapFlags::STACK);
         // SAFETY: a new mapping at an address of the kernel's choice.
         let start = unsafe {
-            mm::mmap_anonymous(ptr::null_mut(), bytes, ProtFlags::READ | ProtFlags::WRITE, flags)?
+            mm::mmap_anonymous(
+                ptr::null_mut(),
+                bytes,
+                ProtFlags::READ | ProtFlags::WRITE,
+                flags,
+            )?
         };
         // One touched page must cost one page, not two megabytes. A kernel without huge pages
         // refuses the advice, and needs none.
@@ -47,7 +54,12 @@ impl Slab {
                 other => Err(other),
             })?;
         }
-        Ok(Self { start: start.cast(), stride, count, carved: 0 })
+        Ok(Self {
+            start: start.cast(),
+            stride,
+            count,
+            carved: 0,
+        })
     }
 
     /// The limit and the number of a stack that was never used, its guard installed; `None` when

@@ -7,7 +7,10 @@ fn sizes_are_powers_of_two_and_never_tiny() {
     assert_eq!(round_size(1).unwrap(), MIN_SIZE);
     assert_eq!(round_size(DEFAULT_SIZE).unwrap(), DEFAULT_SIZE);
     assert_eq!(round_size(100_000).unwrap(), 128 * 1024);
-    assert_eq!(round_size(usize::MAX).unwrap_err().kind(), std::io::ErrorKind::OutOfMemory);
+    assert_eq!(
+        round_size(usize::MAX).unwrap_err().kind(),
+        std::io::ErrorKind::OutOfMemory
+    );
 }
 
 #[test]
@@ -28,11 +31,18 @@ fn the_last_stack_given_back_is_the_next_handed_out() {
 fn neighbours_start_in_different_cache_sets() {
     let pool = StackPool::new();
     let stacks: Vec<_> = (0..COLOURS).map(|_| pool.take(MIN_SIZE).unwrap()).collect();
-    let mut offsets: Vec<_> = stacks.iter().map(|stack| stack.base().addr() % 4096).collect();
+    let mut offsets: Vec<_> = stacks
+        .iter()
+        .map(|stack| stack.base().addr() % 4096)
+        .collect();
     offsets.sort_unstable();
     offsets.dedup();
     assert_eq!(offsets.len(), COLOURS);
-    assert!(stacks.iter().all(|stack| stack.base().addr().is_multiple_of(COLOUR_STEP)));
+    assert!(
+        stacks
+            .iter()
+            .all(|stack| stack.base().addr().is_multiple_of(COLOUR_STEP))
+    );
     // SAFETY: no stack of this pool is used again.
     unsafe { pool.unmap_all() };
 }
@@ -56,8 +66,10 @@ fn a_stack_is_writable_from_base_to_limit_and_survives_a_trim() {
     }
     let stacks: Vec<_> = (0..400).map(|_| pool.take(MIN_SIZE).unwrap()).collect();
     // SAFETY: as above.
-    let trimmed =
-        stacks.iter().filter(|stack| unsafe { stack.limit().read_volatile() } == 0).count();
+    let trimmed = stacks
+        .iter()
+        .filter(|stack| unsafe { stack.limit().read_volatile() } == 0)
+        .count();
     assert!(trimmed >= 200, "only {trimmed} of 400 stacks were trimmed");
     // SAFETY: no stack of this pool is used again.
     unsafe { pool.unmap_all() };
@@ -66,10 +78,16 @@ fn a_stack_is_writable_from_base_to_limit_and_survives_a_trim() {
 #[test]
 fn more_stacks_than_one_slab_holds() {
     let pool = StackPool::new();
-    let stacks: Vec<_> = (0..1000).map(|_| pool.take(DEFAULT_SIZE).unwrap()).collect();
+    let stacks: Vec<_> = (0..1000)
+        .map(|_| pool.take(DEFAULT_SIZE).unwrap())
+        .collect();
     let mut limits: Vec<_> = stacks.iter().map(|stack| stack.limit().addr()).collect();
     limits.sort_unstable();
-    assert!(limits.windows(2).all(|pair| pair[1] - pair[0] >= DEFAULT_SIZE + super::GUARD_SIZE));
+    assert!(
+        limits
+            .windows(2)
+            .all(|pair| pair[1] - pair[0] >= DEFAULT_SIZE + super::GUARD_SIZE)
+    );
     // SAFETY: no stack of this pool is used again.
     unsafe { pool.unmap_all() };
 }

@@ -32,7 +32,9 @@ impl Builder {
     /// cost memory. Never parks.
     #[track_caller]
     pub fn new() -> Self {
-        Self { options: Options::new(Location::caller()) }
+        Self {
+            options: Options::new(Location::caller()),
+        }
     }
 
     /// Names it: for panics, overflows, stall reports, and [`Thread::name`](super::Thread::name).

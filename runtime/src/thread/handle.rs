@@ -20,7 +20,10 @@ pub struct Thread {
 
 impl Thread {
     pub(super) fn new(handle: Arc<Handle>) -> Self {
-        Self { handle, not_send: PhantomData }
+        Self {
+            handle,
+            not_send: PhantomData,
+        }
     }
 
     /// Its id. Never parks.
@@ -48,7 +51,9 @@ impl Thread {
     /// sleeper.join().unwrap();
     /// ```
     pub fn unpark(&self) {
-        let Some(scheduler) = sched::if_current() else { return };
+        let Some(scheduler) = sched::if_current() else {
+            return;
+        };
         if !Arc::ptr_eq(&scheduler.inbox, &self.handle.inbox) {
             return;
         }
@@ -65,7 +70,9 @@ impl Thread {
     #[must_use]
     pub fn unparker(&self) -> Unparker {
         self.handle.inbox.add_outsider();
-        Unparker { handle: Arc::clone(&self.handle) }
+        Unparker {
+            handle: Arc::clone(&self.handle),
+        }
     }
 }
 
@@ -104,7 +111,9 @@ impl Unparker {
 impl Clone for Unparker {
     fn clone(&self) -> Self {
         self.handle.inbox.add_outsider();
-        Self { handle: Arc::clone(&self.handle) }
+        Self {
+            handle: Arc::clone(&self.handle),
+        }
     }
 }
 
@@ -116,6 +125,8 @@ impl Drop for Unparker {
 
 impl fmt::Debug for Unparker {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Unparker").field("id", &self.handle.id).finish_non_exhaustive()
+        f.debug_struct("Unparker")
+            .field("id", &self.handle.id)
+            .finish_non_exhaustive()
     }
 }

@@ -101,7 +101,11 @@ fn wait_attentively(
     }
     let wake = scheduler.park(reason);
     if unwinding {
-        return if wake == Wake::Interrupted { Wake::Unparked } else { wake };
+        return if wake == Wake::Interrupted {
+            Wake::Unparked
+        } else {
+            wake
+        };
     }
     match wake {
         Wake::TimedOut if deadline != first => throw_expired(me),
@@ -139,7 +143,10 @@ fn after_yield(me: GreenRef) {
     }
     if me.kill_due() {
         throw(Interrupt::Kill);
-    } else if me.scope_deadline().is_some_and(|deadline| deadline <= clock::now()) {
+    } else if me
+        .scope_deadline()
+        .is_some_and(|deadline| deadline <= clock::now())
+    {
         throw_expired(me);
     }
 }
@@ -162,7 +169,9 @@ fn throw(interrupt: Interrupt) -> Wake {
 
 /// Has `victim` unwind: at once if it is parked, ready or new, and up to where it stops next.
 pub(super) fn kill(victim: GreenRef) {
-    let Some(scheduler) = sched::if_current() else { return };
+    let Some(scheduler) = sched::if_current() else {
+        return;
+    };
     // One of an OS thread that is ending stays where it is.
     if !ptr::eq(victim.scheduler, ptr::from_ref(scheduler).cast()) || victim.killed.get() {
         return;
@@ -204,10 +213,16 @@ pub fn shield<T>(f: impl FnOnce() -> T) -> T {
 
 /// Whether this OS thread unwinds: the running green thread, or another that parks in a destructor.
 /// std keeps one count for all; if in doubt, nothing is thrown.
-#[expect(clippy::disallowed_methods, reason = "the one place that asks, and knows what it means")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the one place that asks, and knows what it means"
+)]
 #[inline(always)]
 pub(crate) fn panicking() -> bool {
     std::thread::panicking()
 }
 
-const _: () = assert!(size_of::<GreenThread>() <= 512, "a control block leaves room on its page");
+const _: () = assert!(
+    size_of::<GreenThread>() <= 512,
+    "a control block leaves room on its page"
+);

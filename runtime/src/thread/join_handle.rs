@@ -57,7 +57,9 @@ impl fmt::Debug for JoinError {
 
 impl fmt::Display for JoinError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self::Panicked(payload) = self else { return f.write_str("the green thread was killed") };
+        let Self::Panicked(payload) = self else {
+            return f.write_str("the green thread was killed");
+        };
         let message = payload.downcast_ref::<&str>().copied();
         match message.or_else(|| payload.downcast_ref::<String>().map(String::as_str)) {
             Some(message) => write!(f, "the green thread panicked: {message}"),
@@ -122,9 +124,13 @@ impl<T> Drop for Completion<T> {
         let result = packet.result.take().unwrap_or(Err(JoinError::Killed));
         packet.result.set(Some(result));
         // A stack that could not be had never made a green thread.
-        let Some(green) = packet.green.get() else { return };
+        let Some(green) = packet.green.get() else {
+            return;
+        };
         if Rc::strong_count(packet) > 1 && green.name.is_some() {
-            packet.thread.get_or_init(|| Thread::new(sched::current().handle(green)));
+            packet
+                .thread
+                .get_or_init(|| Thread::new(sched::current().handle(green)));
         }
         packet.green.set(None);
         // Only queued here: what was linked to the end is called before any of them runs.
@@ -162,7 +168,10 @@ impl<T> JoinHandle<T> {
     /// more.
     pub fn join(self) -> Result<T, JoinError> {
         self.wait_until(None);
-        self.0.result.take().expect("a green thread that has ended has a result, taken once")
+        self.0
+            .result
+            .take()
+            .expect("a green thread that has ended has a result, taken once")
     }
 
     /// As [`join`](Self::join), but parks for `timeout` at most.
@@ -187,7 +196,10 @@ impl<T> JoinHandle<T> {
             return true;
         }
         let own = sched::if_current().map(sched::Scheduler::running);
-        assert!(own.is_none() || own != self.0.green.get(), "a green thread cannot join itself");
+        assert!(
+            own.is_none() || own != self.0.green.get(),
+            "a green thread cannot join itself"
+        );
         self.0.joiners.wait_deadline(WaitReason::Join, deadline) || self.0.done.get()
     }
 
@@ -217,7 +229,9 @@ impl<T> JoinHandle<T> {
     /// Kills it if it has not started; says whether. Never parks.
     pub fn cancel(&self) -> bool {
         let unstarted = |green: &GreenRef| !green.started.get();
-        let Some(green) = self.0.green.get().filter(unstarted) else { return false };
+        let Some(green) = self.0.green.get().filter(unstarted) else {
+            return false;
+        };
         interrupt::kill(green);
         true
     }
@@ -263,13 +277,18 @@ impl<T> JoinHandle<T> {
 
     /// Takes back a link; `false` if it was called or taken back before. Never parks.
     pub fn unlink(&self, link: LinkId) -> bool {
-        self.0.green.get().is_some_and(|green| super::links::unlink(green, link.0))
+        self.0
+            .green
+            .get()
+            .is_some_and(|green| super::links::unlink(green, link.0))
     }
 }
 
 impl<T> fmt::Debug for JoinHandle<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("JoinHandle").field("finished", &self.is_finished()).finish_non_exhaustive()
+        f.debug_struct("JoinHandle")
+            .field("finished", &self.is_finished())
+            .finish_non_exhaustive()
     }
 }
 

@@ -13,7 +13,9 @@ pub(super) fn link(green: GreenRef, call: Box<dyn FnOnce()>) -> u64 {
 /// Takes a call back; `false` if it is not there any more.
 pub(super) fn unlink(green: GreenRef, id: u64) -> bool {
     let mut calls = green.on_exit.borrow_mut();
-    let Some(at) = calls.iter().position(|(other, _)| *other == id) else { return false };
+    let Some(at) = calls.iter().position(|(other, _)| *other == id) else {
+        return false;
+    };
     let call = calls.remove(at);
     drop(calls);
     // Dropped when the list is free again: what it holds may link and unlink in its destructor.

@@ -23,9 +23,7 @@ mod waiters;
 
 pub use builder::Builder;
 pub use delayed::spawn_after_local;
-pub use functions::{
-    current, park, park_timeout, sleep, spawn, spawn_after, spawn_n, yield_now,
-};
+pub use functions::{current, park, park_timeout, sleep, spawn, spawn_after, spawn_n, yield_now};
 pub use handle::{Thread, Unparker};
 pub use id::ThreadId;
 pub use interrupt::{is_kill, shield};

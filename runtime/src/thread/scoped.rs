@@ -59,7 +59,12 @@ impl Children {
     fn kill(&self) {
         let mut last = 0;
         loop {
-            let next = self.running.borrow().range(last + 1..).next().map(|(n, green)| (*n, *green));
+            let next = self
+                .running
+                .borrow()
+                .range(last + 1..)
+                .next()
+                .map(|(n, green)| (*n, *green));
             let Some((number, green)) = next else { return };
             last = number;
             if let Some(green) = green {
@@ -94,7 +99,11 @@ struct Body<F, T> {
 
 impl<F: FnOnce() -> T, T> Body<F, T> {
     fn run(self) {
-        let Self { f, completion, child } = self;
+        let Self {
+            f,
+            completion,
+            child,
+        } = self;
         if completion.run(f) {
             let panicked = &child.children.panicked;
             panicked.set(panicked.get() + 1);
@@ -137,8 +146,11 @@ where
     F: for<'scope> FnOnce(&'scope Scope<'scope, 'env>) -> T,
 {
     let children = Rc::new(Children::default());
-    let scope =
-        Scope { children: Rc::clone(&children), scope: PhantomData, env: PhantomData };
+    let scope = Scope {
+        children: Rc::clone(&children),
+        scope: PhantomData,
+        env: PhantomData,
+    };
     let outcome = catch_unwind(AssertUnwindSafe(|| {
         let value = f(&scope);
         children.wait();
@@ -146,7 +158,10 @@ where
     }));
     match outcome {
         Ok(value) => {
-            assert!(children.panicked.get() == 0, "a scoped green thread panicked");
+            assert!(
+                children.panicked.get() == 0,
+                "a scoped green thread panicked"
+            );
             value
         }
         Err(payload) => {
@@ -184,9 +199,16 @@ impl<'scope> Scope<'scope, '_> {
         let number = children.spawned.get() + 1;
         children.spawned.set(number);
         children.running.borrow_mut().insert(number, None);
-        let child = Child { children: Rc::clone(children), number };
+        let child = Child {
+            children: Rc::clone(children),
+            number,
+        };
         let (completion, handle) = packet::<T>();
-        let body = Body { f, completion, child };
+        let body = Body {
+            f,
+            completion,
+            child,
+        };
         let body: Box<dyn FnOnce() + 'scope> = Box::new(move || body.run());
         // SAFETY: only the lifetime changes. `scope` does not return or unwind before the body is
         // dropped: see the top of this file.
@@ -196,13 +218,19 @@ impl<'scope> Scope<'scope, '_> {
         let green = scheduler.spawn(options, None, body)?;
         handle.attach(green);
         children.running.borrow_mut().insert(number, Some(green));
-        Ok(ScopedJoinHandle { handle, children: Rc::clone(children), scope: PhantomData })
+        Ok(ScopedJoinHandle {
+            handle,
+            children: Rc::clone(children),
+            scope: PhantomData,
+        })
     }
 }
 
 impl fmt::Debug for Scope<'_, '_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Scope").field("running", &self.children.running.borrow().len()).finish_non_exhaustive()
+        f.debug_struct("Scope")
+            .field("running", &self.children.running.borrow().len())
+            .finish_non_exhaustive()
     }
 }
 

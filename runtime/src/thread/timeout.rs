@@ -68,7 +68,11 @@ pub fn timeout_at<T>(deadline: Instant, f: impl FnOnce() -> T) -> Result<T, Elap
 
 fn run_until<T>(deadline: Option<Instant>, f: impl FnOnce() -> T) -> Result<T, Elapsed> {
     let me = sched::current().running();
-    let scope = TimeoutScope { deadline, outer: me.scopes.get(), shields: me.shields.get() };
+    let scope = TimeoutScope {
+        deadline,
+        outer: me.scopes.get(),
+        shields: me.shields.get(),
+    };
     let address = ptr::from_ref(&scope);
     me.scopes.set(address);
     me.look_again();

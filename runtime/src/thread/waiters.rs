@@ -37,7 +37,9 @@ impl WaitQueue {
     /// An empty queue. Never parks.
     #[must_use]
     pub const fn new() -> Self {
-        Self { waiters: List::new() }
+        Self {
+            waiters: List::new(),
+        }
     }
 
     /// Parks until somebody wakes this place in the queue.
@@ -75,7 +77,11 @@ impl WaitQueue {
         // SAFETY: the place below unlinks the node, whichever way this function is left, and is
         // declared after it, so dropped before.
         unsafe { self.waiters.push_back(NonNull::from(&node)) };
-        let mut place = Place { queue: self, node: &node, give_back: Some(give_back) };
+        let mut place = Place {
+            queue: self,
+            node: &node,
+            give_back: Some(give_back),
+        };
         loop {
             let wake = interrupt::wait(scheduler, reason, deadline);
             if !node.is_linked() {
@@ -92,7 +98,9 @@ impl WaitQueue {
 
     /// Wakes whoever has waited longest. `false`: nobody waits. Never parks.
     pub fn wake_one(&self) -> bool {
-        let Some(node) = self.waiters.pop_front() else { return false };
+        let Some(node) = self.waiters.pop_front() else {
+            return false;
+        };
         // SAFETY: it was linked a moment ago, so it is valid, and so is its green thread.
         let green = unsafe { node.as_ref() }.value;
         // SAFETY: a scheduler outlives its green threads, also where they are abandoned.
@@ -131,7 +139,9 @@ impl Default for WaitQueue {
 
 impl fmt::Debug for WaitQueue {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("WaitQueue").field("len", &self.len()).finish_non_exhaustive()
+        f.debug_struct("WaitQueue")
+            .field("len", &self.len())
+            .finish_non_exhaustive()
     }
 }
 

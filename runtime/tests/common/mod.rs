@@ -12,7 +12,11 @@ pub(crate) fn within<T: Send + 'static>(body: impl FnOnce() -> T + Send + 'stati
         sender.send(()).ok();
         result
     });
-    let bound = Duration::from_secs(if std::env::var_os("EVY_UNDER_QEMU").is_some() { 300 } else { 60 });
+    let bound = Duration::from_secs(if std::env::var_os("EVY_UNDER_QEMU").is_some() {
+        300
+    } else {
+        60
+    });
     match receiver.recv_timeout(bound) {
         Err(mpsc::RecvTimeoutError::Timeout) => panic!("the test hangs"),
         _ => match worker.join() {

@@ -1,0 +1,117 @@
+//! `ToSocketAddrs`: what can stand for an address.
+
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
+use std::option;
+use std::slice;
+use std::{iter, vec};
+
+use crate::dns;
+
+/// What can stand for one or more socket addresses: std's trait, of the same name, implemented for
+/// the same types.
+///
+/// Differs from std: names are resolved on a helper OS thread, while the green thread parks.
+///
+/// # Examples
+///
+/// ```
+/// use evy_net::ToSocketAddrs;
+///
+/// let addr = ("127.0.0.1", 80).to_socket_addrs()?.next();
+/// assert_eq!(addr, "127.0.0.1:80".to_socket_addrs()?.next());
+/// # Ok::<(), std::io::Error>(())
+/// ```
+pub trait ToSocketAddrs {
+    /// Yields each address.
+    type Iter: Iterator<Item = SocketAddr>;
+
+    /// The addresses. Parks until a name is resolved; never parks for what needs no resolving.
+    ///
+    /// # Errors
+    ///
+    /// `InvalidInput` for what is no address; what the system says of a name that it cannot resolve.
+    fn to_socket_addrs(&self) -> io::Result<Self::Iter>;
+}
+
+macro_rules! one_address {
+    ($($kind:ty),*) => { $(
+        impl ToSocketAddrs for $kind {
+            type Iter = option::IntoIter<SocketAddr>;
+
+            fn to_socket_addrs(&self) -> io::Result<Self::Iter> {
+                Ok(Some(SocketAddr::from(*self)).into_iter())
+            }
+        }
+    )* };
+}
+
+one_address!(
+    SocketAddr,
+    SocketAddrV4,
+    SocketAddrV6,
+    (IpAddr, u16),
+    (Ipv4Addr, u16),
+    (Ipv6Addr, u16)
+);
+
+impl ToSocketAddrs for (&str, u16) {
+    type Iter = vec::IntoIter<SocketAddr>;
+
+    fn to_socket_addrs(&self) -> io::Result<Self::Iter> {
+        let (host, port) = *self;
+        match host.parse::<IpAddr>() {
+            Ok(ip) => Ok(vec![SocketAddr::new(ip, port)].into_iter()),
+            Err(_) => Ok(dns::lookup(host, port)?.into_iter()),
+        }
+    }
+}
+
+impl ToSocketAddrs for (String, u16) {
+    type Iter = vec::IntoIter<SocketAddr>;
+
+    fn to_socket_addrs(&self) -> io::Result<Self::Iter> {
+        (self.0.as_str(), self.1).to_socket_addrs()
+    }
+}
+
+impl ToSocketAddrs for str {
+    type Iter = vec::IntoIter<SocketAddr>;
+
+    fn to_socket_addrs(&self) -> io::Result<Self::Iter> {
+        if let Ok(addr) = self.parse::<SocketAddr>() {
+            return Ok(vec![addr].into_iter());
+        }
+        let invalid = |what: &'static str| {
+            let message = format!("{what} in the address '{self}', which should be 'host:port'");
+            io::Error::new(io::ErrorKind::InvalidInput, message)
+        };
+        let (host, port) = self.rsplit_once(':').ok_or_else(|| invalid("there is no port"))?;
+        let port = port.parse::<u16>().map_err(|_| invalid("the port is no number below 65536"))?;
+        (host, port).to_socket_addrs()
+    }
+}
+
+impl<'a> ToSocketAddrs for &'a [SocketAddr] {
+    type Iter = iter::Copied<slice::Iter<'a, SocketAddr>>;
+
+    fn to_socket_addrs(&self) -> io::Result<Self::Iter> {
+        Ok(self.iter().copied())
+    }
+}
+
+impl<T: ToSocketAddrs + ?Sized> ToSocketAddrs for &T {
+    type Iter = T::Iter;
+
+    fn to_socket_addrs(&self) -> io::Result<Self::Iter> {
+        (**self).to_socket_addrs()
+    }
+}
+
+impl ToSocketAddrs for String {
+    type Iter = vec::IntoIter<SocketAddr>;
+
+    fn to_socket_addrs(&self) -> io::Result<Self::Iter> {
+        self.as_str().to_socket_addrs()
+    }
+}
