@@ -5,7 +5,7 @@
 //! [`Green`](crate::io::Green).
 
 pub use crate::green::WaitReason;
-pub use crate::thread::WaitQueue;
+pub use crate::thread::{WaitQueue, run_inline};
 
 /// A number that tells green threads apart, of the one that runs. Never parks.
 #[must_use]

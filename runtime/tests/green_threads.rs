@@ -1,6 +1,9 @@
 //! Green threads: order, results, ends. Named after the lines of the catalogue of behaviours.
 
-#![expect(clippy::disallowed_methods, reason = "tests compare with what std does")]
+#![expect(
+    clippy::disallowed_methods,
+    reason = "tests compare with what std does"
+)]
 
 mod common;
 

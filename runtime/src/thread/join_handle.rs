@@ -4,8 +4,8 @@ use std::any::Any;
 use std::cell::{Cell, OnceCell};
 use std::error::Error;
 use std::fmt;
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::rc::Rc;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -81,6 +81,68 @@ struct Packet<T> {
     /// Who it is, made when asked for, or at the end if it has a name that would be lost.
     thread: OnceCell<Thread>,
     joiners: WaitQueue,
+}
+
+/// A packet whose result does not matter.
+trait Killable {
+    fn kill(&self);
+}
+
+impl<T> Killable for Packet<T> {
+    fn kill(&self) {
+        if let Some(green) = self.green.get() {
+            interrupt::kill(green);
+        }
+    }
+}
+
+/// Kills one green thread; made by [`JoinHandle::killer`]. It keeps nothing alive.
+#[derive(Clone)]
+pub struct Killer(Weak<dyn Killable>);
+
+impl Killer {
+    /// As [`JoinHandle::kill`]; nothing if it has ended.
+    ///
+    /// # Panics
+    ///
+    /// A green thread that kills itself unwinds in here.
+    pub fn kill(&self) {
+        if let Some(packet) = self.0.upgrade() {
+            packet.kill();
+        }
+    }
+}
+
+impl fmt::Debug for Killer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Killer").finish_non_exhaustive()
+    }
+}
+
+/// Runs `f` in the calling green thread, now, and returns a handle to its result: for a pool whose
+/// member asks for more than there is room for. A panic of `f` becomes the result; a kill or a
+/// timeout of the caller passes through.
+///
+/// Parks where `f` does.
+///
+/// # Examples
+///
+/// ```
+/// let done = evy_runtime::lowlevel::run_inline(|| 1 + 1);
+/// assert!(done.is_finished());
+/// assert_eq!(done.join().unwrap(), 2);
+/// ```
+pub fn run_inline<T>(f: impl FnOnce() -> T) -> JoinHandle<T> {
+    let (completion, handle) = packet();
+    let result = catch_unwind(AssertUnwindSafe(f)).map_err(|payload| {
+        if payload.is::<interrupt::Interrupt>() {
+            resume_unwind(payload);
+        }
+        JoinError::Panicked(payload)
+    });
+    handle.0.result.set(Some(result));
+    drop(completion);
+    handle
 }
 
 /// The green thread's end of a packet. However it goes, there is a result afterwards.
@@ -167,11 +229,21 @@ impl<T> JoinHandle<T> {
     /// If a green thread joins itself; on the root green thread also if nothing can wake anybody any
     /// more.
     pub fn join(self) -> Result<T, JoinError> {
+        self.take_result()
+    }
+
+    /// As [`join`](Self::join), for a handle that is shared.
+    ///
+    /// # Errors
+    ///
+    /// As `join`.
+    ///
+    /// # Panics
+    ///
+    /// As `join`, and if the result was taken before.
+    pub fn take_result(&self) -> Result<T, JoinError> {
         self.wait_until(None);
-        self.0
-            .result
-            .take()
-            .expect("a green thread that has ended has a result, taken once")
+        self.0.result.take().expect("the result was taken before")
     }
 
     /// As [`join`](Self::join), but parks for `timeout` at most.
@@ -188,6 +260,15 @@ impl<T> JoinHandle<T> {
             true => Ok(self.join()),
             false => Err(self),
         }
+    }
+
+    /// Parks until it has ended, and leaves the result where it is.
+    ///
+    /// # Panics
+    ///
+    /// As [`join`](Self::join).
+    pub fn wait(&self) {
+        self.wait_until(None);
     }
 
     /// Parks until it has ended. `false`: the deadline came first.
@@ -221,9 +302,7 @@ impl<T> JoinHandle<T> {
     ///
     /// A green thread that kills itself unwinds in here.
     pub fn kill(&self) {
-        if let Some(green) = self.0.green.get().filter(|_| !self.0.done.get()) {
-            interrupt::kill(green);
-        }
+        self.0.kill();
     }
 
     /// Kills it if it has not started; says whether. Never parks.
@@ -234,6 +313,16 @@ impl<T> JoinHandle<T> {
         };
         interrupt::kill(green);
         true
+    }
+
+    /// The right to kill it, without the result. Never parks.
+    #[must_use]
+    pub fn killer(&self) -> Killer
+    where
+        T: 'static,
+    {
+        let packet: Rc<dyn Killable> = Rc::clone(&self.0) as Rc<dyn Killable>;
+        Killer(Rc::downgrade(&packet))
     }
 
     /// Something that cancels it, and outlives this handle.

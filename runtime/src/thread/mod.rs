@@ -27,7 +27,7 @@ pub use functions::{current, park, park_timeout, sleep, spawn, spawn_after, spaw
 pub use handle::{Thread, Unparker};
 pub use id::ThreadId;
 pub use interrupt::{is_kill, shield};
-pub use join_handle::{JoinError, JoinHandle, LinkId};
+pub use join_handle::{JoinError, JoinHandle, Killer, LinkId, run_inline};
 pub use scoped::{Scope, ScopedJoinHandle, scope};
 pub use shutdown::shutdown;
 pub use timeout::{Elapsed, timeout, timeout_at};
