@@ -82,12 +82,17 @@ impl ToSocketAddrs for str {
         if let Ok(addr) = self.parse::<SocketAddr>() {
             return Ok(vec![addr].into_iter());
         }
-        let invalid = |what: &'static str| {
-            let message = format!("{what} in the address '{self}', which should be 'host:port'");
+        let invalid = |what| {
+            let message: String =
+                format!("{what} in the address '{self}', which should be 'host:port'");
             io::Error::new(io::ErrorKind::InvalidInput, message)
         };
-        let (host, port) = self.rsplit_once(':').ok_or_else(|| invalid("there is no port"))?;
-        let port = port.parse::<u16>().map_err(|_| invalid("the port is no number below 65536"))?;
+        let (host, port) = self
+            .rsplit_once(':')
+            .ok_or_else(|| invalid("there is no port"))?;
+        let port = port
+            .parse::<u16>()
+            .map_err(|_| invalid("the port is no number below 65536"))?;
         (host, port).to_socket_addrs()
     }
 }

@@ -17,7 +17,10 @@ struct State {
 
 impl Gate {
     pub(crate) fn new(passes: usize) -> Self {
-        Self(Rc::new(State { free: Cell::new(passes), waiting: WaitQueue::new() }))
+        Self(Rc::new(State {
+            free: Cell::new(passes),
+            waiting: WaitQueue::new(),
+        }))
     }
 
     /// Parks until there is a pass. First come, first served.
@@ -26,7 +29,9 @@ impl Gate {
         match state.free.get() {
             0 => {
                 let reason = WaitReason::Other("a connection of its server to end");
-                state.waiting.wait_or_else(reason, None, || state.give_back());
+                state
+                    .waiting
+                    .wait_or_else(reason, None, || state.give_back());
             }
             free => state.free.set(free - 1),
         }

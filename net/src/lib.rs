@@ -12,7 +12,7 @@ mod listen;
 mod serve;
 mod tcp;
 
-#[cfg(any())]
+#[cfg(feature = "http")]
 pub mod http;
 
 pub use addr::ToSocketAddrs;

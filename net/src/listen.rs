@@ -2,9 +2,10 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use evy_runtime::io::{Direction, Green, Patience, Sharing};
+use evy_runtime::lowlevel::now;
 use socket2::{Domain, Protocol, Socket, Type};
 
 use crate::addr::ToSocketAddrs;
@@ -101,14 +102,19 @@ pub(crate) fn connect_one(addr: SocketAddr, patience: Patience) -> io::Result<Tc
 /// std refuses it too: zero could mean "at once" or "never".
 pub(crate) fn refuse_zero(timeout: Duration) -> io::Result<()> {
     if timeout.is_zero() {
-        return Err(io::Error::new(io::ErrorKind::InvalidInput, "a timeout of zero makes no sense"));
+        return Err(io::Error::new(
+            io::ErrorKind::InvalidInput,
+            "a timeout of zero makes no sense",
+        ));
     }
     Ok(())
 }
 
-#[expect(clippy::disallowed_methods, reason = "one deadline for several waits")]
-pub(crate) fn patience_from_now(timeout: Duration) -> Patience {
-    Instant::now().checked_add(timeout).map_or(Patience::Forever, Patience::Until)
+/// One deadline for several waits.
+fn patience_from_now(timeout: Duration) -> Patience {
+    now()
+        .checked_add(timeout)
+        .map_or(Patience::Forever, Patience::Until)
 }
 
 fn first_that_works<T>(

@@ -117,7 +117,11 @@ impl Server {
     /// 1000 clients at once. Never parks.
     #[must_use]
     pub fn new() -> Self {
-        Self { concurrency: CONCURRENCY, on_error: None, control: Rc::default() }
+        Self {
+            concurrency: CONCURRENCY,
+            on_error: None,
+            control: Rc::default(),
+        }
     }
 
     /// How many clients are served at once; the others wait to be accepted.
@@ -127,7 +131,10 @@ impl Server {
     /// If it is zero.
     #[must_use]
     pub fn concurrency(mut self, clients: usize) -> Self {
-        assert!(clients > 0, "a server that serves nobody at once serves nobody");
+        assert!(
+            clients > 0,
+            "a server that serves nobody at once serves nobody"
+        );
         self.concurrency = clients;
         self
     }
@@ -166,7 +173,9 @@ impl Server {
                 control.stop(Some(error));
             });
             while !control.stopped.get() {
-                control.changed.wait(WaitReason::Other("its server to be stopped"));
+                control
+                    .changed
+                    .wait(WaitReason::Other("its server to be stopped"));
             }
             accepting.kill();
         });

@@ -1,5 +1,8 @@
 //! Sockets: what std's do, cooperatively; and what happens when the other side misbehaves.
-#![expect(clippy::disallowed_methods, reason = "std's sockets and clock play the other side")]
+#![expect(
+    clippy::disallowed_methods,
+    reason = "std's sockets and clock play the other side"
+)]
 
 #[path = "../../runtime/tests/common/mod.rs"]
 mod common;
@@ -159,7 +162,10 @@ fn socket_timeouts() {
         let start = Instant::now();
         assert_eq!(a.read(&mut [0]).unwrap_err().kind(), ErrorKind::TimedOut);
         assert!(start.elapsed() >= SHORT);
-        assert_eq!(a.set_read_timeout(Some(Duration::ZERO)).unwrap_err().kind(), ErrorKind::InvalidInput);
+        assert_eq!(
+            a.set_read_timeout(Some(Duration::ZERO)).unwrap_err().kind(),
+            ErrorKind::InvalidInput
+        );
         a.set_nonblocking(true).unwrap();
         assert_eq!(a.read(&mut [0]).unwrap_err().kind(), ErrorKind::WouldBlock);
         a.set_nonblocking(false).unwrap();
@@ -206,7 +212,10 @@ fn a_timeout_reaches_into_code_that_knows_only_read() {
 #[test]
 fn refused_and_unresolvable() {
     within(|| {
-        assert_eq!(connect(nobody()).unwrap_err().kind(), ErrorKind::ConnectionRefused);
+        assert_eq!(
+            connect(nobody()).unwrap_err().kind(),
+            ErrorKind::ConnectionRefused
+        );
         let invalid = connect("no port here").unwrap_err();
         assert_eq!(invalid.kind(), ErrorKind::InvalidInput);
         assert!(connect("host.invalid:80").is_err());
@@ -260,7 +269,10 @@ fn a_reset_is_an_error_and_nobody_else_is_hurt() {
         let socket = socket2::Socket::from(b.into_std().unwrap());
         socket.set_linger(Some(Duration::ZERO)).unwrap();
         drop(socket);
-        assert_eq!(reader.join().unwrap().unwrap_err().kind(), ErrorKind::ConnectionReset);
+        assert_eq!(
+            reader.join().unwrap().unwrap_err().kind(),
+            ErrorKind::ConnectionReset
+        );
         (&other.0).write_all(b"x").unwrap();
         (&other.1).read_exact(&mut [0]).unwrap();
     });
@@ -397,9 +409,11 @@ fn a_fast_peer_does_not_starve_the_rest() {
         spawn_n(move || while (&b).write_all(&[0; 65536]).is_ok() {});
         let ticks = Rc::new(Cell::new(0));
         let count = Rc::clone(&ticks);
-        spawn_n(move || loop {
-            count.set(count.get() + 1);
-            yield_now();
+        spawn_n(move || {
+            loop {
+                count.set(count.get() + 1);
+                yield_now();
+            }
         });
         let mut buf = [0; 16];
         for _ in 0..1000 {
@@ -443,9 +457,11 @@ fn serve_closes() {
         let addr = listener.local_addr().unwrap();
         let server = Server::new();
         let handle = server.handle();
-        let serving = spawn(move || server.serve(listener, |mut client, _| {
-            client.write_all(b"bye").unwrap();
-        }));
+        let serving = spawn(move || {
+            server.serve(listener, |mut client, _| {
+                client.write_all(b"bye").unwrap();
+            })
+        });
         let mut text = String::new();
         connect(addr).unwrap().read_to_string(&mut text).unwrap();
         assert_eq!(text, "bye");
@@ -460,7 +476,9 @@ fn a_handler_error_ends_serve() {
         let listener = listen("127.0.0.1:0").unwrap();
         let addr = listener.local_addr().unwrap();
         let serving = spawn(move || {
-            evy_net::serve(listener, |_, _| Err::<(), _>(std::io::Error::other("handler")))
+            evy_net::serve(listener, |_, _| {
+                Err::<(), _>(std::io::Error::other("handler"))
+            })
         });
         let _client = connect(addr).unwrap();
         assert_eq!(serving.join().unwrap().unwrap_err().to_string(), "handler");
@@ -474,12 +492,14 @@ fn a_handler_panic_costs_nobody_else_anything() {
         let listener = listen("127.0.0.1:0").unwrap();
         let addr = listener.local_addr().unwrap();
         let first = Cell::new(true);
-        let serving = spawn(move || evy_net::serve(listener, move |mut client, _| {
-            if first.replace(false) {
-                std::panic::resume_unwind(Box::new("handler"));
-            }
-            client.write_all(b"fine").unwrap();
-        }));
+        let serving = spawn(move || {
+            evy_net::serve(listener, move |mut client, _| {
+                if first.replace(false) {
+                    std::panic::resume_unwind(Box::new("handler"));
+                }
+                client.write_all(b"fine").unwrap();
+            })
+        });
         let mut text = String::new();
         connect(addr).unwrap().read_to_string(&mut text).unwrap();
         assert_eq!(text, "");
@@ -494,18 +514,25 @@ fn serve_concurrency() {
     within(|| {
         let listener = listen("127.0.0.1:0").unwrap();
         let addr = listener.local_addr().unwrap();
-        let serving = spawn(move || Server::new().concurrency(5).serve(listener, |mut client, _| {
-            client.write_all(b"x").unwrap();
-            // Served until it hangs up.
-            client.read(&mut [0]).ok();
-        }));
+        let serving = spawn(move || {
+            Server::new()
+                .concurrency(5)
+                .serve(listener, |mut client, _| {
+                    client.write_all(b"x").unwrap();
+                    // Served until it hangs up.
+                    client.read(&mut [0]).ok();
+                })
+        });
         let mut clients: Vec<_> = (0..5).map(|_| connect(addr).unwrap()).collect();
         for client in &mut clients {
             client.read_exact(&mut [0]).unwrap();
         }
         let mut sixth = connect(addr).unwrap();
         sixth.set_read_timeout(Some(SHORT)).unwrap();
-        assert_eq!(sixth.read(&mut [0]).unwrap_err().kind(), ErrorKind::TimedOut);
+        assert_eq!(
+            sixth.read(&mut [0]).unwrap_err().kind(),
+            ErrorKind::TimedOut
+        );
         clients.pop();
         sixth.set_read_timeout(Some(LONG)).unwrap();
         sixth.read_exact(&mut [0]).unwrap();

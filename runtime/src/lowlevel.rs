@@ -13,6 +13,12 @@ pub fn current_id() -> u64 {
     crate::sched::current().running().id
 }
 
+/// The clock that deadlines are measured by. Never parks.
+#[must_use]
+pub fn now() -> std::time::Instant {
+    crate::clock::now()
+}
+
 /// Which backend switches: `"native"` for own assembly, `"corosensei"`.
 pub const SWITCH_BACKEND: &str = if cfg!(evy_context = "native") {
     "native"

@@ -67,7 +67,10 @@ macro_rules! conversions {
             ///
             /// If there are other handles and no descriptor for a duplicate; `into_std` says so.
             fn from(socket: $kind) -> Self {
-                socket.into_std().expect("there is a descriptor for a duplicate").into()
+                socket
+                    .into_std()
+                    .expect("there is a descriptor for a duplicate")
+                    .into()
             }
         }
 

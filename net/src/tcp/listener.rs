@@ -42,7 +42,10 @@ pub(super) struct Inner {
 
 impl TcpListener {
     pub(crate) fn new(io: Green<std::net::TcpListener>) -> Self {
-        Self(Arc::new(Inner { io, non_blocking: AtomicBool::new(false) }))
+        Self(Arc::new(Inner {
+            io,
+            non_blocking: AtomicBool::new(false),
+        }))
     }
 
     /// As [`listen`](crate::listen).
@@ -64,10 +67,18 @@ impl TcpListener {
     /// can be accepted when there is room.
     pub fn accept(&self) -> io::Result<(TcpStream, SocketAddr)> {
         let waits = !self.0.non_blocking.load(Ordering::Relaxed);
-        let patience = if waits { Patience::Forever } else { Patience::None };
+        let patience = if waits {
+            Patience::Forever
+        } else {
+            Patience::None
+        };
         loop {
             let accept = std::net::TcpListener::accept;
-            match self.0.io.attempt(Direction::Read, Sharing::Queue, patience, accept, |_| false) {
+            match self
+                .0
+                .io
+                .attempt(Direction::Read, Sharing::Queue, patience, accept, |_| false)
+            {
                 Ok((stream, addr)) => return Ok((TcpStream::new(Green::new(stream)?), addr)),
                 Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
                 Err(error) => return Err(error),

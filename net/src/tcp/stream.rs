@@ -142,7 +142,9 @@ impl TcpStream {
         if self.0.non_blocking.load(Ordering::Relaxed) {
             return Patience::None;
         }
-        timeout.duration().map_or(Patience::Forever, Patience::AtMost)
+        timeout
+            .duration()
+            .map_or(Patience::Forever, Patience::AtMost)
     }
 
     /// Less than `wanted`, but something, is all that was there.
@@ -154,7 +156,9 @@ impl TcpStream {
     ) -> io::Result<usize> {
         let patience = self.patience(&self.0.read_timeout);
         let is_short = |n: &usize| wanted != usize::MAX && (1..wanted).contains(n);
-        self.0.io.attempt(Direction::Read, Sharing::Exclusive, patience, op, is_short)
+        self.0
+            .io
+            .attempt(Direction::Read, Sharing::Exclusive, patience, op, is_short)
     }
 
     /// Less than `offered` is all there was room for.
@@ -165,7 +169,11 @@ impl TcpStream {
         offered: usize,
     ) -> io::Result<usize> {
         let patience = self.patience(&self.0.write_timeout);
-        self.0.io.attempt(Direction::Write, Sharing::Exclusive, patience, op, |n| *n < offered)
+        self.0
+            .io
+            .attempt(Direction::Write, Sharing::Exclusive, patience, op, |n| {
+                *n < offered
+            })
     }
 }
 
@@ -273,7 +281,9 @@ struct Timeout(AtomicU64);
 impl Timeout {
     fn set(&self, timeout: Option<Duration>) -> io::Result<()> {
         timeout.map_or(Ok(()), listen::refuse_zero)?;
-        let nanos = timeout.map_or(0, |timeout| u64::try_from(timeout.as_nanos()).unwrap_or(u64::MAX));
+        let nanos = timeout.map_or(0, |timeout| {
+            u64::try_from(timeout.as_nanos()).unwrap_or(u64::MAX)
+        });
         self.0.store(nanos, Ordering::Relaxed);
         Ok(())
     }

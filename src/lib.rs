@@ -1,0 +1,55 @@
+#![doc = include_str!("../README.md")]
+//!
+//! # Map
+//!
+//! The modules mirror std, so that `std::` can become `evy::`:
+//!
+//! - [`thread`] is `std::thread` with green threads: spawn, join, park, scope, and kill besides.
+//! - [`net`] is `std::net`: the same types, methods and traits; a wait parks the green thread.
+//! - [`io`] makes any other descriptor cooperative.
+//! - [`http`] is an HTTP/1.1 client and server in blocking style.
+//! - [`GreenPool`] and [`GreenPile`] bound how much goes on at once.
+//!
+//! # What to know
+//!
+//! - **Nothing is preempted.** A green thread runs until it parks or yields; a long computation
+//!   belongs into [`unblock`], and so does every call that blocks the OS thread.
+//! - **Each OS thread has its own scheduler**, made at its first blocking evy call. Green threads,
+//!   pools and handles stay on their OS thread; sockets and [`thread::Unparker`] may cross.
+//! - **Do not hold a `std::sync` lock or a `RefCell` borrow while parking**: another green thread of
+//!   the same OS thread would wait for it for ever, or panic.
+//! - **When `main` returns**, green threads that are left are abandoned; [`shutdown`] ends them in
+//!   order.
+//! - **Stacks** have 256 KiB of address space each, of which touched pages alone cost memory;
+//!   [`thread::Builder::stack_size`] changes that. An overflow names the green thread and aborts.
+#![forbid(unsafe_code)]
+
+pub use evy_runtime::{
+    Elapsed, io, lowlevel, scope, shield, shutdown, sleep, spawn, spawn_after, spawn_after_local,
+    spawn_n, thread, timeout, timeout_at, unblock, yield_now,
+};
+
+#[cfg(feature = "net")]
+pub use net::{connect, connect_timeout, listen, serve};
+
+/// Cooperative sockets in the shape of [`std::net`].
+#[cfg(feature = "net")]
+pub mod net {
+    pub use evy_net::{
+        AddrParseError, Incoming, IpAddr, Ipv4Addr, Ipv6Addr, Outcome, Server, ServerHandle,
+        Shutdown, SocketAddr, SocketAddrV4, SocketAddrV6, TcpListener, TcpStream, ToSocketAddrs,
+        connect, connect_timeout, listen, serve,
+    };
+}
+
+#[cfg(feature = "http")]
+pub use evy_net::http;
+
+#[cfg(feature = "pool")]
+pub use evy_pool::{GreenPile, GreenPool};
+
+/// Pools of green threads.
+#[cfg(feature = "pool")]
+pub mod pool {
+    pub use evy_pool::{Full, GreenPile, GreenPool, Imap, Splat};
+}
