@@ -24,6 +24,12 @@ impl Context {
             rip: 0,
         }
     }
+
+    /// Where the suspended stack goes on: a hint for the cache.
+    #[inline(always)]
+    pub(crate) fn stack_pointer(&self) -> *const u8 {
+        std::ptr::without_provenance(self.rsp)
+    }
 }
 
 pub(crate) unsafe fn prepare(
