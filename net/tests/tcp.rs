@@ -1,4 +1,5 @@
 //! Sockets: what std's do, cooperatively; and what happens when the other side misbehaves.
+#![expect(clippy::unwrap_used, reason = "helpers of tests")]
 #![expect(
     clippy::disallowed_methods,
     reason = "std's sockets and clock play the other side"

@@ -1,0 +1,100 @@
+#!/usr/bin/env bash
+# Runs evy-runtime's tests for other architectures under qemu-user: ci/cross.sh [aarch64|riscv64 ...]
+#
+# The standard library of the other architecture comes from the compiler's own sources where the
+# component rust-src is installed (route A), else from Debian sid's packages, unpacked into a private
+# folder with their own compiler, nothing of them installed system-wide (route B). Where neither can
+# be had this script says so loudly and succeeds; a test that fails is a failure.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+cache=$(realpath -m "${EVY_CROSS_CACHE:-target/cross}")
+mkdir -p "$cache"
+targets=("$@")
+[ ${#targets[@]} -gt 0 ] || targets=(aarch64 riscv64)
+
+skip() {
+    printf '\n****************************************************************\n' >&2
+    printf '*** cross tests SKIPPED: %s\n' "$*" >&2
+    printf '****************************************************************\n\n' >&2
+    exit 0
+}
+
+tools=(qemu-user gcc-aarch64-linux-gnu gcc-riscv64-linux-gnu libc6-dev-arm64-cross libc6-dev-riscv64-cross)
+install_tools() {
+    command -v qemu-aarch64 >/dev/null && command -v qemu-riscv64 >/dev/null &&
+        command -v aarch64-linux-gnu-gcc >/dev/null && command -v riscv64-linux-gnu-gcc >/dev/null &&
+        return 0
+    command -v apt-get >/dev/null || skip "there is no apt-get to install ${tools[*]}"
+    [ "$(id -u)" = 0 ] || skip "missing, and only root can install them: ${tools[*]}"
+    { apt-get update && DEBIAN_FRONTEND=noninteractive apt-get install -y "${tools[@]}"; } \
+        >"$cache/apt.log" 2>&1 || skip "apt-get could not install ${tools[*]} (see $cache/apt.log)"
+}
+
+# Route B: a compiler and its libraries from sid, in $cache/sid/root.
+fetch_sid() {
+    local sid=$cache/sid mirror
+    [ -e "$sid/complete" ] && return 0
+    command -v apt-get >/dev/null && command -v dpkg >/dev/null || skip "no rust-src, and no apt-get"
+    # The mirror that this machine uses already.
+    mirror=$(apt-get indextargets --format '$(REPO_URI)' 2>/dev/null | grep -v security | head -n 1 || true)
+    [ -n "$mirror" ] || skip "no rust-src, and apt-get knows no mirror"
+    rm -rf "$sid"
+    mkdir -p "$sid"/{state/lists/partial,cache/archives/partial,root}
+    : >"$sid/status"
+    # The keys of sid may be younger than this machine's; what is unpacked here runs tests only.
+    echo "deb [trusted=yes] $mirror sid main" >"$sid/sources.list"
+    local options=(-o "Dir::Etc::sourcelist=$sid/sources.list" -o Dir::Etc::sourceparts=/dev/null
+        -o "Dir::State=$sid/state" -o "Dir::State::status=$sid/status" -o "Dir::Cache=$sid/cache"
+        -o APT::Architecture=amd64 -o APT::Architectures=amd64,arm64,riscv64
+        -o APT::Sandbox::User=root -o APT::Install-Recommends=false)
+    {
+        apt-get "${options[@]}" update &&
+            apt-get "${options[@]}" install -y --download-only rustc libstd-rust-dev \
+                libstd-rust-dev:arm64 libstd-rust-dev:riscv64 libc6 libgcc-s1
+    } >"$sid/log" 2>&1 || skip "no rust-src, and sid's compiler could not be fetched (see $sid/log)"
+    local package
+    for package in "$sid"/cache/archives/*.deb; do
+        dpkg -x "$package" "$sid/root" || skip "could not unpack $package"
+    done
+    rm -rf "$sid/cache"
+    # Its own loader and libraries: it needs a younger libc than this machine may have.
+    cat >"$sid/rustc" <<END
+#!/bin/sh
+root=$sid/root
+exec "\$root/usr/lib/x86_64-linux-gnu/ld-linux-x86-64.so.2" \\
+    --library-path "\$root/usr/lib/x86_64-linux-gnu:\$root/usr/lib" \\
+    "\$root/usr/bin/rustc" --sysroot "\$root/usr" "\$@"
+END
+    chmod +x "$sid/rustc"
+    "$sid/rustc" --version >/dev/null 2>&1 || skip "sid's compiler does not run here"
+    touch "$sid/complete"
+}
+
+[ "$(uname -m)" = x86_64 ] || skip "this machine is no x86_64"
+install_tools
+arguments=(test --package evy-runtime --lib --tests)
+[ -e Cargo.lock ] && arguments+=(--locked)
+if [ -d "$(rustc --print sysroot)/lib/rustlib/src/rust/library/std" ]; then
+    route=A
+    export RUSTC_BOOTSTRAP=1
+    arguments+=(-Zbuild-std=std,panic_unwind,proc_macro,test)
+else
+    route=B
+    fetch_sid
+    export RUSTC=$cache/sid/rustc
+fi
+
+export CARGO_TARGET_DIR=$cache/build EVY_UNDER_QEMU=1
+for arch in "${targets[@]}"; do
+    case $arch in
+        aarch64) target=aarch64-unknown-linux-gnu ;;
+        riscv64) target=riscv64gc-unknown-linux-gnu ;;
+        *) echo "unknown architecture: $arch" >&2 && exit 2 ;;
+    esac
+    variable=$(echo "CARGO_TARGET_$target" | tr 'a-z-' 'A-Z_')
+    export EVY_TEST_RUNNER="qemu-$arch -L /usr/$arch-linux-gnu"
+    export "${variable}_LINKER=$arch-linux-gnu-gcc" "${variable}_RUNNER=$EVY_TEST_RUNNER"
+    echo "== $target, route $route: $("${RUSTC:-rustc}" --version), $("qemu-$arch" --version | head -n 1)"
+    cargo "${arguments[@]}" --target "$target"
+done

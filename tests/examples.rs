@@ -1,0 +1,134 @@
+//! Each example is run by a real client.
+#![expect(clippy::unwrap_used, reason = "helpers of tests")]
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// The program of an example, which cargo builds together with the tests.
+fn example(name: &str) -> Command {
+    let mut path = std::env::current_exe().unwrap();
+    path.pop();
+    path.pop();
+    Command::new(path.join("examples").join(name))
+}
+
+/// Killed when dropped.
+struct Running(Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.0.kill().ok();
+        self.0.wait().ok();
+    }
+}
+
+/// Starts a server and reads its address off its first line.
+fn start(name: &str) -> (Running, String) {
+    let mut child = example(name)
+        .arg("127.0.0.1:0")
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("it is built");
+    let mut line = String::new();
+    BufReader::new(child.stdout.take().unwrap())
+        .read_line(&mut line)
+        .unwrap();
+    (
+        Running(child),
+        line.trim().rsplit(' ').next().unwrap().to_owned(),
+    )
+}
+
+#[test]
+fn web_crawler_crawls_its_own_site() {
+    let output = example("web_crawler").output().unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    let last = text.lines().last().unwrap();
+    assert!(last.starts_with("fetched 200 pages, 0 errors, "), "{last}");
+    assert!(last.ends_with("(10.0 s of waiting)"), "{last}");
+    assert_eq!(text.lines().count(), 201);
+}
+
+#[test]
+fn web_crawler_counts_what_it_cannot_reach() {
+    let output = example("web_crawler")
+        .args(["http://127.0.0.1:1/", "no url"])
+        .output()
+        .unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(output.status.success());
+    assert!(
+        text.contains("fetched 0 pages, 2 errors, 0 bytes"),
+        "{text}"
+    );
+}
+
+#[test]
+fn echo_server_survives_clients_that_vanish() {
+    let (_server, addr) = start("echo_server");
+    for round in 0..20 {
+        let mut vanishing = TcpStream::connect(&addr).unwrap();
+        vanishing.write_all(b"never read back").unwrap();
+        drop(vanishing);
+        let mut client = TcpStream::connect(&addr).unwrap();
+        client
+            .set_read_timeout(Some(Duration::from_secs(30)))
+            .unwrap();
+        let line = format!("round {round}");
+        client.write_all(line.as_bytes()).unwrap();
+        let mut back = vec![0; line.len()];
+        client.read_exact(&mut back).unwrap();
+        assert_eq!(back, line.as_bytes());
+    }
+}
+
+#[test]
+fn echo_server_holds_many_at_once() {
+    let (_server, addr) = start("echo_server");
+    let mut clients: Vec<_> = (0..400)
+        .map(|_| TcpStream::connect(&addr).unwrap())
+        .collect();
+    for (n, client) in (0u32..).zip(&mut clients) {
+        client.write_all(&n.to_ne_bytes()).unwrap();
+    }
+    for (n, client) in (0u32..).zip(&mut clients) {
+        let mut back = [0; 4];
+        client.read_exact(&mut back).unwrap();
+        assert_eq!(u32::from_ne_bytes(back), n);
+    }
+}
+
+#[test]
+fn feed_scraper_prints_titles_in_order() {
+    let start = Instant::now();
+    let output = example("feed_scraper").arg("--demo").output().unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    let expected: Vec<_> = (1..=5).map(|n| format!("Feed number {n}")).collect();
+    assert_eq!(text.lines().collect::<Vec<_>>(), expected);
+    assert!(start.elapsed() < Duration::from_secs(30));
+}
+
+#[test]
+fn feed_scraper_answers_a_get_and_a_bad_feed() {
+    let (_server, addr) = start("feed_scraper");
+    let ask = |request: String| {
+        let mut client = TcpStream::connect(&addr).unwrap();
+        client.write_all(request.as_bytes()).unwrap();
+        let mut answer = String::new();
+        client.read_to_string(&mut answer).unwrap();
+        answer
+    };
+    let got = ask("GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".into());
+    assert!(got.starts_with("HTTP/1.1 405 "), "{got}");
+    let body = "http://127.0.0.1:1/feed";
+    let posted = ask(format!(
+        "POST / HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: {}\r\n\r\n{body}",
+        body.len()
+    ));
+    assert!(
+        posted.starts_with("HTTP/1.1 200 ") && posted.contains("http://127.0.0.1:1/feed: "),
+        "{posted}"
+    );
+}
