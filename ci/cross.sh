@@ -50,8 +50,10 @@ fetch_sid() {
         -o APT::Sandbox::User=root -o APT::Install-Recommends=false)
     {
         apt-get "${options[@]}" update &&
-            apt-get "${options[@]}" install -y --download-only rustc libstd-rust-dev \
-                libstd-rust-dev:arm64 libstd-rust-dev:riscv64 libc6 libgcc-s1
+            apt-get "${options[@]}" install -y --download-only rustc libstd-rust-dev libc6 libgcc-s1 &&
+            # The libraries alone: what they depend on is for running the compiler over there.
+            (cd "$sid/cache/archives" &&
+                apt-get "${options[@]}" download libstd-rust-dev:arm64 libstd-rust-dev:riscv64)
     } >"$sid/log" 2>&1 || skip "no rust-src, and sid's compiler could not be fetched (see $sid/log)"
     local package
     for package in "$sid"/cache/archives/*.deb; do
