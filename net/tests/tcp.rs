@@ -176,7 +176,7 @@ fn socket_timeouts() {
 
         b.set_write_timeout(Some(SHORT)).unwrap();
         let full = loop {
-            if let Err(error) = b.write(&[0; 65536]) {
+            if let Err(error) = b.write(&[0; 8192]) {
                 break error;
             }
         };
@@ -407,7 +407,7 @@ fn a_stream_moves_to_another_os_thread_after_its_first_wait() {
 fn a_fast_peer_does_not_starve_the_rest() {
     within(|| {
         let (a, b) = pair();
-        spawn_n(move || while (&b).write_all(&[0; 65536]).is_ok() {});
+        spawn_n(move || while (&b).write_all(&[0; 8192]).is_ok() {});
         let ticks = Rc::new(Cell::new(0));
         let count = Rc::clone(&ticks);
         spawn_n(move || {
@@ -521,7 +521,7 @@ fn serve_concurrency() {
                 .serve(listener, |mut client, _| {
                     client.write_all(b"x").unwrap();
                     // Served until it hangs up.
-                    client.read(&mut [0]).ok();
+                    client.read_exact(&mut [0]).ok();
                 })
         });
         let mut clients: Vec<_> = (0..5).map(|_| connect(addr).unwrap()).collect();

@@ -1,6 +1,5 @@
 //! Ends of the whole process: overflow, abort, exit with green threads left. Each runs this test
 //! binary again, for one test that is ignored otherwise.
-#![expect(clippy::disallowed_methods, reason = "OS threads play a part")]
 
 use std::hint::black_box;
 use std::process::{Command, Output};
