@@ -5,30 +5,38 @@
 //! the control block and the stack of those who come next are on their way while others still run.
 //! A chain would tell whom to load only after the miss before it. (Measured: 50 000 in turn.)
 
-use std::cell::{Cell, RefCell};
-use std::ptr::{self, NonNull};
+use std::cell::Cell;
+use std::ptr::NonNull;
 
 use crate::green::{GreenRef, GreenThread};
 
-/// References to green threads that are `Ready`. The capacity is a power of two; `head` and `tail`
-/// only grow, and wrap around.
+/// A place of the ring.
+type Place = Cell<*const GreenThread>;
+
+/// References to green threads that are `Ready`.
+///
+/// Invariant `[ring]`: `places` is an allocation of `mask + 1` places, a power of two, that this
+/// queue owns. `head` and `tail` only grow, and wrap around; an index is masked before it is used.
 #[derive(Debug)]
 pub(crate) struct RunQueue {
-    ring: RefCell<Box<[Cell<*mut GreenThread>]>>,
+    places: Cell<NonNull<Place>>,
+    mask: Cell<usize>,
     head: Cell<usize>,
     tail: Cell<usize>,
 }
 
-/// So far ahead the control block is fetched; one nearer, the stack that it names.
-const AHEAD: usize = 8;
+/// So far ahead the control block is fetched; half as far, the stack that it names.
+const AHEAD: usize = 16;
 
 /// Below this length everything is in the cache anyway.
 const MANY: usize = 256;
 
 impl RunQueue {
     pub(crate) fn new() -> Self {
+        const FIRST: usize = 64;
         Self {
-            ring: RefCell::new(ring(64)),
+            places: Cell::new(allocate(FIRST)),
+            mask: Cell::new(FIRST - 1),
             head: Cell::new(0),
             tail: Cell::new(0),
         }
@@ -40,26 +48,29 @@ impl RunQueue {
     }
 
     #[inline(always)]
+    fn place(&self, index: usize) -> &Place {
+        // SAFETY: a masked index lies inside ([ring]). The reference is used up before the next
+        // call that could exchange the allocation: all callers are in this file.
+        unsafe { self.places.get().add(index & self.mask.get()).as_ref() }
+    }
+
+    #[inline(always)]
     pub(crate) fn push(&self, green: GreenRef) {
-        let ring = self.ring.borrow();
-        if self.len() == ring.len() {
-            drop(ring);
+        if self.len() > self.mask.get() {
             self.grow();
-            return self.push(green);
         }
         let tail = self.tail.get();
-        ring[tail & (ring.len() - 1)].set(green.as_ptr());
+        self.place(tail).set(green.as_ptr());
         self.tail.set(tail.wrapping_add(1));
     }
 
     /// Jumps the queue: for a killer, which goes on as soon as its victim has stopped.
     pub(crate) fn push_front(&self, green: GreenRef) {
-        if self.len() == self.ring.borrow().len() {
+        if self.len() > self.mask.get() {
             self.grow();
         }
-        let ring = self.ring.borrow();
         let head = self.head.get().wrapping_sub(1);
-        ring[head & (ring.len() - 1)].set(green.as_ptr());
+        self.place(head).set(green.as_ptr());
         self.head.set(head);
     }
 
@@ -69,37 +80,29 @@ impl RunQueue {
         if len == 0 {
             return None;
         }
-        let ring = self.ring.borrow();
         let head = self.head.get();
-        let green = ring[head & (ring.len() - 1)].get();
+        let green = self.place(head).get();
         self.head.set(head.wrapping_add(1));
         if len > MANY {
-            self.look_ahead(&ring, head);
+            GreenThread::prefetch(self.place(head.wrapping_add(AHEAD)).get());
+            GreenThread::prefetch_stack(self.place(head.wrapping_add(AHEAD / 2)).get());
         }
-        // SAFETY: put in by `push`, and ready since, so it lives ([live-ref] 1).
-        NonNull::new(green).map(|green| unsafe { GreenRef::new(green) })
-    }
-
-    #[inline(always)]
-    fn look_ahead(&self, ring: &[Cell<*mut GreenThread>], head: usize) {
-        let at = |ahead: usize| ring[head.wrapping_add(ahead) & (ring.len() - 1)].get();
-        GreenThread::prefetch(at(2 * AHEAD));
-        GreenThread::prefetch_stack(at(AHEAD));
+        // SAFETY: between head and tail lies what `push` has put there, and it is ready since, so
+        // it is not null, and it lives ([live-ref] 1).
+        Some(unsafe { GreenRef::new(NonNull::new_unchecked(green.cast_mut())) })
     }
 
     /// Takes out one that is to run right now instead of in its turn.
     pub(crate) fn remove(&self, green: GreenRef) {
-        let ring = self.ring.borrow();
-        let at = |index: usize| &ring[index & (ring.len() - 1)];
-        let head = self.head.get();
-        let Some(place) =
-            (0..self.len()).find(|n| at(head.wrapping_add(*n)).get() == green.as_ptr())
-        else {
+        let (head, len) = (self.head.get(), self.len());
+        let is_it = |n: &usize| self.place(head.wrapping_add(*n)).get() == green.as_ptr();
+        let Some(found) = (0..len).find(is_it) else {
             return;
         };
         // Those before it move up by one.
-        for n in (0..place).rev() {
-            at(head.wrapping_add(n + 1)).set(at(head.wrapping_add(n)).get());
+        for n in (0..found).rev() {
+            let before = self.place(head.wrapping_add(n)).get();
+            self.place(head.wrapping_add(n + 1)).set(before);
         }
         self.head.set(head.wrapping_add(1));
     }
@@ -107,17 +110,86 @@ impl RunQueue {
     #[cold]
     #[inline(never)]
     fn grow(&self) {
-        let mut old = self.ring.borrow_mut();
-        let (new, len) = (ring(old.len() * 2), self.len());
-        for (n, place) in new.iter().enumerate().take(len) {
-            place.set(old[self.head.get().wrapping_add(n) & (old.len() - 1)].get());
+        let (len, capacity) = (self.len(), self.mask.get() + 1);
+        let new = allocate(capacity * 2);
+        for n in 0..len {
+            let green = self.place(self.head.get().wrapping_add(n)).get();
+            // SAFETY: `len` places fit into twice the capacity.
+            unsafe { new.add(n).as_ref() }.set(green);
         }
+        let old = self.places.replace(new);
+        self.mask.set(capacity * 2 - 1);
         self.head.set(0);
         self.tail.set(len);
-        *old = new;
+        // SAFETY: the queue's own allocation of that many places ([ring]), now unused.
+        unsafe { free(old, capacity) };
     }
 }
 
-fn ring(capacity: usize) -> Box<[Cell<*mut GreenThread>]> {
-    vec![Cell::new(ptr::null_mut()); capacity].into_boxed_slice()
+impl Drop for RunQueue {
+    fn drop(&mut self) {
+        // SAFETY: the queue's own allocation ([ring]), used no more.
+        unsafe { free(self.places.get(), self.mask.get() + 1) };
+    }
+}
+
+fn allocate(capacity: usize) -> NonNull<Place> {
+    let places = vec![Place::new(std::ptr::null()); capacity].into_boxed_slice();
+    NonNull::from(Box::leak(places)).cast()
+}
+
+/// # Safety
+///
+/// `places` came from `allocate(capacity)` and is used no more.
+unsafe fn free(places: NonNull<Place>, capacity: usize) {
+    let slice = NonNull::slice_from_raw_parts(places, capacity);
+    // SAFETY: what `allocate` has leaked (caller).
+    drop(unsafe { Box::from_raw(slice.as_ptr()) });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::RunQueue;
+    use crate::green::{GreenRef, GreenThread};
+    use std::collections::VecDeque;
+    use std::panic::Location;
+    use std::ptr::{self, NonNull};
+
+    #[test]
+    fn it_agrees_with_a_deque_across_growth_and_wrap_around() {
+        let blocks: Vec<_> = (0..500)
+            .map(|id| Box::new(GreenThread::new(ptr::null(), id, 0, Location::caller())))
+            .collect();
+        // SAFETY: the boxed control blocks stay until the end of the test.
+        let green = |n: usize| unsafe { GreenRef::new(NonNull::from(&*blocks[n])) };
+        let (queue, mut model) = (RunQueue::new(), VecDeque::new());
+        let mut state = 1u64;
+        for step in 0..20_000usize {
+            state = state
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1);
+            let n = (state >> 33) as usize % 500;
+            let absent = !model.contains(&n);
+            match (state >> 20) % 8 {
+                0..=3 if absent => {
+                    queue.push(green(n));
+                    model.push_back(n);
+                }
+                4 if absent => {
+                    queue.push_front(green(n));
+                    model.push_front(n);
+                }
+                5 => {
+                    queue.remove(green(n));
+                    model.retain(|other| *other != n);
+                }
+                // Full for a while, then empty: both ends wrap around.
+                _ if step % 4000 > 2000 => {
+                    assert_eq!(queue.pop(), model.pop_front().map(green));
+                }
+                _ => {}
+            }
+            assert_eq!(queue.len(), model.len());
+        }
+    }
 }
