@@ -42,8 +42,12 @@ where
         // An unpark may have been meant for something else.
         let outcome = slot.lock().unwrap_or_else(PoisonError::into_inner).take();
         match outcome {
-            Some(Ok(value)) => return value,
-            Some(Err(payload)) => resume_unwind(payload),
+            Some(outcome) => {
+                // A token that was meant for `thread::park` may have been used up here. One too many
+                // only has a park return early, which it may.
+                current().unpark();
+                return outcome.unwrap_or_else(|payload| resume_unwind(payload));
+            }
             None => park_until(WaitReason::Unblock, None),
         }
     }

@@ -166,6 +166,71 @@ fn backtrace_in_a_green_thread() {
 }
 
 #[test]
+fn a_stall_in_a_wait_that_must_not_unwind_aborts_with_the_report() {
+    let (output, text) = crash("stall_behind_a_shield");
+    assert!(was_aborted(&output), "{output:?}");
+    assert!(
+        text.contains("every green thread of this OS thread is parked"),
+        "{text}"
+    );
+}
+
+#[test]
+#[ignore = "ends the process"]
+fn stall_behind_a_shield() {
+    let borrowed = [1u8; 64];
+    evy_runtime::scope(|s| {
+        s.spawn(|| {
+            // Held back from the kill, and never woken: the borrow must not end before this does.
+            evy_runtime::shield(thread::park);
+            black_box(&borrowed);
+        });
+        yield_now();
+        panic!("the parent unwinds");
+    });
+}
+
+#[test]
+fn an_abandoned_green_thread_is_not_continued_by_a_later_destructor() {
+    let (output, text) = crash("unpark_from_a_later_destructor");
+    assert!(output.status.success(), "{text}");
+    assert!(
+        text.contains("destructor done") && !text.contains("continued"),
+        "{text}"
+    );
+}
+
+#[test]
+#[ignore = "leaves a green thread"]
+fn unpark_from_a_later_destructor() {
+    struct Late(std::cell::OnceCell<thread::JoinHandle<()>>);
+    impl Drop for Late {
+        fn drop(&mut self) {
+            self.0.get().unwrap().thread().unpark();
+            sleep(Duration::from_millis(5));
+            eprintln!("destructor done");
+        }
+    }
+    thread_local! {
+        static LATE: Late = const { Late(std::cell::OnceCell::new()) };
+    }
+    std::thread::spawn(|| {
+        // Touched before evy is, so destroyed after evy has left this OS thread.
+        LATE.with(|late| {
+            assert!(late.0.get().is_none());
+            let handle = evy_runtime::spawn(|| {
+                thread::park();
+                eprintln!("continued");
+            });
+            assert!(late.0.set(handle).is_ok());
+        });
+        yield_now();
+    })
+    .join()
+    .unwrap();
+}
+
+#[test]
 fn green_threads_left_at_the_end_of_an_os_thread_are_counted_and_not_unwound() {
     let (output, text) = crash("end_with_green_threads_left");
     assert!(output.status.success(), "{text}");

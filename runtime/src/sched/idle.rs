@@ -52,8 +52,14 @@ impl Scheduler {
     fn poll(&self, timeout: Option<std::time::Duration>) {
         let mut due = self.due.take();
         if let Err(error) = self.reactor.poll(timeout, &mut due) {
-            // Without a poller no wait would ever end.
-            panic!("the poller of this OS thread has failed: {error}");
+            // Without a poller no wait would ever end. A panic here would unwind whoever happens
+            // to drive it, out of waits that nothing may unwind (`thread::scoped`).
+            writeln!(
+                std::io::stderr(),
+                "evy: the poller of this OS thread has failed: {error}"
+            )
+            .ok();
+            std::process::abort();
         }
         for green in due.drain(..) {
             self.unpark(green, Wake::Unparked);

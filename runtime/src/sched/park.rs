@@ -48,8 +48,10 @@ impl Scheduler {
 
     /// Ends the wait of a parked green thread. `false`: it was not parked, and nothing happens.
     pub(crate) fn unpark(&self, green: GreenRef, wake: Wake) -> bool {
-        debug_assert!(ptr::eq(green.scheduler, ptr::from_ref(self).cast()));
-        if green.state.get() != State::Parked {
+        // One that was abandoned at the end of its OS thread stays where it is, also when the
+        // destructor of some thread local has made another scheduler meanwhile.
+        let own = ptr::eq(green.scheduler, ptr::from_ref(self).cast());
+        if !own || green.state.get() != State::Parked {
             return false;
         }
         self.timers.cancel(green);

@@ -3,9 +3,7 @@
 use std::cell::RefCell;
 use std::io;
 
-use rustix::mm;
-
-use super::slab::Slab;
+use super::slab::{self, Slab};
 use super::{Stack, round_size};
 
 /// Slabs double up to this many bytes of address space. A million stacks take some 250 mappings.
@@ -131,12 +129,8 @@ impl Size {
         let end = cold.min(self.trimmed + TRIM_BATCH);
         for stack in &self.free[self.trimmed.min(end)..end] {
             let unused = stack.size - KEPT_BYTES;
-            // SAFETY: the stack is free: nobody reads what it held. The range is part of it, and
-            // page-aligned, since sizes are powers of two and pages at most 8 KiB or the kernel
-            // refuses and nothing is given back.
-            let advised =
-                unsafe { mm::madvise(stack.limit.cast(), unused, mm::Advice::LinuxDontNeed) };
-            debug_assert!(advised.is_ok(), "the range is mapped: {advised:?}");
+            // SAFETY: the stack is free, so nobody reads what it held; the range is part of it.
+            unsafe { slab::discard(stack.limit, unused) };
         }
         self.trimmed = self.trimmed.max(end);
     }

@@ -94,3 +94,24 @@ impl Slab {
         guard::forget(self.carved);
     }
 }
+
+/// Gives memory back to the system and keeps the address space. Where that fails, it stays.
+///
+/// # Safety
+///
+/// The range is part of a slab and page-aligned, and nobody will read what it holds.
+pub(super) unsafe fn discard(start: *mut u8, size: usize) {
+    // Elsewhere DONTNEED is a hint that frees nothing.
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    const ADVICE: libc::c_int = libc::MADV_DONTNEED;
+    #[cfg(not(any(target_os = "linux", target_os = "android")))]
+    const ADVICE: libc::c_int = libc::MADV_FREE;
+    // SAFETY: a range of our own whose contents are of no use to anybody (caller).
+    let advised = unsafe { libc::madvise(start.cast(), size, ADVICE) };
+    debug_assert_eq!(
+        advised,
+        0,
+        "the range is mapped: {}",
+        io::Error::last_os_error()
+    );
+}

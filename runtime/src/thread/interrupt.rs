@@ -61,7 +61,7 @@ pub(crate) fn wait(scheduler: &Scheduler, reason: WaitReason, deadline: Option<I
     if me.attention.get() || panicking() {
         return wait_attentively(scheduler, me, reason, deadline);
     }
-    me.interruptible.set(true);
+    me.interruptible.set(me.shields.get() == 0);
     if let Some(deadline) = deadline {
         scheduler.timers.set(me, deadline);
     }
