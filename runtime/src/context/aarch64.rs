@@ -3,55 +3,7 @@
 
 use std::arch::{asm, naked_asm};
 
-use super::Entry;
-
-/// Four words: see the module above. `x19` is the register that LLVM keeps for itself.
-#[derive(Debug)]
-#[repr(C)]
-pub(crate) struct Context {
-    sp: usize,
-    x29: usize,
-    x19: usize,
-    pc: usize,
-}
-
-impl Context {
-    pub(crate) const fn new() -> Self {
-        Self {
-            sp: 0,
-            x29: 0,
-            x19: 0,
-            pc: 0,
-        }
-    }
-
-    /// Where the suspended stack goes on: a hint for the cache.
-    #[inline(always)]
-    pub(crate) fn stack_pointer(&self) -> *const u8 {
-        std::ptr::without_provenance(self.sp)
-    }
-}
-
-pub(crate) unsafe fn prepare(
-    context: *mut Context,
-    base: *mut u8,
-    _limit: *mut u8,
-    entry: Entry,
-    arg: *mut (),
-) {
-    debug_assert!(base.addr().is_multiple_of(16));
-    let sp = base.wrapping_sub(16);
-    // SAFETY: the 16 bytes below `base` are on the stack, writable and unused (caller, `prepare`).
-    unsafe { sp.cast::<Entry>().write_unaligned(entry) };
-    let first = Context {
-        sp: sp.addr(),
-        x29: 0,
-        x19: arg.addr(),
-        pc: trampoline as *const () as usize,
-    };
-    // SAFETY: `context` is valid for writes (caller).
-    unsafe { context.write(first) };
-}
+use super::native::Context;
 
 #[inline(always)]
 pub(crate) unsafe fn switch(from: *mut Context, to: *const Context) {
@@ -99,13 +51,10 @@ pub(crate) unsafe fn switch(from: *mut Context, to: *const Context) {
     }
 }
 
-#[inline(always)]
-pub(crate) unsafe fn release(_context: *mut Context) {}
-
 /// The frame below which there is none. Entered by a jump, with the entry function on top of the
 /// stack.
 #[unsafe(naked)]
-unsafe extern "C" fn trampoline() -> ! {
+pub(super) unsafe extern "C" fn trampoline() -> ! {
     naked_asm!(
         ".cfi_startproc",
         ".cfi_undefined x30",

@@ -53,11 +53,13 @@
 //!
 //! # Porting
 //!
-//! A new architecture needs one file like `x86_64.rs`: the assembly of `switch`, the `trampoline`,
-//! and `prepare`. `build.rs` lists it. Until then the architecture runs on `portable.rs`.
+//! A new architecture needs one file like `x86_64.rs`: the assembly of `switch` and the `trampoline`.
+//! `native.rs` and `build.rs` list it. Until then the architecture runs on `portable.rs`.
 
 #[cfg(all(evy_context = "native", target_arch = "aarch64"))]
 mod aarch64;
+#[cfg(evy_context = "native")]
+mod native;
 #[cfg(evy_context = "corosensei")]
 mod portable;
 #[cfg(all(evy_context = "native", target_arch = "riscv64"))]
@@ -65,14 +67,10 @@ mod riscv64;
 #[cfg(all(evy_context = "native", target_arch = "x86_64"))]
 mod x86_64;
 
-#[cfg(all(evy_context = "native", target_arch = "aarch64"))]
-use aarch64 as backend;
+#[cfg(evy_context = "native")]
+use native as backend;
 #[cfg(evy_context = "corosensei")]
 use portable as backend;
-#[cfg(all(evy_context = "native", target_arch = "riscv64"))]
-use riscv64 as backend;
-#[cfg(all(evy_context = "native", target_arch = "x86_64"))]
-use x86_64 as backend;
 
 /// What a fresh context calls, on its own stack, with the argument given to [`prepare`].
 ///

@@ -3,57 +3,7 @@
 
 use std::arch::{asm, naked_asm};
 
-use super::Entry;
-
-/// Four words: see the module above. `rbx` is the register that LLVM keeps for itself.
-#[derive(Debug)]
-#[repr(C)]
-pub(crate) struct Context {
-    rsp: usize,
-    rbp: usize,
-    rbx: usize,
-    rip: usize,
-}
-
-impl Context {
-    pub(crate) const fn new() -> Self {
-        Self {
-            rsp: 0,
-            rbp: 0,
-            rbx: 0,
-            rip: 0,
-        }
-    }
-
-    /// Where the suspended stack goes on: a hint for the cache.
-    #[inline(always)]
-    pub(crate) fn stack_pointer(&self) -> *const u8 {
-        std::ptr::without_provenance(self.rsp)
-    }
-}
-
-pub(crate) unsafe fn prepare(
-    context: *mut Context,
-    base: *mut u8,
-    _limit: *mut u8,
-    entry: Entry,
-    arg: *mut (),
-) {
-    debug_assert!(base.addr().is_multiple_of(16));
-    // The entry function lies in the two words that the trampoline starts on, so that `rsp` is
-    // 16-aligned at its call, as the ABI asks.
-    let rsp = base.wrapping_sub(16);
-    // SAFETY: the 16 bytes below `base` are on the stack, writable and unused (caller, `prepare`).
-    unsafe { rsp.cast::<Entry>().write_unaligned(entry) };
-    let first = Context {
-        rsp: rsp.addr(),
-        rbp: 0,
-        rbx: arg.addr(),
-        rip: trampoline as *const () as usize,
-    };
-    // SAFETY: `context` is valid for writes (caller).
-    unsafe { context.write(first) };
-}
+use super::native::Context;
 
 #[inline(always)]
 pub(crate) unsafe fn switch(from: *mut Context, to: *const Context) {
@@ -88,13 +38,10 @@ pub(crate) unsafe fn switch(from: *mut Context, to: *const Context) {
     }
 }
 
-#[inline(always)]
-pub(crate) unsafe fn release(_context: *mut Context) {}
-
 /// The frame below which there is none. Entered by a jump, with the entry function on top of the
 /// stack.
 #[unsafe(naked)]
-unsafe extern "C" fn trampoline() -> ! {
+pub(super) unsafe extern "C" fn trampoline() -> ! {
     naked_asm!(
         ".cfi_startproc",
         ".cfi_undefined rip",
