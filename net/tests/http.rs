@@ -318,7 +318,9 @@ fn aborted_chunked_in() {
 #[test]
 fn half_a_request_then_silence_is_closed() {
     within(|| {
-        let server = Server::new().head_timeout(SHORT).idle_timeout(SHORT);
+        let server = Server::new()
+            .head_timeout(SHORT * 20)
+            .idle_timeout(SHORT * 20);
         let addr = serve(server, |_| Response::new(""));
         assert_eq!(raw(addr, b"GET / HT"), "");
         assert_eq!(raw(addr, b""), "");
