@@ -457,12 +457,15 @@ fn join_timeout_gives_the_handle_back() {
 fn timer_order() {
     within(|| {
         let log: Rc<RefCell<Vec<usize>>> = Rc::default();
-        let handles: Vec<_> = [30u64, 10, 20]
+        // Counted from one moment, however long the spawning takes.
+        let start = Instant::now();
+        let handles: Vec<_> = [300u64, 100, 200]
             .into_iter()
             .enumerate()
             .map(|(index, millis)| {
                 let log = Rc::clone(&log);
-                spawn_after(Duration::from_millis(millis), move || {
+                let due = start + Duration::from_millis(millis);
+                spawn_after(due.saturating_duration_since(Instant::now()), move || {
                     log.borrow_mut().push(index);
                 })
             })
