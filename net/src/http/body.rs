@@ -1,11 +1,20 @@
-//! `Body`: what a message carries.
+//! Bodies: what a message carries, and how it is sent.
 
+use std::borrow::Cow;
 use std::fmt;
-use std::io::{self, Cursor, Read};
+use std::io::{self, Read};
 
-/// The body of a request or a response: bytes at hand, or a reader.
+/// The most that is taken from a reader before it is sent on.
+const BLOCK: usize = 16 * 1024;
+
+/// A body in memory up to this size is copied behind its head, and both leave in one write.
+const COPIED: usize = 64 * 1024;
+
+/// What a message carries: bytes in memory, or a reader.
 ///
-/// One that was received is read from its connection as it comes; reading parks.
+/// A body that was received is read from its connection. Reading parks until there are bytes, and
+/// fails with `UnexpectedEof` if the peer closes too early, `TimedOut`, or `InvalidData` for broken
+/// framing and for more than `max_body_bytes`.
 ///
 /// # Examples
 ///
@@ -15,68 +24,187 @@ use std::io::{self, Cursor, Read};
 /// assert_eq!(Body::from("hello").into_text()?, "hello");
 /// # Ok::<(), std::io::Error>(())
 /// ```
-pub struct Body {
-    reader: Box<dyn Read>,
-    length: Option<u64>,
+pub struct Body(Source);
+
+enum Source {
+    /// And how much of it has been read.
+    Bytes(Cow<'static, [u8]>, usize),
+    /// And how much is left, if that is known.
+    Reader(Box<dyn Read>, Option<u64>),
 }
 
 impl Body {
     /// Nothing. Never parks.
     #[must_use]
-    pub fn empty() -> Self {
-        Self {
-            reader: Box::new(io::empty()),
-            length: Some(0),
-        }
+    pub const fn empty() -> Self {
+        Self(Source::Bytes(Cow::Borrowed(&[]), 0))
     }
 
-    /// Whatever `reader` gives, up to its end; its length is not known before. Never parks itself.
+    /// What `reader` yields until its end, read as it is sent. Never parks.
+    ///
+    /// It is sent in chunks, each read at once, unless its message has a `Content-Length`: then just
+    /// as much as that must be in it. The head leaves with the first chunk.
+    #[must_use]
     pub fn from_reader(reader: impl Read + 'static) -> Self {
-        Self {
-            reader: Box::new(reader),
-            length: None,
-        }
+        Self(Source::Reader(Box::new(reader), None))
     }
 
-    pub(super) fn sized(reader: impl Read + 'static, length: Option<u64>) -> Self {
-        Self {
-            reader: Box::new(reader),
-            length,
-        }
+    /// A reader whose length is known to the one who decodes it.
+    pub(super) fn received(reader: impl Read + 'static, length: Option<u64>) -> Self {
+        Self(Source::Reader(Box::new(reader), length))
     }
 
-    /// How many bytes there are, if that is known beforehand. Never parks.
+    /// How many bytes are left to be read, if that is known. Never parks.
     #[must_use]
     pub fn length(&self) -> Option<u64> {
-        self.length
+        match &self.0 {
+            Source::Bytes(bytes, at) => Some((bytes.len() - at) as u64),
+            Source::Reader(_, left) => *left,
+        }
     }
 
-    /// Reads it to the end. Parks until that has come.
+    /// All that is left of it. Parks until the end has come.
     ///
     /// # Errors
     ///
-    /// `UnexpectedEof` for a body that was cut off; `FileTooLarge` for more than the limit of the
-    /// client or server that received it; `TimedOut`; the connection's.
-    pub fn into_bytes(mut self) -> io::Result<Vec<u8>> {
-        let mut bytes = Vec::new();
-        self.reader.read_to_end(&mut bytes)?;
-        Ok(bytes)
+    /// Those of reading.
+    pub fn into_bytes(self) -> io::Result<Vec<u8>> {
+        match self.0 {
+            Source::Bytes(bytes, 0) => Ok(bytes.into_owned()),
+            Source::Bytes(bytes, at) => Ok(bytes[at..].to_vec()),
+            Source::Reader(mut reader, left) => {
+                // A length is only what the peer says: no more than a block on its word.
+                let expected = left.map_or(0, |left| left.min(BLOCK as u64));
+                let mut bytes = Vec::with_capacity(expected as usize);
+                reader.read_to_end(&mut bytes)?;
+                Ok(bytes)
+            }
+        }
     }
 
-    /// As [`into_bytes`](Self::into_bytes), for text in UTF-8.
+    /// All that is left of it, as text. Parks until the end has come.
     ///
     /// # Errors
     ///
-    /// Besides, `InvalidData` for what is no UTF-8.
+    /// Those of reading; `InvalidData` if it is not UTF-8.
     pub fn into_text(self) -> io::Result<String> {
-        let utf8 = |error| io::Error::new(io::ErrorKind::InvalidData, error);
-        String::from_utf8(self.into_bytes()?).map_err(utf8)
+        String::from_utf8(self.into_bytes()?)
+            .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
+    }
+
+    pub(super) fn is_in_memory(&self) -> bool {
+        matches!(self.0, Source::Bytes(..))
+    }
+
+    /// Sends `out`, which holds the head, and then itself. Leaves `out` empty.
+    pub(super) fn send(
+        &mut self,
+        out: &mut Vec<u8>,
+        delimiting: Delimiting,
+        mut write: impl FnMut(&[u8]) -> io::Result<()>,
+    ) -> io::Result<()> {
+        match (delimiting, &self.0) {
+            (Delimiting::Nothing, _) => write(out)?,
+            (_, Source::Bytes(bytes, at)) => {
+                // Not consumed: the client may have to send it again.
+                let rest = &bytes[*at..];
+                if rest.len() <= COPIED {
+                    out.extend_from_slice(rest);
+                    write(out)?;
+                } else {
+                    write(out)?;
+                    write(rest)?;
+                }
+            }
+            (Delimiting::Length(length), _) => self.send_exactly(length, out, write)?,
+            (Delimiting::Chunked, _) => while self.send_chunk(out, &mut write)? {},
+            (Delimiting::Close, _) => loop {
+                let at = out.len();
+                let read = self.append(out, BLOCK)?;
+                if out.len() > at || at > 0 {
+                    write(out)?;
+                }
+                out.clear();
+                if read == 0 {
+                    break;
+                }
+            },
+        }
+        out.clear();
+        Ok(())
+    }
+
+    fn send_exactly(
+        &mut self,
+        length: u64,
+        out: &mut Vec<u8>,
+        mut write: impl FnMut(&[u8]) -> io::Result<()>,
+    ) -> io::Result<()> {
+        let mut left = length;
+        while left > 0 {
+            let read = self.append(out, left.min(BLOCK as u64) as usize)?;
+            if read == 0 {
+                let message = "the body ended before its `Content-Length`";
+                return Err(io::Error::new(io::ErrorKind::UnexpectedEof, message));
+            }
+            left -= read as u64;
+            write(out)?;
+            out.clear();
+        }
+        if length == 0 { write(out) } else { Ok(()) }
+    }
+
+    /// Whether there may be another.
+    fn send_chunk(
+        &mut self,
+        out: &mut Vec<u8>,
+        write: &mut impl FnMut(&[u8]) -> io::Result<()>,
+    ) -> io::Result<bool> {
+        // Four digits are enough for a block; they are filled in once its size is known.
+        let at = out.len();
+        out.extend_from_slice(b"0000\r\n");
+        let read = self.append(out, BLOCK)?;
+        if read == 0 {
+            out.truncate(at);
+            out.extend_from_slice(b"0\r\n\r\n");
+        } else {
+            out[at..at + 4].copy_from_slice(format!("{read:04x}").as_bytes());
+            out.extend_from_slice(b"\r\n");
+        }
+        write(out)?;
+        out.clear();
+        Ok(read > 0)
+    }
+
+    /// Reads once, behind what `out` holds.
+    fn append(&mut self, out: &mut Vec<u8>, most: usize) -> io::Result<usize> {
+        let at = out.len();
+        out.resize(at + most, 0);
+        let read = loop {
+            match self.read(&mut out[at..]) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                read => break read,
+            }
+        };
+        out.truncate(at + read.as_ref().map_or(0, |read| *read));
+        read
     }
 }
 
 impl Read for Body {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        self.reader.read(buf)
+        match &mut self.0 {
+            Source::Bytes(bytes, at) => {
+                let read = (&bytes[*at..]).read(buf)?;
+                *at += read;
+                Ok(read)
+            }
+            Source::Reader(reader, left) => {
+                let read = reader.read(buf)?;
+                *left = left.map(|left| left.saturating_sub(read as u64));
+                Ok(read)
+            }
+        }
     }
 }
 
@@ -86,50 +214,61 @@ impl Default for Body {
     }
 }
 
-impl From<Vec<u8>> for Body {
-    fn from(bytes: Vec<u8>) -> Self {
-        let length = bytes.len() as u64;
-        Self::sized(Cursor::new(bytes), Some(length))
-    }
-}
-
-impl From<String> for Body {
-    fn from(text: String) -> Self {
-        text.into_bytes().into()
-    }
-}
-
-impl From<&'static str> for Body {
-    fn from(text: &'static str) -> Self {
-        Self::sized(text.as_bytes(), Some(text.len() as u64))
-    }
-}
-
 impl From<()> for Body {
     fn from((): ()) -> Self {
         Self::empty()
     }
 }
 
+impl From<&'static str> for Body {
+    fn from(text: &'static str) -> Self {
+        Self::from(text.as_bytes())
+    }
+}
+
+impl From<&'static [u8]> for Body {
+    fn from(bytes: &'static [u8]) -> Self {
+        Self(Source::Bytes(Cow::Borrowed(bytes), 0))
+    }
+}
+
+impl From<String> for Body {
+    fn from(text: String) -> Self {
+        Self::from(text.into_bytes())
+    }
+}
+
+impl From<Vec<u8>> for Body {
+    fn from(bytes: Vec<u8>) -> Self {
+        Self(Source::Bytes(Cow::Owned(bytes), 0))
+    }
+}
+
 impl fmt::Debug for Body {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Body")
-            .field("length", &self.length)
+            .field("length", &self.length())
             .finish_non_exhaustive()
     }
 }
 
-/// Fails where more than `left` bytes come.
-pub(super) struct Limited<R> {
-    pub(super) inner: R,
-    pub(super) left: u64,
+/// How the end of a body that is sent is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Delimiting {
+    Nothing,
+    Length(u64),
+    Chunked,
+    Close,
 }
 
-impl<R: Read> Read for Limited<R> {
-    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        let n = self.inner.read(buf)?;
-        let over = || io::Error::new(io::ErrorKind::FileTooLarge, "the body is over the limit");
-        self.left = self.left.checked_sub(n as u64).ok_or_else(over)?;
-        Ok(n)
+impl Delimiting {
+    pub(super) fn write_header(self, out: &mut Vec<u8>) {
+        match self {
+            Self::Nothing | Self::Close => {}
+            Self::Length(length) => {
+                out.extend_from_slice(format!("content-length: {length}\r\n").as_bytes());
+            }
+            Self::Chunked => out.extend_from_slice(b"transfer-encoding: chunked\r\n"),
+        }
     }
 }

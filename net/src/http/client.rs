@@ -1,23 +1,22 @@
-//! The client: requests over connections that are kept and used again.
+//! The client: requests over connections that are kept for the next one.
 
-use std::cell::RefCell;
-use std::collections::HashMap;
 use std::fmt;
-use std::io::{self, Read, Write};
+use std::io::{self, Read};
 use std::rc::{Rc, Weak};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use evy_runtime::lowlevel::now;
-use http::header::{CONTENT_LENGTH, HOST, HeaderValue, TRANSFER_ENCODING, USER_AGENT};
-use http::{Method, Request, Response, StatusCode, Uri, Version};
+use ::http::header::HOST;
+use ::http::{HeaderValue, Method, Request, Response, StatusCode, Uri, Version};
 
-use super::body::{Body, Limited};
-use super::conn::{Conn, Timed, Transport, truncated};
-use super::framing::{Framing, announced};
-use super::head::{Limits, keeps_alive, read_response, write_header};
+use super::body::{Body, Delimiting};
+use super::framing::{Decoder, Framing};
+use super::head::{self, Limits, MOST_HEADERS};
+use super::idle::{Peer, Pool, is_quiet};
+use super::wire::{Patience, Transport, Wire, cut_off};
 use crate::listen::connect_timeout;
+use crate::tcp::TcpStream;
 
-/// Fetches a URL with a client of its own, and its defaults.
+/// GETs `url` with a client of its own, which keeps no connection. As [`Client::get`].
 ///
 /// # Errors
 ///
@@ -26,226 +25,247 @@ use crate::listen::connect_timeout;
 /// # Examples
 ///
 /// ```no_run
-/// let response = evy_net::http::get("http://127.0.0.1:8000/")?;
-/// println!("{}: {}", response.status(), response.into_body().into_text()?);
+/// let response = evy_net::http::get("http://example.com/")?;
+/// assert!(response.status().is_success());
+/// let page = response.into_body().into_text()?;
 /// # Ok::<(), std::io::Error>(())
 /// ```
 pub fn get(url: &str) -> io::Result<Response<Body>> {
-    Client::new().get(url)
+    Client::builder().max_idle_per_host(0).build().get(url)
 }
 
-/// An HTTP/1.1 client. Clones share its connections.
+/// An HTTP/1.1 client for `http://`. A clone is cheap and shares the idle connections.
 ///
-/// A connection is kept when a body was read to its end, and used for the next request to the same
-/// host. Redirects are returned, not followed.
-#[derive(Clone, Debug)]
-pub struct Client(Rc<Inner>);
+/// Redirects are not followed: they are responses like any other.
+///
+/// # Examples
+///
+/// ```no_run
+/// use evy_net::http::{Client, Request};
+/// use std::time::Duration;
+///
+/// let client = Client::builder().timeout(Duration::from_secs(5)).build();
+/// let request = Request::post("http://127.0.0.1:8000/words").body("hello").unwrap();
+/// let response = client.request(request)?;
+/// # Ok::<(), std::io::Error>(())
+/// ```
+#[derive(Clone)]
+pub struct Client(Rc<Shared>);
 
-#[derive(Debug)]
-struct Inner {
-    config: ClientBuilder,
-    idle: RefCell<HashMap<String, Vec<Conn<Timed>>>>,
+struct Shared {
+    settings: Settings,
+    idle: Pool,
 }
 
-/// Chooses how a [`Client`] behaves.
 #[derive(Clone, Debug)]
-pub struct ClientBuilder {
-    connect_timeout: Duration,
-    timeout: Option<Duration>,
+struct Settings {
     limits: Limits,
-    body: u64,
-    idle_per_host: usize,
-    user_agent: HeaderValue,
+    connect_timeout: Duration,
+    timeout: Duration,
+    max_idle_per_host: usize,
 }
+
+/// The choices of a [`Client`]. None of its methods parks.
+#[derive(Clone, Debug)]
+#[must_use]
+pub struct ClientBuilder(Settings);
 
 impl ClientBuilder {
-    /// How long a connection may take to be established. 30 seconds by default.
-    #[must_use]
+    /// How long connecting may take. 10 s unless said otherwise.
     pub fn connect_timeout(mut self, timeout: Duration) -> Self {
-        self.connect_timeout = timeout;
+        self.0.connect_timeout = timeout;
         self
     }
 
-    /// How long a whole exchange may take, the body included. By default as long as it takes.
-    #[must_use]
+    /// How long an exchange may take, from connecting to the last byte of the response's body,
+    /// however slowly that drips. 60 s unless said otherwise.
     pub fn timeout(mut self, timeout: Duration) -> Self {
-        self.timeout = Some(timeout);
+        self.0.timeout = timeout;
         self
     }
 
-    /// The largest head of a response, in bytes and headers. 64 KiB and 100 by default.
-    #[must_use]
-    pub fn max_head(mut self, bytes: usize, headers: usize) -> Self {
-        (self.limits.bytes, self.limits.headers) = (bytes, headers);
+    /// The longest head of a response. 64 KiB unless said otherwise.
+    pub fn max_head_bytes(mut self, bytes: usize) -> Self {
+        self.0.limits.head = bytes;
         self
     }
 
-    /// The largest body of a response, in bytes. 64 MiB by default.
-    #[must_use]
-    pub fn max_body(mut self, bytes: u64) -> Self {
-        self.body = bytes;
+    /// The most headers of a response. 100 unless said otherwise; 256 at most.
+    pub fn max_headers(mut self, headers: usize) -> Self {
+        self.0.limits.headers = headers.min(MOST_HEADERS);
         self
     }
 
-    /// How many unused connections are kept for each host. 32 by default.
-    #[must_use]
+    /// The longest body of a response. 64 MiB unless said otherwise.
+    pub fn max_body_bytes(mut self, bytes: u64) -> Self {
+        self.0.limits.body = bytes;
+        self
+    }
+
+    /// How many idle connections to one host are kept. 8 unless said otherwise; with 0, servers are
+    /// told that each request is the last.
     pub fn max_idle_per_host(mut self, connections: usize) -> Self {
-        self.idle_per_host = connections;
+        self.0.max_idle_per_host = connections;
         self
     }
 
-    /// The client. Never parks.
+    /// The client.
     #[must_use]
     pub fn build(self) -> Client {
-        Client(Rc::new(Inner {
-            config: self,
-            idle: RefCell::default(),
+        Client(Rc::new(Shared {
+            settings: self.0,
+            idle: Pool::default(),
         }))
     }
 }
 
 impl Client {
-    /// A client with the defaults. Never parks.
+    /// The defaults. Never parks.
     #[must_use]
     pub fn new() -> Self {
         Self::builder().build()
     }
 
-    /// A client with choices. Never parks.
-    #[must_use]
+    /// Choices to make. Never parks.
     pub fn builder() -> ClientBuilder {
-        ClientBuilder {
-            connect_timeout: Duration::from_secs(30),
-            timeout: None,
-            // A status line is no target: the whole head is the limit.
+        ClientBuilder(Settings {
             limits: Limits {
-                target: usize::MAX / 2,
-                ..Limits::default()
+                target: None,
+                head: 64 * 1024,
+                headers: 100,
+                body: 64 * 1024 * 1024,
             },
-            body: 64 << 20,
-            idle_per_host: 32,
-            user_agent: HeaderValue::from_static(concat!("evy/", env!("CARGO_PKG_VERSION"))),
-        }
+            connect_timeout: Duration::from_secs(10),
+            timeout: Duration::from_secs(60),
+            max_idle_per_host: 8,
+        })
     }
 
-    /// Fetches a URL; see [`request`](Self::request).
+    /// GETs `url`. Parks until the response's head has come.
     ///
     /// # Errors
     ///
-    /// As `request`; `InvalidInput` for what is no URL.
+    /// `InvalidInput` if `url` is none, and those of [`request`](Self::request).
     pub fn get(&self, url: &str) -> io::Result<Response<Body>> {
-        // A fragment is for the reader of the page, not for its server.
-        let url = url.split('#').next().unwrap_or_default();
-        let request = Request::get(url).body(());
-        let invalid = |error| {
+        let uri = url.parse::<Uri>().map_err(|error| {
             io::Error::new(
                 io::ErrorKind::InvalidInput,
                 format!("'{url}' is no URL: {error}"),
             )
-        };
-        self.request(request.map_err(invalid)?)
+        })?;
+        let mut request = Request::new(Body::empty());
+        *request.uri_mut() = uri;
+        self.request(request)
     }
 
-    /// Sends a request and returns the response as soon as its head is there; its body is read as it
-    /// comes. Parks.
+    /// Sends `request` and returns the response; its body is read from the connection as you read
+    /// it. Parks until the request is sent and the response's head has come.
     ///
-    /// A kept connection that turns out to be closed is replaced by a new one, if the method allows
-    /// for a second try.
+    /// The connection is kept for another request once the body was read to its end. A kept one may
+    /// have been closed by the server meanwhile: if it fails before the first byte of a response, an
+    /// idempotent request whose body is in memory is sent once more on a new one.
+    ///
+    /// The client decides about `Content-Length` (except of a body from a reader), and
+    /// `Transfer-Encoding`; `Host` is yours if you set it; of `Connection`, `close` is heeded.
     ///
     /// # Errors
     ///
-    /// Those of connecting; `Unsupported` for a scheme other than `http`; `InvalidData` for a
-    /// response that is malformed or over a limit; `UnexpectedEof` for one that was cut off;
-    /// `TimedOut`.
+    /// - `Unsupported` for a scheme other than `http`, and for CONNECT; `InvalidInput` for an
+    ///   incomplete URL, and one with a user name.
+    /// - `TimedOut`; `UnexpectedEof` if the server closes too early.
+    /// - `InvalidData` for a malformed response, and one beyond a limit, which the message names.
+    /// - Those of name resolution, of the socket, and of the request's body.
     pub fn request<B: Into<Body>>(&self, request: Request<B>) -> io::Result<Response<Body>> {
-        let (parts, body) = request.into_parts();
-        let (request, mut body) = (Request::from_parts(parts, ()), body.into());
-        let host = host_of(request.uri())?;
-        let config = &self.0.config;
-        let deadline = config
-            .timeout
-            .and_then(|timeout| now().checked_add(timeout));
-        let head = request_head(&request, &host, &body, &config.user_agent);
-        let kept = self.0.idle.borrow_mut().get_mut(&host).and_then(Vec::pop);
-        if let Some(conn) = kept {
-            // Without a body there is nothing that a second try would lack.
-            let again = is_idempotent(request.method()) && body.length() == Some(0);
-            match self.exchange(conn, &request, &head, &mut body, &host, deadline) {
-                Err(Failed {
-                    error: _,
-                    untouched: true,
-                }) if again => {}
-                other => return other.map_err(|failed| failed.error),
+        let settings = &self.0.settings;
+        let patience = Patience::within(settings.timeout);
+        let mut request = request.map(Into::into);
+        let peer = Peer::of(request.uri())?;
+        refuse_connect(request.method())?;
+        let may_repeat = request.method().is_idempotent() && request.body().is_in_memory();
+        if let Some(mut wire) = self.0.idle.take(&peer) {
+            wire.patience = patience;
+            if may_repeat || is_quiet(&wire) {
+                let mut untouched = true;
+                match self.exchange(&mut wire, &mut request, &mut untouched) {
+                    Err(error) if may_repeat && untouched && is_hangup(&error) => {}
+                    response => return self.hand_out(response?, wire, &peer, &request),
+                }
             }
         }
-        let mut patience = config.connect_timeout;
-        if let Some(deadline) = deadline {
-            patience = patience.min(deadline.saturating_duration_since(now()));
-        }
-        // Zero would be refused as a mistake; the time is up, and will be in a moment.
-        let stream = connect_timeout(&*host, patience.max(Duration::from_nanos(1)))?;
+        let timeout = match patience.left()? {
+            Some(left) => left.min(settings.connect_timeout),
+            None => settings.connect_timeout,
+        };
+        let stream = connect_timeout((peer.0.as_str(), peer.1), timeout)?;
         stream.set_nodelay(true)?;
-        let conn = Conn::new(Timed::new(stream));
-        self.exchange(conn, &request, &head, &mut body, &host, deadline)
-            .map_err(|failed| failed.error)
+        let mut wire = Box::new(Wire::new(stream, patience));
+        let response = self.exchange(&mut wire, &mut request, &mut true)?;
+        self.hand_out(response, wire, &peer, &request)
     }
 
-    fn exchange(
+    /// Sends the request and reads the head of the final response. `untouched` stays true if not a
+    /// byte came back.
+    fn exchange<S: Transport>(
         &self,
-        mut conn: Conn<Timed>,
-        request: &Request<()>,
-        head: &[u8],
-        body: &mut Body,
-        host: &str,
-        deadline: Option<Instant>,
-    ) -> Result<Response<Body>, Failed> {
-        let config = &self.0.config;
-        conn.stream.set_deadline(deadline);
-        let untouched = |error| Failed {
-            error,
-            untouched: true,
-        };
-        send(&mut conn.stream, head, body).map_err(untouched)?;
-        let response = loop {
-            let head = read_response(&mut conn, &config.limits);
-            let head = head.map_err(|refusal| {
-                let nothing_read = conn.buffered().is_empty();
-                Failed {
-                    error: refusal.into_io(),
-                    untouched: nothing_read,
+        wire: &mut Wire<S>,
+        request: &mut Request<Body>,
+        untouched: &mut bool,
+    ) -> io::Result<Response<()>> {
+        let settings = &self.0.settings;
+        let mut out = Vec::with_capacity(512);
+        let delimiting = write_head(&mut out, request, settings.max_idle_per_host > 0)?;
+        let mut hung_up = false;
+        let sent = request.body_mut().send(&mut out, delimiting, |bytes| {
+            wire.write_all(bytes)
+                .inspect_err(|error| hung_up = is_hangup(error))
+        });
+        // A server that has heard enough answers and hangs up: the answer may be there all the same.
+        if let Err(error) = sent {
+            return match hung_up.then(|| read_head(wire, &settings.limits, untouched)) {
+                Some(Ok(mut response)) => {
+                    let close = HeaderValue::from_static("close");
+                    response
+                        .headers_mut()
+                        .insert(::http::header::CONNECTION, close);
+                    Ok(response)
                 }
-            })?;
-            let response = head.ok_or_else(|| untouched(truncated()))?;
-            // 101 would need an upgrade that nobody has asked for.
-            if !response.status().is_informational() {
-                break response;
-            }
-        };
-        let touched = |error| Failed {
-            error,
-            untouched: false,
-        };
-        let framing = framing_of(request, &response).map_err(touched)?;
-        let length = match framing {
-            Framing::Length(length) => Some(length),
-            Framing::Chunked(_) | Framing::UntilClose => None,
-        };
-        let keep = keeps_alive(response.version(), response.headers());
-        let pool = keep.then(|| Rc::downgrade(&self.0));
-        let mut reader = Received {
-            conn: Some(conn),
-            framing,
-            pool,
-            host: host.to_owned(),
-        };
-        if framing.is_done() {
-            reader.finish();
+                _ => Err(error),
+            };
         }
-        let limited = Limited {
-            inner: reader,
-            left: config.body,
+        read_head(wire, &settings.limits, untouched)
+    }
+
+    /// The response with its body, which brings the connection back.
+    fn hand_out(
+        &self,
+        response: Response<()>,
+        wire: Box<Wire<TcpStream>>,
+        peer: &Peer,
+        request: &Request<Body>,
+    ) -> io::Result<Response<Body>> {
+        let (version, headers) = (response.version(), response.headers());
+        let declared = head::declared_framing(headers, version)?;
+        let framing = match response.status() {
+            _ if request.method() == Method::HEAD => Framing::Length(0),
+            StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED => Framing::Length(0),
+            _ => declared.unwrap_or(Framing::UntilClose),
         };
-        Ok(response.map(|()| Body::sized(limited, length)))
+        let keep = framing != Framing::UntilClose
+            && head::keeps_alive(headers, version)
+            && head::keeps_alive(request.headers(), Version::HTTP_11);
+        let home = keep.then(|| (Rc::downgrade(&self.0), peer.clone()));
+        let decoder = Decoder::new(framing, self.0.settings.limits.body)?;
+        let mut incoming = Incoming {
+            wire: Some(wire),
+            decoder,
+            home,
+        };
+        if incoming.decoder.is_done() {
+            incoming.retire();
+            return Ok(response.map(|()| Body::empty()));
+        }
+        let length = incoming.decoder.length();
+        Ok(response.map(|()| Body::received(incoming, length)))
     }
 }
 
@@ -255,177 +275,120 @@ impl Default for Client {
     }
 }
 
-/// An exchange that failed, and whether the server may have seen nothing of it.
-struct Failed {
-    error: io::Error,
-    untouched: bool,
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Client").field(&self.0.settings).finish()
+    }
 }
 
-/// The body of a response. Gives its connection back when it was read to the end.
-struct Received {
-    conn: Option<Conn<Timed>>,
-    framing: Framing,
-    /// Where the connection goes; dead if the client is gone, `None` if it must be closed.
-    pool: Option<Weak<Inner>>,
-    host: String,
+/// The body of a response; done, it takes its connection home.
+struct Incoming {
+    wire: Option<Box<Wire<TcpStream>>>,
+    decoder: Decoder,
+    home: Option<(Weak<Shared>, Peer)>,
 }
 
-impl Received {
-    fn finish(&mut self) {
-        let pool = self.pool.take().and_then(|pool| pool.upgrade());
-        let (Some(pool), Some(conn)) = (pool, self.conn.take()) else {
+impl Incoming {
+    fn retire(&mut self) {
+        let (Some(wire), Some((shared, peer))) = (self.wire.take(), self.home.take()) else {
             return;
         };
-        // Bytes that nobody has asked for cannot belong to the next answer.
-        if !conn.buffered().is_empty() {
-            return;
-        }
-        let mut idle = pool.idle.borrow_mut();
-        let kept = idle.entry(std::mem::take(&mut self.host)).or_default();
-        if kept.len() < pool.config.idle_per_host {
-            kept.push(conn);
+        // What came unasked would pass for the answer to the next request.
+        if let (Some(shared), true) = (shared.upgrade(), wire.buffered().is_empty()) {
+            shared
+                .idle
+                .put(peer, wire, shared.settings.max_idle_per_host);
         }
     }
 }
 
-impl Read for Received {
+impl Read for Incoming {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        let Some(conn) = &mut self.conn else {
+        let Some(wire) = &mut self.wire else {
             return Ok(0);
         };
-        let n = self.framing.read(conn, buf)?;
-        if self.framing.is_done() {
-            self.finish();
+        let read = self.decoder.read(wire, buf)?;
+        if self.decoder.is_done() {
+            self.retire();
         }
-        Ok(n)
+        Ok(read)
     }
 }
 
-impl fmt::Debug for Received {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Received")
-            .field("framing", &self.framing)
-            .finish_non_exhaustive()
-    }
+/// Whether the peer is gone, rather than slow or wrong.
+fn is_hangup(error: &io::Error) -> bool {
+    use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, UnexpectedEof};
+    matches!(
+        error.kind(),
+        BrokenPipe | ConnectionAborted | ConnectionReset | UnexpectedEof
+    )
 }
 
-/// `host:port`, as it is connected to and as the Host header has it.
-fn host_of(uri: &Uri) -> io::Result<String> {
-    let error = |kind, what: &'static str| io::Error::new(kind, format!("{what}: '{uri}'"));
-    match uri.scheme_str() {
-        Some("http") => {}
-        Some("https") => {
-            return Err(error(
-                io::ErrorKind::Unsupported,
-                "https needs TLS, which is not here yet",
-            ));
-        }
-        _ => {
-            return Err(error(
-                io::ErrorKind::Unsupported,
-                "not a URL of the scheme http",
-            ));
-        }
-    }
-    let authority = uri
-        .authority()
-        .map(http::uri::Authority::as_str)
-        .unwrap_or_default();
-    let host = uri.host().unwrap_or_default();
-    if host.is_empty() || authority.contains('@') {
-        return Err(error(
-            io::ErrorKind::InvalidInput,
-            "a URL needs a host, and nothing before it",
+fn refuse_connect(method: &Method) -> io::Result<()> {
+    if method == Method::CONNECT {
+        return Err(io::Error::new(
+            io::ErrorKind::Unsupported,
+            "there are no tunnels here",
         ));
     }
-    Ok(format!("{host}:{}", uri.port_u16().unwrap_or(80)))
+    Ok(())
 }
 
-fn is_idempotent(method: &Method) -> bool {
-    [
-        Method::GET,
-        Method::HEAD,
-        Method::PUT,
-        Method::DELETE,
-        Method::OPTIONS,
-        Method::TRACE,
-    ]
-    .contains(method)
-}
-
-fn request_head(request: &Request<()>, host: &str, body: &Body, agent: &HeaderValue) -> Vec<u8> {
-    let mut out = Vec::with_capacity(256);
-    out.extend_from_slice(request.method().as_str().as_bytes());
+/// Appends the request's head to `out`.
+fn write_head(out: &mut Vec<u8>, request: &Request<Body>, keep: bool) -> io::Result<Delimiting> {
+    let (method, uri, headers) = (request.method(), request.uri(), request.headers());
+    let has_meaning = matches!(*method, Method::POST | Method::PUT | Method::PATCH);
+    let delimiting = match request.body().length() {
+        Some(0) if !has_meaning => Delimiting::Nothing,
+        length => match length.map_or_else(|| head::content_length(headers), |n| Ok(Some(n)))? {
+            Some(length) => Delimiting::Length(length),
+            None => Delimiting::Chunked,
+        },
+    };
+    let target = uri.path_and_query().map_or("/", |target| target.as_str());
+    out.extend_from_slice(method.as_str().as_bytes());
     out.push(b' ');
-    let target = request
-        .uri()
-        .path_and_query()
-        .map_or("/", |target| target.as_str());
+    if !target.starts_with('/') && target != "*" {
+        out.push(b'/');
+    }
     out.extend_from_slice(target.as_bytes());
     out.extend_from_slice(b" HTTP/1.1\r\n");
-    if !request.headers().contains_key(HOST) {
-        write_header(
-            &mut out,
-            &HOST,
-            host.strip_suffix(":80").unwrap_or(host).as_bytes(),
+    if !headers.contains_key(HOST) {
+        out.extend_from_slice(b"host: ");
+        out.extend_from_slice(
+            uri.authority()
+                .map_or("", |authority| authority.as_str())
+                .as_bytes(),
         );
+        out.extend_from_slice(b"\r\n");
     }
-    if !request.headers().contains_key(USER_AGENT) {
-        write_header(&mut out, &USER_AGENT, agent.as_bytes());
+    delimiting.write_header(out);
+    if !keep || !head::keeps_alive(headers, Version::HTTP_11) {
+        out.extend_from_slice(b"connection: close\r\n");
     }
-    for (name, value) in request.headers() {
-        if ![CONTENT_LENGTH, TRANSFER_ENCODING].contains(name) {
-            write_header(&mut out, name, value.as_bytes());
-        }
-    }
-    match body.length() {
-        Some(0) if [Method::GET, Method::HEAD].contains(request.method()) => {}
-        Some(length) => write_header(&mut out, &CONTENT_LENGTH, length.to_string().as_bytes()),
-        None => write_header(&mut out, &TRANSFER_ENCODING, b"chunked"),
-    }
+    head::write_headers(out, headers);
     out.extend_from_slice(b"\r\n");
-    out
+    Ok(delimiting)
 }
 
-/// Sends head and body, a small body in the same write.
-fn send(stream: &mut Timed, head: &[u8], body: &mut Body) -> io::Result<()> {
-    let chunked = body.length().is_none();
-    let (mut out, mut part) = (head.to_vec(), vec![0; 16 * 1024]);
+/// Reads the head of the final response, past those that only promise one.
+fn read_head<S: Transport>(
+    wire: &mut Wire<S>,
+    limits: &Limits,
+    untouched: &mut bool,
+) -> io::Result<Response<()>> {
     loop {
-        let n = body.read(&mut part)?;
-        if n == 0 {
-            break;
-        }
-        if chunked {
-            out.extend_from_slice(format!("{n:x}\r\n").as_bytes());
-        }
-        out.extend_from_slice(&part[..n]);
-        if chunked {
-            out.extend_from_slice(b"\r\n");
-        }
-        if out.len() > 32 * 1024 {
-            stream.write_all(&out)?;
-            out.clear();
+        let length = wire.head(limits);
+        *untouched &= wire.buffered().is_empty();
+        let length = length?.ok_or_else(cut_off)?;
+        let response = head::parse_response(&wire.buffered()[..length], limits)?;
+        wire.consume(length);
+        match response.status() {
+            StatusCode::SWITCHING_PROTOCOLS => {
+                return Err(head::Fault::malformed("the server switches protocols unasked").into());
+            }
+            status if status.is_informational() => {}
+            _ => return Ok(response),
         }
     }
-    if chunked {
-        out.extend_from_slice(b"0\r\n\r\n");
-    }
-    stream.write_all(&out)
-}
-
-fn framing_of(request: &Request<()>, response: &Response<()>) -> io::Result<Framing> {
-    let status = response.status();
-    if request.method() == Method::HEAD
-        || status == StatusCode::NO_CONTENT
-        || status == StatusCode::NOT_MODIFIED
-    {
-        return Ok(Framing::Length(0));
-    }
-    let version = if response.version() == Version::HTTP_10 {
-        Version::HTTP_10
-    } else {
-        Version::HTTP_11
-    };
-    Ok(announced(response.headers(), version)?.unwrap_or(Framing::UntilClose))
 }

@@ -1,193 +1,676 @@
-//! A connection with a buffer for what was read ahead, and a deadline for what is awaited.
+//! One connection of the server: request, handler, response, and again.
+//!
+//! While a handler runs, its request's body and the connection share one `Lane` through a slot: who
+//! reads or writes takes the lane out and puts it back. So nobody can meet it half changed: if a
+//! green thread ends while it holds the lane, the lane goes with it and the connection closes.
 
 use std::cell::Cell;
-use std::io::{self, Read, Write};
-use std::net::Shutdown;
-use std::time::{Duration, Instant};
+use std::io::{self, Read};
+use std::rc::Rc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use evy_runtime::lowlevel::now;
+use ::http::header::{DATE, EXPECT};
+use ::http::{HeaderMap, Method, Request, Response, StatusCode, Version};
 
-use crate::tcp::TcpStream;
+use super::body::{Body, Delimiting};
+use super::framing::Decoder;
+use super::head::{self, Fault};
+use super::server::{Server, plain};
+use super::wire::{Patience, Transport, Wire};
 
-/// How much one read asks for.
-const CHUNK: usize = 16 * 1024;
+/// What is read of a body that the handler left, for the sake of the next request.
+const DRAINED: usize = 64 * 1024;
 
-/// A stream, and the bytes of it that nobody has asked for yet.
-#[derive(Debug)]
-pub(super) struct Conn<S> {
-    pub(super) stream: S,
-    buf: Vec<u8>,
-    start: usize,
+/// What is read, and for how long, so that a last response outlives what the peer still sends.
+const LINGERING: (usize, Duration) = (1024 * 1024, Duration::from_millis(500));
+
+/// A connection between two messages or in one.
+struct Lane<S> {
+    wire: Wire<S>,
+    decoder: Decoder,
+    /// Which request it is at: a body of an earlier one has nothing to read any more.
+    turn: u64,
+    /// Whether the client waits for `100 Continue`.
+    awaits_go: bool,
+    /// What was wrong with the body, once that is known.
+    fault: Option<Fault>,
 }
 
-impl<S: Read> Conn<S> {
-    pub(super) fn new(stream: S) -> Self {
-        Self {
-            stream,
-            buf: Vec::new(),
-            start: 0,
-        }
-    }
+type Slot<S> = Rc<Cell<Option<Box<Lane<S>>>>>;
 
-    /// What was read ahead.
-    pub(super) fn buffered(&self) -> &[u8] {
-        &self.buf[self.start..]
-    }
+/// Takes the lane out of its slot.
+fn take<S>(slot: &Slot<S>) -> io::Result<Box<Lane<S>>> {
+    let message = "the connection is in use by another green thread, or gone";
+    slot.take()
+        .ok_or_else(|| io::Error::new(io::ErrorKind::ResourceBusy, message))
+}
 
-    pub(super) fn consume(&mut self, n: usize) {
-        self.start += n;
-        debug_assert!(self.start <= self.buf.len());
-        if self.start == self.buf.len() {
-            self.buf.clear();
-            self.start = 0;
-        }
-    }
-
-    /// Reads ahead some more; `0` at the end of the stream. Parks until there is something.
-    pub(super) fn fill(&mut self) -> io::Result<usize> {
-        if self.start > 0 {
-            self.buf.drain(..self.start);
-            self.start = 0;
-        }
-        let len = self.buf.len();
-        self.buf.resize(len + CHUNK, 0);
-        let read = loop {
-            match self.stream.read(&mut self.buf[len..]) {
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                other => break other,
-            }
+/// Serves one connection until either side closes it. The error is of interest to nobody.
+pub(super) fn converse<S, H>(
+    stream: S,
+    server: &Server,
+    calendar: &Calendar,
+    handler: H,
+) -> io::Result<()>
+where
+    S: Transport + 'static,
+    H: Fn(Request<Body>) -> Response<Body>,
+{
+    let mut out = Vec::new();
+    let mut lane = Box::new(Lane {
+        wire: Wire::new(stream, Patience::within(server.head_timeout)),
+        decoder: Decoder::DONE,
+        turn: 0,
+        awaits_go: false,
+        fault: None,
+    });
+    let slot: Slot<S> = Rc::new(Cell::new(None));
+    loop {
+        let request = match lane.next_request(server) {
+            Ok(Some(request)) => request,
+            Ok(None) => return Ok(()),
+            Err(error) => return lane.refuse(status_for(&error).ok_or(error)?, calendar, &mut out),
         };
-        self.buf.truncate(len + read.as_ref().map_or(0, |n| *n));
-        read
-    }
-
-    /// Reads up to `out.len()` bytes; `0` at the end of the stream.
-    pub(super) fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
-        if self.buffered().is_empty() {
-            // What does not fit the buffer's purpose goes past it.
-            if out.len() >= CHUNK {
-                return self.stream.read(out);
+        let asked = Asked {
+            head_only: request.method() == Method::HEAD,
+            version: request.version(),
+            keep: head::keeps_alive(request.headers(), request.version()),
+        };
+        let body = if lane.decoder.is_done() {
+            Body::empty()
+        } else {
+            let incoming = Incoming {
+                slot: Rc::clone(&slot),
+                turn: lane.turn,
+            };
+            Body::received(incoming, lane.decoder.length())
+        };
+        slot.set(Some(lane));
+        let response = handler(request.map(|()| body));
+        lane = take(&slot)?;
+        if let Some(fault) = lane.fault {
+            return lane.refuse(fault.status, calendar, &mut out);
+        }
+        // Without 100 the client may send the body or not: what comes next could be either.
+        let keep = asked.keep && !lane.awaits_go;
+        let (keep, mut body, delimiting) =
+            write_head(&mut out, response, &Asked { keep, ..asked }, calendar);
+        slot.set(Some(lane));
+        let mut began = false;
+        let sent = body.send(&mut out, delimiting, |bytes| {
+            let mut lane = take(&slot)?;
+            began = true;
+            lane.awaits_go = false;
+            let result = lane.wire.write_all(bytes);
+            slot.set(Some(lane));
+            result
+        });
+        lane = take(&slot)?;
+        match (sent, lane.fault) {
+            (Ok(()), _) => {}
+            (Err(_), Some(fault)) if !began => {
+                return lane.refuse(fault.status, calendar, &mut out);
             }
-            if self.fill()? == 0 {
-                return Ok(0);
+            (Err(error), _) => return Err(error),
+        }
+        if !keep || !lane.drain() {
+            return if lane.decoder.is_done() {
+                Ok(())
+            } else {
+                lane.linger()
+            };
+        }
+    }
+}
+
+/// What of a request decides about its response's framing.
+struct Asked {
+    head_only: bool,
+    version: Version,
+    keep: bool,
+}
+
+impl<S: Transport> Lane<S> {
+    /// Reads a head; `None` if there is none to come.
+    fn next_request(&mut self, server: &Server) -> io::Result<Option<Request<()>>> {
+        let wire = &mut self.wire;
+        if self.turn > 0 && wire.buffered().is_empty() {
+            wire.patience = Patience::within(server.idle_timeout);
+            match wire.fill() {
+                Ok(0) => return Ok(None),
+                Err(error) if error.kind() == io::ErrorKind::TimedOut => return Ok(None),
+                read => drop(read?),
             }
         }
-        let n = out.len().min(self.buffered().len());
-        out[..n].copy_from_slice(&self.buffered()[..n]);
-        self.consume(n);
-        Ok(n)
+        wire.patience = Patience::within(server.head_timeout);
+        let Some(length) = wire.head(&server.limits)? else {
+            return Ok(None);
+        };
+        let request = head::parse_request(&wire.buffered()[..length], &server.limits)?;
+        wire.consume(length);
+        wire.patience = Patience::Each(server.stall_timeout);
+        self.turn += 1;
+        if let Some(framing) = head::declared_framing(request.headers(), request.version())? {
+            self.decoder = Decoder::new(framing, server.limits.body)?;
+        }
+        self.awaits_go = expects_continue(&request)? && !self.decoder.is_done();
+        Ok(Some(request))
     }
 
-    /// A line of at most `limit` bytes, without its CR LF.
-    ///
-    /// # Errors
-    ///
-    /// `InvalidData` for a longer line and for a bare LF; `UnexpectedEof`.
-    pub(super) fn read_line(&mut self, limit: usize) -> io::Result<Vec<u8>> {
+    fn read_body(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        if std::mem::take(&mut self.awaits_go) {
+            self.wire.write_all(b"HTTP/1.1 100 Continue\r\n\r\n")?;
+        }
+        let result = self.decoder.read(&mut self.wire, buf);
+        self.fault = result.as_ref().err().and_then(Fault::of).or(self.fault);
+        result
+    }
+
+    /// Reads what the handler left of the body; whether that was all of it.
+    fn drain(&mut self) -> bool {
+        let mut waste = [0; 4096];
+        let mut left = DRAINED;
+        while !self.decoder.is_done() {
+            match self.decoder.read(&mut self.wire, &mut waste) {
+                Ok(read) if read <= left => left -= read,
+                _ => return false,
+            }
+        }
+        true
+    }
+
+    /// A last answer, without a body.
+    fn refuse(
+        &mut self,
+        status: StatusCode,
+        calendar: &Calendar,
+        out: &mut Vec<u8>,
+    ) -> io::Result<()> {
+        let asked = Asked {
+            head_only: false,
+            version: Version::HTTP_11,
+            keep: false,
+        };
+        out.clear();
+        write_head(out, plain(status), &asked, calendar);
+        // What made it wait too long must not keep it from saying so.
+        self.wire.patience = Patience::within(LINGERING.1);
+        self.wire.write_all(out)?;
+        self.linger()
+    }
+
+    /// Closing with input unread would reset the connection, and the client might miss the answer.
+    fn linger(&mut self) -> io::Result<()> {
+        self.wire.stream.finish()?;
+        self.wire.patience = Patience::within(LINGERING.1);
+        let mut waste = [0; 4096];
+        let mut left = LINGERING.0;
         loop {
-            let seen = self.buffered();
-            if let Some(end) = seen.iter().take(limit + 2).position(|byte| *byte == b'\n') {
-                let line = seen[..end].strip_suffix(b"\r").map(<[u8]>::to_vec);
-                self.consume(end + 1);
-                return line.ok_or_else(|| invalid("a line ends without a carriage return"));
-            }
-            if seen.len() > limit + 1 {
-                return Err(invalid("a line is too long"));
-            }
-            if self.fill()? == 0 {
-                return Err(truncated());
+            match self.wire.read(&mut waste)? {
+                0 => return Ok(()),
+                read if read > left => return Ok(()),
+                read => left -= read,
             }
         }
     }
 }
 
-/// A socket whose waits end at a deadline, however slowly the other side drips.
-#[derive(Debug)]
-pub(super) struct Timed {
-    stream: TcpStream,
-    deadline: Cell<Option<Instant>>,
+/// The body of a request, read from its connection.
+struct Incoming<S> {
+    slot: Slot<S>,
+    turn: u64,
 }
 
-impl Timed {
-    pub(super) fn new(stream: TcpStream) -> Self {
-        Self {
-            stream,
-            deadline: Cell::new(None),
-        }
-    }
-
-    fn limit(&self) -> io::Result<()> {
-        let left = match self.deadline.get() {
-            None => None,
-            Some(deadline) => {
-                let left = deadline.saturating_duration_since(now());
-                if left.is_zero() {
-                    return Err(io::Error::new(io::ErrorKind::TimedOut, "the time is up"));
-                }
-                Some(left)
-            }
-        };
-        self.stream.set_read_timeout(left)?;
-        self.stream.set_write_timeout(left)
-    }
-}
-
-/// What HTTP runs over, besides reading and writing.
-pub(super) trait Transport: Read + Write {
-    /// When reads and writes are to give up; `None`: never.
-    fn set_deadline(&self, deadline: Option<Instant>);
-
-    /// Ends our half and lets the other side finish: closed with unread data, a connection would be
-    /// reset, and the last answer with it be lost.
-    fn linger(&mut self);
-}
-
-impl Transport for Timed {
-    fn set_deadline(&self, deadline: Option<Instant>) {
-        self.deadline.set(deadline);
-    }
-
-    fn linger(&mut self) {
-        const MOST: usize = 1024 * 1024;
-        self.set_deadline(now().checked_add(Duration::from_secs(1)));
-        if self.stream.shutdown(Shutdown::Write).is_err() {
-            return;
-        }
-        let (mut buf, mut total) = (vec![0; CHUNK], 0);
-        while let Ok(n @ 1..) = self.read(&mut buf) {
-            total += n;
-            if total > MOST {
-                return;
-            }
-        }
-    }
-}
-
-impl Read for Timed {
+impl<S: Transport> Read for Incoming<S> {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        self.limit()?;
-        self.stream.read(buf)
+        let mut lane = take(&self.slot)?;
+        let result = if lane.turn == self.turn {
+            lane.read_body(buf)
+        } else {
+            Err(io::Error::new(
+                io::ErrorKind::NotConnected,
+                "the request has been answered",
+            ))
+        };
+        self.slot.set(Some(lane));
+        result
     }
 }
 
-impl Write for Timed {
-    fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
-        self.limit()?;
-        self.stream.write(buf)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
+/// What to answer to a request that could not be read, if there is anything to answer.
+fn status_for(error: &io::Error) -> Option<StatusCode> {
+    match Fault::of(error) {
+        Some(fault) => Some(fault.status),
+        None if error.kind() == io::ErrorKind::TimedOut => Some(StatusCode::REQUEST_TIMEOUT),
+        None => None,
     }
 }
 
-pub(super) fn invalid(what: &'static str) -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidData, what)
+fn expects_continue(request: &Request<()>) -> Result<bool, Fault> {
+    match request.headers().get(EXPECT) {
+        None => Ok(false),
+        Some(value) if value.as_bytes().eq_ignore_ascii_case(b"100-continue") => {
+            Ok(request.version() == Version::HTTP_11)
+        }
+        Some(_) => Err(Fault::new(
+            StatusCode::EXPECTATION_FAILED,
+            "only `100-continue` can be expected",
+        )),
+    }
 }
 
-pub(super) fn truncated() -> io::Error {
-    io::Error::new(
-        io::ErrorKind::UnexpectedEof,
-        "the connection ended in the middle of a message",
+/// Appends a response's head to `out`; whether the connection may go on, the body, and how the body
+/// ends.
+fn write_head(
+    out: &mut Vec<u8>,
+    response: Response<Body>,
+    asked: &Asked,
+    calendar: &Calendar,
+) -> (bool, Body, Delimiting) {
+    let (mut parts, mut body) = response.into_parts();
+    if parts.status.is_informational() {
+        // Not final: the client would wait for another one.
+        (parts.status, parts.headers) = (StatusCode::INTERNAL_SERVER_ERROR, HeaderMap::new());
+        body = Body::empty();
+    }
+    let status = parts.status;
+    let bodiless = matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
+    let declared = head::content_length(&parts.headers).ok().flatten();
+    let length = match body.length() {
+        Some(0) if asked.head_only => declared.or(Some(0)),
+        length => length.or(declared),
+    };
+    let delimiting = match length {
+        _ if bodiless => Delimiting::Nothing,
+        Some(length) => Delimiting::Length(length),
+        None if asked.version == Version::HTTP_11 => Delimiting::Chunked,
+        None => Delimiting::Close,
+    };
+    let keep = asked.keep
+        && head::keeps_alive(&parts.headers, Version::HTTP_11)
+        && (delimiting != Delimiting::Close || asked.head_only);
+
+    out.extend_from_slice(b"HTTP/1.1 ");
+    out.extend_from_slice(status.as_str().as_bytes());
+    out.push(b' ');
+    out.extend_from_slice(status.canonical_reason().unwrap_or_default().as_bytes());
+    out.extend_from_slice(b"\r\n");
+    if !parts.headers.contains_key(DATE) {
+        out.extend_from_slice(b"date: ");
+        out.extend_from_slice(&calendar.date());
+        out.extend_from_slice(b"\r\n");
+    }
+    delimiting.write_header(out);
+    match (keep, asked.version) {
+        (false, _) => out.extend_from_slice(b"connection: close\r\n"),
+        (true, Version::HTTP_10) => out.extend_from_slice(b"connection: keep-alive\r\n"),
+        (true, _) => {}
+    }
+    head::write_headers(out, &parts.headers);
+    out.extend_from_slice(b"\r\n");
+    (
+        keep,
+        body,
+        if asked.head_only {
+            Delimiting::Nothing
+        } else {
+            delimiting
+        },
     )
+}
+
+/// The `Date` header's text, written anew once a second.
+#[derive(Default)]
+pub(super) struct Calendar(Cell<(u64, [u8; 29])>);
+
+impl Calendar {
+    fn date(&self) -> [u8; 29] {
+        let time = SystemTime::now();
+        let second = time
+            .duration_since(UNIX_EPOCH)
+            .map_or(0, |since| since.as_secs());
+        let (mut written, mut text) = self.0.get();
+        if written != second {
+            written = second;
+            text.copy_from_slice(httpdate::fmt_http_date(time).as_bytes());
+            self.0.set((written, text));
+        }
+        text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Calendar, converse};
+    use crate::http::server::{IntoResponse, Server};
+    use crate::http::wire::testing::Memory;
+    use crate::http::{Body, Request, Response};
+    use std::cell::RefCell;
+    use std::io::{self, Read};
+    use std::rc::Rc;
+
+    /// Everything the server says to `pieces`, without the date.
+    fn said<R: IntoResponse>(
+        server: &Server,
+        memory: Memory,
+        handler: impl Fn(Request<Body>) -> R,
+    ) -> String {
+        let writes = Rc::clone(&memory.writes);
+        let handler = |request| server.answer(&handler, request);
+        converse(memory, server, &Calendar::default(), handler).ok();
+        let said = String::from_utf8(writes.borrow().concat()).unwrap();
+        let lines = said.split_inclusive("\r\n");
+        lines.filter(|line| !line.starts_with("date: ")).collect()
+    }
+
+    fn echo(request: Request<Body>) -> io::Result<Response<String>> {
+        let line = format!("{} {} ", request.method(), request.uri());
+        Ok(Response::new(line + &request.into_body().into_text()?))
+    }
+
+    fn asked(request: &str) -> String {
+        said(&Server::default(), Memory::new(&[request.as_bytes()]), echo)
+    }
+
+    const BAD: &str = "HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
+
+    #[test]
+    fn a_small_exchange_is_one_read_and_one_write() {
+        let memory = Memory::new(&[b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"]);
+        let (reads, writes) = (Rc::clone(&memory.reads), Rc::clone(&memory.writes));
+        let hello = |_request| Response::new(Body::from("hello"));
+        converse(memory, &Server::default(), &Calendar::default(), hello).unwrap();
+        assert_eq!((reads.get(), writes.borrow().len()), (1, 1));
+        let said = String::from_utf8(writes.borrow()[0].clone()).unwrap();
+        assert!(said.starts_with("HTTP/1.1 200 OK\r\ndate: "), "{said}");
+        assert!(
+            said.ends_with("GMT\r\ncontent-length: 5\r\nconnection: close\r\n\r\nhello"),
+            "{said}"
+        );
+    }
+
+    #[test]
+    fn a_conversation_is_the_same_wherever_its_bytes_are_split() {
+        let bytes = b"POST /1 HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\none\
+            POST /2 HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n\
+            2;x=y\r\ntw\r\n00A\r\no234567890\r\n0\r\nT: railer\r\n\r\n\
+            \r\nHEAD /3 HTTP/1.1\r\nHost: a\r\n\r\n\
+            GET /4 HTTP/1.1\r\nHost: a\r\nConnection: x, Close\r\n\r\nGET /5";
+        let expected = "HTTP/1.1 200 OK\r\ncontent-length: 11\r\n\r\nPOST /1 one\
+            HTTP/1.1 200 OK\r\ncontent-length: 20\r\n\r\nPOST /2 two234567890\
+            HTTP/1.1 200 OK\r\ncontent-length: 8\r\n\r\n\
+            HTTP/1.1 200 OK\r\ncontent-length: 7\r\nconnection: close\r\n\r\nGET /4 ";
+        let server = Server::default();
+        for cut in 0..bytes.len() {
+            let memory = Memory::new(&[&bytes[..cut], &bytes[cut..]]);
+            assert_eq!(said(&server, memory, echo), expected, "split at {cut}");
+        }
+        let bytewise: Vec<_> = bytes.chunks(1).collect();
+        assert_eq!(said(&server, Memory::new(&bytewise), echo), expected);
+    }
+
+    #[test]
+    fn one_wrong_byte_anywhere_is_answered_or_cut_off() {
+        let bytes = b"POST /1 HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n\
+            2;x=y\r\ntw\r\n0\r\nT: railer\r\n\r\n\
+            POST /2 HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\none";
+        for at in 0..bytes.len() {
+            for wrong in *b"\0\t\r\n +-:;0f\x7f\xff" {
+                let mut bytes = bytes.to_vec();
+                bytes[at] = wrong;
+                let all = said(&Server::default(), Memory::new(&[&bytes]), echo);
+                let answers = all.matches("HTTP/1.1 ").count();
+                assert!(answers <= 2, "{wrong:#x} at {at}: {all}");
+                assert!(
+                    all.is_empty() || all.starts_with("HTTP/1.1 "),
+                    "{wrong:#x} at {at}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn broken_chunks_are_answered_400_and_end_the_connection() {
+        let long = format!("1;{}\r\na\r\n0\r\n\r\n", "x".repeat(5000));
+        let trailers = format!("0\r\n{}\r\n", "a: b\r\n".repeat(1000));
+        for body in [
+            "0x5\r\nhello\r\n0\r\n\r\n",
+            "+5\r\nhello\r\n0\r\n\r\n",
+            "-5\r\nhello\r\n0\r\n\r\n",
+            " 5\r\nhello\r\n0\r\n\r\n",
+            "5 \r\nhello\r\n0\r\n\r\n",
+            "5 ;a\r\nhello\r\n0\r\n\r\n",
+            "\r\nhello\r\n0\r\n\r\n",
+            ";a\r\nhello\r\n0\r\n\r\n",
+            "5\nhello\r\n0\r\n\r\n",
+            "5;\0\r\nhello\r\n0\r\n\r\n",
+            "5;\r\r\nhello\r\n0\r\n\r\n",
+            "5\r\nhelloworld\r\n0\r\n\r\n",
+            "5\r\nhello\n0\r\n\r\n",
+            "5\r\nhello0\r\n\r\n",
+            "10000000000000005\r\nhello\r\n0\r\n\r\n",
+            "0\r\ntrailer\r\n\r\n",
+            &long,
+            &trailers,
+        ] {
+            let head = "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n";
+            let next = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
+            let request = format!("{head}{body}{next}");
+            assert_eq!(asked(&request), BAD, "{body:?}");
+            let all = said(
+                &Server::default(),
+                Memory::new(&[request.as_bytes()]),
+                |request| Response::new(request.into_body()),
+            );
+            assert_eq!(all.matches("HTTP/1.1").count(), 1, "{body:?}");
+        }
+    }
+
+    #[test]
+    fn a_broken_head_is_answered_400_and_ends_the_connection() {
+        let next = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
+        assert_eq!(asked(&format!("GET / HTTP/1.1\r\n\r\n{next}")), BAD);
+        let both = "Content-Length: 0\r\nTransfer-Encoding: chunked\r\n";
+        let both = format!("GET / HTTP/1.1\r\nHost: a\r\n{both}\r\n0\r\n\r\n");
+        assert_eq!(asked(&format!("{both}{next}")), BAD);
+    }
+
+    #[test]
+    fn a_body_over_its_limit_is_answered_413_early_or_late() {
+        let server = Server::builder().max_body_bytes(4).build();
+        for body in [
+            "Content-Length: 5\r\n\r\nhello",
+            "Transfer-Encoding: chunked\r\n\r\n5\r\nhello",
+        ] {
+            let request = format!("POST / HTTP/1.1\r\nHost: a\r\n{body}");
+            let all = said(&server, Memory::new(&[request.as_bytes()]), echo);
+            assert!(all.starts_with("HTTP/1.1 413 "), "{all}");
+        }
+    }
+
+    #[test]
+    fn http_1_0_is_closed_unless_it_asks_to_be_kept() {
+        let kept =
+            asked("GET /1 HTTP/1.0\r\nConnection: Keep-Alive\r\n\r\nGET /2 HTTP/1.0\r\n\r\nGET /3");
+        assert_eq!(
+            kept,
+            "HTTP/1.1 200 OK\r\ncontent-length: 7\r\nconnection: keep-alive\r\n\r\nGET /1 \
+             HTTP/1.1 200 OK\r\ncontent-length: 7\r\nconnection: close\r\n\r\nGET /2 "
+        );
+    }
+
+    #[test]
+    fn a_body_of_unknown_length_is_chunked_or_ends_with_the_connection() {
+        let stream = |_request| Response::new(Body::from_reader(&b"hello"[..]));
+        let ask = |head: &str| said(&Server::default(), Memory::new(&[head.as_bytes()]), stream);
+        assert_eq!(
+            ask("GET / HTTP/1.1\r\nHost: a\r\n\r\n"),
+            "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n0005\r\nhello\r\n0\r\n\r\n"
+        );
+        assert_eq!(
+            ask("GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n"),
+            "HTTP/1.1 200 OK\r\nconnection: close\r\n\r\nhello"
+        );
+        assert_eq!(
+            ask("HEAD / HTTP/1.1\r\nHost: a\r\n\r\n"),
+            "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n"
+        );
+    }
+
+    #[test]
+    fn the_content_length_of_a_reader_is_kept_to_or_the_connection_is_cut() {
+        for (length, expected) in [
+            ("3", "\r\n\r\nhel"),
+            ("5", "\r\n\r\nhello"),
+            ("0", "0\r\n\r\n"),
+        ] {
+            let all = said(
+                &Server::default(),
+                Memory::new(&[b"GET / HTTP/1.1\r\nHost: a\r\n\r\nGET / HTTP/1.1\r\n"]),
+                |_request| {
+                    let body = Body::from_reader(&b"hello"[..]);
+                    Response::builder()
+                        .header("content-length", length)
+                        .body(body)
+                        .unwrap()
+                },
+            );
+            assert!(all.ends_with(expected), "{all}");
+        }
+        let twice = "GET / HTTP/1.1\r\nHost: a\r\n\r\n".repeat(2);
+        let all = said(
+            &Server::default(),
+            Memory::new(&[twice.as_bytes()]),
+            |_request| {
+                let body = Body::from_reader(&b"hello"[..]);
+                Response::builder()
+                    .header("content-length", "6")
+                    .body(body)
+                    .unwrap()
+            },
+        );
+        assert_eq!(all.matches("200 OK").count(), 1, "{all}");
+        assert!(all.ends_with("\r\n\r\nhello"), "{all}");
+    }
+
+    #[test]
+    fn statuses_without_a_body_carry_no_framing_and_keep_the_connection() {
+        let twice = "GET / HTTP/1.1\r\nHost: a\r\n\r\n".repeat(2);
+        for status in [204, 304] {
+            let all = said(
+                &Server::default(),
+                Memory::new(&[twice.as_bytes()]),
+                |_request| Response::builder().status(status).body("body").unwrap(),
+            );
+            assert_eq!(all.matches("\r\n\r\n").count(), 2, "{all}");
+            assert!(
+                !all.contains("content-length") && !all.contains("body"),
+                "{all}"
+            );
+        }
+    }
+
+    #[test]
+    fn go_on_is_said_when_the_body_is_first_read_and_only_then() {
+        let head =
+            "POST / HTTP/1.1\r\nHost: a\r\nExpect: 100-Continue\r\nContent-Length: 2\r\n\r\n";
+        let go = "HTTP/1.1 100 Continue\r\n\r\n";
+        let read = asked(&format!("{head}hi"));
+        assert_eq!(
+            read,
+            format!("{go}HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nPOST / hi")
+        );
+
+        let ask = |answer: fn(Request<Body>) -> Response<Body>| {
+            said(
+                &Server::default(),
+                Memory::new(&[head.as_bytes(), b"hi"]),
+                answer,
+            )
+        };
+        let unread = ask(|_request| Response::new("no".into()));
+        let closing = "connection: close\r\n";
+        assert_eq!(
+            unread,
+            format!("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n{closing}\r\nno")
+        );
+        let echoed = ask(|request| Response::new(request.into_body()));
+        assert_eq!(
+            echoed,
+            format!("{go}HTTP/1.1 200 OK\r\ncontent-length: 2\r\n{closing}\r\nhi")
+        );
+        let other = asked("GET / HTTP/1.1\r\nHost: a\r\nExpect: cake\r\n\r\n");
+        assert!(other.starts_with("HTTP/1.1 417 "), "{other}");
+    }
+
+    #[test]
+    fn an_unread_body_is_skipped_up_to_64_kib() {
+        for (length, answers) in [(65536, 2), (65537, 1)] {
+            let body = "x".repeat(length);
+            let head = format!("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: {length}\r\n\r\n");
+            let request = format!("{head}{body}GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+            let memory = Memory::new(&[request.as_bytes()]);
+            let all = said(&Server::default(), memory, |_request| Response::new(""));
+            assert_eq!(all.matches("200 OK").count(), answers, "{length}");
+        }
+    }
+
+    #[test]
+    fn an_error_is_answered_500_and_the_next_request_is_served() {
+        let twice = "GET / HTTP/1.1\r\nHost: a\r\n\r\n".repeat(2);
+        let all = said(
+            &Server::default(),
+            Memory::new(&[twice.as_bytes()]),
+            |_request| Err::<Response<()>, _>(io::Error::other("no")),
+        );
+        assert_eq!(
+            all,
+            "HTTP/1.1 500 Internal Server Error\r\ncontent-length: 0\r\n\r\n".repeat(2)
+        );
+    }
+
+    #[test]
+    fn a_late_head_is_answered_408_and_an_idle_connection_is_just_closed() {
+        let silent_after = |bytes: &str| {
+            let memory = Memory::new(&[bytes.as_bytes()]);
+            said(
+                &Server::default(),
+                Memory {
+                    stalls: true,
+                    ..memory
+                },
+                echo,
+            )
+        };
+        let answer = "HTTP/1.1 200 OK\r\ncontent-length: 6\r\n\r\nGET / ";
+        let late = "HTTP/1.1 408 Request Timeout\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
+        let whole = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
+        assert_eq!(silent_after(whole), answer);
+        assert_eq!(
+            silent_after(&format!("{whole}GET")),
+            format!("{answer}{late}")
+        );
+        assert_eq!(silent_after("GET"), late);
+    }
+
+    #[test]
+    fn a_body_that_outlives_its_request_reads_nothing_of_the_next() {
+        let kept = Rc::new(RefCell::new(None));
+        let request = "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nhi";
+        let all = said(
+            &Server::default(),
+            Memory::new(&[request.repeat(2).as_bytes()]),
+            {
+                let kept = Rc::clone(&kept);
+                move |request: Request<Body>| {
+                    if let Some(mut old) = kept.replace(Some(request.into_body())) {
+                        let error = Read::read(&mut old, &mut [0; 9]).unwrap_err();
+                        assert_eq!(error.kind(), io::ErrorKind::NotConnected);
+                    }
+                    Response::new("")
+                }
+            },
+        );
+        assert_eq!(all.matches("200 OK").count(), 2);
+    }
 }

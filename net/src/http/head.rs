@@ -1,302 +1,460 @@
-//! Heads: the lines before a body, read and written.
+//! Message heads: where one ends, what it says, and how its body is framed.
+//!
+//! `Scan` looks at each byte once, however the bytes arrive, and refuses what `httparse` would let
+//! pass (bare LF) before it is asked. What is found wrong is a `Fault`: the server answers with its
+//! status, the client fails with its sentence.
 
-use std::io::{self, Read};
+use std::error::Error;
+use std::fmt;
+use std::io;
+use std::mem::MaybeUninit;
 
-use http::header::{CONNECTION, HOST, HeaderMap, HeaderName, HeaderValue};
-use http::{Method, Request, Response, StatusCode, Uri, Version};
+use ::http::header::{CONNECTION, CONTENT_LENGTH, HOST, TRANSFER_ENCODING};
+use ::http::uri::Authority;
+use ::http::{
+    HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri, Version,
+};
 
-use super::conn::{Conn, invalid, truncated};
+use super::framing::Framing;
 
-/// How much a head may be.
+/// More headers than this never pass: their table is on the stack (32 bytes each).
+pub(super) const MOST_HEADERS: usize = 256;
+
+/// Room for a method and a version beside the target.
+const BESIDE_TARGET: usize = 64;
+
+/// Why a message was refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Fault {
+    pub(super) status: StatusCode,
+    message: &'static str,
+}
+
+impl Fault {
+    pub(super) const HEAD_TOO_LONG: Self = Self::new(
+        StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+        "the head is longer than `max_head_bytes`",
+    );
+    pub(super) const TOO_MANY_HEADERS: Self = Self::new(
+        StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+        "there are more headers than `max_headers`",
+    );
+    pub(super) const TARGET_TOO_LONG: Self = Self::new(
+        StatusCode::URI_TOO_LONG,
+        "the target is longer than `max_target_bytes`",
+    );
+    pub(super) const BODY_TOO_LONG: Self = Self::new(
+        StatusCode::PAYLOAD_TOO_LARGE,
+        "the body is longer than `max_body_bytes`",
+    );
+
+    pub(super) const fn new(status: StatusCode, message: &'static str) -> Self {
+        Self { status, message }
+    }
+
+    pub(super) const fn malformed(message: &'static str) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, message)
+    }
+
+    /// The fault inside of an error, if it is one.
+    pub(super) fn of(error: &io::Error) -> Option<Self> {
+        error.get_ref()?.downcast_ref::<Self>().copied()
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.message)
+    }
+}
+
+impl Error for Fault {}
+
+impl From<Fault> for io::Error {
+    fn from(fault: Fault) -> Self {
+        Self::new(io::ErrorKind::InvalidData, fault)
+    }
+}
+
+/// How much a peer may send.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Limits {
-    pub(super) target: usize,
-    pub(super) bytes: usize,
+    /// Of a request; a response has no target.
+    pub(super) target: Option<usize>,
+    pub(super) head: usize,
     pub(super) headers: usize,
+    pub(super) body: u64,
 }
 
-impl Default for Limits {
-    fn default() -> Self {
-        Self {
-            target: 8 * 1024,
-            bytes: 64 * 1024,
-            headers: 100,
-        }
-    }
+/// Looks for the end of a head in bytes that may still be coming.
+#[derive(Debug, Default)]
+pub(super) struct Scan {
+    at: usize,
+    line_start: usize,
+    lines: usize,
 }
 
-/// Why a head is refused, as a server would answer it.
-#[derive(Debug)]
-pub(super) enum Refusal {
-    Status(StatusCode),
-    Io(io::Error),
-}
-
-impl From<io::Error> for Refusal {
-    fn from(error: io::Error) -> Self {
-        Self::Io(error)
-    }
-}
-
-impl From<StatusCode> for Refusal {
-    fn from(status: StatusCode) -> Self {
-        Self::Status(status)
-    }
-}
-
-impl Refusal {
-    /// As a client reports it.
-    pub(super) fn into_io(self) -> io::Error {
-        match self {
-            Self::Io(error) => error,
-            Self::Status(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE) => {
-                invalid("the head of the response is over the limit")
+impl Scan {
+    /// The length of the head, if it is complete. `bytes` only ever grows between calls.
+    pub(super) fn advance(
+        &mut self,
+        bytes: &[u8],
+        limits: &Limits,
+    ) -> Result<Option<usize>, Fault> {
+        for &byte in &bytes[self.at..] {
+            let after_cr = self.at > 0 && bytes[self.at - 1] == b'\r';
+            self.at += 1;
+            match (self.lines, limits.target) {
+                (0, Some(target)) if self.at > target.saturating_add(BESIDE_TARGET) => {
+                    return Err(Fault::TARGET_TOO_LONG);
+                }
+                _ if self.at > limits.head => return Err(Fault::HEAD_TOO_LONG),
+                _ => {}
             }
-            Self::Status(_) => invalid("the head of the response is malformed"),
-        }
-    }
-}
-
-/// Reads up to the empty line and returns how many bytes the head has; they stay in the buffer.
-/// `None`: the stream has ended before the first of them.
-fn find_end<S: Read>(conn: &mut Conn<S>, limits: &Limits) -> Result<Option<usize>, Refusal> {
-    let mut seen = 0usize;
-    loop {
-        let bytes = conn.buffered();
-        // The end may straddle what was seen before.
-        let from = seen.saturating_sub(3);
-        if let Some(at) = bytes[from..]
-            .windows(4)
-            .position(|four| four == b"\r\n\r\n")
-        {
-            let end = from + at + 4;
-            if end > limits.bytes {
-                return Err(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE.into());
+            match (byte, after_cr) {
+                (b'\n', true) => {
+                    let is_empty = self.at - self.line_start == 2;
+                    self.line_start = self.at;
+                    match (is_empty, self.lines) {
+                        (false, _) => self.lines += 1,
+                        // One empty line may precede a request (RFC 9112, 2.2).
+                        (true, 0) if self.at == 2 && limits.target.is_some() => {}
+                        (true, 0) => return Err(Fault::malformed("the head is empty")),
+                        (true, _) => return Ok(Some(self.at)),
+                    }
+                }
+                (_, true) => return Err(Fault::malformed("there is a bare CR in the head")),
+                (b'\n', false) => return Err(Fault::malformed("there is a bare LF in the head")),
+                (0, false) => return Err(Fault::malformed("there is a NUL in the head")),
+                _ => {}
             }
-            return match has_bare_break(&bytes[..end]) {
-                true => Err(StatusCode::BAD_REQUEST.into()),
-                false => Ok(Some(end)),
-            };
         }
-        let line_end = bytes.iter().position(|byte| *byte == b'\n');
-        if line_end.is_none() && bytes.len() > limits.target + 64 {
-            return Err(StatusCode::URI_TOO_LONG.into());
-        }
-        if bytes.len() > limits.bytes {
-            return Err(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE.into());
-        }
-        seen = bytes.len();
-        if conn.fill()? == 0 {
-            return if seen == 0 {
-                Ok(None)
-            } else {
-                Err(truncated().into())
-            };
-        }
+        Ok(None)
     }
 }
 
-/// A line break that is not CR LF: some readers take it for one, others do not.
-fn has_bare_break(head: &[u8]) -> bool {
-    head.windows(2)
-        .any(|two| (two[1] == b'\n') != (two[0] == b'\r'))
-}
-
-/// The next request on a connection; `None` when there is none.
-pub(super) fn read_request<S: Read>(
-    conn: &mut Conn<S>,
-    limits: &Limits,
-) -> Result<Option<Request<()>>, Refusal> {
-    // An empty line before a request is passed over, as some old clients send one after a body.
-    while conn.buffered().starts_with(b"\r\n") {
-        conn.consume(2);
-    }
-    let Some(end) = find_end(conn, limits)? else {
-        return Ok(None);
+/// A request's head from the bytes that `Scan` delimited.
+pub(super) fn parse_request(bytes: &[u8], limits: &Limits) -> Result<Request<()>, Fault> {
+    let mut table = [const { MaybeUninit::uninit() }; MOST_HEADERS];
+    let table = &mut table[..limits.headers.min(MOST_HEADERS)];
+    let mut parsed = httparse::Request::new(&mut []);
+    let outcome = parsed.parse_with_uninit_headers(bytes, table);
+    require_complete(outcome, "the request line or a header is malformed")?;
+    let (Some(method), Some(target)) = (parsed.method, parsed.path) else {
+        return Err(Fault::malformed("the request line is malformed"));
     };
-    let mut slots = vec![httparse::EMPTY_HEADER; limits.headers];
-    let mut parsed = httparse::Request::new(&mut slots);
-    whole(parsed.parse(&conn.buffered()[..end]))?;
-    let target = parsed.path.unwrap_or_default();
-    if target.len() > limits.target {
-        return Err(StatusCode::URI_TOO_LONG.into());
+    if limits.target.is_some_and(|limit| target.len() > limit) {
+        return Err(Fault::TARGET_TOO_LONG);
     }
     let mut request = Request::new(());
-    *request.method_mut() = Method::from_bytes(parsed.method.unwrap_or_default().as_bytes())
-        .map_err(|_| StatusCode::BAD_REQUEST)?;
-    *request.uri_mut() = target.parse::<Uri>().map_err(|_| StatusCode::BAD_REQUEST)?;
+    *request.method_mut() = Method::from_bytes(method.as_bytes())
+        .map_err(|_| Fault::malformed("there is no such method"))?;
+    *request.uri_mut() = parse_target(target, request.method())?;
     *request.version_mut() = version(parsed.version);
-    *request.headers_mut() = headers(parsed.headers).map_err(|_| StatusCode::BAD_REQUEST)?;
-    conn.consume(end);
+    copy_headers(parsed.headers, request.headers_mut())?;
     check_host(&request)?;
-    Ok(Some(request))
+    Ok(request)
 }
 
-/// Exactly one Host in HTTP/1.1, the same as in the target if that has one.
-fn check_host(request: &Request<()>) -> Result<(), StatusCode> {
-    let mut hosts = request.headers().get_all(HOST).iter();
-    let (host, more) = (hosts.next(), hosts.next());
-    let missing = host.is_none() && request.version() == Version::HTTP_11;
-    let differs = match (host, request.uri().authority()) {
-        (Some(host), Some(authority)) => !host
-            .as_bytes()
-            .eq_ignore_ascii_case(authority.as_str().as_bytes()),
-        _ => false,
-    };
-    if missing || more.is_some() || differs {
-        Err(StatusCode::BAD_REQUEST)
-    } else {
-        Ok(())
-    }
-}
-
-/// The head of a response; `None` if the connection has ended before it.
-pub(super) fn read_response<S: Read>(
-    conn: &mut Conn<S>,
-    limits: &Limits,
-) -> Result<Option<Response<()>>, Refusal> {
-    let Some(end) = find_end(conn, limits)? else {
-        return Ok(None);
-    };
-    let mut slots = vec![httparse::EMPTY_HEADER; limits.headers];
-    let mut parsed = httparse::Response::new(&mut slots);
-    whole(parsed.parse(&conn.buffered()[..end]))?;
+/// A response's head from the bytes that `Scan` delimited.
+pub(super) fn parse_response(bytes: &[u8], limits: &Limits) -> Result<Response<()>, Fault> {
+    let mut table = [const { MaybeUninit::uninit() }; MOST_HEADERS];
+    let table = &mut table[..limits.headers.min(MOST_HEADERS)];
+    let mut parsed = httparse::Response::new(&mut []);
+    let outcome = httparse::ParserConfig::default().parse_response_with_uninit_headers(
+        &mut parsed,
+        bytes,
+        table,
+    );
+    require_complete(outcome, "the status line or a header is malformed")?;
     let mut response = Response::new(());
-    *response.status_mut() = StatusCode::from_u16(parsed.code.unwrap_or_default())
-        .map_err(|_| StatusCode::BAD_REQUEST)?;
+    *response.status_mut() = parsed
+        .code
+        .and_then(|code| StatusCode::from_u16(code).ok())
+        .ok_or(Fault::malformed("there is no such status"))?;
     *response.version_mut() = version(parsed.version);
-    *response.headers_mut() = headers(parsed.headers).map_err(|_| StatusCode::BAD_REQUEST)?;
-    conn.consume(end);
-    Ok(Some(response))
+    copy_headers(parsed.headers, response.headers_mut())?;
+    Ok(response)
 }
 
-/// A head whose end was found must be whole, and well-formed.
-fn whole(parsed: httparse::Result<usize>) -> Result<(), StatusCode> {
-    match parsed {
+fn require_complete(outcome: httparse::Result<usize>, message: &'static str) -> Result<(), Fault> {
+    match outcome {
         Ok(httparse::Status::Complete(_)) => Ok(()),
-        Err(httparse::Error::TooManyHeaders) => Err(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE),
-        Ok(httparse::Status::Partial) | Err(_) => Err(StatusCode::BAD_REQUEST),
+        Err(httparse::Error::TooManyHeaders) => Err(Fault::TOO_MANY_HEADERS),
+        Ok(httparse::Status::Partial) | Err(_) => Err(Fault::malformed(message)),
     }
 }
 
 fn version(minor: Option<u8>) -> Version {
-    if minor == Some(0) {
-        Version::HTTP_10
-    } else {
+    if minor == Some(1) {
         Version::HTTP_11
+    } else {
+        Version::HTTP_10
     }
 }
 
-fn headers(parsed: &[httparse::Header<'_>]) -> Result<HeaderMap, http::Error> {
-    let mut map = HeaderMap::with_capacity(parsed.len());
-    for header in parsed {
-        let name = HeaderName::from_bytes(header.name.as_bytes())?;
-        map.append(name, HeaderValue::from_bytes(header.value)?);
+fn copy_headers(from: &[httparse::Header<'_>], to: &mut HeaderMap) -> Result<(), Fault> {
+    to.reserve(from.len());
+    for header in from {
+        let name = HeaderName::from_bytes(header.name.as_bytes());
+        let value = HeaderValue::from_bytes(header.value);
+        let (Ok(name), Ok(value)) = (name, value) else {
+            return Err(Fault::malformed("a header is malformed"));
+        };
+        to.append(name, value);
     }
-    Ok(map)
+    Ok(())
 }
 
-/// Whether the other side wants to keep the connection.
-pub(super) fn keeps_alive(version: Version, headers: &HeaderMap) -> bool {
-    let says = |what: &str| {
-        let values = headers
-            .get_all(CONNECTION)
-            .iter()
-            .filter_map(|value| value.to_str().ok());
-        values
-            .flat_map(|value| value.split(','))
-            .any(|one| one.trim().eq_ignore_ascii_case(what))
+/// `/path`, `http://host/path` or, for OPTIONS, `*`.
+fn parse_target(target: &str, method: &Method) -> Result<Uri, Fault> {
+    const FAULT: Fault = Fault::malformed("the target is malformed");
+    if *method == Method::CONNECT {
+        return Err(Fault::new(
+            StatusCode::NOT_IMPLEMENTED,
+            "CONNECT is not served",
+        ));
+    }
+    let uri = target.parse::<Uri>().map_err(|_| FAULT)?;
+    let has_form = target.starts_with('/')
+        || uri.scheme().is_some()
+        || (target == "*" && *method == Method::OPTIONS);
+    if !has_form || target.contains('#') {
+        return Err(FAULT);
+    }
+    Ok(uri)
+}
+
+/// One `Host` where HTTP/1.1 demands it, and none that contradicts the target.
+fn check_host(request: &Request<()>) -> Result<(), Fault> {
+    let mut hosts = request.headers().get_all(HOST).iter();
+    let host = match (hosts.next(), hosts.next()) {
+        (None, _) if request.version() == Version::HTTP_10 => return Ok(()),
+        (None, _) => return Err(Fault::malformed("there is no `Host`")),
+        (Some(_), Some(_)) => return Err(Fault::malformed("there is more than one `Host`")),
+        (Some(host), None) => host,
+    };
+    let target = request.uri().authority();
+    if host.is_empty() && target.is_none() {
+        return Ok(());
+    }
+    match Authority::try_from(host.as_bytes()) {
+        Ok(host) if host.as_str().contains('@') => Err(Fault::malformed("`Host` is malformed")),
+        Ok(host) if target.is_some_and(|target| *target != host) => {
+            Err(Fault::malformed("`Host` contradicts the target"))
+        }
+        Ok(_) => Ok(()),
+        Err(_) => Err(Fault::malformed("`Host` is malformed")),
+    }
+}
+
+/// The framing that a head declares, if it declares one: the same rules for both directions.
+pub(super) fn declared_framing(
+    headers: &HeaderMap,
+    version: Version,
+) -> Result<Option<Framing>, Fault> {
+    let length = content_length(headers)?;
+    let mut codings = headers.get_all(TRANSFER_ENCODING).iter();
+    let Some(coding) = codings.next() else {
+        return Ok(length.map(Framing::Length));
     };
     if version == Version::HTTP_10 {
-        says("keep-alive") && !says("close")
-    } else {
-        !says("close")
+        return Err(Fault::malformed("HTTP/1.0 has no `Transfer-Encoding`"));
     }
+    if length.is_some() {
+        return Err(Fault::malformed(
+            "both `Content-Length` and `Transfer-Encoding` are given",
+        ));
+    }
+    if codings.next().is_some() || !coding.as_bytes().eq_ignore_ascii_case(b"chunked") {
+        return Err(Fault::malformed(
+            "the only transfer coding known is `chunked`",
+        ));
+    }
+    Ok(Some(Framing::ChunkSize))
 }
 
-/// Appends a header line.
-pub(super) fn write_header(out: &mut Vec<u8>, name: &HeaderName, value: &[u8]) {
-    out.extend_from_slice(name.as_str().as_bytes());
-    out.extend_from_slice(b": ");
-    out.extend_from_slice(value);
-    out.extend_from_slice(b"\r\n");
+/// `Content-Length`, given once and in digits only.
+pub(super) fn content_length(headers: &HeaderMap) -> Result<Option<u64>, Fault> {
+    const FAULT: Fault = Fault::malformed("`Content-Length` is not one number");
+    let mut values = headers.get_all(CONTENT_LENGTH).iter();
+    let Some(value) = values.next() else {
+        return Ok(None);
+    };
+    let text = value.to_str().map_err(|_| FAULT)?;
+    if values.next().is_some() || !text.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Err(FAULT);
+    }
+    text.parse().map(Some).map_err(|_| FAULT)
+}
+
+/// Whether the sender of this head lets the connection serve another message.
+pub(super) fn keeps_alive(headers: &HeaderMap, version: Version) -> bool {
+    let says = |token: &str| {
+        headers
+            .get_all(CONNECTION)
+            .iter()
+            .filter_map(|value| value.to_str().ok())
+            .flat_map(|value| value.split(','))
+            .any(|word| word.trim().eq_ignore_ascii_case(token))
+    };
+    !says("close") && (version == Version::HTTP_11 || says("keep-alive"))
+}
+
+/// `name: value`, line by line, without those that the connection itself decides about.
+pub(super) fn write_headers(out: &mut Vec<u8>, headers: &HeaderMap) {
+    for (name, value) in headers {
+        if [CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING].contains(name) {
+            continue;
+        }
+        out.extend_from_slice(name.as_str().as_bytes());
+        out.extend_from_slice(b": ");
+        out.extend_from_slice(value.as_bytes());
+        out.extend_from_slice(b"\r\n");
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Limits, Refusal, read_request};
-    use crate::http::conn::Conn;
-    use http::StatusCode;
+    use super::{Fault, Limits, Scan, declared_framing, parse_request, parse_response};
+    use ::http::{Request, Response, StatusCode};
 
-    fn parse(wire: &[u8]) -> Result<Option<http::Request<()>>, Refusal> {
-        read_request(
-            &mut Conn::new(wire),
-            &Limits {
-                target: 100,
-                bytes: 1000,
-                headers: 4,
-            },
-        )
+    const LIMITS: Limits = Limits {
+        target: Some(40),
+        head: 400,
+        headers: 4,
+        body: 9,
+    };
+
+    fn request(bytes: &[u8]) -> Result<Request<()>, Fault> {
+        let end = Scan::default().advance(bytes, &LIMITS)?;
+        let request = parse_request(&bytes[..end.expect("a whole head")], &LIMITS)?;
+        declared_framing(request.headers(), request.version())?;
+        Ok(request)
     }
 
-    fn status(wire: &[u8]) -> Option<StatusCode> {
-        match parse(wire) {
-            Err(Refusal::Status(status)) => Some(status),
-            _ => None,
+    fn response(head: &str) -> Result<Response<()>, Fault> {
+        let limits = Limits {
+            target: None,
+            ..LIMITS
+        };
+        let end = Scan::default().advance(head.as_bytes(), &limits)?;
+        let response = parse_response(&head.as_bytes()[..end.expect("a whole head")], &limits)?;
+        declared_framing(response.headers(), response.version())?;
+        Ok(response)
+    }
+
+    #[test]
+    fn a_head_that_can_be_read_in_two_ways_is_refused() {
+        for lines in [
+            "GET / HTTP/1.1\r\n",
+            "GET / HTTP/1.1\r\nHost: a\r\nHost: a\r\n",
+            "GET / HTTP/1.1\r\nHost: a b\r\n",
+            "GET / HTTP/1.1\r\nHost: u@a\r\n",
+            "GET http://b/ HTTP/1.1\r\nHost: a\r\n",
+            "GET / HTTP/1.1\r\nHost : a\r\n",
+            "GET / HTTP/1.1\r\nHost: a\r\n X: folded\r\n",
+            "GET / HTTP/1.1\r\n Host: a\r\n",
+            "GET / HTTP/1.1\r\nHost: a\nX: y\r\n",
+            "GET / HTTP/1.1\r\nHost: a\rX: y\r\n",
+            "GET / HTTP/1.1\r\nHost: a\r\nX: \0\r\n",
+            "GET / HTTP/1.1\r\nHost: a\r\nX\r\n",
+            "GET  / HTTP/1.1\r\nHost: a\r\n",
+            "GET / HTTP/1.2\r\nHost: a\r\n",
+            "GET / HTTP/2.0\r\nHost: a\r\n",
+            "GET /\r\nHost: a\r\n",
+            "GET a HTTP/1.1\r\nHost: a\r\n",
+            "GET * HTTP/1.1\r\nHost: a\r\n",
+            "GET /#f HTTP/1.1\r\nHost: a\r\n",
+            "\r\n\r\nGET / HTTP/1.1\r\nHost: a\r\n",
+            "P / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n",
+            "P / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nContent-Length: 2\r\n",
+            "P / HTTP/1.1\r\nHost: a\r\nContent-Length: 1, 2\r\n",
+            "P / HTTP/1.1\r\nHost: a\r\nContent-Length: +1\r\n",
+            "P / HTTP/1.1\r\nHost: a\r\nContent-Length: 0x1\r\n",
+            "P / HTTP/1.1\r\nHost: a\r\nContent-Length:\r\n",
+            "P / HTTP/1.1\r\nHost: a\r\nContent-Length: 18446744073709551616\r\n",
+            "P / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip, chunked\r\n",
+            "P / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: xchunked\r\n",
+            "P / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked, identity\r\n",
+            "P / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n",
+            "P / HTTP/1.0\r\nHost: a\r\nTransfer-Encoding: chunked\r\n",
+        ] {
+            let status = request(format!("{lines}\r\n").as_bytes()).map_err(|fault| fault.status);
+            assert_eq!(status.err(), Some(StatusCode::BAD_REQUEST), "{lines:?}");
         }
     }
 
     #[test]
-    fn a_plain_head() {
-        let request = parse(b"\r\nGET /x?y HTTP/1.1\r\nHost: h\r\nA: 1\r\n\r\n")
-            .unwrap()
-            .unwrap();
-        assert_eq!(
-            (request.uri().path(), request.uri().query()),
-            ("/x", Some("y"))
-        );
-        assert_eq!(request.headers()["a"], "1");
-        assert!(parse(b"").unwrap().is_none());
-        assert!(matches!(parse(b"GET / HT"), Err(Refusal::Io(_))));
-    }
-
-    #[test]
-    fn what_two_readers_could_take_differently_is_refused() {
-        let bad: [&[u8]; 10] = [
-            b"GET / HTTP/1.1\r\n\r\n",
-            b"GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n",
-            b"GET http://a/ HTTP/1.1\r\nHost: b\r\n\r\n",
-            b"GET / HTTP/1.1\r\nHost : a\r\n\r\n",
-            b"GET / HTTP/1.1\r\nHost: a\r\n folded\r\n\r\n",
-            b"GET / HTTP/1.1\nHost: a\r\n\r\n",
-            b"GET / HTTP/1.1\r\nHost: a\nX: b\r\n\r\n",
-            b"GET / HTTP/1.1\r\nHost: a\r\nX: \0\r\n\r\n",
-            b"GET / HTTP/1.1\r\nHost: a\rb\r\n\r\n",
-            b"nonsense\r\n\r\n",
-        ];
-        for wire in bad {
-            assert_eq!(
-                status(wire),
-                Some(StatusCode::BAD_REQUEST),
-                "{}",
-                wire.escape_ascii()
+    fn a_plain_head_passes_in_each_form() {
+        for lines in [
+            "GET / HTTP/1.1\r\nHost: a\r\n",
+            "\r\nGET / HTTP/1.1\r\nHost: a\r\n",
+            "GET / HTTP/1.0\r\n",
+            "GET /?q=1 HTTP/1.1\r\nhost:a:80\r\n",
+            "GET http://A/ HTTP/1.1\r\nHost: a\r\n",
+            "OPTIONS * HTTP/1.1\r\nHost:\r\n",
+            "P / HTTP/1.1\r\nHost: [::1]:8\r\nTransfer-Encoding: Chunked\r\n",
+            "P / HTTP/1.1\r\nHost: a\r\nContent-Length: 0007\r\n",
+        ] {
+            assert!(
+                request(format!("{lines}\r\n").as_bytes()).is_ok(),
+                "{lines:?}"
             );
         }
     }
 
     #[test]
-    fn limits_have_their_own_answers() {
-        let long = [b"GET /", &[b'x'; 200][..], b" HTTP/1.1\r\nHost: a\r\n\r\n"].concat();
-        assert_eq!(status(&long), Some(StatusCode::URI_TOO_LONG));
-        let large = [b"GET / HTTP/1.1\r\nHost: ", &[b'x'; 2000][..], b"\r\n\r\n"].concat();
-        assert_eq!(
-            status(&large),
-            Some(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE)
-        );
-        let many = b"GET / HTTP/1.1\r\nHost: a\r\nA: 1\r\nB: 1\r\nC: 1\r\nD: 1\r\n\r\n";
-        assert_eq!(
-            status(many),
-            Some(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE)
-        );
+    fn each_limit_has_its_status() {
+        let long = |n| "x".repeat(n);
+        for (head, status) in [
+            (
+                format!("GET /{} HTTP/1.1\r\nHost: a\r\n\r\n", long(40)),
+                414,
+            ),
+            (format!("GET /{}", long(400)), 414),
+            (
+                format!("GET / HTTP/1.1\r\nHost: a\r\nX: {}\r\n\r\n", long(400)),
+                431,
+            ),
+            (
+                "GET / HTTP/1.1\r\nHost: a\r\nA:\r\nB:\r\nC:\r\nD:\r\n\r\n".into(),
+                431,
+            ),
+            ("CONNECT a:1 HTTP/1.1\r\nHost: a:1\r\n\r\n".into(), 501),
+        ] {
+            let found = request(head.as_bytes()).expect_err("over a limit").status;
+            assert_eq!(found.as_u16(), status, "{head:?}");
+        }
+    }
+
+    #[test]
+    fn a_response_is_held_to_the_same_rules() {
+        assert!(response("HTTP/1.1 200\r\nA: b\r\n\r\n").is_ok());
+        for head in [
+            "\r\nHTTP/1.1 200 OK\r\n\r\n",
+            "HTTP/1.1 200 OK\nA: b\r\n\r\n",
+            "HTTP/1.1 200 OK\r\nA : b\r\n\r\n",
+            "HTTP/1.1 200 OK\r\nA: b\r\n c\r\n\r\n",
+            "HTTP/1.1 99 OK\r\n\r\n",
+            "HTTP/1.1 099 OK\r\n\r\n",
+            "HTTP/1.1 200 OK\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n",
+            "HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n",
+        ] {
+            assert!(response(head).is_err(), "{head:?}");
+        }
+    }
+
+    #[test]
+    fn the_end_of_a_head_is_found_wherever_the_bytes_are_split() {
+        let bytes = b"GET / HTTP/1.1\r\nHost: a\r\n\r\nrest";
+        for cut in 0..bytes.len() {
+            let mut scan = Scan::default();
+            let found = match scan.advance(&bytes[..cut], &LIMITS).unwrap() {
+                Some(end) => Some(end),
+                None => scan.advance(bytes, &LIMITS).unwrap(),
+            };
+            assert_eq!(found, Some(bytes.len() - 4), "split at {cut}");
+        }
     }
 }

@@ -1,21 +1,41 @@
-//! HTTP/1.1, client and server, in blocking style: heads by `httparse`, types of the crate `http`.
+//! HTTP/1.1 in blocking style: a client and a server on cooperative sockets.
 //!
-//! One green thread serves one connection, one request after the other; a body is read and written
-//! as it comes, through `Read`. Framing is strict both ways: a message that could be read in two
-//! ways is refused, and its connection closed.
+//! Requests and responses are those of the crate `http`; what they carry is a [`Body`], which is
+//! read like a file. A wait parks the green thread that waits, never the OS thread.
 //!
-//! Not here yet: redirects, TLS, upgrades.
+//! Framing is strict in both directions. What two readers could take for different messages is
+//! refused, not repaired: `Content-Length` beside `Transfer-Encoding` or twice, any transfer coding
+//! but `chunked`, folded lines, bare CR or LF, spaces before a colon, sloppy chunk sizes. The server
+//! answers 400 and closes; the client fails with `InvalidData`. There are no redirects, no cookies,
+//! no compression and no TLS.
+//!
+//! Invariants, relied upon by both sides:
+//! - `[framed]`: a connection serves another message only if the one before was read to its end
+//!   (`framing` says when, `conn` and `client` obey).
+//! - `[one-deadline]`: each read and write is told how much of its deadline is left, so that a peer
+//!   which sends a byte at a time gains nothing (`wire`).
+//!
+//! # Examples
+//!
+//! ```no_run
+//! use evy_net::http;
+//!
+//! let page = http::get("http://example.com/")?.into_body().into_text()?;
+//! # Ok::<(), std::io::Error>(())
+//! ```
 
 mod body;
 mod client;
 mod conn;
 mod framing;
 mod head;
+mod idle;
 mod server;
+mod wire;
 
-pub use body::Body;
-pub use client::{Client, ClientBuilder, get};
-pub use http::{
+pub use self::body::Body;
+pub use self::client::{Client, ClientBuilder, get};
+pub use self::server::{IntoResponse, Server, ServerBuilder, serve};
+pub use ::http::{
     HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri, Version, header,
 };
-pub use server::{IntoResponse, Server, serve};
