@@ -8,7 +8,8 @@
 //! - [`net`] is `std::net`: the same types, methods and traits; a wait parks the green thread.
 //! - [`io`] makes any other descriptor cooperative.
 //! - [`http`] is an HTTP/1.1 client and server in blocking style.
-//! - [`GreenPool`] and [`GreenPile`] bound how much goes on at once.
+//! - [`GreenPool`] and [`GreenPile`] bound how much goes on at once; [`pool::Pool`] shares
+//!   connections among it.
 //!
 //! # What to know
 //!
@@ -48,8 +49,8 @@ pub use evy_net::http;
 #[cfg(feature = "pool")]
 pub use evy_pool::{GreenPile, GreenPool};
 
-/// Pools of green threads.
+/// Pools of green threads, and of resources.
 #[cfg(feature = "pool")]
 pub mod pool {
-    pub use evy_pool::{Full, GreenPile, GreenPool, Imap, Splat};
+    pub use evy_pool::{Builder, Full, GreenPile, GreenPool, Guard, Imap, Pool, Splat};
 }
