@@ -1,11 +1,11 @@
 //! `unblock`: what can only block runs on a helper OS thread.
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::Result as Caught;
 
 use crate::green::WaitReason;
-use crate::thread::{current, park_until};
+use crate::thread::{Parker, current, park_while};
 
 /// Runs `f` on a helper OS thread and parks until it is done: for file systems, name resolution,
 /// long computations.
@@ -31,24 +31,22 @@ where
 {
     let slot: Arc<Mutex<Option<Caught<T>>>> = Arc::default();
     let result = Arc::clone(&slot);
-    let unparker = current().unparker();
+    // As long as the helper has it, the wait is not taken for a stall.
+    let outsider = current().unparker();
+    let parker = Parker::current();
     blocking::unblock(move || {
         let outcome = catch_unwind(AssertUnwindSafe(f));
-        *result.lock().unwrap_or_else(PoisonError::into_inner) = Some(outcome);
-        unparker.unpark();
+        *lock(&result) = Some(outcome);
+        parker.unpark();
+        drop(outsider);
     })
     .detach();
-    loop {
-        // An unpark may have been meant for something else.
-        let outcome = slot.lock().unwrap_or_else(PoisonError::into_inner).take();
-        match outcome {
-            Some(outcome) => {
-                // A token that was meant for `thread::park` may have been used up here. One too many
-                // only has a park return early, which it may.
-                current().unpark();
-                return outcome.unwrap_or_else(|payload| resume_unwind(payload));
-            }
-            None => park_until(WaitReason::Unblock, None),
-        }
-    }
+    while !park_while(WaitReason::Unblock, None, || lock(&slot).is_none()) {}
+    let outcome = lock(&slot).take().expect("the helper has left it there");
+    outcome.unwrap_or_else(|payload| resume_unwind(payload))
+}
+
+/// Nobody panics while holding this lock.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,35 +1,96 @@
-//! Time: a monotonic clock, and deadlines that cannot overflow.
+//! Time: a monotonic clock, deadlines that cannot overflow, and time that a test holds still.
 
+use std::cell::Cell;
 use std::time::{Duration, Instant};
 
-/// The monotonic clock. The one place that reads it.
-#[expect(
-    clippy::disallowed_methods,
-    reason = "this is what everybody else is to call"
-)]
-pub(crate) fn now() -> Instant {
-    Instant::now()
+/// The clock of one scheduler.
+#[derive(Debug)]
+pub(crate) struct Clock {
+    /// `None`: the system's monotonic clock.
+    held: Cell<Option<Instant>>,
 }
 
-/// The moment `timeout` from now, or `None` (never) where it lies beyond what the clock can say.
-pub(crate) fn deadline_after(timeout: Duration) -> Option<Instant> {
-    now().checked_add(timeout)
+impl Clock {
+    pub(crate) const fn new() -> Self {
+        Self {
+            held: Cell::new(None),
+        }
+    }
+
+    /// The one place that reads the time.
+    #[inline]
+    pub(crate) fn now(&self) -> Instant {
+        self.held.get().unwrap_or_else(real_now)
+    }
+
+    /// The moment `timeout` from now, or `None` (never) where it lies beyond what the clock can say.
+    pub(crate) fn deadline_after(&self, timeout: Duration) -> Option<Instant> {
+        self.now().checked_add(timeout)
+    }
+
+    /// Stops the clock at the present moment: from here on it moves when told to.
+    pub(crate) fn hold(&self) {
+        self.held.set(Some(self.now()));
+    }
+
+    pub(crate) fn is_held(&self) -> bool {
+        self.held.get().is_some()
+    }
+
+    /// Moves a held clock, forwards only.
+    pub(crate) fn advance_to(&self, moment: Instant) {
+        if let Some(held) = self.held.get() {
+            self.held.set(Some(held.max(moment)));
+        }
+    }
+
+    /// Runs `f`, and moves a held clock by the time that it really took.
+    pub(crate) fn in_real_time<T>(&self, f: impl FnOnce() -> T) -> T {
+        let Some(held) = self.held.get() else {
+            return f();
+        };
+        let begin = real_now();
+        let value = f();
+        self.held.set(Some(held + begin.elapsed()));
+        value
+    }
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "this is what everybody else is to ask through `Clock`"
+)]
+fn real_now() -> Instant {
+    Instant::now()
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{deadline_after, now};
+    use super::Clock;
     use std::time::Duration;
+
+    const SECOND: Duration = Duration::from_secs(1);
 
     #[test]
     fn a_far_future_is_never() {
-        assert_eq!(deadline_after(Duration::MAX), None);
+        assert_eq!(Clock::new().deadline_after(Duration::MAX), None);
     }
 
     #[test]
     fn a_deadline_lies_ahead() {
-        let before = now();
-        let deadline = deadline_after(Duration::from_secs(1)).unwrap();
-        assert!(deadline >= before + Duration::from_secs(1));
+        let clock = Clock::new();
+        let before = clock.now();
+        assert!(clock.deadline_after(SECOND).unwrap() >= before + SECOND);
+    }
+
+    #[test]
+    fn a_held_clock_moves_when_told_and_never_back() {
+        let clock = Clock::new();
+        clock.hold();
+        let start = clock.now();
+        assert_eq!(clock.now(), start);
+        clock.advance_to(start + SECOND);
+        clock.advance_to(start);
+        assert_eq!(clock.now(), start + SECOND);
     }
 }

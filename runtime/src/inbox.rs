@@ -17,40 +17,40 @@ use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicUsize, Ordering};
 
 use polling::Poller;
 
-use crate::green::{GreenRef, GreenThread};
+use crate::green::{GreenRef, GreenThread, Identity};
 
 /// What the rest of the world knows of a green thread.
 #[derive(Debug)]
 pub(crate) struct Handle {
-    pub(crate) id: u64,
+    pub(crate) identity: Identity,
     pub(crate) name: Option<Box<str>>,
     pub(crate) inbox: Arc<Inbox>,
     /// Null when it has ended. `[owner-thread]`
     green: AtomicPtr<GreenThread>,
     queued: AtomicBool,
+    /// Somebody outside has called `unpark` on it, and not merely woken it.
+    token: AtomicBool,
     next: AtomicPtr<Self>,
 }
 
 impl Handle {
-    pub(crate) fn new(green: GreenRef, name: Option<Box<str>>, inbox: Arc<Inbox>) -> Self {
+    pub(crate) fn new(green: GreenRef, inbox: Arc<Inbox>) -> Self {
         Self {
-            id: green.id,
-            name,
-            inbox,
+            name: green.name().map(Box::from),
             green: AtomicPtr::new(green.as_ptr()),
-            queued: AtomicBool::new(false),
-            next: AtomicPtr::new(ptr::null_mut()),
+            ..Self::ended(green.identity(), inbox)
         }
     }
 
     /// The handle of a green thread that is no more and had no name.
-    pub(crate) fn ended(id: u64, inbox: Arc<Inbox>) -> Self {
+    pub(crate) fn ended(identity: Identity, inbox: Arc<Inbox>) -> Self {
         Self {
-            id,
+            identity,
             name: None,
             inbox,
             green: AtomicPtr::new(ptr::null_mut()),
             queued: AtomicBool::new(false),
+            token: AtomicBool::new(false),
             next: AtomicPtr::new(ptr::null_mut()),
         }
     }
@@ -71,7 +71,18 @@ impl Handle {
         self.green.store(ptr::null_mut(), Ordering::Relaxed);
     }
 
-    /// Sends a wake-up, from any OS thread.
+    /// As [`Self::send`], and has the next `thread::park` return at once.
+    pub(crate) fn send_token(self: &Arc<Self>) {
+        self.token.store(true, Ordering::Release);
+        self.send();
+    }
+
+    /// Whether a token was sent since the last time. Called by the owner.
+    pub(crate) fn take_token(&self) -> bool {
+        self.token.load(Ordering::Relaxed) && self.token.swap(false, Ordering::AcqRel)
+    }
+
+    /// Sends a wake-up, from any OS thread: whatever the green thread waits for, it looks again.
     pub(crate) fn send(self: &Arc<Self>) {
         if self.inbox.is_closed() || self.queued.swap(true, Ordering::AcqRel) {
             return;

@@ -26,11 +26,18 @@ pub mod thread;
 
 // Layer 5: on park and unpark alone.
 mod blocking;
+mod event;
+mod queue;
+mod semaphore;
 
 // Doors.
 pub mod lowlevel;
+pub mod test;
 
 pub use blocking::unblock;
+pub use event::{AlreadySent, Event, EventError, NotSent};
+pub use queue::{Full, LifoQueue, PriorityQueue, Queue};
+pub use semaphore::{BoundedSemaphore, CappedSemaphore, Permit, ReleasedTooOften, Semaphore};
 pub use thread::{
     Elapsed, scope, shield, shutdown, sleep, spawn, spawn_after, spawn_after_local, spawn_n,
     timeout, timeout_at, yield_now,

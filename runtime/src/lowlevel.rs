@@ -13,10 +13,11 @@ pub fn current_id() -> u64 {
     crate::sched::current().running().id
 }
 
-/// The clock that deadlines are measured by. Never parks.
+/// The clock that deadlines are measured by; in a test perhaps one that is held still
+/// ([`test`](crate::test)). Never parks.
 #[must_use]
 pub fn now() -> std::time::Instant {
-    crate::clock::now()
+    crate::sched::current().clock.now()
 }
 
 /// Which backend switches: `"native"` for own assembly, `"corosensei"`.

@@ -25,14 +25,16 @@
 //! `[one-runs]` Exactly one green thread of an OS thread is `Running`. Only the scheduler changes
 //! states, by the table in [`state`].
 
+mod rare;
 mod state;
 mod wait;
 
-use std::cell::{Cell, OnceCell, RefCell, UnsafeCell};
+use std::cell::{Cell, OnceCell, UnsafeCell};
 use std::ptr::{self, NonNull};
 use std::sync::Arc;
 use std::time::Instant;
 
+pub(crate) use rare::{Payload, Rare};
 pub(crate) use state::State;
 pub use wait::WaitReason;
 pub(crate) use wait::Wake;
@@ -46,8 +48,14 @@ use crate::stack::Stack;
 /// Where a green thread was spawned.
 pub(crate) type Site = &'static std::panic::Location<'static>;
 
-/// A closure to call when the green thread ends, and the number under which it can be taken back.
-pub(crate) type ExitCall = (u64, Box<dyn FnOnce()>);
+/// What tells a green thread apart, also after its end.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Identity {
+    pub(crate) id: u64,
+    /// Zero for a root.
+    pub(crate) parent: u64,
+    pub(crate) site: Site,
+}
 
 /// The control block. What a switch touches comes first, on a cache line of its own.
 #[repr(C, align(64))]
@@ -65,6 +73,8 @@ pub(crate) struct GreenThread {
     pub(crate) token: Cell<bool>,
     /// It is to be killed at its next opportunity.
     pub(crate) killed: Cell<bool>,
+    /// A panic has begun on it, of which nobody knows that it has ended: see `thread::interrupt`.
+    pub(crate) panicked: Cell<bool>,
     /// It has run: too late to cancel it.
     pub(crate) started: Cell<bool>,
     /// Depth of shields: while above zero nothing is thrown.
@@ -80,12 +90,9 @@ pub(crate) struct GreenThread {
     pub(crate) id: u64,
     pub(crate) parent: u64,
     pub(crate) site: Site,
-    pub(crate) name: Option<Box<str>>,
     /// The handle that reaches it from everywhere, made when first asked for.
     pub(crate) handle: OnceCell<Arc<Handle>>,
-    pub(crate) next_link: Cell<u64>,
-    /// Called in order when it ends.
-    pub(crate) on_exit: RefCell<Vec<ExitCall>>,
+    rare: OnceCell<Box<Rare>>,
     /// In the list of all live green threads.
     pub(crate) registered: list::Node<NonNull<Self>>,
     /// None for a root.
@@ -96,7 +103,7 @@ pub(crate) struct GreenThread {
 #[derive(Debug)]
 pub(crate) struct TimeoutScope {
     /// `None` never comes.
-    pub(crate) deadline: Option<Instant>,
+    pub(crate) deadline: Cell<Option<Instant>>,
     pub(crate) outer: *const Self,
     /// Opened under a shield of this depth: a deeper shield holds it back.
     pub(crate) shields: u32,
@@ -115,6 +122,7 @@ impl GreenThread {
             token: Cell::new(false),
             attention: Cell::new(false),
             killed: Cell::new(false),
+            panicked: Cell::new(false),
             interruptible: Cell::new(false),
             shields: Cell::new(0),
             reason: Cell::new(WaitReason::Start),
@@ -123,11 +131,9 @@ impl GreenThread {
             id,
             parent,
             site,
-            name: None,
             handle: OnceCell::new(),
             started: Cell::new(false),
-            next_link: Cell::new(0),
-            on_exit: RefCell::new(Vec::new()),
+            rare: OnceCell::new(),
             registered: list::Node::new(NonNull::dangling()),
             stack: None,
         }
@@ -162,9 +168,42 @@ impl GreenThread {
         }
     }
 
+    /// What it rarely has, made now if it was not yet.
+    pub(crate) fn rare(&self) -> &Rare {
+        self.rare.get_or_init(Box::default)
+    }
+
+    /// What it rarely has, if it has.
+    pub(crate) fn if_rare(&self) -> Option<&Rare> {
+        self.rare.get().map(|rare| &**rare)
+    }
+
+    pub(crate) fn identity(&self) -> Identity {
+        Identity {
+            id: self.id,
+            parent: self.parent,
+            site: self.site,
+        }
+    }
+
+    /// Names it, before it is known to anybody.
+    pub(crate) fn set_name(&mut self, name: Option<Box<str>>) {
+        if name.is_some() {
+            let named = Rare {
+                name,
+                ..Rare::default()
+            };
+            self.rare = OnceCell::from(Box::new(named));
+        }
+    }
+
+    pub(crate) fn name(&self) -> Option<&str> {
+        self.if_rare()?.name.as_deref()
+    }
+
     /// The deadline of the open scope that fires first, if nothing holds it back.
     pub(crate) fn scope_deadline(&self) -> Option<Instant> {
-        self.first_scope().and_then(|scope| scope.deadline)
+        self.first_scope().and_then(|scope| scope.deadline.get())
     }
 
     /// The open scope that fires first; the outer one among equals.
@@ -175,10 +214,10 @@ impl GreenThread {
         // frame ends (`thread::timeout`).
         while let Some(scope) = unsafe { at.as_ref() } {
             at = scope.outer;
-            if scope.shields < self.shields.get() || scope.deadline.is_none() {
+            if scope.shields < self.shields.get() || scope.deadline.get().is_none() {
                 continue;
             }
-            if first.is_none_or(|first| scope.deadline <= first.deadline) {
+            if first.is_none_or(|first| scope.deadline.get() <= first.deadline.get()) {
                 first = Some(scope);
             }
         }
@@ -278,7 +317,7 @@ mod tests {
     #[test]
     fn a_control_block_is_small() {
         assert!(
-            size_of::<GreenThread>() <= 384,
+            size_of::<GreenThread>() <= 320,
             "{} bytes",
             size_of::<GreenThread>()
         );

@@ -29,6 +29,40 @@ pub enum WaitReason {
     PoolIdle,
     /// The next result of a pile or an `imap`.
     Result,
+    /// An [`Event`](crate::Event) to be sent.
+    Event,
+    /// A [`Semaphore`](crate::Semaphore) to have a permit.
+    Acquire,
+    /// A [`CappedSemaphore`](crate::CappedSemaphore) to have room for a permit.
+    Release,
+    /// A [`Queue`](crate::Queue) to have an item.
+    Item,
+    /// A [`Queue`](crate::Queue) to have room.
+    Room,
+    /// All items of a [`Queue`](crate::Queue) to be dealt with.
+    TasksDone,
+    /// A member of a [`Group`](crate::Group) to end.
+    Member,
+    /// The first of several things.
+    Select,
+    /// A [`Mutex`](crate::sync::Mutex).
+    Lock,
+    /// A [`RwLock`](crate::sync::RwLock), to read.
+    ReadLock,
+    /// A [`RwLock`](crate::sync::RwLock), to write.
+    WriteLock,
+    /// A [`Condvar`](crate::sync::Condvar) to be notified.
+    Notify,
+    /// The others at a [`Barrier`](crate::sync::Barrier).
+    Barrier,
+    /// Somebody else's initialisation.
+    Once,
+    /// A message of a channel.
+    Receive,
+    /// Room in a channel, or a receiver.
+    Send,
+    /// A future to be ready.
+    Future,
     /// Something that a crate above names.
     Other(&'static str),
 }
@@ -47,6 +81,23 @@ impl fmt::Display for WaitReason {
             Self::PoolSlot => f.write_str("a free place in a pool"),
             Self::PoolIdle => f.write_str("the end of a pool's members"),
             Self::Result => f.write_str("the next result of a pool"),
+            Self::Event => f.write_str("an event"),
+            Self::Acquire => f.write_str("a permit of a semaphore"),
+            Self::Release => f.write_str("room for a permit in a semaphore"),
+            Self::Item => f.write_str("an item of a queue"),
+            Self::Room => f.write_str("room in a queue"),
+            Self::TasksDone => f.write_str("the tasks of a queue to be done"),
+            Self::Member => f.write_str("the end of a group's member"),
+            Self::Select => f.write_str("the first of several things"),
+            Self::Lock => f.write_str("a mutex"),
+            Self::ReadLock => f.write_str("a lock for reading"),
+            Self::WriteLock => f.write_str("a lock for writing"),
+            Self::Notify => f.write_str("a condition variable"),
+            Self::Barrier => f.write_str("the others at a barrier"),
+            Self::Once => f.write_str("an initialisation"),
+            Self::Receive => f.write_str("a message of a channel"),
+            Self::Send => f.write_str("room in a channel"),
+            Self::Future => f.write_str("a future"),
             Self::Other(what) => f.write_str(what),
         }
     }

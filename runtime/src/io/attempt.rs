@@ -6,7 +6,6 @@ use std::ptr::NonNull;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
-use crate::clock;
 use crate::green::{GreenRef, WaitReason, Wake};
 use crate::list::Node;
 use crate::reactor::{Direction, Readiness, Source, deregister_from_outside};
@@ -37,9 +36,12 @@ pub enum Patience {
 
 impl Patience {
     /// Starts the clock: when to give up (`None`: never).
-    fn deadline(&mut self) -> io::Result<Option<Instant>> {
+    fn deadline(&mut self, scheduler: &Scheduler) -> io::Result<Option<Instant>> {
         if let Self::AtMost(duration) = *self {
-            *self = clock::deadline_after(duration).map_or(Self::Forever, Self::Until);
+            *self = scheduler
+                .clock
+                .deadline_after(duration)
+                .map_or(Self::Forever, Self::Until);
         }
         match *self {
             Self::Until(deadline) => Ok(Some(deadline)),
@@ -112,7 +114,7 @@ impl Registration {
                     },
                 }
             }
-            self.wait(scheduler, fd, direction, patience.deadline()?)?;
+            self.wait(scheduler, fd, direction, patience.deadline(scheduler)?)?;
         }
     }
 
@@ -174,7 +176,12 @@ impl Registration {
             scheduler,
             source: scheduler.reactor.register(own.as_fd())?,
         };
-        wait_at(scheduler, &guest.source, direction, patience.deadline()?)
+        wait_at(
+            scheduler,
+            &guest.source,
+            direction,
+            patience.deadline(scheduler)?,
+        )
     }
 }
 
@@ -209,7 +216,7 @@ fn busy(direction: Direction, waiter: GreenRef) -> io::Error {
         Direction::Read => "reading from",
         Direction::Write => "writing to",
     };
-    let name = waiter.name.as_deref().unwrap_or("without a name");
+    let name = waiter.name().unwrap_or("without a name");
     io::Error::new(
         io::ErrorKind::ResourceBusy,
         format!(

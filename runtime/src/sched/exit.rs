@@ -33,7 +33,7 @@ pub(super) unsafe fn end(scheduler: *mut Scheduler) {
             drop(unsafe { Box::from_raw(scheduler) });
         }
         left => {
-            let name = alive.root.name.as_deref().unwrap_or("<unnamed>");
+            let name = alive.root.name().unwrap_or("<unnamed>");
             // A destructor has nobody to return an error to.
             drop(writeln!(
                 std::io::stderr(),

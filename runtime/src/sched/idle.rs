@@ -3,8 +3,7 @@
 use std::io::Write;
 
 use super::Scheduler;
-use crate::clock;
-use crate::green::{GreenRef, State, Wake};
+use crate::green::{GreenRef, State, WaitReason, Wake};
 
 impl Scheduler {
     /// Waits until a green thread is ready, on the stack of the one that has just stopped.
@@ -16,17 +15,28 @@ impl Scheduler {
     pub(super) fn idle(&self) -> GreenRef {
         loop {
             self.drain_inbox();
+            self.draw();
             if let Some(next) = self.run_queue.pop() {
                 return next;
             }
-            let timeout = self.timers.first().map(|first| {
-                self.looked_at.set(clock::now());
+            let first = self.timers.first();
+            let is_alone = self.reactor.waiting() == 0 && self.inbox.outsiders() == 0;
+            match first {
+                None if is_alone && self.shared_waits.get() == 0 => {
+                    self.stall();
+                    continue;
+                }
+                Some(first) if is_alone && self.clock.is_held() => {
+                    self.clock.advance_to(first);
+                    self.expire_timers();
+                    continue;
+                }
+                _ => {}
+            }
+            let timeout = first.map(|first| {
+                self.looked_at.set(self.clock.now());
                 first.saturating_duration_since(self.looked_at.get())
             });
-            if timeout.is_none() && self.reactor.waiting() == 0 && self.inbox.outsiders() == 0 {
-                self.stall();
-                continue;
-            }
             if timeout.is_none_or(|timeout| !timeout.is_zero()) {
                 self.stacks.trim();
             }
@@ -47,11 +57,15 @@ impl Scheduler {
         } else if !self.timers.is_empty() {
             self.expire_timers();
         }
+        self.draw();
     }
 
     fn poll(&self, timeout: Option<std::time::Duration>) {
         let mut due = self.due.take();
-        if let Err(error) = self.reactor.poll(timeout, &mut due) {
+        let polled = self
+            .clock
+            .in_real_time(|| self.reactor.poll(timeout, &mut due));
+        if let Err(error) = polled {
             // Without a poller no wait would ever end. A panic here would unwind whoever happens
             // to drive it, out of waits that nothing may unwind (`thread::scoped`).
             writeln!(
@@ -72,7 +86,7 @@ impl Scheduler {
     }
 
     fn expire_timers(&self) {
-        let now = clock::now();
+        let now = self.clock.now();
         self.looked_at.set(now);
         while let Some(green) = self.timers.pop_due(now) {
             match green.state.get() {
@@ -89,17 +103,22 @@ impl Scheduler {
         // SAFETY: a scheduler runs on the OS thread that owns it.
         for handle in unsafe { self.inbox.take() } {
             // SAFETY: as above.
-            if let Some(green) = unsafe { handle.green() } {
+            let Some(green) = (unsafe { handle.green() }) else {
+                continue;
+            };
+            if handle.take_token() {
                 self.give_token(green);
+            } else {
+                // Every wait looks whether it was meant.
+                self.unpark(green, Wake::Unparked);
             }
         }
     }
 
     /// `thread::unpark`: ends `thread::park`, the current one or the next.
     pub(crate) fn give_token(&self, green: GreenRef) {
-        use crate::green::WaitReason::{Park, Unblock};
         green.token.set(true);
-        if matches!(green.reason.get(), Park | Unblock) {
+        if green.reason.get() == WaitReason::Park {
             self.unpark(green, Wake::Unparked);
         }
     }

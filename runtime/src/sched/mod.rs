@@ -20,6 +20,7 @@ mod park;
 mod report;
 mod run_queue;
 mod spawn;
+mod trial;
 
 use std::cell::{Cell, RefCell};
 use std::io;
@@ -30,8 +31,9 @@ use std::time::Instant;
 
 pub(crate) use current::{current, if_current, try_current};
 pub(crate) use spawn::Options;
+pub(crate) use trial::{Blow, Strike};
 
-use crate::clock;
+use crate::clock::Clock;
 use crate::green::{GreenRef, GreenThread, State};
 use crate::inbox::{Handle, Inbox};
 use crate::list::List;
@@ -56,6 +58,7 @@ pub(crate) struct Scheduler {
     until_look: Cell<u32>,
     /// Operations left that the running green thread may do without parking.
     budget: Cell<u32>,
+    pub(crate) clock: Clock,
     /// When the clock was last read.
     looked_at: Cell<Instant>,
     pub(crate) timers: Timers,
@@ -70,6 +73,14 @@ pub(crate) struct Scheduler {
     watcher: Cell<Option<GreenRef>>,
     /// Depth of `no_park`.
     no_park: Cell<u32>,
+    /// Green threads parked on what other OS threads may have a hand on.
+    pub(crate) shared_waits: Cell<usize>,
+    /// Green threads that are parked in the middle of unwinding.
+    pub(crate) unwinding: Cell<usize>,
+    random: RefCell<fastrand::Rng>,
+    switches_per_look: Cell<u32>,
+    shuffled: Cell<bool>,
+    pub(crate) strike: Cell<Option<Strike>>,
     /// The OS thread's own stack.
     root: GreenThread,
 }
@@ -93,15 +104,17 @@ impl Scheduler {
         let inbox = Arc::new(Inbox::new()?);
         let site = std::panic::Location::caller();
         let mut root = GreenThread::new(ptr::null(), next_id(), 0, site);
-        root.name = std::thread::current().name().map(Box::from);
+        root.set_name(std::thread::current().name().map(Box::from));
         root.state.set(State::Running);
+        let clock = Clock::new();
         let scheduler = Box::new(Self {
             run_queue: RunQueue::new(),
             running: Cell::new(NonNull::dangling()),
             departed: Cell::new(ptr::null_mut()),
             until_look: Cell::new(SWITCHES_PER_LOOK),
             budget: Cell::new(BUDGET),
-            looked_at: Cell::new(clock::now()),
+            looked_at: Cell::new(clock.now()),
+            clock,
             timers: Timers::new(),
             reactor: Reactor::new(Arc::clone(&inbox)),
             inbox,
@@ -110,6 +123,12 @@ impl Scheduler {
             due: RefCell::new(Vec::new()),
             watcher: Cell::new(None),
             no_park: Cell::new(0),
+            shared_waits: Cell::new(0),
+            unwinding: Cell::new(0),
+            random: RefCell::new(fastrand::Rng::new()),
+            switches_per_look: Cell::new(SWITCHES_PER_LOOK),
+            shuffled: Cell::new(false),
+            strike: Cell::new(None),
             root,
         });
         let scheduler = NonNull::from(Box::leak(scheduler));
@@ -183,13 +202,7 @@ impl Scheduler {
 
     /// The handle by which other OS threads reach `green`.
     pub(crate) fn handle(&self, green: GreenRef) -> Arc<Handle> {
-        let new = || {
-            Arc::new(Handle::new(
-                green,
-                green.name.clone(),
-                Arc::clone(&self.inbox),
-            ))
-        };
+        let new = || Arc::new(Handle::new(green, Arc::clone(&self.inbox)));
         // The reference lives as long as the control block; what is returned is a share of it.
         let block: &GreenThread = &green;
         Arc::clone(block.handle.get_or_init(new))

@@ -89,7 +89,7 @@ unsafe extern "C" fn handle(
             let limit = stack.limit().addr();
             // Some processors report the page below the one that was touched first.
             if (limit - GUARD_SIZE..limit + 64).contains(&address) {
-                report(me.name.as_deref(), me.id, me.site, stack.size());
+                report(me.name(), me.id, me.site, stack.size());
             }
         }
     }

@@ -22,6 +22,7 @@ pub(super) fn install() {
         panic::set_hook(Box::new(move |info| {
             // A panic while the hook runs aborts, and a switch would let others run into one.
             let _no_park = if_current().map(|scheduler| {
+                scheduler.running().panicked.set(true);
                 name(scheduler);
                 scheduler.no_park()
             });
@@ -36,8 +37,7 @@ fn name(scheduler: &super::Scheduler) {
         return;
     }
     let quoted = me
-        .name
-        .as_ref()
+        .name()
         .map(|name| format!("'{name}' "))
         .unwrap_or_default();
     let mut stderr = std::io::stderr().lock();

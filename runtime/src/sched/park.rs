@@ -6,7 +6,7 @@
 
 use std::ptr;
 
-use super::{BUDGET, SWITCHES_PER_LOOK, Scheduler};
+use super::{BUDGET, Scheduler};
 use crate::context;
 use crate::green::{GreenRef, State, WaitReason, Wake};
 
@@ -97,7 +97,7 @@ impl Scheduler {
         let left = self.until_look.get() - 1;
         self.until_look.set(left);
         if left == 0 {
-            self.until_look.set(SWITCHES_PER_LOOK);
+            self.until_look.set(self.switches_per_look.get());
             self.look_around();
         }
         match self.run_queue.pop() {

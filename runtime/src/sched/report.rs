@@ -34,7 +34,7 @@ impl Scheduler {
 
 fn describe(text: &mut String, green: GreenRef) -> fmt::Result {
     write!(text, "green thread #{}", green.id)?;
-    if let Some(name) = &green.name {
+    if let Some(name) = green.name() {
         write!(text, " '{name}'")?;
     }
     if green.stack.is_none() {

@@ -43,7 +43,7 @@ impl RunQueue {
     }
 
     #[inline(always)]
-    fn len(&self) -> usize {
+    pub(super) fn len(&self) -> usize {
         self.tail.get().wrapping_sub(self.head.get())
     }
 
@@ -105,6 +105,13 @@ impl RunQueue {
             self.place(head.wrapping_add(n + 1)).set(before);
         }
         self.head.set(head.wrapping_add(1));
+    }
+
+    /// Has the `nth` of those who wait change places with the first. There are more than `nth`.
+    pub(super) fn bring_forward(&self, nth: usize) {
+        debug_assert!(nth < self.len());
+        let head = self.head.get();
+        self.place(head).swap(self.place(head.wrapping_add(nth)));
     }
 
     #[cold]

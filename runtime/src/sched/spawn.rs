@@ -66,7 +66,7 @@ impl Scheduler {
         let limit = stack.limit();
         let scheduler = ptr::from_ref(self).cast::<()>();
         let mut green = GreenThread::new(scheduler, next_id(), self.running().id, options.site);
-        green.name = options.name;
+        green.set_name(options.name);
         green.stack = Some(stack);
         let block = NonNull::new(block).expect("a stack has an address");
         // SAFETY:
@@ -170,8 +170,9 @@ fn top(me: GreenRef) -> *mut u8 {
 
 /// Calls what was to be called at the end, first come first, also what those calls add.
 fn run_exit_calls(me: GreenRef) {
+    let Some(rare) = me.if_rare() else { return };
     loop {
-        let calls = me.on_exit.take();
+        let calls = rare.on_exit.take();
         if calls.is_empty() {
             return;
         }

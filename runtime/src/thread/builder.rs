@@ -5,7 +5,6 @@ use std::panic::Location;
 use std::time::Duration;
 
 use super::join_handle::{JoinHandle, packet};
-use crate::clock;
 use crate::sched::{self, Options};
 
 /// Chooses how a green thread is spawned, as [`std::thread::Builder`] does.
@@ -92,7 +91,7 @@ impl Builder {
         let (completion, handle) = packet();
         // Further ahead than the clock goes is not now, but some centuries from now.
         let century = Duration::from_secs(100 * 365 * 24 * 3600);
-        let start = delay.and_then(|delay| clock::deadline_after(delay.min(century)));
+        let start = delay.and_then(|delay| scheduler.clock.deadline_after(delay.min(century)));
         let green = scheduler.spawn(self.options, start, move || {
             completion.run(f);
         })?;

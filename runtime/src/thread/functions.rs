@@ -1,13 +1,12 @@
 //! Free functions: spawn, sleep, yield, park, and who am I.
 
 use std::panic::Location;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::builder::Builder;
 use super::handle::Thread;
 use super::interrupt;
 use super::join_handle::JoinHandle;
-use crate::clock;
 use crate::green::{WaitReason, Wake};
 use crate::sched::{self, Options};
 
@@ -74,7 +73,7 @@ pub fn spawn_n<F: FnOnce() + 'static>(f: F) {
 /// # Examples
 ///
 /// ```
-/// use std::time::Duration;
+/// use std::time::{Duration, Instant};
 ///
 /// let late = evy_runtime::spawn_after(Duration::from_secs(3600), || "never seen");
 /// assert!(late.cancel());
@@ -114,8 +113,8 @@ pub fn sleep(duration: Duration) {
     if duration.is_zero() {
         return yield_now();
     }
-    let deadline = clock::deadline_after(duration);
     let scheduler = sched::current();
+    let deadline = scheduler.clock.deadline_after(duration);
     // Nobody but the clock ends a sleep; a program that cannot unwind may see a kill here.
     while interrupt::wait(scheduler, WaitReason::Sleep, deadline) != Wake::TimedOut {}
 }
@@ -152,7 +151,7 @@ pub fn yield_now() {
 /// thread::park();
 /// ```
 pub fn park() {
-    park_until(WaitReason::Park, None);
+    park_until(None);
 }
 
 /// As [`park`], for `timeout` at most.
@@ -161,14 +160,19 @@ pub fn park() {
 ///
 /// As [`park`].
 pub fn park_timeout(timeout: Duration) {
-    park_until(WaitReason::Park, clock::deadline_after(timeout));
+    park_until(deadline_after(timeout));
 }
 
-pub(crate) fn park_until(reason: WaitReason, deadline: Option<std::time::Instant>) {
+/// The moment `timeout` from now by this OS thread's clock; `None` is never.
+pub(crate) fn deadline_after(timeout: Duration) -> Option<Instant> {
+    sched::current().clock.deadline_after(timeout)
+}
+
+fn park_until(deadline: Option<Instant>) {
     let scheduler = sched::current();
     let me = scheduler.running();
     if !me.token.replace(false) {
-        interrupt::wait(scheduler, reason, deadline);
+        interrupt::wait(scheduler, WaitReason::Park, deadline);
         me.token.set(false);
     }
 }

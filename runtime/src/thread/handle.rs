@@ -29,7 +29,34 @@ impl Thread {
     /// Its id. Never parks.
     #[must_use]
     pub fn id(&self) -> ThreadId {
-        ThreadId(self.handle.id)
+        ThreadId(self.handle.identity.id)
+    }
+
+    /// Who spawned it; `None` for a root. Never parks.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use evy_runtime::thread;
+    ///
+    /// let child = thread::spawn(|| thread::current().parent());
+    /// assert_eq!(child.join().unwrap(), Some(thread::current().id()));
+    /// ```
+    #[must_use]
+    pub fn parent(&self) -> Option<ThreadId> {
+        Some(self.handle.identity.parent)
+            .filter(|parent| *parent != 0)
+            .map(ThreadId)
+    }
+
+    /// Where in the program it was spawned; for a root, where evy was first used. Never parks.
+    #[must_use]
+    pub fn spawned_at(&self) -> &'static std::panic::Location<'static> {
+        self.handle.identity.site
+    }
+
+    pub(crate) fn number(&self) -> u64 {
+        self.handle.identity.id
     }
 
     /// The name that [`Builder::name`](super::Builder::name) gave it; a root has its OS thread's.
@@ -104,7 +131,7 @@ impl Unparker {
     /// Ends the green thread's [`park`](super::park), the present one or the next; does nothing if
     /// it has ended. Never parks.
     pub fn unpark(&self) {
-        self.handle.send();
+        self.handle.send_token();
     }
 }
 
@@ -126,7 +153,7 @@ impl Drop for Unparker {
 impl fmt::Debug for Unparker {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Unparker")
-            .field("id", &self.handle.id)
+            .field("id", &self.handle.identity.id)
             .finish_non_exhaustive()
     }
 }

@@ -16,13 +16,14 @@
 //!   destructor may park; it is left alone meanwhile.
 
 use std::any::Any;
-use std::panic::resume_unwind;
+use std::cell::Cell;
+use std::panic::{AssertUnwindSafe, Location, catch_unwind, resume_unwind};
 use std::ptr;
-use std::time::Instant;
+use std::thread::Result as Caught;
+use std::time::{Duration, Instant};
 
-use crate::clock;
-use crate::green::{GreenRef, GreenThread, State, TimeoutScope, WaitReason, Wake};
-use crate::sched::{self, Scheduler};
+use crate::green::{GreenRef, GreenThread, Payload, State, TimeoutScope, WaitReason, Wake};
+use crate::sched::{self, Blow, Options, Scheduler};
 
 /// What is thrown. Nobody outside can make one.
 #[derive(Debug, PartialEq, Eq)]
@@ -85,11 +86,18 @@ fn wait_attentively(
     let scope = if unwinding { None } else { me.scope_deadline() };
     if !unwinding {
         if me.kill_due() {
-            return throw(Interrupt::Kill);
+            return throw_kill(me);
         }
         if scope.is_some_and(|scope| scope <= scheduler.looked_at()) {
             return throw_expired(me);
         }
+    }
+    let blow = match unwinding {
+        true => None,
+        false => scheduler.strike_due(me.id),
+    };
+    if let Some(blow) = blow {
+        return wait_for_blow(scheduler, me, reason, deadline, blow);
     }
     let first = match (deadline, scope) {
         (Some(own), Some(scope)) => Some(own.min(scope)),
@@ -99,7 +107,12 @@ fn wait_attentively(
     if let Some(first) = first {
         scheduler.timers.set(me, first);
     }
-    let wake = scheduler.park(reason);
+    let wake = if unwinding && is_unwinding(scheduler, me) {
+        let _counted = count(&scheduler.unwinding);
+        scheduler.park(reason)
+    } else {
+        scheduler.park(reason)
+    };
     if unwinding {
         return if wake == Wake::Interrupted {
             Wake::Unparked
@@ -120,7 +133,7 @@ fn after(scheduler: &Scheduler, me: GreenRef, wake: Wake) -> Wake {
     match wake {
         Wake::Stalled => panic!("{}", scheduler.stall_report()),
         Wake::TimedOut => Wake::TimedOut,
-        Wake::Unparked | Wake::Interrupted if me.kill_due() => throw(Interrupt::Kill),
+        Wake::Unparked | Wake::Interrupted if me.kill_due() => throw_kill(me),
         Wake::Unparked | Wake::Interrupted => Wake::Unparked,
     }
 }
@@ -128,26 +141,96 @@ fn after(scheduler: &Scheduler, me: GreenRef, wake: Wake) -> Wake {
 /// Lets all other ready green threads run first. A point where a kill or a timeout is thrown.
 #[inline(always)]
 pub(crate) fn yield_now(scheduler: &Scheduler) {
+    if panicking() {
+        return yield_while_unwinding(scheduler);
+    }
     scheduler.yield_now();
     let me = scheduler.running();
     if me.attention.get() {
-        after_yield(me);
+        after_yield(scheduler, me);
     }
 }
 
 #[cold]
 #[inline(never)]
-fn after_yield(me: GreenRef) {
+fn yield_while_unwinding(scheduler: &Scheduler) {
+    let _counted =
+        is_unwinding(scheduler, scheduler.running()).then(|| count(&scheduler.unwinding));
+    scheduler.yield_now();
+}
+
+#[cold]
+#[inline(never)]
+fn after_yield(scheduler: &Scheduler, me: GreenRef) {
     if panicking() {
         return;
     }
+    match scheduler.strike_due(me.id) {
+        Some(Blow::Kill | Blow::KillWoken) => me.killed.set(true),
+        Some(Blow::Timeout) => expire_outermost(me, scheduler.clock.now()),
+        Some(Blow::Panic) => rethrow(Box::new(STRUCK)),
+        None => {}
+    }
     if me.kill_due() {
-        throw(Interrupt::Kill);
+        throw_kill(me);
     } else if me
         .scope_deadline()
-        .is_some_and(|deadline| deadline <= clock::now())
+        .is_some_and(|deadline| deadline <= scheduler.clock.now())
     {
         throw_expired(me);
+    }
+}
+
+/// Parks, with the interruption that a test has asked for here.
+#[cold]
+#[inline(never)]
+fn wait_for_blow(
+    scheduler: &Scheduler,
+    me: GreenRef,
+    reason: WaitReason,
+    deadline: Option<Instant>,
+    blow: Blow,
+) -> Wake {
+    match blow {
+        Blow::Kill => {
+            let handle = scheduler.handle(me);
+            let killer = move || {
+                // SAFETY: green threads do not leave their OS thread, and `me` is of this one.
+                if let Some(victim) = unsafe { handle.green() } {
+                    kill(victim, None);
+                }
+            };
+            let spawned = scheduler.spawn(Options::new(Location::caller()), None, killer);
+            super::functions::expect_stack(spawned);
+            scheduler.prefer_youngest();
+        }
+        // A moment after this one, so that it comes while it is parked.
+        Blow::Timeout => expire_outermost(me, scheduler.clock.now() + Duration::from_nanos(1)),
+        Blow::KillWoken | Blow::Panic => {}
+    }
+    let wake = wait_attentively(scheduler, me, reason, deadline);
+    match blow {
+        Blow::KillWoken => {
+            me.killed.set(true);
+            throw_kill(me)
+        }
+        Blow::Panic => rethrow(Box::new(STRUCK)),
+        Blow::Kill | Blow::Timeout => wake,
+    }
+}
+
+/// What a victim panics with where a test wants it to.
+pub(crate) const STRUCK: &str = "struck by a test";
+
+/// Sets the deadline of the timeout around all that `me` does.
+fn expire_outermost(me: GreenRef, deadline: Instant) {
+    let mut at = me.scopes.get();
+    // SAFETY: a linked scope lies in a frame below the caller's (`thread::timeout`).
+    while let Some(scope) = unsafe { at.as_ref() } {
+        if scope.outer.is_null() {
+            scope.deadline.set(Some(deadline));
+        }
+        at = scope.outer;
     }
 }
 
@@ -159,16 +242,81 @@ fn throw_expired(me: GreenRef) -> Wake {
     }
 }
 
+/// Throws the kill that is due: with its own error the first time, if it has one.
+fn throw_kill(me: GreenRef) -> Wake {
+    match me.if_rare().and_then(|rare| rare.error.take()) {
+        Some(error) if !cfg!(panic = "abort") => rethrow(error),
+        _ => throw(Interrupt::Kill),
+    }
+}
+
 /// Unwinds, where the program can.
 fn throw(interrupt: Interrupt) -> Wake {
     if cfg!(panic = "abort") {
         return Wake::Interrupted;
     }
-    resume_unwind(Box::new(interrupt))
+    rethrow(Box::new(interrupt))
 }
 
-/// Has `victim` unwind: at once if it is parked, ready or new, and up to where it stops next.
-pub(super) fn kill(victim: GreenRef) {
+/// Unwinds with `payload`, and remembers that this green thread does.
+pub(crate) fn rethrow(payload: Payload) -> ! {
+    if let Some(scheduler) = sched::if_current() {
+        scheduler.running().panicked.set(true);
+    }
+    resume_unwind(payload)
+}
+
+/// Runs `f` and catches what it throws, after which this green thread unwinds no more than before.
+pub(crate) fn catch<T>(f: impl FnOnce() -> T) -> Caught<T> {
+    let before = sched::if_current().is_some_and(|scheduler| scheduler.running().panicked.get());
+    let outcome = catch_unwind(AssertUnwindSafe(f));
+    if outcome.is_err()
+        && let Some(scheduler) = sched::if_current()
+    {
+        scheduler.running().panicked.set(before);
+    }
+    outcome
+}
+
+/// Whether the calling green thread unwinds, whatever its neighbours do.
+///
+/// std counts the panics of an OS thread, not of a green thread. As long as no other is parked in
+/// the middle of unwinding, that is the answer. Otherwise it is what this one has seen itself: the
+/// panic hook and `throw` say when it begins, `catch` when it ends. Only a panic that the program
+/// catches by itself just then is still counted as going on, until the other one has ended.
+pub(crate) fn unwinding() -> bool {
+    match sched::if_current() {
+        Some(scheduler) => is_unwinding(scheduler, scheduler.running()),
+        None => panicking(),
+    }
+}
+
+fn is_unwinding(scheduler: &Scheduler, me: GreenRef) -> bool {
+    let exact = scheduler.unwinding.get() == 0;
+    match panicking() {
+        false => {
+            me.panicked.set(false);
+            false
+        }
+        true => exact || me.panicked.get(),
+    }
+}
+
+/// Counts one more until the guard is dropped.
+pub(super) fn count(counter: &Cell<usize>) -> impl Drop {
+    struct Counted<'a>(&'a Cell<usize>);
+    impl Drop for Counted<'_> {
+        fn drop(&mut self) {
+            self.0.set(self.0.get() - 1);
+        }
+    }
+    counter.set(counter.get() + 1);
+    Counted(counter)
+}
+
+/// Has `victim` unwind, with `error` if there is one: at once if it is parked, ready or new, and up
+/// to where it stops next.
+pub(super) fn kill(victim: GreenRef, error: Option<Payload>) {
     let Some(scheduler) = sched::if_current() else {
         return;
     };
@@ -178,9 +326,14 @@ pub(super) fn kill(victim: GreenRef) {
     }
     victim.killed.set(true);
     victim.look_again();
+    if error.is_some() {
+        victim.rare().error.set(error);
+    }
+    let _counted = (panicking() && is_unwinding(scheduler, scheduler.running()))
+        .then(|| count(&scheduler.unwinding));
     match victim.state.get() {
         State::Running if victim.kill_due() && !panicking() => {
-            throw(Interrupt::Kill);
+            throw_kill(victim);
         }
         State::Running | State::Done => {}
         State::New => scheduler.run_now(victim, Wake::Interrupted),

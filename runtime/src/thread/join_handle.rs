@@ -4,16 +4,15 @@ use std::any::Any;
 use std::cell::{Cell, OnceCell};
 use std::error::Error;
 use std::fmt;
-use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::functions::deadline_after;
 use super::handle::Thread;
 use super::interrupt;
 use super::waiters::WaitQueue;
-use crate::clock;
-use crate::green::{GreenRef, WaitReason};
+use crate::green::{GreenRef, Identity, WaitReason};
 use crate::inbox::Handle;
 use crate::sched;
 
@@ -77,7 +76,7 @@ struct Packet<T> {
     done: Cell<bool>,
     /// While it lives. ([live-ref] 4)
     green: Cell<Option<GreenRef>>,
-    id: Cell<u64>,
+    identity: Cell<Option<Identity>>,
     /// Who it is, made when asked for, or at the end if it has a name that would be lost.
     thread: OnceCell<Thread>,
     joiners: WaitQueue,
@@ -91,7 +90,7 @@ trait Killable {
 impl<T> Killable for Packet<T> {
     fn kill(&self) {
         if let Some(green) = self.green.get() {
-            interrupt::kill(green);
+            interrupt::kill(green, None);
         }
     }
 }
@@ -134,9 +133,9 @@ impl fmt::Debug for Killer {
 /// ```
 pub fn run_inline<T>(f: impl FnOnce() -> T) -> JoinHandle<T> {
     let (completion, handle) = packet();
-    let result = catch_unwind(AssertUnwindSafe(f)).map_err(|payload| {
+    let result = interrupt::catch(f).map_err(|payload| {
         if payload.is::<interrupt::Interrupt>() {
-            resume_unwind(payload);
+            interrupt::rethrow(payload);
         }
         JoinError::Panicked(payload)
     });
@@ -153,7 +152,7 @@ pub(super) fn packet<T>() -> (Completion<T>, JoinHandle<T>) {
         result: Cell::new(None),
         done: Cell::new(false),
         green: Cell::new(None),
-        id: Cell::new(0),
+        identity: Cell::new(None),
         thread: OnceCell::new(),
         joiners: WaitQueue::new(),
     });
@@ -163,7 +162,7 @@ pub(super) fn packet<T>() -> (Completion<T>, JoinHandle<T>) {
 impl<T> Completion<T> {
     /// Runs `f` for the result; `true` if it has panicked.
     pub(super) fn run(self, f: impl FnOnce() -> T) -> bool {
-        let result = catch_unwind(AssertUnwindSafe(f)).map_err(|payload| {
+        let result = interrupt::catch(f).map_err(|payload| {
             if interrupt::is_kill(&*payload) {
                 JoinError::Killed
             } else {
@@ -183,13 +182,21 @@ impl<T> Drop for Completion<T> {
             return;
         }
         // Dropped without having run: killed before it started.
-        let result = packet.result.take().unwrap_or(Err(JoinError::Killed));
+        let green = packet.green.get();
+        let error = || {
+            let rare = green.as_ref().and_then(|green| green.if_rare());
+            match rare.and_then(|rare| rare.error.take()) {
+                Some(error) => JoinError::Panicked(error),
+                None => JoinError::Killed,
+            }
+        };
+        let result = packet.result.take().unwrap_or_else(|| Err(error()));
         packet.result.set(Some(result));
         // A stack that could not be had never made a green thread.
-        let Some(green) = packet.green.get() else {
+        let Some(green) = green else {
             return;
         };
-        if Rc::strong_count(packet) > 1 && green.name.is_some() {
+        if Rc::strong_count(packet) > 1 && green.name().is_some() {
             packet
                 .thread
                 .get_or_init(|| Thread::new(sched::current().handle(green)));
@@ -215,7 +222,7 @@ pub struct JoinHandle<T>(Rc<Packet<T>>);
 impl<T> JoinHandle<T> {
     pub(super) fn attach(&self, green: GreenRef) {
         self.0.green.set(Some(green));
-        self.0.id.set(green.id);
+        self.0.identity.set(Some(green.identity()));
     }
 
     /// Parks until it has ended, and returns its result.
@@ -256,7 +263,7 @@ impl<T> JoinHandle<T> {
     ///
     /// As [`join`](Self::join).
     pub fn join_timeout(self, timeout: Duration) -> Result<Result<T, JoinError>, Self> {
-        match self.wait_until(clock::deadline_after(timeout)) {
+        match self.wait_until(deadline_after(timeout)) {
             true => Ok(self.join()),
             false => Err(self),
         }
@@ -305,13 +312,35 @@ impl<T> JoinHandle<T> {
         self.0.kill();
     }
 
+    /// Kills it as [`kill`](Self::kill) does, with an error of its own: the victim unwinds with
+    /// `error` as the payload, and [`join`](Self::join) says [`JoinError::Panicked`] with it. If it
+    /// is swallowed, an ordinary kill follows.
+    ///
+    /// # Panics
+    ///
+    /// As `kill`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let idle = evy_runtime::spawn(evy_runtime::thread::park);
+    /// idle.kill_with("out of patience");
+    /// let payload = idle.join().unwrap_err().into_panic();
+    /// assert_eq!(payload.downcast_ref(), Some(&"out of patience"));
+    /// ```
+    pub fn kill_with(&self, error: impl Any + Send) {
+        if let Some(green) = self.0.green.get() {
+            interrupt::kill(green, Some(Box::new(error)));
+        }
+    }
+
     /// Kills it if it has not started; says whether. Never parks.
     pub fn cancel(&self) -> bool {
         let unstarted = |green: &GreenRef| !green.started.get();
         let Some(green) = self.0.green.get().filter(unstarted) else {
             return false;
         };
-        interrupt::kill(green);
+        interrupt::kill(green, None);
         true
     }
 
@@ -345,7 +374,12 @@ impl<T> JoinHandle<T> {
             let scheduler = sched::current();
             Thread::new(match self.0.green.get() {
                 Some(green) => scheduler.handle(green),
-                None => Arc::new(Handle::ended(self.0.id.get(), Arc::clone(&scheduler.inbox))),
+                None => {
+                    let inbox = Arc::clone(&scheduler.inbox);
+                    let inline = || scheduler.running().identity();
+                    let identity = self.0.identity.get().unwrap_or_else(inline);
+                    Arc::new(Handle::ended(identity, inbox))
+                }
             })
         })
     }

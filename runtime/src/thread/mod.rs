@@ -9,6 +9,7 @@
 //! Which of these park says each item. There is no `.await` to see it by.
 
 mod builder;
+mod choice;
 mod delayed;
 mod functions;
 mod handle;
@@ -16,6 +17,7 @@ mod id;
 mod interrupt;
 mod join_handle;
 mod links;
+mod parker;
 mod scoped;
 mod shutdown;
 mod timeout;
@@ -33,5 +35,10 @@ pub use shutdown::shutdown;
 pub use timeout::{Elapsed, timeout, timeout_at};
 pub use waiters::WaitQueue;
 
-pub(crate) use functions::park_until;
-pub(crate) use interrupt::{wait, yield_now as yield_on};
+pub(crate) use choice::{Choice, Ticket};
+pub(crate) use parker::{Parker, park_while, shared_deadline_after};
+pub(crate) use timeout::in_open_scope;
+pub(crate) use waiters::Entry;
+
+pub(crate) use functions::deadline_after;
+pub(crate) use interrupt::{catch, rethrow, unwinding, wait, yield_now as yield_on};

@@ -8,7 +8,7 @@
 //!
 //! 1. *Closure form.* There is no guard that a program could leak: `scope` is a call, and its frame
 //!    is left only when it says so.
-//! 2. *Every way out is caught.* The body runs in `catch_unwind`, and so does the wait for the
+//! 2. *Every way out is caught.* The body runs in `catch`, and so does the wait for the
 //!    children. A panic, a kill or a timeout that comes through becomes: kill the children, wait
 //!    again, throw it on.
 //! 3. *The last wait is shielded.* Nothing is thrown into it.
@@ -26,11 +26,11 @@ use std::fmt;
 use std::io;
 use std::marker::PhantomData;
 use std::mem;
-use std::panic::{AssertUnwindSafe, Location, catch_unwind, resume_unwind};
+use std::panic::Location;
 use std::rc::Rc;
 
 use super::handle::Thread;
-use super::interrupt::{kill, shield};
+use super::interrupt::{catch, kill, rethrow, shield};
 use super::join_handle::{Completion, JoinError, JoinHandle, packet};
 use super::waiters::WaitQueue;
 use crate::green::{GreenRef, WaitReason};
@@ -68,7 +68,7 @@ impl Children {
             let Some((number, green)) = next else { return };
             last = number;
             if let Some(green) = green {
-                kill(green);
+                kill(green, None);
             }
         }
     }
@@ -151,11 +151,11 @@ where
         scope: PhantomData,
         env: PhantomData,
     };
-    let outcome = catch_unwind(AssertUnwindSafe(|| {
+    let outcome = catch(|| {
         let value = f(&scope);
         children.wait();
         value
-    }));
+    });
     match outcome {
         Ok(value) => {
             assert!(
@@ -169,7 +169,7 @@ where
                 children.kill();
                 children.wait();
             });
-            resume_unwind(payload)
+            rethrow(payload)
         }
     }
 }

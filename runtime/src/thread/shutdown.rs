@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use super::interrupt;
-use crate::clock;
 use crate::green::{GreenRef, WaitReason, Wake};
 use crate::sched::{self, Scheduler};
 
@@ -41,7 +40,7 @@ pub fn shutdown(grace: Duration) -> usize {
 fn wait_for_ends(scheduler: &Scheduler, me: GreenRef, grace: Duration) {
     // A deadline that never comes still ends when all are gone, and a month is as good as never.
     let month = Duration::from_secs(30 * 24 * 3600);
-    let deadline = clock::deadline_after(grace.min(month));
+    let deadline = scheduler.clock.deadline_after(grace.min(month));
     while scheduler.others(me) > 0 {
         let reason = WaitReason::Other("all green threads to end");
         if interrupt::wait(scheduler, reason, deadline) == Wake::TimedOut {
@@ -56,7 +55,7 @@ fn kill_all(scheduler: &Scheduler, me: GreenRef) {
     while let Some(next) = scheduler.oldest_after(last) {
         last = next.id;
         if next != me {
-            interrupt::kill(next);
+            interrupt::kill(next, None);
         }
     }
 }

@@ -1,13 +1,13 @@
 //! A deadline around a block of code.
 
+use std::cell::Cell;
 use std::error::Error;
 use std::fmt;
-use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::ptr;
 use std::time::{Duration, Instant};
 
-use super::interrupt::{Interrupt, scope_id};
-use crate::clock;
+use super::functions::deadline_after;
+use super::interrupt::{Interrupt, catch, rethrow, scope_id};
 use crate::green::TimeoutScope;
 use crate::sched;
 
@@ -54,7 +54,7 @@ impl From<Elapsed> for std::io::Error {
 /// assert!(slow.is_err());
 /// ```
 pub fn timeout<T>(duration: Duration, f: impl FnOnce() -> T) -> Result<T, Elapsed> {
-    run_until(clock::deadline_after(duration), f)
+    run_until(deadline_after(duration), f)
 }
 
 /// As [`timeout`], until a moment.
@@ -66,10 +66,15 @@ pub fn timeout_at<T>(deadline: Instant, f: impl FnOnce() -> T) -> Result<T, Elap
     run_until(Some(deadline), f)
 }
 
+/// Runs `f` in a timeout that never comes, unless it is given a deadline from outside.
+pub(crate) fn in_open_scope<T>(f: impl FnOnce() -> T) -> Result<T, Elapsed> {
+    run_until(None, f)
+}
+
 fn run_until<T>(deadline: Option<Instant>, f: impl FnOnce() -> T) -> Result<T, Elapsed> {
     let me = sched::current().running();
     let scope = TimeoutScope {
-        deadline,
+        deadline: Cell::new(deadline),
         outer: me.scopes.get(),
         shields: me.shields.get(),
     };
@@ -77,7 +82,7 @@ fn run_until<T>(deadline: Option<Instant>, f: impl FnOnce() -> T) -> Result<T, E
     me.scopes.set(address);
     me.look_again();
     // Caught, so the scope is unlinked before its frame goes, whatever `f` does.
-    let outcome = catch_unwind(AssertUnwindSafe(f));
+    let outcome = catch(f);
     me.scopes.set(scope.outer);
     me.look_again();
     let payload = match outcome {
@@ -87,5 +92,5 @@ fn run_until<T>(deadline: Option<Instant>, f: impl FnOnce() -> T) -> Result<T, E
     if payload.downcast_ref() == Some(&Interrupt::Elapsed(scope_id(address))) {
         return Err(Elapsed(()));
     }
-    resume_unwind(payload)
+    rethrow(payload)
 }

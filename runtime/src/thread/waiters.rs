@@ -1,10 +1,12 @@
 //! Those who wait for one thing, first come first served: the base of joins, pools and all tools of
-//! coordination.
+//! coordination of one OS thread.
 
+use std::cell::Cell;
 use std::fmt;
 use std::ptr::NonNull;
 use std::time::Instant;
 
+use super::choice::Ticket;
 use super::interrupt;
 use crate::green::{GreenRef, WaitReason, Wake};
 use crate::list::{List, Node};
@@ -13,7 +15,8 @@ use crate::sched::{self, Scheduler};
 /// A queue of parked green threads of one OS thread.
 ///
 /// Whoever waits is woken in the order of arrival, and leaves the queue however its wait ends: by a
-/// wake-up, a deadline, or by unwinding.
+/// wake-up, a deadline, or by unwinding. Each place has a slot for a `T`: the waiter may bring one,
+/// for who wakes it to take, and who wakes it may leave one there.
 ///
 /// # Examples
 ///
@@ -21,7 +24,7 @@ use crate::sched::{self, Scheduler};
 /// use evy_runtime::lowlevel::{WaitQueue, WaitReason};
 /// use std::rc::Rc;
 ///
-/// let queue = Rc::new(WaitQueue::new());
+/// let queue: Rc<WaitQueue> = Rc::default();
 /// let other = Rc::clone(&queue);
 /// let waiter = evy_runtime::spawn(move || other.wait(WaitReason::Other("the door to open")));
 /// evy_runtime::yield_now();
@@ -29,11 +32,19 @@ use crate::sched::{self, Scheduler};
 /// assert!(queue.wake_one());
 /// waiter.join().unwrap();
 /// ```
-pub struct WaitQueue {
-    waiters: List<GreenRef>,
+pub struct WaitQueue<T = ()> {
+    waiters: List<Waiter<T>>,
 }
 
-impl WaitQueue {
+/// What stands in a place of the queue.
+struct Waiter<T> {
+    green: GreenRef,
+    slot: Cell<Option<T>>,
+    /// It stands in other queues too.
+    ticket: Option<Ticket>,
+}
+
+impl<T> WaitQueue<T> {
     /// An empty queue. Never parks.
     #[must_use]
     pub const fn new() -> Self {
@@ -72,50 +83,101 @@ impl WaitQueue {
         deadline: Option<Instant>,
         give_back: impl FnOnce(),
     ) -> bool {
+        self.exchange(reason, deadline, None, |_| give_back())
+            .is_ok()
+    }
+
+    /// Parks until woken or until `deadline` has come, with `brought` in the slot. Returns what is
+    /// in the slot afterwards: `Ok` if woken, `Err` if not.
+    ///
+    /// If the waiter was woken, but unwinds instead of going on, `give_back` gets the slot.
+    ///
+    /// # Errors
+    ///
+    /// The slot, if the deadline came first.
+    ///
+    /// # Panics
+    ///
+    /// As [`wait`](Self::wait).
+    pub fn exchange(
+        &self,
+        reason: WaitReason,
+        deadline: Option<Instant>,
+        brought: Option<T>,
+        give_back: impl FnOnce(Option<T>),
+    ) -> Result<Option<T>, Option<T>> {
         let scheduler = sched::current();
-        let node = Node::new(scheduler.running());
-        // SAFETY: the place below unlinks the node, whichever way this function is left, and is
+        let entry = Entry::new(scheduler, brought);
+        // SAFETY: the place below takes the entry out, whichever way this function is left, and is
         // declared after it, so dropped before.
-        unsafe { self.waiters.push_back(NonNull::from(&node)) };
+        unsafe { entry.enter(self) };
         let mut place = Place {
             queue: self,
-            node: &node,
+            entry: &entry,
             give_back: Some(give_back),
         };
         loop {
             let wake = interrupt::wait(scheduler, reason, deadline);
-            if !node.is_linked() {
+            if !entry.is_waiting() {
                 place.give_back = None;
-                return true;
+                return Ok(entry.take());
             }
             if wake != Wake::Unparked {
                 place.give_back = None;
-                return false;
+                return Err(entry.take());
             }
             // Something else has unparked this green thread: it is not what it waits for.
         }
     }
 
+    /// Takes whoever has waited longest, and has not been chosen elsewhere, out of the queue. `meet`
+    /// gets its slot, before it is woken.
+    fn wake_with<R>(&self, meet: impl FnOnce(&Cell<Option<T>>) -> R) -> Option<R> {
+        loop {
+            let node = self.waiters.pop_front()?;
+            // SAFETY: it was linked a moment ago, so it is valid ([linked-is-pinned]), and stays so
+            // until its green thread runs.
+            let waiter = unsafe { &node.as_ref().value };
+            // SAFETY: as above, for its choice.
+            if waiter
+                .ticket
+                .is_some_and(|ticket| !unsafe { ticket.claim() })
+            {
+                continue;
+            }
+            let met = meet(&waiter.slot);
+            // SAFETY: a scheduler outlives its green threads, also where they are abandoned.
+            let scheduler = unsafe { &*waiter.green.scheduler.cast::<Scheduler>() };
+            scheduler.unpark(waiter.green, Wake::Unparked);
+            return Some(met);
+        }
+    }
+
     /// Wakes whoever has waited longest. `false`: nobody waits. Never parks.
     pub fn wake_one(&self) -> bool {
-        let Some(node) = self.waiters.pop_front() else {
-            return false;
-        };
-        // SAFETY: it was linked a moment ago, so it is valid, and so is its green thread.
-        let green = unsafe { node.as_ref() }.value;
-        // SAFETY: a scheduler outlives its green threads, also where they are abandoned.
-        let scheduler = unsafe { &*green.scheduler.cast::<Scheduler>() };
-        scheduler.unpark(green, Wake::Unparked);
-        true
+        self.wake_with(|_| ()).is_some()
+    }
+
+    /// Leaves `value` in the slot of whoever has waited longest, and wakes it. Never parks.
+    ///
+    /// # Errors
+    ///
+    /// The value, if nobody waits.
+    pub fn hand(&self, value: T) -> Result<(), T> {
+        let mut value = Some(value);
+        self.wake_with(|slot| slot.set(value.take()));
+        value.map_or(Ok(()), Err)
+    }
+
+    /// Takes what the one that has waited longest has brought, and wakes it. Never parks.
+    pub fn take(&self) -> Option<T> {
+        self.wake_with(Cell::take).flatten()
     }
 
     /// Wakes all who wait now, longest waiting first, and returns their number. Never parks.
     pub fn wake_all(&self) -> usize {
         let all = self.len();
-        for _ in 0..all {
-            self.wake_one();
-        }
-        all
+        (0..all).take_while(|_| self.wake_one()).count()
     }
 
     /// How many wait. Never parks.
@@ -131,13 +193,13 @@ impl WaitQueue {
     }
 }
 
-impl Default for WaitQueue {
+impl<T> Default for WaitQueue<T> {
     fn default() -> Self {
         Self::new()
     }
 }
 
-impl fmt::Debug for WaitQueue {
+impl<T> fmt::Debug for WaitQueue<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("WaitQueue")
             .field("len", &self.len())
@@ -145,20 +207,75 @@ impl fmt::Debug for WaitQueue {
     }
 }
 
+/// A place in a queue, as memory: who stands there owns it.
+pub(crate) struct Entry<T> {
+    node: Node<Waiter<T>>,
+}
+
+impl<T> Entry<T> {
+    pub(crate) fn new(scheduler: &Scheduler, brought: Option<T>) -> Self {
+        Self {
+            node: Node::new(Waiter {
+                green: scheduler.running(),
+                slot: Cell::new(brought),
+                ticket: None,
+            }),
+        }
+    }
+
+    /// One of several places of the same green thread.
+    pub(crate) fn with_ticket(scheduler: &Scheduler, brought: Option<T>, ticket: Ticket) -> Self {
+        let mut entry = Self::new(scheduler, brought);
+        entry.node.value.ticket = Some(ticket);
+        entry
+    }
+
+    /// Joins the queue, behind all others.
+    ///
+    /// # Safety
+    ///
+    /// The entry neither moves nor dies, nor does its ticket's choice, until it was woken or has
+    /// left: `[linked-is-pinned]`.
+    pub(crate) unsafe fn enter(&self, queue: &WaitQueue<T>) {
+        // SAFETY: valid, and it stays where it is (caller).
+        unsafe { queue.waiters.push_back(NonNull::from(&self.node)) };
+    }
+
+    /// Leaves the queue, which must be the one that was entered, if any.
+    ///
+    /// # Safety
+    ///
+    /// `queue` is the one that was entered.
+    pub(crate) unsafe fn leave(&self, queue: &WaitQueue<T>) {
+        // SAFETY: linked there, or not any more (caller).
+        unsafe { queue.waiters.remove(NonNull::from(&self.node)) };
+    }
+
+    /// Still in the queue: nobody has woken it.
+    pub(crate) fn is_waiting(&self) -> bool {
+        self.node.is_linked()
+    }
+
+    /// What is in the slot.
+    pub(crate) fn take(&self) -> Option<T> {
+        self.node.value.slot.take()
+    }
+}
+
 /// A place in a queue, for as long as the wait lasts.
-struct Place<'a, G: FnOnce()> {
-    queue: &'a WaitQueue,
-    node: &'a Node<GreenRef>,
+struct Place<'a, T, G: FnOnce(Option<T>)> {
+    queue: &'a WaitQueue<T>,
+    entry: &'a Entry<T>,
     give_back: Option<G>,
 }
 
-impl<G: FnOnce()> Drop for Place<'_, G> {
+impl<T, G: FnOnce(Option<T>)> Drop for Place<'_, T, G> {
     fn drop(&mut self) {
-        let woken = !self.node.is_linked();
-        // SAFETY: linked in this queue, or not any more.
-        unsafe { self.queue.waiters.remove(NonNull::from(self.node)) };
+        let woken = !self.entry.is_waiting();
+        // SAFETY: entered in this queue.
+        unsafe { self.entry.leave(self.queue) };
         if let Some(give_back) = self.give_back.take().filter(|_| woken) {
-            give_back();
+            give_back(self.entry.take());
         }
     }
 }

@@ -1,0 +1,26 @@
+//! What most green threads never have: a name, calls at the end, locals. Allocated when first used,
+//! so that the control block stays small.
+
+use std::any::Any;
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+
+/// A closure to call when the green thread ends, and the number under which it can be taken back.
+pub(crate) type ExitCall = (u64, Box<dyn FnOnce()>);
+
+/// What a green thread is killed with, in place of an ordinary kill.
+pub(crate) type Payload = Box<dyn Any + Send>;
+
+/// A green local: which, and its value; `None` once it is being dropped.
+pub(crate) type Local = (usize, Option<Rc<dyn Any>>);
+
+#[derive(Default)]
+pub(crate) struct Rare {
+    pub(crate) name: Option<Box<str>>,
+    pub(crate) next_link: Cell<u64>,
+    /// Called in order when it ends.
+    pub(crate) on_exit: RefCell<Vec<ExitCall>>,
+    pub(crate) error: Cell<Option<Payload>>,
+    /// In the order of their first use.
+    pub(crate) locals: RefCell<Vec<Local>>,
+}

@@ -1,0 +1,163 @@
+//! What all queues have in common, whatever their order.
+//!
+//! An item never waits beside a getter, nor room beside a putter: it is handed over at once. So who
+//! has waited longest is served first, and nobody can slip in between.
+//!
+//! | who comes | finds | does |
+//! | --- | --- | --- |
+//! | put | a getter | leaves the item in its slot, wakes it |
+//! | put | room | stores the item |
+//! | put | neither | parks with the item in its own slot |
+//! | get | an item | takes it; then the first putter's item moves up, and the putter wakes |
+//! | get | a putter, and no item (capacity 0) | takes the putter's item, wakes it |
+//! | get | neither | parks |
+//!
+//! A getter that unwinds with an item in its slot puts it back, in front. A putter that unwinds takes
+//! its item with it, unless that has moved on already: then it has been put.
+
+use std::cell::{Cell, RefCell};
+use std::time::Instant;
+
+use super::store::Store;
+use crate::green::WaitReason;
+use crate::thread::{self, WaitQueue};
+
+pub(super) struct Core<T, S> {
+    store: RefCell<S>,
+    /// `None`: as many as there is memory for.
+    capacity: Cell<Option<usize>>,
+    pub(super) getters: WaitQueue<T>,
+    pub(super) putters: WaitQueue<T>,
+    /// Items that were put and not reported done.
+    unfinished: Cell<usize>,
+    joiners: WaitQueue,
+}
+
+impl<T, S: Store<T>> Core<T, S> {
+    pub(super) fn new(capacity: Option<usize>) -> Self {
+        Self {
+            store: RefCell::default(),
+            capacity: Cell::new(capacity),
+            getters: WaitQueue::new(),
+            putters: WaitQueue::new(),
+            unfinished: Cell::new(0),
+            joiners: WaitQueue::new(),
+        }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.store.borrow().len()
+    }
+
+    pub(super) fn is_full(&self) -> bool {
+        self.capacity.get().is_some_and(|most| self.len() >= most)
+    }
+
+    pub(super) fn capacity(&self) -> Option<usize> {
+        self.capacity.get()
+    }
+
+    pub(super) fn try_get(&self) -> Option<T> {
+        let item = self.store.borrow_mut().pop();
+        match item {
+            Some(item) => {
+                self.admit();
+                Some(item)
+            }
+            None => {
+                let item = self.putters.take()?;
+                self.count_in();
+                Some(item)
+            }
+        }
+    }
+
+    pub(super) fn get_until(&self, deadline: Option<Instant>) -> Option<T> {
+        if let Some(item) = self.try_get() {
+            return Some(item);
+        }
+        let give_back = |item: Option<T>| item.into_iter().for_each(|item| self.un_get(item));
+        let slot = self
+            .getters
+            .exchange(WaitReason::Item, deadline, None, give_back);
+        slot.ok().flatten()
+    }
+
+    /// Takes back an item that nobody will use.
+    pub(super) fn un_get(&self, item: T) {
+        if let Err(item) = self.getters.hand(item) {
+            self.store.borrow_mut().put_back(item);
+        }
+    }
+
+    pub(super) fn try_put(&self, item: T) -> Result<(), T> {
+        let Err(item) = self.getters.hand(item) else {
+            self.count_in();
+            return Ok(());
+        };
+        if self.is_full() {
+            return Err(item);
+        }
+        self.store.borrow_mut().push(item);
+        self.count_in();
+        Ok(())
+    }
+
+    pub(super) fn put_until(&self, item: T, deadline: Option<Instant>) -> Result<(), T> {
+        let had_to_meet = self.capacity.get() == Some(0);
+        match self.try_put(item) {
+            Ok(()) => {
+                // The getter goes first: where there is no room, putting is over when it is taken.
+                if had_to_meet {
+                    thread::yield_now();
+                }
+                Ok(())
+            }
+            Err(item) => {
+                let slot = self
+                    .putters
+                    .exchange(WaitReason::Room, deadline, Some(item), drop);
+                slot.err().flatten().map_or(Ok(()), Err)
+            }
+        }
+    }
+
+    /// Moves items of parked putters up, as far as there is room.
+    fn admit(&self) {
+        while !self.is_full() {
+            let Some(item) = self.putters.take() else {
+                return;
+            };
+            self.store.borrow_mut().push(item);
+            self.count_in();
+        }
+    }
+
+    pub(super) fn resize(&self, capacity: Option<usize>) {
+        self.capacity.set(capacity);
+        self.admit();
+    }
+
+    pub(super) fn unfinished(&self) -> usize {
+        self.unfinished.get()
+    }
+
+    fn count_in(&self) {
+        self.unfinished.set(self.unfinished.get() + 1);
+    }
+
+    pub(super) fn task_done(&self) {
+        let left = self.unfinished.get().checked_sub(1);
+        let left = left.expect("more tasks were reported done than items were put");
+        self.unfinished.set(left);
+        if left == 0 {
+            self.joiners.wake_all();
+        }
+    }
+
+    pub(super) fn join(&self) {
+        while self.unfinished.get() > 0 {
+            self.joiners.wait(WaitReason::TasksDone);
+        }
+    }
+}
