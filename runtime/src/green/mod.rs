@@ -73,8 +73,8 @@ pub(crate) struct GreenThread {
     pub(crate) token: Cell<bool>,
     /// It is to be killed at its next opportunity.
     pub(crate) killed: Cell<bool>,
-    /// A panic has begun on it, of which nobody knows that it has ended: see `thread::interrupt`.
-    pub(crate) panicked: Cell<bool>,
+    /// The period in which it began to unwind, zero if it does not: see `thread::unwinding`.
+    pub(crate) panicked: Cell<u64>,
     /// It has run: too late to cancel it.
     pub(crate) started: Cell<bool>,
     /// Depth of shields: while above zero nothing is thrown.
@@ -122,7 +122,7 @@ impl GreenThread {
             token: Cell::new(false),
             attention: Cell::new(false),
             killed: Cell::new(false),
-            panicked: Cell::new(false),
+            panicked: Cell::new(0),
             interruptible: Cell::new(false),
             shields: Cell::new(0),
             reason: Cell::new(WaitReason::Start),

@@ -77,6 +77,8 @@ pub(crate) struct Scheduler {
     pub(crate) shared_waits: Cell<usize>,
     /// Green threads that are parked in the middle of unwinding.
     pub(crate) unwinding: Cell<usize>,
+    /// Grows whenever that rises from zero.
+    pub(crate) unwinding_period: Cell<u64>,
     random: RefCell<fastrand::Rng>,
     switches_per_look: Cell<u32>,
     shuffled: Cell<bool>,
@@ -125,6 +127,7 @@ impl Scheduler {
             no_park: Cell::new(0),
             shared_waits: Cell::new(0),
             unwinding: Cell::new(0),
+            unwinding_period: Cell::new(1),
             random: RefCell::new(fastrand::Rng::new()),
             switches_per_look: Cell::new(SWITCHES_PER_LOOK),
             shuffled: Cell::new(false),

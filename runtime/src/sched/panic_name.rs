@@ -22,7 +22,10 @@ pub(super) fn install() {
         panic::set_hook(Box::new(move |info| {
             // A panic while the hook runs aborts, and a switch would let others run into one.
             let _no_park = if_current().map(|scheduler| {
-                scheduler.running().panicked.set(true);
+                scheduler
+                    .running()
+                    .panicked
+                    .set(scheduler.unwinding_period.get());
                 name(scheduler);
                 scheduler.no_park()
             });

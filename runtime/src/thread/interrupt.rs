@@ -16,12 +16,11 @@
 //!   destructor may park; it is left alone meanwhile.
 
 use std::any::Any;
-use std::cell::Cell;
-use std::panic::{AssertUnwindSafe, Location, catch_unwind, resume_unwind};
+use std::panic::Location;
 use std::ptr;
-use std::thread::Result as Caught;
 use std::time::{Duration, Instant};
 
+use super::unwinding::{self, panicking, rethrow};
 use crate::green::{GreenRef, GreenThread, Payload, State, TimeoutScope, WaitReason, Wake};
 use crate::sched::{self, Blow, Options, Scheduler};
 
@@ -107,11 +106,9 @@ fn wait_attentively(
     if let Some(first) = first {
         scheduler.timers.set(me, first);
     }
-    let wake = if unwinding && is_unwinding(scheduler, me) {
-        let _counted = count(&scheduler.unwinding);
-        scheduler.park(reason)
-    } else {
-        scheduler.park(reason)
+    let wake = match unwinding {
+        true => unwinding::left_alone(scheduler, || scheduler.park(reason)),
+        false => scheduler.park(reason),
     };
     if unwinding {
         return if wake == Wake::Interrupted {
@@ -154,9 +151,7 @@ pub(crate) fn yield_now(scheduler: &Scheduler) {
 #[cold]
 #[inline(never)]
 fn yield_while_unwinding(scheduler: &Scheduler) {
-    let _counted =
-        is_unwinding(scheduler, scheduler.running()).then(|| count(&scheduler.unwinding));
-    scheduler.yield_now();
+    unwinding::left_alone(scheduler, || scheduler.yield_now());
 }
 
 #[cold]
@@ -258,62 +253,6 @@ fn throw(interrupt: Interrupt) -> Wake {
     rethrow(Box::new(interrupt))
 }
 
-/// Unwinds with `payload`, and remembers that this green thread does.
-pub(crate) fn rethrow(payload: Payload) -> ! {
-    if let Some(scheduler) = sched::if_current() {
-        scheduler.running().panicked.set(true);
-    }
-    resume_unwind(payload)
-}
-
-/// Runs `f` and catches what it throws, after which this green thread unwinds no more than before.
-pub(crate) fn catch<T>(f: impl FnOnce() -> T) -> Caught<T> {
-    let before = sched::if_current().is_some_and(|scheduler| scheduler.running().panicked.get());
-    let outcome = catch_unwind(AssertUnwindSafe(f));
-    if outcome.is_err()
-        && let Some(scheduler) = sched::if_current()
-    {
-        scheduler.running().panicked.set(before);
-    }
-    outcome
-}
-
-/// Whether the calling green thread unwinds, whatever its neighbours do.
-///
-/// std counts the panics of an OS thread, not of a green thread. As long as no other is parked in
-/// the middle of unwinding, that is the answer. Otherwise it is what this one has seen itself: the
-/// panic hook and `throw` say when it begins, `catch` when it ends. Only a panic that the program
-/// catches by itself just then is still counted as going on, until the other one has ended.
-pub(crate) fn unwinding() -> bool {
-    match sched::if_current() {
-        Some(scheduler) => is_unwinding(scheduler, scheduler.running()),
-        None => panicking(),
-    }
-}
-
-fn is_unwinding(scheduler: &Scheduler, me: GreenRef) -> bool {
-    let exact = scheduler.unwinding.get() == 0;
-    match panicking() {
-        false => {
-            me.panicked.set(false);
-            false
-        }
-        true => exact || me.panicked.get(),
-    }
-}
-
-/// Counts one more until the guard is dropped.
-pub(super) fn count(counter: &Cell<usize>) -> impl Drop {
-    struct Counted<'a>(&'a Cell<usize>);
-    impl Drop for Counted<'_> {
-        fn drop(&mut self) {
-            self.0.set(self.0.get() - 1);
-        }
-    }
-    counter.set(counter.get() + 1);
-    Counted(counter)
-}
-
 /// Has `victim` unwind, with `error` if there is one: at once if it is parked, ready or new, and up
 /// to where it stops next.
 pub(super) fn kill(victim: GreenRef, error: Option<Payload>) {
@@ -329,21 +268,18 @@ pub(super) fn kill(victim: GreenRef, error: Option<Payload>) {
     if error.is_some() {
         victim.rare().error.set(error);
     }
-    let _counted = (panicking() && is_unwinding(scheduler, scheduler.running()))
-        .then(|| count(&scheduler.unwinding));
     match victim.state.get() {
         State::Running if victim.kill_due() && !panicking() => {
             throw_kill(victim);
         }
         State::Running | State::Done => {}
-        State::New => scheduler.run_now(victim, Wake::Interrupted),
-        State::Ready if victim.shields.get() == 0 => {
-            scheduler.run_now(victim, Wake::Interrupted);
+        State::Ready if victim.shields.get() > 0 => {}
+        State::Parked if !victim.interruptible.get() => {}
+        State::New | State::Ready | State::Parked => {
+            unwinding::left_alone(scheduler, || {
+                scheduler.run_now(victim, Wake::Interrupted);
+            });
         }
-        State::Parked if victim.interruptible.get() => {
-            scheduler.run_now(victim, Wake::Interrupted);
-        }
-        State::Ready | State::Parked => {}
     }
 }
 
@@ -362,17 +298,6 @@ pub fn shield<T>(f: impl FnOnce() -> T) -> T {
     me.shields.set(me.shields.get() + 1);
     let _unshield = Unshield(me);
     f()
-}
-
-/// Whether this OS thread unwinds: the running green thread, or another that parks in a destructor.
-/// std keeps one count for all; if in doubt, nothing is thrown.
-#[expect(
-    clippy::disallowed_methods,
-    reason = "the one place that asks, and knows what it means"
-)]
-#[inline(always)]
-pub(crate) fn panicking() -> bool {
-    std::thread::panicking()
 }
 
 const _: () = assert!(

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use super::functions::deadline_after;
 use super::handle::Thread;
 use super::interrupt;
+use super::unwinding::{catch, rethrow};
 use super::waiters::WaitQueue;
 use crate::green::{GreenRef, Identity, WaitReason};
 use crate::inbox::Handle;
@@ -133,9 +134,9 @@ impl fmt::Debug for Killer {
 /// ```
 pub fn run_inline<T>(f: impl FnOnce() -> T) -> JoinHandle<T> {
     let (completion, handle) = packet();
-    let result = interrupt::catch(f).map_err(|payload| {
+    let result = catch(f).map_err(|payload| {
         if payload.is::<interrupt::Interrupt>() {
-            interrupt::rethrow(payload);
+            rethrow(payload);
         }
         JoinError::Panicked(payload)
     });
@@ -162,7 +163,7 @@ pub(super) fn packet<T>() -> (Completion<T>, JoinHandle<T>) {
 impl<T> Completion<T> {
     /// Runs `f` for the result; `true` if it has panicked.
     pub(super) fn run(self, f: impl FnOnce() -> T) -> bool {
-        let result = interrupt::catch(f).map_err(|payload| {
+        let result = catch(f).map_err(|payload| {
             if interrupt::is_kill(&*payload) {
                 JoinError::Killed
             } else {

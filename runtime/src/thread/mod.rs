@@ -21,6 +21,7 @@ mod parker;
 mod scoped;
 mod shutdown;
 mod timeout;
+mod unwinding;
 mod waiters;
 
 pub use builder::Builder;
@@ -38,7 +39,8 @@ pub use waiters::WaitQueue;
 pub(crate) use choice::{Choice, Ticket};
 pub(crate) use parker::{Parker, park_while, shared_deadline_after};
 pub(crate) use timeout::in_open_scope;
+pub(crate) use unwinding::{catch, unwinding};
 pub(crate) use waiters::Entry;
 
 pub(crate) use functions::deadline_after;
-pub(crate) use interrupt::{catch, rethrow, unwinding, wait, yield_now as yield_on};
+pub(crate) use interrupt::{wait, yield_now as yield_on};

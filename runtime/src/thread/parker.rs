@@ -4,7 +4,8 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::interrupt::{self, count};
+use super::interrupt;
+use super::unwinding::count;
 use crate::clock::Clock;
 use crate::green::{WaitReason, Wake};
 use crate::inbox::Handle;

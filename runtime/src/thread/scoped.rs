@@ -30,7 +30,8 @@ use std::panic::Location;
 use std::rc::Rc;
 
 use super::handle::Thread;
-use super::interrupt::{catch, kill, rethrow, shield};
+use super::interrupt::{kill, shield};
+use super::unwinding::{catch, rethrow};
 use super::join_handle::{Completion, JoinError, JoinHandle, packet};
 use super::waiters::WaitQueue;
 use crate::green::{GreenRef, WaitReason};

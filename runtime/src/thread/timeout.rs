@@ -7,7 +7,8 @@ use std::ptr;
 use std::time::{Duration, Instant};
 
 use super::functions::deadline_after;
-use super::interrupt::{Interrupt, catch, rethrow, scope_id};
+use super::interrupt::{Interrupt, scope_id};
+use super::unwinding::{catch, rethrow};
 use crate::green::TimeoutScope;
 use crate::sched;
 

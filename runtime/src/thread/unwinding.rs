@@ -1,0 +1,103 @@
+//! Who unwinds: std counts the panics of an OS thread, not of a green thread.
+//!
+//! A destructor that runs while its green thread unwinds may park. Until it goes on,
+//! `std::thread::panicking` is true for every green thread of the OS thread. evy keeps the number of
+//! those that are parked in the middle of unwinding (`Scheduler::unwinding`):
+//!
+//! - none: `panicking` speaks of the running green thread, and is right;
+//! - some: what the running one has seen itself counts. The panic hook and `rethrow` say when it
+//!   begins to unwind, `catch` when that ends. `GreenThread::panicked` is the number of the period in
+//!   which it began; what lies before the present period (`Scheduler::unwinding_period`) is over, or
+//!   the green thread would be among those that are parked.
+//!
+//! One case is left: a panic that the program catches by itself, not by a tool of evy, in such a
+//! period is taken to go on until the period ends.
+
+use std::cell::Cell;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::thread::Result as Caught;
+
+use crate::green::Payload;
+use crate::sched::{self, Scheduler};
+
+/// Whether this OS thread unwinds: the running green thread, or another that parks in a destructor.
+/// If in doubt, nothing is thrown.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the one place that asks, and knows what it means"
+)]
+#[inline(always)]
+pub(crate) fn panicking() -> bool {
+    std::thread::panicking()
+}
+
+/// Whether the running green thread unwinds, whatever its neighbours do.
+#[inline]
+pub(crate) fn unwinding() -> bool {
+    panicking() && sched::if_current().is_none_or(is_unwinding)
+}
+
+/// For an OS thread that is panicking.
+#[cold]
+fn is_unwinding(scheduler: &Scheduler) -> bool {
+    scheduler.unwinding.get() == 0
+        || scheduler.running().panicked.get() == scheduler.unwinding_period.get()
+}
+
+/// Unwinds with `payload`, and remembers that this green thread does.
+pub(crate) fn rethrow(payload: Payload) -> ! {
+    if let Some(scheduler) = sched::if_current() {
+        set(scheduler, true);
+    }
+    resume_unwind(payload)
+}
+
+/// Runs `f` and catches what it throws, after which this green thread unwinds no more than before.
+pub(crate) fn catch<T>(f: impl FnOnce() -> T) -> Caught<T> {
+    let before = unwinding();
+    let outcome = catch_unwind(AssertUnwindSafe(f));
+    if outcome.is_err()
+        && let Some(scheduler) = sched::if_current()
+    {
+        set(scheduler, before);
+    }
+    outcome
+}
+
+fn set(scheduler: &Scheduler, unwinding: bool) {
+    let period = if unwinding {
+        scheduler.unwinding_period.get()
+    } else {
+        0
+    };
+    scheduler.running().panicked.set(period);
+}
+
+/// Runs `switch`, which lets others run, and has them know if the running green thread unwinds.
+#[inline]
+pub(super) fn left_alone<T>(scheduler: &Scheduler, switch: impl FnOnce() -> T) -> T {
+    if !unwinding() {
+        return switch();
+    }
+    if scheduler.unwinding.get() == 0 {
+        let period = scheduler.unwinding_period.get();
+        scheduler.unwinding_period.set(period + 1);
+    }
+    let counted = count(&scheduler.unwinding);
+    let value = switch();
+    drop(counted);
+    set(scheduler, true);
+    value
+}
+
+/// Counts one more until the guard is dropped.
+pub(super) fn count(counter: &Cell<usize>) -> impl Drop {
+    struct Counted<'a>(&'a Cell<usize>);
+    impl Drop for Counted<'_> {
+        fn drop(&mut self) {
+            self.0.set(self.0.get() - 1);
+        }
+    }
+    counter.set(counter.get() + 1);
+    Counted(counter)
+}
