@@ -3,6 +3,8 @@
 use std::fmt;
 use std::ops::{Deref, DerefMut};
 
+use evy_runtime::lowlevel::is_unwinding;
+
 use crate::stock::Place;
 
 const HAS_ONE: &str = "a guard has its resource until it is consumed";
@@ -11,9 +13,7 @@ const HAS_ONE: &str = "a guard has its resource until it is consumed";
 ///
 /// Dropped by a green thread that unwinds (a panic, a kill, a timeout around it), the resource is
 /// discarded, since nobody can know in the middle of what it was left: the next user of a connection
-/// must not read the answer to somebody else's request. Its place is free again in any case. While
-/// some other green thread of the OS thread is parked in the middle of unwinding, resources are
-/// discarded too, which costs the creation of a new one.
+/// must not read the answer to somebody else's request. Its place is free again in any case.
 ///
 /// A guard that outlives the unwinding is not discarded: after a timeout *inside* its life, consider
 /// [`Guard::discard`].
@@ -72,15 +72,11 @@ impl<T> Guard<T> {
 }
 
 impl<T> Drop for Guard<T> {
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "it may say yes for another green thread: that costs a new resource, nothing else"
-    )]
     fn drop(&mut self) {
         let Some(resource) = self.resource.take() else {
             return;
         };
-        if std::thread::panicking() {
+        if is_unwinding() {
             self.place.stock().destroy(resource);
         } else {
             self.place.stock().keep(resource);

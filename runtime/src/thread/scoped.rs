@@ -31,8 +31,8 @@ use std::rc::Rc;
 
 use super::handle::Thread;
 use super::interrupt::{kill, shield};
-use super::unwinding::{catch, rethrow};
 use super::join_handle::{Completion, JoinError, JoinHandle, packet};
+use super::unwinding::{catch, rethrow};
 use super::waiters::WaitQueue;
 use crate::green::{GreenRef, WaitReason};
 use crate::sched::{self, Options};
