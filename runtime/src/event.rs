@@ -48,7 +48,7 @@ impl<T: Clone> Event<T> {
     pub fn new() -> Self {
         Self(Rc::new(State {
             sent: RefCell::new(None),
-            waiters: WaitQueue::new(),
+            waiters: WaitQueue::with_slots(),
         }))
     }
 

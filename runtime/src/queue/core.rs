@@ -38,8 +38,8 @@ impl<T, S: Store<T>> Core<T, S> {
         Self {
             store: RefCell::default(),
             capacity: Cell::new(capacity),
-            getters: WaitQueue::new(),
-            putters: WaitQueue::new(),
+            getters: WaitQueue::with_slots(),
+            putters: WaitQueue::with_slots(),
             unfinished: Cell::new(0),
             joiners: WaitQueue::new(),
         }

@@ -44,10 +44,18 @@ struct Waiter<T> {
     ticket: Option<Ticket>,
 }
 
-impl<T> WaitQueue<T> {
+impl WaitQueue {
     /// An empty queue. Never parks.
     #[must_use]
     pub const fn new() -> Self {
+        Self::with_slots()
+    }
+}
+
+impl<T> WaitQueue<T> {
+    /// An empty queue for waiters that something is handed to, or taken from. Never parks.
+    #[must_use]
+    pub const fn with_slots() -> Self {
         Self {
             waiters: List::new(),
         }
@@ -195,7 +203,7 @@ impl<T> WaitQueue<T> {
 
 impl<T> Default for WaitQueue<T> {
     fn default() -> Self {
-        Self::new()
+        Self::with_slots()
     }
 }
 
