@@ -7,6 +7,7 @@ mod clock;
 mod context;
 mod heap;
 mod list;
+mod primitive;
 mod stack;
 
 // Layer 1: the green thread as data, seen from its own OS thread and from others.
@@ -29,6 +30,7 @@ mod blocking;
 mod event;
 mod queue;
 mod semaphore;
+pub mod sync;
 
 // Doors.
 pub mod lowlevel;

@@ -78,6 +78,27 @@ impl<T> List<T> {
         self.len.set(self.len.get() + 1);
     }
 
+    /// Links `node` before all others.
+    ///
+    /// # Safety
+    ///
+    /// As for [`Self::push_back`].
+    pub(crate) unsafe fn push_front(&self, node: NonNull<Node<T>>) {
+        // SAFETY: valid (caller).
+        let links = unsafe { node.as_ref() };
+        debug_assert!(!links.is_linked());
+        links.previous.set(ptr::null());
+        links.next.set(self.head.get());
+        links.linked.set(true);
+        // SAFETY: a linked node is valid ([linked-is-pinned]).
+        match unsafe { self.head.get().as_ref() } {
+            Some(head) => head.previous.set(node.as_ptr()),
+            None => self.tail.set(node.as_ptr()),
+        }
+        self.head.set(node.as_ptr());
+        self.len.set(self.len.get() + 1);
+    }
+
     /// Unlinks `node`, wherever it stands. Nothing happens if it is not linked.
     ///
     /// # Safety
@@ -158,7 +179,14 @@ mod tests {
         // SAFETY: the node is alive until the end of the test.
         assert_eq!(unsafe { first.as_ref() }.value, 0);
         assert_eq!(values(&list), [1]);
+        // SAFETY: unlinked by now, and alive until the end of the test.
+        unsafe { list.push_front(NonNull::from(&nodes[3])) };
+        assert_eq!(values(&list), [3, 1]);
+        list.pop_front();
         list.pop_front();
         assert!(list.is_empty() && list.pop_front().is_none());
+        // SAFETY: as above; into an empty list.
+        unsafe { list.push_front(NonNull::from(&nodes[0])) };
+        assert_eq!(values(&list), [0]);
     }
 }

@@ -1,0 +1,21 @@
+//! The atomics and the lock below everything that OS threads share. `tests/models.rs` puts loom's in
+//! their place, to try every interleaving of the protocols that are built on them.
+
+pub(crate) use std::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
+pub(crate) use std::sync::{Mutex, MutexGuard};
+
+/// Declares a constructor: `const` here, while loom's primitives are made at run time.
+macro_rules! constructor {
+    ($(#[$attribute:meta])* $vis:vis fn $($rest:tt)*) => {
+        $(#[$attribute])*
+        $vis const fn $($rest)*
+    };
+}
+pub(crate) use constructor;
+
+/// Nobody panics while holding an inner lock, so it is never poisoned.
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex
+        .lock()
+        .unwrap_or_else(std::sync::PoisonError::into_inner)
+}

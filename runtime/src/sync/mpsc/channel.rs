@@ -1,0 +1,206 @@
+//! What the ends of a channel share.
+//!
+//! | who comes | finds | does |
+//! | --- | --- | --- |
+//! | send | no receiver any more | fails |
+//! | send | room, or a receiver that waits | stores the message, tells the receiver |
+//! | send | neither | parks with the message in its slot |
+//! | receive | a message | takes it; then the first sender's message moves up, and the sender is told |
+//! | receive | no message, a sender | takes the sender's message, tells the sender |
+//! | receive | no message, no sender left | fails |
+//! | receive | no message | parks |
+//!
+//! A message in the buffer belongs to nobody: a receiver that was told and unwinds loses nothing. A
+//! sender that was told has sent if its slot is empty, and has been left by the receiver if not.
+
+use std::collections::VecDeque;
+use std::mem;
+use std::sync::mpsc::{RecvTimeoutError, SendError, TryRecvError, TrySendError};
+use std::time::Instant;
+
+use crate::green::WaitReason;
+use crate::primitive::{Mutex, lock};
+use crate::sync::waiters::{End, Told, Wait, Waiters};
+
+#[derive(Debug)]
+pub(crate) struct Channel<T> {
+    state: Mutex<State<T>>,
+}
+
+#[derive(Debug)]
+struct State<T> {
+    buffer: VecDeque<T>,
+    /// `None`: as many as there is memory for.
+    capacity: Option<usize>,
+    senders: usize,
+    has_receiver: bool,
+    receiving: Waiters,
+    sending: Waiters<T>,
+}
+
+impl<T> State<T> {
+    /// A message in, if there is a place for it.
+    fn push(&mut self, message: T) -> Result<Option<Told>, T> {
+        let full = |most| self.buffer.len() >= most && self.receiving.is_empty();
+        if self.capacity.is_some_and(full) {
+            return Err(message);
+        }
+        self.buffer.push_back(message);
+        Ok(self.tell_receiver())
+    }
+
+    /// A message out, and perhaps a sender that was waiting to be told of it.
+    fn pop(&mut self) -> Option<(T, Option<Told>)> {
+        let Some(message) = self.buffer.pop_front() else {
+            let (told, message) = self.sending.tell(std::cell::Cell::take)?;
+            return Some((message.expect("a sender brings a message"), Some(told)));
+        };
+        let has_room = self.capacity.is_some_and(|most| self.buffer.len() < most);
+        let next = if has_room {
+            self.sending.tell(std::cell::Cell::take)
+        } else {
+            None
+        };
+        let told = next.map(|(told, message)| {
+            self.buffer.extend(message);
+            told
+        });
+        Some((message, told))
+    }
+
+    fn tell_receiver(&self) -> Option<Told> {
+        self.receiving.tell(|_| ()).map(|(told, ())| told)
+    }
+}
+
+impl<T> Channel<T> {
+    /// With one sender and the receiver.
+    pub(crate) fn new(capacity: Option<usize>) -> Self {
+        Self {
+            state: Mutex::new(State {
+                buffer: VecDeque::new(),
+                capacity,
+                senders: 1,
+                has_receiver: true,
+                receiving: Waiters::new(),
+                sending: Waiters::new(),
+            }),
+        }
+    }
+
+    pub(crate) fn try_send(&self, message: T) -> Result<(), TrySendError<T>> {
+        let mut state = lock(&self.state);
+        if !state.has_receiver {
+            return Err(TrySendError::Disconnected(message));
+        }
+        let told = state.push(message).map_err(TrySendError::Full)?;
+        drop(state);
+        unpark(told);
+        Ok(())
+    }
+
+    /// Parks while there is no room.
+    pub(crate) fn send(&self, mut message: T) -> Result<(), SendError<T>> {
+        loop {
+            let mut state = lock(&self.state);
+            if !state.has_receiver {
+                return Err(SendError(message));
+            }
+            match state.push(message) {
+                Ok(told) => {
+                    drop(state);
+                    unpark(told);
+                    return Ok(());
+                }
+                Err(back) => message = back,
+            }
+            let wait = Wait {
+                state: &self.state,
+                queue: |state: &State<T>| &state.sending,
+                end: End::Back,
+                reason: WaitReason::Send,
+                deadline: None,
+            };
+            match wait.park(state, Some(message), drop) {
+                Ok(None) => return Ok(()),
+                Ok(Some(left)) => return Err(SendError(left)),
+                Err(slot) => message = slot.expect("nobody has taken it"),
+            }
+        }
+    }
+
+    pub(crate) fn try_recv(&self) -> Result<T, TryRecvError> {
+        let mut state = lock(&self.state);
+        let popped = state.pop();
+        let senders = state.senders;
+        drop(state);
+        match popped {
+            Some((message, told)) => {
+                unpark(told);
+                Ok(message)
+            }
+            None if senders == 0 => Err(TryRecvError::Disconnected),
+            None => Err(TryRecvError::Empty),
+        }
+    }
+
+    /// Parks while there is no message.
+    pub(crate) fn recv(&self, deadline: Option<Instant>) -> Result<T, RecvTimeoutError> {
+        loop {
+            let mut state = lock(&self.state);
+            if let Some((message, told)) = state.pop() {
+                drop(state);
+                unpark(told);
+                return Ok(message);
+            }
+            if state.senders == 0 {
+                return Err(RecvTimeoutError::Disconnected);
+            }
+            let wait = Wait {
+                state: &self.state,
+                queue: |state: &State<T>| &state.receiving,
+                end: End::Back,
+                reason: WaitReason::Receive,
+                deadline,
+            };
+            if wait.park(state, None, drop).is_err() && deadline.is_some() {
+                return Err(RecvTimeoutError::Timeout);
+            }
+        }
+    }
+
+    pub(crate) fn add_sender(&self) {
+        lock(&self.state).senders += 1;
+    }
+
+    pub(crate) fn remove_sender(&self) {
+        let mut state = lock(&self.state);
+        state.senders -= 1;
+        let told = match state.senders {
+            0 => state.tell_receiver(),
+            _ => None,
+        };
+        drop(state);
+        unpark(told);
+    }
+
+    pub(crate) fn remove_receiver(&self) {
+        let mut state = lock(&self.state);
+        state.has_receiver = false;
+        let mut all = Vec::new();
+        while let Some((told, ())) = state.sending.tell(|_| ()) {
+            all.push(told);
+        }
+        // Dropped when the lock is free: a destructor is the program's code.
+        let unread = mem::take(&mut state.buffer);
+        drop(state);
+        all.into_iter().for_each(Told::unpark);
+        drop(unread);
+    }
+}
+
+fn unpark(told: Option<Told>) {
+    if let Some(told) = told {
+        told.unpark();
+    }
+}
