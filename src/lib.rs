@@ -26,8 +26,11 @@
 #![forbid(unsafe_code)]
 
 pub use evy_runtime::{
-    Elapsed, io, lowlevel, scope, shield, shutdown, sleep, spawn, spawn_after, spawn_after_local,
-    spawn_n, thread, timeout, timeout_at, unblock, yield_now,
+    AlreadySent, BoundedSemaphore, CappedSemaphore, Elapsed, Event, EventError, Full, Group,
+    LifoQueue, NotSent, Permit, PriorityQueue, Queue, ReleasedTooOften, Semaphore, as_completed,
+    block_on, green_local, io, lowlevel, scope, select, shield, shutdown, sleep, spawn,
+    spawn_after, spawn_after_local, spawn_n, sync, test, thread, timeout, timeout_at, unblock,
+    wait_all, yield_now,
 };
 
 #[cfg(feature = "net")]

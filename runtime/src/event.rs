@@ -40,7 +40,7 @@ struct State<T> {
 }
 
 /// Shared, so that the program's `clone` never runs while the event is borrowed.
-type Sent<T> = Rc<Result<T, EventError>>;
+pub(crate) type Sent<T> = Rc<Result<T, EventError>>;
 
 impl<T: Clone> Event<T> {
     /// An event that has not happened yet. Never parks.
@@ -144,7 +144,7 @@ impl<T> Event<T> {
         self.0.sent.borrow().is_some()
     }
 
-    pub(crate) fn waiters(&self) -> &WaitQueue<Rc<Result<T, EventError>>> {
+    pub(crate) fn waiters(&self) -> &WaitQueue<Sent<T>> {
         &self.0.waiters
     }
 }

@@ -26,9 +26,11 @@ pub mod io;
 pub mod thread;
 
 // Layer 5: on park and unpark alone.
+mod block_on;
 mod blocking;
 mod event;
 mod queue;
+pub mod select;
 mod semaphore;
 pub mod sync;
 
@@ -36,11 +38,12 @@ pub mod sync;
 pub mod lowlevel;
 pub mod test;
 
+pub use block_on::block_on;
 pub use blocking::unblock;
 pub use event::{AlreadySent, Event, EventError, NotSent};
 pub use queue::{Full, LifoQueue, PriorityQueue, Queue};
 pub use semaphore::{BoundedSemaphore, CappedSemaphore, Permit, ReleasedTooOften, Semaphore};
 pub use thread::{
-    Elapsed, scope, shield, shutdown, sleep, spawn, spawn_after, spawn_after_local, spawn_n,
-    timeout, timeout_at, yield_now,
+    Elapsed, Group, as_completed, scope, shield, shutdown, sleep, spawn, spawn_after,
+    spawn_after_local, spawn_n, timeout, timeout_at, wait_all, yield_now,
 };

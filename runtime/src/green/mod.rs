@@ -178,6 +178,13 @@ impl GreenThread {
         self.rare.get().map(|rare| &**rare)
     }
 
+    /// As its locals must be when it ends: gone.
+    pub(crate) fn drop_locals(&self) {
+        if let Some(rare) = self.if_rare() {
+            rare.drop_locals();
+        }
+    }
+
     pub(crate) fn identity(&self) -> Identity {
         Identity {
             id: self.id,

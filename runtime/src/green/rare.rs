@@ -3,6 +3,7 @@
 
 use std::any::Any;
 use std::cell::{Cell, RefCell};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 
 /// A closure to call when the green thread ends, and the number under which it can be taken back.
@@ -23,4 +24,22 @@ pub(crate) struct Rare {
     pub(crate) error: Cell<Option<Payload>>,
     /// In the order of their first use.
     pub(crate) locals: RefCell<Vec<Local>>,
+}
+
+impl Rare {
+    /// Drops the locals of a green thread that ends, newest first, also those that a destructor
+    /// makes. A panic of a destructor has been reported by the hook, and costs the others nothing.
+    pub(crate) fn drop_locals(&self) {
+        let newest = || {
+            let mut locals = self.locals.borrow_mut();
+            let live = |local: &&mut Local| local.1.is_some();
+            let (_, value) = locals.iter_mut().rev().find(live)?;
+            value.take()
+        };
+        while let Some(value) = newest() {
+            if let Err(payload) = catch_unwind(AssertUnwindSafe(|| drop(value))) {
+                std::mem::forget(payload);
+            }
+        }
+    }
 }

@@ -161,3 +161,43 @@ impl<T, S: Store<T>> Core<T, S> {
         }
     }
 }
+
+/// A queue as `select!` sees it, whatever its order.
+pub trait Ends<T> {
+    #[doc(hidden)]
+    fn getters(&self) -> &WaitQueue<T>;
+    #[doc(hidden)]
+    fn putters(&self) -> &WaitQueue<T>;
+    #[doc(hidden)]
+    fn try_get(&self) -> Option<T>;
+    /// Takes back an item that nobody will use.
+    #[doc(hidden)]
+    fn un_get(&self, item: T);
+    /// # Errors
+    ///
+    /// The item, if there is no room.
+    #[doc(hidden)]
+    fn try_put(&self, item: T) -> Result<(), T>;
+}
+
+impl<T, S: Store<T>> Ends<T> for Core<T, S> {
+    fn getters(&self) -> &WaitQueue<T> {
+        &self.getters
+    }
+
+    fn putters(&self) -> &WaitQueue<T> {
+        &self.putters
+    }
+
+    fn try_get(&self) -> Option<T> {
+        self.try_get()
+    }
+
+    fn un_get(&self, item: T) {
+        self.un_get(item);
+    }
+
+    fn try_put(&self, item: T) -> Result<(), T> {
+        self.try_put(item)
+    }
+}

@@ -9,8 +9,18 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use self::core::Core;
+pub use self::core::Ends;
 use self::store::{Fifo, Lifo, Priority};
 use crate::thread::deadline_after;
+
+/// Any of the three kinds of queue, for [`select!`](crate::select!).
+pub trait AnyQueue {
+    /// What is in it.
+    type Item;
+
+    #[doc(hidden)]
+    fn ends(&self) -> &dyn Ends<Self::Item>;
+}
 
 /// What the three kinds have in common, which is all but their order.
 macro_rules! queue {
@@ -169,6 +179,14 @@ macro_rules! queue {
             /// On the root green thread, when nothing can wake anybody any more.
             pub fn join(&self) {
                 self.0.join();
+            }
+        }
+
+        impl<T $(: $bound)?> AnyQueue for $name<T> {
+            type Item = T;
+
+            fn ends(&self) -> &dyn Ends<T> {
+                &*self.0
             }
         }
 

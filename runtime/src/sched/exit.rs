@@ -23,6 +23,7 @@ pub(super) unsafe fn end(scheduler: *mut Scheduler) {
     if let Some(handle) = alive.root.handle.get() {
         handle.forget_green();
     }
+    alive.root.drop_locals();
     match alive.live() {
         0 => {
             alive.reclaim_departed();

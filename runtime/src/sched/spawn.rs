@@ -100,6 +100,7 @@ impl Scheduler {
 
     /// The end of the running green thread. Its stack is left for good.
     fn end(&self, me: GreenRef) -> ! {
+        me.drop_locals();
         run_exit_calls(me);
         me.reason.set(WaitReason::Start);
         if let Some(handle) = me.handle.get() {

@@ -104,7 +104,20 @@ impl Semaphore {
     /// As `acquire`.
     pub fn access(&self) -> Permit {
         self.acquire();
+        self.adopt()
+    }
+
+    pub(crate) fn try_access(&self) -> Option<Permit> {
+        self.try_acquire().then(|| self.adopt())
+    }
+
+    /// The guard of a permit that was acquired.
+    pub(crate) fn adopt(&self) -> Permit {
         Permit(self.clone())
+    }
+
+    pub(crate) fn waiters(&self) -> &WaitQueue {
+        &self.0.waiters
     }
 
     /// How many permits there are, less those who wait for one. Never parks.

@@ -167,6 +167,12 @@ impl Drop for Running<'_> {
     }
 }
 
+impl Default for Once {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl fmt::Debug for Once {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Once").finish_non_exhaustive()

@@ -60,7 +60,10 @@ impl<T> OnceLock<T> {
     /// The new value, if there was one already.
     pub fn set(&self, value: T) -> Result<(), T> {
         let mut value = Some(value);
-        self.get_or_init(|| value.take().expect("a value is made once"));
+        self.once.call_once_force(|_| {
+            // Only here and in `init` is it written, and only once do they come to their end.
+            value = value.take().and_then(|value| self.value.set(value).err());
+        });
         value.map_or(Ok(()), Err)
     }
 

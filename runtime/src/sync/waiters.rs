@@ -44,7 +44,7 @@ pub(crate) struct Waiter<T> {
     parker: Cell<Option<Parker>>,
     told: AtomicBool,
     slot: Cell<Option<T>>,
-    ticket: Option<Ticket>,
+    ticket: Cell<Option<Ticket>>,
 }
 
 /// Where to enter.
@@ -72,8 +72,18 @@ impl<T> Waiters<T> {
         }
     }
 
+    /// Whether nobody waits. Those who were chosen elsewhere, and have not run since, do not.
     pub(crate) fn is_empty(&self) -> bool {
-        self.list.is_empty()
+        while let Some(node) = self.list.front() {
+            // SAFETY: linked, so it is valid, and nobody else has the lock.
+            let ticket = unsafe { node.as_ref() }.value.ticket.get();
+            // SAFETY: as above, for its choice.
+            if ticket.is_none_or(|ticket| unsafe { ticket.is_open() }) {
+                return false;
+            }
+            self.list.pop_front();
+        }
+        true
     }
 
     /// What the one at the head has in its slot, by reference.
@@ -90,12 +100,11 @@ impl<T> Waiters<T> {
             // SAFETY: it was linked a moment ago; its frame is left by a waiter that was told, or
             // that has held the lock since, which is ours.
             let waiter = unsafe { &node.as_ref().value };
-            // SAFETY: as above, for its choice.
-            if waiter
-                .ticket
-                .is_some_and(|ticket| !unsafe { ticket.claim() })
-            {
-                continue;
+            if let Some(ticket) = waiter.ticket.get() {
+                // SAFETY: as above, for its choice.
+                if !unsafe { ticket.claim() } {
+                    continue;
+                }
             }
             let met = meet(&waiter.slot);
             let parker = waiter.parker.take();
@@ -111,15 +120,25 @@ pub(crate) struct Place<T> {
 }
 
 impl<T> Place<T> {
-    pub(crate) fn new(brought: Option<T>, ticket: Option<Ticket>) -> Self {
+    /// The caller's.
+    pub(crate) fn new(brought: Option<T>) -> Self {
         Self {
             node: Node::new(Waiter {
                 parker: Cell::new(Some(Parker::current())),
                 told: AtomicBool::new(false),
                 slot: Cell::new(brought),
-                ticket,
+                ticket: Cell::new(None),
             }),
         }
+    }
+
+    /// Makes it one of several places of the caller, with `brought` in the slot. It is in no queue.
+    pub(crate) fn prepare(&self, brought: Option<T>, ticket: Ticket) {
+        let waiter = &self.node.value;
+        waiter.parker.set(Some(Parker::current()));
+        waiter.told.store(false, Ordering::Relaxed);
+        waiter.slot.set(brought);
+        waiter.ticket.set(Some(ticket));
     }
 
     /// # Safety
@@ -192,7 +211,7 @@ impl<S, T> Wait<'_, S, T> {
         gave_up: impl Fn(&mut S),
         undo: impl FnOnce(Option<T>),
     ) -> Result<Option<T>, Option<T>> {
-        let place = Place::new(brought, None);
+        let place = Place::new(brought);
         // SAFETY: `Stay` below takes it out, whichever way this function is left, and is declared
         // after it, so dropped before. The guard is of this lock.
         unsafe { place.enter((self.queue)(&guard), self.end) };

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// Which of several waits has come to its end, if any. It lies in the frame of whoever waits.
 #[derive(Debug)]
-pub(crate) struct Choice(AtomicUsize);
+pub struct Choice(AtomicUsize);
 
 const OPEN: usize = usize::MAX;
 
@@ -33,12 +33,22 @@ impl Choice {
 /// `[linked-is-pinned]` It lies in a wait node, which is unlinked before the choice's frame goes; it
 /// is followed only while that is linked, or by whoever has unlinked it under the same lock.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Ticket {
+pub struct Ticket {
     choice: NonNull<Choice>,
     index: usize,
 }
 
 impl Ticket {
+    /// Whether the choice is still to be made.
+    ///
+    /// # Safety
+    ///
+    /// The choice lives: see the type.
+    pub(crate) unsafe fn is_open(self) -> bool {
+        // SAFETY: it lives (caller).
+        unsafe { self.choice.as_ref() }.made().is_none()
+    }
+
     /// Makes the choice; `false` if it was made before.
     ///
     /// # Safety

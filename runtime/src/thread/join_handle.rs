@@ -172,6 +172,10 @@ impl<T> Completion<T> {
         });
         let panicked = matches!(result, Err(JoinError::Panicked(_)));
         self.0.result.set(Some(result));
+        // Before anybody who joins goes on.
+        if let Some(green) = self.0.green.get() {
+            green.drop_locals();
+        }
         panicked
     }
 }
@@ -290,6 +294,10 @@ impl<T> JoinHandle<T> {
             "a green thread cannot join itself"
         );
         self.0.joiners.wait_deadline(WaitReason::Join, deadline) || self.0.done.get()
+    }
+
+    pub(crate) fn joiners(&self) -> &WaitQueue {
+        &self.0.joiners
     }
 
     /// Whether it has ended. Never parks.

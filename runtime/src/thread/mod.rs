@@ -12,11 +12,13 @@ mod builder;
 mod choice;
 mod delayed;
 mod functions;
+mod group;
 mod handle;
 mod id;
 mod interrupt;
 mod join_handle;
 mod links;
+mod local;
 mod parker;
 mod scoped;
 mod shutdown;
@@ -27,19 +29,22 @@ mod waiters;
 pub use builder::Builder;
 pub use delayed::spawn_after_local;
 pub use functions::{current, park, park_timeout, sleep, spawn, spawn_after, spawn_n, yield_now};
+pub use group::{AsCompleted, Group, as_completed, wait_all};
 pub use handle::{Thread, Unparker};
 pub use id::ThreadId;
 pub use interrupt::{is_kill, shield};
 pub use join_handle::{JoinError, JoinHandle, Killer, LinkId, run_inline};
+pub use local::{AccessError, LocalKey};
 pub use scoped::{Scope, ScopedJoinHandle, scope};
 pub use shutdown::shutdown;
 pub use timeout::{Elapsed, timeout, timeout_at};
 pub use waiters::WaitQueue;
 
-pub(crate) use choice::{Choice, Ticket};
+#[doc(hidden)]
+pub use choice::{Choice, Ticket};
 pub(crate) use parker::{Parker, park_while, shared_deadline_after};
 pub(crate) use timeout::in_open_scope;
-pub(crate) use unwinding::{catch, unwinding};
+pub(crate) use unwinding::{count, unwinding};
 pub(crate) use waiters::Entry;
 
 pub(crate) use functions::deadline_after;

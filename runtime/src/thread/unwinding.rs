@@ -91,7 +91,7 @@ pub(super) fn left_alone<T>(scheduler: &Scheduler, switch: impl FnOnce() -> T) -
 }
 
 /// Counts one more until the guard is dropped.
-pub(super) fn count(counter: &Cell<usize>) -> impl Drop {
+pub(crate) fn count(counter: &Cell<usize>) -> impl Drop {
     struct Counted<'a>(&'a Cell<usize>);
     impl Drop for Counted<'_> {
         fn drop(&mut self) {

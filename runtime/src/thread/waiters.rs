@@ -38,10 +38,11 @@ pub struct WaitQueue<T = ()> {
 
 /// What stands in a place of the queue.
 struct Waiter<T> {
-    green: GreenRef,
+    /// Of the green thread that entered last.
+    green: Cell<GreenRef>,
     slot: Cell<Option<T>>,
     /// It stands in other queues too.
-    ticket: Option<Ticket>,
+    ticket: Cell<Option<Ticket>>,
 }
 
 impl WaitQueue {
@@ -146,17 +147,16 @@ impl<T> WaitQueue<T> {
             // SAFETY: it was linked a moment ago, so it is valid ([linked-is-pinned]), and stays so
             // until its green thread runs.
             let waiter = unsafe { &node.as_ref().value };
-            // SAFETY: as above, for its choice.
-            if waiter
-                .ticket
-                .is_some_and(|ticket| !unsafe { ticket.claim() })
-            {
-                continue;
+            if let Some(ticket) = waiter.ticket.get() {
+                // SAFETY: as above, for its choice.
+                if !unsafe { ticket.claim() } {
+                    continue;
+                }
             }
             let met = meet(&waiter.slot);
             // SAFETY: a scheduler outlives its green threads, also where they are abandoned.
-            let scheduler = unsafe { &*waiter.green.scheduler.cast::<Scheduler>() };
-            scheduler.unpark(waiter.green, Wake::Unparked);
+            let scheduler = unsafe { &*waiter.green.get().scheduler.cast::<Scheduler>() };
+            scheduler.unpark(waiter.green.get(), Wake::Unparked);
             return Some(met);
         }
     }
@@ -224,18 +224,21 @@ impl<T> Entry<T> {
     pub(crate) fn new(scheduler: &Scheduler, brought: Option<T>) -> Self {
         Self {
             node: Node::new(Waiter {
-                green: scheduler.running(),
+                green: Cell::new(scheduler.running()),
                 slot: Cell::new(brought),
-                ticket: None,
+                ticket: Cell::new(None),
             }),
         }
     }
 
-    /// One of several places of the same green thread.
-    pub(crate) fn with_ticket(scheduler: &Scheduler, brought: Option<T>, ticket: Ticket) -> Self {
-        let mut entry = Self::new(scheduler, brought);
-        entry.node.value.ticket = Some(ticket);
-        entry
+    /// Makes it one of several places of the running green thread, with `brought` in the slot. It is
+    /// in no queue.
+    pub(crate) fn prepare(&self, scheduler: &Scheduler, brought: Option<T>, ticket: Ticket) {
+        debug_assert!(!self.is_waiting());
+        let waiter = &self.node.value;
+        waiter.green.set(scheduler.running());
+        waiter.slot.set(brought);
+        waiter.ticket.set(Some(ticket));
     }
 
     /// Joins the queue, behind all others.

@@ -20,10 +20,11 @@ use std::time::Instant;
 
 use crate::green::WaitReason;
 use crate::primitive::{Mutex, lock};
-use crate::sync::waiters::{End, Told, Wait, Waiters};
+use crate::sync::waiters::{End, Place, Told, Wait, Waiters};
 
+/// What the ends of a channel share.
 #[derive(Debug)]
-pub(crate) struct Channel<T> {
+pub struct Channel<T> {
     state: Mutex<State<T>>,
 }
 
@@ -39,10 +40,15 @@ struct State<T> {
 }
 
 impl<T> State<T> {
+    /// A receiver that waits is room for one.
+    fn is_full(&self) -> bool {
+        let full = |most| self.buffer.len() >= most && self.receiving.is_empty();
+        self.capacity.is_some_and(full)
+    }
+
     /// A message in, if there is a place for it.
     fn push(&mut self, message: T) -> Result<Option<Told>, T> {
-        let full = |most| self.buffer.len() >= most && self.receiving.is_empty();
-        if self.capacity.is_some_and(full) {
+        if self.is_full() {
             return Err(message);
         }
         self.buffer.push_back(message);
@@ -167,6 +173,54 @@ impl<T> Channel<T> {
                 return Err(RecvTimeoutError::Timeout);
             }
         }
+    }
+
+    /// Queues up for a message. `false`: there is something to be had at once.
+    ///
+    /// # Safety
+    ///
+    /// As for [`Place::enter`].
+    pub(crate) unsafe fn enter_receiving(&self, place: &Place<()>) -> bool {
+        let state = lock(&self.state);
+        let nothing_yet = state.buffer.is_empty() && state.sending.is_empty() && state.senders > 0;
+        if nothing_yet {
+            // SAFETY: the lock is held; the rest is the caller's.
+            unsafe { place.enter(&state.receiving, End::Back) };
+        }
+        nothing_yet
+    }
+
+    /// # Safety
+    ///
+    /// The place is in no other queue.
+    pub(crate) unsafe fn leave_receiving(&self, place: &Place<()>) {
+        let state = lock(&self.state);
+        // SAFETY: the lock is held; the rest is the caller's.
+        unsafe { place.leave(&state.receiving) };
+    }
+
+    /// Queues up for room, with the message in the slot. `false`: there is some, or no receiver.
+    ///
+    /// # Safety
+    ///
+    /// As for [`Place::enter`].
+    pub(crate) unsafe fn enter_sending(&self, place: &Place<T>) -> bool {
+        let state = lock(&self.state);
+        let must_wait = state.has_receiver && state.is_full();
+        if must_wait {
+            // SAFETY: the lock is held; the rest is the caller's.
+            unsafe { place.enter(&state.sending, End::Back) };
+        }
+        must_wait
+    }
+
+    /// # Safety
+    ///
+    /// The place is in no other queue.
+    pub(crate) unsafe fn leave_sending(&self, place: &Place<T>) {
+        let state = lock(&self.state);
+        // SAFETY: the lock is held; the rest is the caller's.
+        unsafe { place.leave(&state.sending) };
     }
 
     pub(crate) fn add_sender(&self) {

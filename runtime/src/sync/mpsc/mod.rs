@@ -13,7 +13,8 @@ use std::time::Duration;
 
 pub use std::sync::mpsc::{RecvError, RecvTimeoutError, SendError, TryRecvError, TrySendError};
 
-pub(crate) use channel::Channel;
+#[doc(hidden)]
+pub use channel::Channel;
 
 use crate::thread::shared_deadline_after;
 
@@ -56,6 +57,10 @@ impl<T> Sender<T> {
     /// If the receiver is gone; the error has the message.
     pub fn send(&self, message: T) -> Result<(), SendError<T>> {
         self.0.send(message)
+    }
+
+    pub(crate) fn channel(&self) -> &Channel<T> {
+        &self.0
     }
 }
 

@@ -1,0 +1,223 @@
+//! `select!`: wait for the first of several things.
+//!
+//! Each function here makes an *arm*: something that can be tried, and waited for. `run` tries all
+//! arms in an order drawn by lot, timers last. If none is ready it stands in the queues of all of
+//! them with one [`Choice`], which the first to serve it makes; the others pass it over. So an item is
+//! taken from one queue and no other, and two selects can meet at a queue without room.
+//!
+//! What serves a place and is not used, because the green thread unwinds, is given back by its arm.
+
+mod arms;
+mod channel;
+mod coordination;
+mod io;
+mod queue;
+mod timer;
+
+pub use arms::{Arm, Arms, Either, Never};
+pub use channel::{AnySender, Recv, Send, recv, send};
+pub use coordination::{Acquire, Join, Wait, acquire, join, wait};
+pub use io::{Ready, readable, writable};
+pub use queue::{Get, Put, get, put};
+pub use timer::{Timer, after, at};
+
+pub use crate::queue::AnyQueue;
+
+/// What the traits here are made of. Nobody outside has a use for it, and nothing is promised of it.
+#[doc(hidden)]
+pub mod machinery {
+    pub use super::arms::Waits;
+    pub use crate::queue::Ends;
+    pub use crate::thread::{Choice, Ticket};
+}
+
+use crate::green::WaitReason;
+use crate::sched::{self, Scheduler};
+use crate::thread::{self, Choice, count};
+
+/// Waits for the first of several things, and runs what belongs to it.
+///
+/// Each arm is a call of a function of [`select`](crate::select), a pattern for what it gives, and
+/// what to do with that; as last one there may be `default`, for when none is ready:
+///
+/// | arm | is ready when | gives |
+/// | --- | --- | --- |
+/// | `recv(&receiver)` | there is a message, or will be none | `Result<T, RecvError>` |
+/// | `send(&sender, message)` | there is room, or no receiver | `Result<(), SendError<T>>` |
+/// | `get(&queue)` | there is an item | `T` |
+/// | `put(&queue, item)` | there is room | `()` |
+/// | `join(&handle)` | the green thread has ended | `Result<T, JoinError>`, as `take_result` |
+/// | `wait(&event)` | it has happened | `Result<T, EventError>` |
+/// | `acquire(&semaphore)` | there is a permit | `Permit` |
+/// | `readable(&fd)`, `writable(&fd)` | the descriptor is | `io::Result<()>` |
+/// | `after(duration)`, `at(instant)` | it is that late | `()` |
+///
+/// Parks until one is ready, unless there is a `default`. Among those that are ready, one is drawn by
+/// lot; a timer comes into question only if nothing else is ready. What an arm that is not chosen was
+/// to send is dropped. The bodies run when all arms are gone: they may `return` and `break`.
+///
+/// # Panics
+///
+/// On the root green thread, when nothing can wake anybody any more.
+///
+/// # Examples
+///
+/// ```
+/// use std::time::Duration;
+/// use evy_runtime::{Event, Queue, select, spawn_n};
+///
+/// let (numbers, stop) = (Queue::bounded(1), Event::new());
+/// let (producer, stopper) = (numbers.clone(), stop.clone());
+/// spawn_n(move || {
+///     (1..=3).for_each(|n| producer.put(n));
+///     while !producer.is_empty() {
+///         evy_runtime::yield_now();
+///     }
+///     stopper.send("done").unwrap();
+/// });
+/// let mut sum = 0;
+/// let why = loop {
+///     select! {
+///         get(&numbers) -> n => sum += n,
+///         wait(&stop) -> why => break why.unwrap(),
+///         after(Duration::from_secs(10)) => break "too late",
+///     }
+/// };
+/// assert_eq!((sum, why), (6, "done"));
+/// ```
+#[macro_export]
+macro_rules! select {
+    // Reads one arm after the other into `{ call, pattern, body }`.
+    (@read [$($done:tt)*]) => {{
+        let chosen = $crate::select::run($crate::select!(@list $($done)*));
+        $crate::select!(@choose chosen; $($done)*)
+    }};
+    (@read [$($done:tt)*] default => $body:expr $(,)?) => {{
+        let chosen = $crate::select::try_run($crate::select!(@list $($done)*));
+        match chosen {
+            Some(chosen) => $crate::select!(@choose chosen; $($done)*),
+            None => $body,
+        }
+    }};
+    (@read [$($done:tt)*] $arm:ident($($argument:tt)*) => $($rest:tt)*) => {
+        $crate::select!(@body [$($done)*] [$arm($($argument)*)] [_] $($rest)*)
+    };
+    (@read [$($done:tt)*] $arm:ident($($argument:tt)*) -> $pattern:pat => $($rest:tt)*) => {
+        $crate::select!(@body [$($done)*] [$arm($($argument)*)] [$pattern] $($rest)*)
+    };
+    (@body [$($done:tt)*] $call:tt $pattern:tt $body:block, $($rest:tt)*) => {
+        $crate::select!(@read [$($done)* { $call $pattern $body }] $($rest)*)
+    };
+    (@body [$($done:tt)*] $call:tt $pattern:tt $body:block $($rest:tt)*) => {
+        $crate::select!(@read [$($done)* { $call $pattern $body }] $($rest)*)
+    };
+    (@body [$($done:tt)*] $call:tt $pattern:tt $body:expr, $($rest:tt)*) => {
+        $crate::select!(@read [$($done)* { $call $pattern $body }] $($rest)*)
+    };
+    (@body [$($done:tt)*] $call:tt $pattern:tt $body:expr) => {
+        $crate::select!(@read [$($done)* { $call $pattern $body }])
+    };
+    // The arms, as a list of pairs.
+    (@list) => { () };
+    (@list { [$($call:tt)*] $pattern:tt $body:expr } $($rest:tt)*) => {
+        ($crate::select::$($call)*, $crate::select!(@list $($rest)*))
+    };
+    // What was chosen, as its position in that list.
+    (@choose $chosen:expr;) => { match $chosen {} };
+    (@choose $chosen:expr; { $call:tt [$pattern:pat] $body:expr } $($rest:tt)*) => {
+        match $chosen {
+            $crate::select::Either::This($pattern) => $body,
+            $crate::select::Either::Other(other) => $crate::select!(@choose other; $($rest)*),
+        }
+    };
+    ($arm:ident $($rest:tt)*) => {
+        $crate::select!(@read [] $arm $($rest)*)
+    };
+}
+
+/// So many arms a select may have.
+const MOST: usize = 32;
+
+/// Parks until one of the arms is ready. What [`select!`](crate::select!) calls.
+///
+/// # Panics
+///
+/// On the root green thread, when nothing can wake anybody any more; with more than 32 arms.
+pub fn run<A: Arms>(arms: A) -> A::Output {
+    let scheduler = sched::current();
+    loop {
+        if let Some(output) = attempt(scheduler, &arms) {
+            return output;
+        }
+        if let Some(output) = wait_for_one(scheduler, &arms) {
+            return output;
+        }
+    }
+}
+
+/// One of the arms that are ready, if any is. What [`select!`](crate::select!) calls for a `default`.
+/// Never parks.
+///
+/// # Panics
+///
+/// With more than 32 arms.
+pub fn try_run<A: Arms>(arms: A) -> Option<A::Output> {
+    attempt(sched::current(), &arms)
+}
+
+/// Tries all arms, in an order drawn by lot; those with a deadline when nothing else is ready.
+fn attempt<A: Arms>(scheduler: &Scheduler, arms: &A) -> Option<A::Output> {
+    const { assert!(A::LEN <= MOST, "too many arms in a select") };
+    let mut order: [usize; MOST] = std::array::from_fn(|n| n);
+    let order = &mut order[..A::LEN];
+    for n in (1..order.len()).rev() {
+        order.swap(n, scheduler.random(n + 1));
+    }
+    let try_those = |timers: bool| {
+        let mut wanted = order
+            .iter()
+            .filter(|n| arms.deadline(**n).is_some() == timers);
+        wanted.find_map(|n| arms.attempt(*n))
+    };
+    try_those(false).or_else(|| try_those(true))
+}
+
+/// Stands in all queues until served, or until there is something to try again.
+fn wait_for_one<A: Arms>(scheduler: &Scheduler, arms: &A) -> Option<A::Output> {
+    let choice = Choice::new();
+    let deadline = (0..A::LEN).filter_map(|n| arms.deadline(n)).min();
+    let _counted = arms.is_shared().then(|| count(&scheduler.shared_waits));
+    let mut queued = Queued {
+        arms,
+        choice: &choice,
+        is_over: false,
+    };
+    // SAFETY: the arms are borrowed, so they stay where they are; `queued` has them leave, whichever
+    // way this function is left, before the choice goes: it is declared after it.
+    let nothing_is_ready = unsafe { queued.arms.enter(0, &choice) };
+    if nothing_is_ready {
+        thread::wait(scheduler, WaitReason::Select, deadline);
+    }
+    queued.arms.leave();
+    queued.is_over = true;
+    queued.arms.finish(choice.made()?)
+}
+
+/// While the arms stand in their queues.
+struct Queued<'a, A: Arms> {
+    arms: &'a A,
+    choice: &'a Choice,
+    is_over: bool,
+}
+
+impl<A: Arms> Drop for Queued<'_, A> {
+    fn drop(&mut self) {
+        if self.is_over {
+            return;
+        }
+        self.arms.leave();
+        if let Some(served) = self.choice.made() {
+            self.arms.undo(served);
+        }
+    }
+}

@@ -1,0 +1,247 @@
+//! Several green threads at a time: wait for all, take them as they end, end them together.
+
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+use std::collections::VecDeque;
+use std::fmt;
+use std::rc::Rc;
+
+use super::functions::spawn;
+use super::join_handle::{JoinError, JoinHandle};
+use super::waiters::WaitQueue;
+use crate::green::WaitReason;
+
+/// Parks until all have ended, and returns their results in the order of the handles.
+///
+/// # Panics
+///
+/// As [`JoinHandle::join`].
+///
+/// # Examples
+///
+/// ```
+/// let handles: Vec<_> = (1..=3).map(|n| evy_runtime::spawn(move || n * n)).collect();
+/// let squares: Result<Vec<i32>, _> = evy_runtime::wait_all(handles).into_iter().collect();
+/// assert_eq!(squares.unwrap(), [1, 4, 9]);
+/// ```
+pub fn wait_all<T>(handles: impl IntoIterator<Item = JoinHandle<T>>) -> Vec<Result<T, JoinError>> {
+    let handles: Vec<_> = handles.into_iter().collect();
+    handles.into_iter().map(JoinHandle::join).collect()
+}
+
+/// The results of `handles` in the order in which they end, each with the position of its handle.
+/// Never parks: the iterator's `next` does, until the next one ends.
+///
+/// # Examples
+///
+/// ```
+/// use std::time::Duration;
+///
+/// let naps = [3, 1, 2].map(|n| {
+///     evy_runtime::spawn(move || {
+///         evy_runtime::sleep(Duration::from_millis(5 * n));
+///         n
+///     })
+/// });
+/// let order: Vec<_> = evy_runtime::as_completed(naps).map(|(at, n)| (at, n.unwrap())).collect();
+/// assert_eq!(order, [(1, 1), (2, 2), (0, 3)]);
+/// ```
+pub fn as_completed<T: 'static>(
+    handles: impl IntoIterator<Item = JoinHandle<T>>,
+) -> AsCompleted<T> {
+    let members = Members::default();
+    for handle in handles {
+        members.add(handle);
+    }
+    AsCompleted(members)
+}
+
+/// See [`as_completed`]. Dropping it detaches those that are left.
+pub struct AsCompleted<T: 'static>(Members<T>);
+
+impl<T> Iterator for AsCompleted<T> {
+    type Item = (usize, Result<T, JoinError>);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.0.next()
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        let left = self.0.handles.borrow().len();
+        (left, Some(left))
+    }
+}
+
+impl<T> fmt::Debug for AsCompleted<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AsCompleted").finish_non_exhaustive()
+    }
+}
+
+/// Green threads that belong together: they are killed when the group is dropped.
+///
+/// # Examples
+///
+/// ```
+/// use evy_runtime::{Group, sleep};
+/// use std::time::Duration;
+///
+/// // The first answer counts; the others are ended.
+/// let mut race = Group::new();
+/// for n in [50, 5, 20] {
+///     race.spawn(move || {
+///         sleep(Duration::from_millis(n));
+///         n
+///     });
+/// }
+/// assert_eq!(race.join_next().unwrap().unwrap(), 5);
+/// assert_eq!(race.len(), 2);
+/// ```
+pub struct Group<T: 'static>(Members<T>);
+
+impl<T> Group<T> {
+    /// A group without members. Never parks.
+    #[must_use]
+    pub fn new() -> Self {
+        Self(Members::default())
+    }
+
+    /// Spawns a member. Never parks.
+    ///
+    /// # Panics
+    ///
+    /// If there is no memory for a stack.
+    #[track_caller]
+    pub fn spawn(&self, f: impl FnOnce() -> T + 'static) {
+        self.add(spawn(f));
+    }
+
+    /// Makes a green thread a member. Never parks.
+    pub fn add(&self, handle: JoinHandle<T>) {
+        self.0.add(handle);
+    }
+
+    /// How many members there are, of which [`join_next`](Self::join_next) has not told. Never parks.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.0.handles.borrow().len()
+    }
+
+    /// Whether there are no members. Never parks.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Parks until a member has ended, and returns its result; `None` if there are no members.
+    ///
+    /// # Panics
+    ///
+    /// On the root green thread, when nothing can wake anybody any more.
+    pub fn join_next(&self) -> Option<Result<T, JoinError>> {
+        self.0.next().map(|(_, result)| result)
+    }
+
+    /// Parks until all members have ended, and returns their results in the order of their ends.
+    ///
+    /// # Panics
+    ///
+    /// As [`join_next`](Self::join_next).
+    pub fn wait_all(&self) -> Vec<Result<T, JoinError>> {
+        std::iter::from_fn(|| self.join_next()).collect()
+    }
+
+    /// Kills all members, in the order in which they came; see [`JoinHandle::kill`]. They are still
+    /// members until [`join_next`](Self::join_next) has told of them.
+    ///
+    /// # Panics
+    ///
+    /// A member that kills its own group unwinds in here.
+    pub fn kill_all(&self) {
+        let all: Vec<_> = self
+            .0
+            .handles
+            .borrow()
+            .values()
+            .map(JoinHandle::killer)
+            .collect();
+        for killer in all {
+            killer.kill();
+        }
+    }
+}
+
+impl<T> Drop for Group<T> {
+    fn drop(&mut self) {
+        self.kill_all();
+    }
+}
+
+impl<T> Default for Group<T> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<T> fmt::Debug for Group<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Group").field("len", &self.len()).finish()
+    }
+}
+
+/// Handles by number, and the numbers of those that have ended.
+struct Members<T: 'static> {
+    handles: RefCell<BTreeMap<usize, JoinHandle<T>>>,
+    added: Cell<usize>,
+    ended: Rc<Ended>,
+}
+
+#[derive(Default)]
+struct Ended {
+    order: RefCell<VecDeque<usize>>,
+    waiters: WaitQueue,
+}
+
+impl<T> Members<T> {
+    fn add(&self, handle: JoinHandle<T>) {
+        let number = self.added.get();
+        self.added.set(number + 1);
+        let ended = Rc::clone(&self.ended);
+        handle.on_exit(move || {
+            ended.order.borrow_mut().push_back(number);
+            ended.waiters.wake_one();
+        });
+        self.handles.borrow_mut().insert(number, handle);
+    }
+
+    /// The next one that has ended.
+    fn next(&self) -> Option<(usize, Result<T, JoinError>)> {
+        loop {
+            let first = self.ended.order.borrow_mut().pop_front();
+            if let Some(number) = first {
+                let handle = self.handles.borrow_mut().remove(&number);
+                return handle.map(|handle| (number, handle.join()));
+            }
+            if self.handles.borrow().is_empty() {
+                return None;
+            }
+            let ended = &self.ended;
+            let pass_on = || {
+                ended.waiters.wake_one();
+            };
+            ended
+                .waiters
+                .wait_or_else(WaitReason::Member, None, pass_on);
+        }
+    }
+}
+
+impl<T> Default for Members<T> {
+    fn default() -> Self {
+        Self {
+            handles: RefCell::default(),
+            added: Cell::new(0),
+            ended: Rc::default(),
+        }
+    }
+}

@@ -1,0 +1,154 @@
+//! Green locals: std's `thread_local!`, for green threads.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+
+use evy_runtime::test::virtual_time;
+use evy_runtime::thread::{self, LocalKey};
+use evy_runtime::{green_local, spawn, spawn_n, yield_now};
+
+/// Adds its name to a log when dropped.
+struct OnDrop(&'static str, Rc<RefCell<Vec<&'static str>>>);
+
+impl Drop for OnDrop {
+    fn drop(&mut self) {
+        self.1.borrow_mut().push(self.0);
+    }
+}
+
+green_local! {
+    static COUNT: Cell<u32> = Cell::new(7);
+    static TEXT: RefCell<String> = const { RefCell::new(String::new()) };
+    static KEPT: RefCell<Option<OnDrop>> = RefCell::new(None);
+    static LATER: RefCell<Option<OnDrop>> = RefCell::new(None)
+}
+
+#[test]
+fn each_green_thread_has_its_own_value() {
+    virtual_time(|| {
+        COUNT.set(1);
+        let others: Vec<_> = (0..3)
+            .map(|n| {
+                spawn(move || {
+                    assert_eq!(COUNT.get(), 7);
+                    COUNT.set(n);
+                    yield_now();
+                    COUNT.replace(100)
+                })
+            })
+            .collect();
+        for (n, other) in (0..).zip(others) {
+            assert_eq!(other.join().unwrap(), n);
+        }
+        assert_eq!(COUNT.take(), 1);
+        assert_eq!(COUNT.get(), 0);
+    });
+}
+
+#[test]
+fn a_refcell_has_its_short_cuts() {
+    virtual_time(|| {
+        TEXT.with_borrow_mut(|text| text.push_str("abc"));
+        assert_eq!(TEXT.with_borrow(String::len), 3);
+        assert_eq!(TEXT.replace("d".to_owned()), "abc");
+        TEXT.set("e".to_owned());
+        assert_eq!(TEXT.take(), "e");
+        assert_eq!(TEXT.with(|text| text.borrow().len()), 0);
+    });
+}
+
+#[test]
+fn values_are_dropped_newest_first_before_those_who_join_go_on() {
+    virtual_time(|| {
+        let log = Rc::new(RefCell::new(Vec::new()));
+        let (first, second, joined) = (Rc::clone(&log), Rc::clone(&log), Rc::clone(&log));
+        let child = spawn(move || {
+            KEPT.set(Some(OnDrop("first", first)));
+            LATER.set(Some(OnDrop("second", second)));
+        });
+        let joiner = spawn(move || {
+            child.join().unwrap();
+            joined.borrow_mut().push("joined");
+        });
+        joiner.join().unwrap();
+        assert_eq!(*log.borrow(), ["second", "first", "joined"]);
+    });
+}
+
+#[test]
+fn a_killed_green_thread_and_one_without_a_handle_drop_theirs() {
+    virtual_time(|| {
+        let log = Rc::new(RefCell::new(Vec::new()));
+        let (killed, ended) = (Rc::clone(&log), Rc::clone(&log));
+        let victim = spawn(move || {
+            KEPT.set(Some(OnDrop("killed", killed)));
+            thread::park();
+        });
+        spawn_n(move || KEPT.set(Some(OnDrop("ended", ended))));
+        yield_now();
+        victim.kill();
+        assert_eq!(*log.borrow(), ["ended", "killed"]);
+    });
+}
+
+#[test]
+fn a_destructor_may_use_other_locals_but_not_its_own() {
+    struct Probe(Rc<Cell<(bool, u32)>>);
+    impl Drop for Probe {
+        fn drop(&mut self) {
+            let gone = PROBE.try_with(|_| ()).is_err();
+            COUNT.set(COUNT.get() + 1);
+            self.0.set((gone, COUNT.get()));
+        }
+    }
+    green_local! {
+        static PROBE: RefCell<Option<Probe>> = RefCell::new(None);
+    }
+    virtual_time(|| {
+        let seen = Rc::new(Cell::new((false, 0)));
+        let probe = Probe(Rc::clone(&seen));
+        spawn(move || PROBE.set(Some(probe))).join().unwrap();
+        assert_eq!(seen.get(), (true, 8));
+    });
+}
+
+#[test]
+fn a_value_in_use_outlives_a_park() {
+    virtual_time(|| {
+        let reader = spawn(|| {
+            TEXT.set("mine".to_owned());
+            TEXT.with_borrow(|text| {
+                yield_now();
+                text.len()
+            })
+        });
+        spawn_n(|| TEXT.set("another's, and longer".to_owned()));
+        assert_eq!(reader.join().unwrap(), 4);
+    });
+}
+
+#[test]
+fn a_root_drops_its_own_at_the_end_of_its_os_thread() {
+    struct Tell(std::sync::mpsc::Sender<&'static str>);
+    impl Drop for Tell {
+        fn drop(&mut self) {
+            self.0.send("dropped").ok();
+        }
+    }
+    green_local! {
+        static TELL: RefCell<Option<Tell>> = RefCell::new(None);
+    }
+    let (sender, receiver) = std::sync::mpsc::channel();
+    std::thread::spawn(move || TELL.set(Some(Tell(sender))))
+        .join()
+        .unwrap();
+    assert_eq!(receiver.recv(), Ok("dropped"));
+}
+
+#[test]
+fn a_key_is_a_value_that_can_be_passed_on() {
+    fn read(key: &'static LocalKey<Cell<u32>>) -> u32 {
+        key.get()
+    }
+    virtual_time(|| assert_eq!(spawn(|| read(&COUNT)).join().unwrap(), 7));
+}
