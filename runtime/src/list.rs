@@ -18,6 +18,7 @@ pub(crate) struct Node<T> {
 }
 
 impl<T> Node<T> {
+    #[inline]
     pub(crate) const fn new(value: T) -> Self {
         Self {
             previous: Cell::new(ptr::null()),
@@ -27,6 +28,7 @@ impl<T> Node<T> {
         }
     }
 
+    #[inline]
     pub(crate) fn is_linked(&self) -> bool {
         self.linked.get()
     }
@@ -53,6 +55,7 @@ impl<T> List<T> {
         self.len.get()
     }
 
+    #[inline]
     pub(crate) fn is_empty(&self) -> bool {
         self.len() == 0
     }
@@ -62,6 +65,7 @@ impl<T> List<T> {
     /// # Safety
     ///
     /// `node` is valid and not linked anywhere, and `[linked-is-pinned]` is kept for it.
+    #[inline]
     pub(crate) unsafe fn push_back(&self, node: NonNull<Node<T>>) {
         // SAFETY: valid (caller).
         let links = unsafe { node.as_ref() };
@@ -104,6 +108,7 @@ impl<T> List<T> {
     /// # Safety
     ///
     /// `node` is valid and, if linked, linked in this list.
+    #[inline]
     pub(crate) unsafe fn remove(&self, node: NonNull<Node<T>>) {
         // SAFETY: valid (caller).
         let links = unsafe { node.as_ref() };
@@ -125,15 +130,26 @@ impl<T> List<T> {
     }
 
     /// The node that has waited longest.
+    #[inline]
     pub(crate) fn front(&self) -> Option<NonNull<Node<T>>> {
         NonNull::new(self.head.get().cast_mut())
     }
 
     /// Unlinks the node that has waited longest.
+    #[inline]
     pub(crate) fn pop_front(&self) -> Option<NonNull<Node<T>>> {
         let node = self.front()?;
-        // SAFETY: it is linked here, and valid therefore ([linked-is-pinned]).
-        unsafe { self.remove(node) };
+        // SAFETY: a linked node is valid ([linked-is-pinned]).
+        let links = unsafe { node.as_ref() };
+        links.linked.set(false);
+        let next = links.next.get();
+        self.head.set(next);
+        // SAFETY: as above.
+        match unsafe { next.as_ref() } {
+            Some(next) => next.previous.set(ptr::null()),
+            None => self.tail.set(ptr::null()),
+        }
+        self.len.set(self.len.get() - 1);
         Some(node)
     }
 

@@ -67,8 +67,8 @@ pub(crate) struct GreenThread {
     pub(crate) attention: Cell<bool>,
     /// Why it was woken last.
     pub(crate) wake: Cell<Wake>,
-    /// Parked in a place that a kill or a timeout may interrupt.
-    pub(crate) interruptible: Cell<bool>,
+    /// Parked in a destructor that runs while it unwinds: nothing ends that wait before its time.
+    pub(crate) left_alone: Cell<bool>,
     /// `thread::unpark` came before `thread::park`.
     pub(crate) token: Cell<bool>,
     /// It is to be killed at its next opportunity.
@@ -123,7 +123,7 @@ impl GreenThread {
             attention: Cell::new(false),
             killed: Cell::new(false),
             panicked: Cell::new(0),
-            interruptible: Cell::new(false),
+            left_alone: Cell::new(false),
             shields: Cell::new(0),
             reason: Cell::new(WaitReason::Start),
             timer: heap::Node::new(NonNull::dangling()),
@@ -229,6 +229,11 @@ impl GreenThread {
             }
         }
         first
+    }
+
+    /// Whether a kill or a timeout may end its wait. Does not change while it is parked.
+    pub(crate) fn is_interruptible(&self) -> bool {
+        self.shields.get() == 0 && !self.left_alone.get()
     }
 
     /// Whether a kill waits to be thrown here.

@@ -57,6 +57,7 @@ impl<T, S: Store<T>> Core<T, S> {
         self.capacity.get()
     }
 
+    #[inline(always)]
     pub(super) fn try_get(&self) -> Option<T> {
         let item = self.store.borrow_mut().pop();
         match item {
@@ -72,6 +73,7 @@ impl<T, S: Store<T>> Core<T, S> {
         }
     }
 
+    #[inline(always)]
     pub(super) fn get_until(&self, deadline: Option<Instant>) -> Option<T> {
         if let Some(item) = self.try_get() {
             return Some(item);
@@ -90,6 +92,7 @@ impl<T, S: Store<T>> Core<T, S> {
         }
     }
 
+    #[inline(always)]
     pub(super) fn try_put(&self, item: T) -> Result<(), T> {
         let Err(item) = self.getters.hand(item) else {
             self.count_in();
@@ -103,12 +106,12 @@ impl<T, S: Store<T>> Core<T, S> {
         Ok(())
     }
 
+    #[inline(always)]
     pub(super) fn put_until(&self, item: T, deadline: Option<Instant>) -> Result<(), T> {
-        let had_to_meet = self.capacity.get() == Some(0);
         match self.try_put(item) {
             Ok(()) => {
                 // The getter goes first: where there is no room, putting is over when it is taken.
-                if had_to_meet {
+                if self.capacity.get() == Some(0) {
                     thread::yield_now();
                 }
                 Ok(())
@@ -123,6 +126,7 @@ impl<T, S: Store<T>> Core<T, S> {
     }
 
     /// Moves items of parked putters up, as far as there is room.
+    #[inline]
     fn admit(&self) {
         while !self.is_full() {
             let Some(item) = self.putters.take() else {
@@ -142,6 +146,7 @@ impl<T, S: Store<T>> Core<T, S> {
         self.unfinished.get()
     }
 
+    #[inline(always)]
     fn count_in(&self) {
         self.unfinished.set(self.unfinished.get() + 1);
     }

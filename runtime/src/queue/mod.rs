@@ -52,6 +52,7 @@ macro_rules! queue {
             /// # Panics
             ///
             /// On the root green thread, when nothing can wake anybody any more.
+            #[inline]
             pub fn put(&self, item: T) {
                 let mut left = self.0.put_until(item, None);
                 while let Err(item) = left {
@@ -79,6 +80,7 @@ macro_rules! queue {
             /// # Errors
             ///
             /// [`Full`], with the item.
+            #[inline]
             pub fn try_put(&self, item: T) -> Result<(), Full<T>> {
                 self.0.try_put(item).map_err(Full)
             }
@@ -89,6 +91,7 @@ macro_rules! queue {
             ///
             /// On the root green thread, when nothing can wake anybody any more.
             #[must_use = "the item is out of the queue"]
+            #[inline]
             pub fn get(&self) -> T {
                 loop {
                     if let Some(item) = self.0.get_until(None) {
@@ -110,6 +113,7 @@ macro_rules! queue {
 
             /// Takes the next item if there is one, or somebody waits to put it. Never parks.
             #[must_use = "the item is out of the queue"]
+            #[inline]
             pub fn try_get(&self) -> Option<T> {
                 self.0.try_get()
             }

@@ -127,7 +127,7 @@ impl Scheduler {
     /// since somebody must be.
     fn stall(&self) {
         let root = self.root();
-        if !root.interruptible.get() {
+        if !root.is_interruptible() {
             // The root unwinds already, or must wait for others: a panic there would not arrive.
             writeln!(std::io::stderr(), "evy: {}", self.stall_report()).ok();
             std::process::abort();

@@ -11,34 +11,19 @@ use crate::context;
 use crate::green::{GreenRef, State, WaitReason, Wake};
 
 impl Scheduler {
-    /// Stops the running green thread until somebody unparks it.
-    ///
-    /// # Panics
-    ///
-    /// Inside `no_park`.
+    /// Stops the running green thread, `me`, which has said what for, until somebody unparks it.
+    /// Inside `no_park` it must not be called: see [`Self::check_may_park`].
     #[inline(always)]
-    pub(crate) fn park(&self, reason: WaitReason) -> Wake {
-        if self.no_park.get() != 0 {
-            parked_in_no_park(reason);
-        }
-        let me = self.running();
-        me.reason.set(reason);
+    pub(crate) fn park(&self, me: GreenRef) -> Wake {
         me.state.set(State::Parked);
         let next = self.next();
         self.switch(me, next);
         me.wake.get()
     }
 
-    /// Lets every other ready green thread run before the running one goes on.
-    ///
-    /// # Panics
-    ///
-    /// Inside `no_park`.
+    /// Lets every other ready green thread run before the running one goes on. Not inside `no_park`.
     #[inline(always)]
     pub(crate) fn yield_now(&self) {
-        if self.no_park.get() != 0 {
-            parked_in_no_park(WaitReason::Start);
-        }
         let me = self.running();
         me.state.set(State::Ready);
         self.run_queue.push(me);
@@ -47,6 +32,7 @@ impl Scheduler {
     }
 
     /// Ends the wait of a parked green thread. `false`: it was not parked, and nothing happens.
+    #[inline]
     pub(crate) fn unpark(&self, green: GreenRef, wake: Wake) -> bool {
         // One that was abandoned at the end of its OS thread stays where it is, also when the
         // destructor of some thread local has made another scheduler meanwhile.
@@ -61,6 +47,7 @@ impl Scheduler {
     }
 
     /// Queues a green thread that is parked or new.
+    #[inline]
     pub(super) fn make_ready(&self, green: GreenRef) {
         green.state.set(State::Ready);
         self.run_queue.push(green);
@@ -73,9 +60,7 @@ impl Scheduler {
     ///
     /// Inside `no_park`.
     pub(crate) fn run_now(&self, victim: GreenRef, wake: Wake) {
-        if self.no_park.get() != 0 {
-            parked_in_no_park(WaitReason::Start);
-        }
+        self.check_may_park(WaitReason::Start);
         match victim.state.get() {
             State::Ready => self.run_queue.remove(victim),
             State::Parked => {
@@ -89,6 +74,19 @@ impl Scheduler {
         me.state.set(State::Ready);
         self.run_queue.push_front(me);
         self.switch(me, victim);
+    }
+
+    /// `no_park` is for panic hooks, so whoever knows that this OS thread does not panic need not ask.
+    ///
+    /// # Panics
+    ///
+    /// Inside `no_park`.
+    #[cold]
+    pub(crate) fn check_may_park(&self, reason: WaitReason) {
+        assert!(
+            self.no_park.get() == 0,
+            "a green thread wanted to wait ({reason}) where waiting is not allowed"
+        );
     }
 
     /// Who is to run after the one that stops here. Waits until there is somebody.
@@ -130,10 +128,4 @@ impl Scheduler {
             self.reclaim();
         }
     }
-}
-
-#[cold]
-#[inline(never)]
-fn parked_in_no_park(reason: WaitReason) -> ! {
-    panic!("a green thread wanted to wait ({reason}) where waiting is not allowed")
 }

@@ -58,14 +58,15 @@ pub(super) fn scope_id(scope: *const TimeoutScope) -> usize {
 #[inline(always)]
 pub(crate) fn wait(scheduler: &Scheduler, reason: WaitReason, deadline: Option<Instant>) -> Wake {
     let me = scheduler.running();
+    // Here, and not further in, where it would be copied through memory.
+    me.reason.set(reason);
     if me.attention.get() || panicking() {
-        return wait_attentively(scheduler, me, reason, deadline);
+        return wait_attentively(scheduler, me, deadline);
     }
-    me.interruptible.set(me.shields.get() == 0);
     if let Some(deadline) = deadline {
         scheduler.timers.set(me, deadline);
     }
-    match scheduler.park(reason) {
+    match scheduler.park(me) {
         Wake::Unparked if !me.attention.get() => Wake::Unparked,
         Wake::TimedOut => Wake::TimedOut,
         wake => after(scheduler, me, wake),
@@ -75,13 +76,11 @@ pub(crate) fn wait(scheduler: &Scheduler, reason: WaitReason, deadline: Option<I
 /// The slow way: something is pending, or could become so.
 #[cold]
 #[inline(never)]
-fn wait_attentively(
-    scheduler: &Scheduler,
-    me: GreenRef,
-    reason: WaitReason,
-    deadline: Option<Instant>,
-) -> Wake {
+fn wait_attentively(scheduler: &Scheduler, me: GreenRef, deadline: Option<Instant>) -> Wake {
     let unwinding = panicking();
+    if unwinding {
+        scheduler.check_may_park(me.reason.get());
+    }
     let scope = if unwinding { None } else { me.scope_deadline() };
     if !unwinding {
         if me.kill_due() {
@@ -96,21 +95,22 @@ fn wait_attentively(
         false => scheduler.strike_due(me.id),
     };
     if let Some(blow) = blow {
-        return wait_for_blow(scheduler, me, reason, deadline, blow);
+        return wait_for_blow(scheduler, me, deadline, blow);
     }
     let first = match (deadline, scope) {
         (Some(own), Some(scope)) => Some(own.min(scope)),
         (own, scope) => own.or(scope),
     };
-    me.interruptible.set(!unwinding && me.shields.get() == 0);
+    me.left_alone.set(unwinding);
     if let Some(first) = first {
         scheduler.timers.set(me, first);
     }
     let wake = match unwinding {
-        true => unwinding::left_alone(scheduler, || scheduler.park(reason)),
-        false => scheduler.park(reason),
+        true => unwinding::left_alone(scheduler, || scheduler.park(me)),
+        false => scheduler.park(me),
     };
     if unwinding {
+        me.left_alone.set(false);
         return if wake == Wake::Interrupted {
             Wake::Unparked
         } else {
@@ -151,6 +151,7 @@ pub(crate) fn yield_now(scheduler: &Scheduler) {
 #[cold]
 #[inline(never)]
 fn yield_while_unwinding(scheduler: &Scheduler) {
+    scheduler.check_may_park(WaitReason::Start);
     unwinding::left_alone(scheduler, || scheduler.yield_now());
 }
 
@@ -182,7 +183,6 @@ fn after_yield(scheduler: &Scheduler, me: GreenRef) {
 fn wait_for_blow(
     scheduler: &Scheduler,
     me: GreenRef,
-    reason: WaitReason,
     deadline: Option<Instant>,
     blow: Blow,
 ) -> Wake {
@@ -203,7 +203,7 @@ fn wait_for_blow(
         Blow::Timeout => expire_outermost(me, scheduler.clock.now() + Duration::from_nanos(1)),
         Blow::KillWoken | Blow::Panic => {}
     }
-    let wake = wait_attentively(scheduler, me, reason, deadline);
+    let wake = wait_attentively(scheduler, me, deadline);
     match blow {
         Blow::KillWoken => {
             me.killed.set(true);
@@ -274,7 +274,7 @@ pub(super) fn kill(victim: GreenRef, error: Option<Payload>) {
         }
         State::Running | State::Done => {}
         State::Ready if victim.shields.get() > 0 => {}
-        State::Parked if !victim.interruptible.get() => {}
+        State::Parked if !victim.is_interruptible() => {}
         State::New | State::Ready | State::Parked => {
             unwinding::left_alone(scheduler, || {
                 scheduler.run_now(victim, Wake::Interrupted);

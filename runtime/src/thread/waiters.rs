@@ -3,6 +3,7 @@
 
 use std::cell::Cell;
 use std::fmt;
+use std::mem;
 use std::ptr::NonNull;
 use std::time::Instant;
 
@@ -108,6 +109,7 @@ impl<T> WaitQueue<T> {
     /// # Panics
     ///
     /// As [`wait`](Self::wait).
+    #[inline(always)]
     pub fn exchange(
         &self,
         reason: WaitReason,
@@ -128,7 +130,9 @@ impl<T> WaitQueue<T> {
         loop {
             let wake = interrupt::wait(scheduler, reason, deadline);
             if !entry.is_waiting() {
+                // It has left, and goes on: nothing is left for the place to do.
                 place.give_back = None;
+                mem::forget(place);
                 return Ok(entry.take());
             }
             if wake != Wake::Unparked {
@@ -141,6 +145,7 @@ impl<T> WaitQueue<T> {
 
     /// Takes whoever has waited longest, and has not been chosen elsewhere, out of the queue. `meet`
     /// gets its slot, before it is woken.
+    #[inline(always)]
     fn wake_with<R>(&self, meet: impl FnOnce(&Cell<Option<T>>) -> R) -> Option<R> {
         loop {
             let node = self.waiters.pop_front()?;
@@ -171,6 +176,7 @@ impl<T> WaitQueue<T> {
     /// # Errors
     ///
     /// The value, if nobody waits.
+    #[inline(always)]
     pub fn hand(&self, value: T) -> Result<(), T> {
         let mut value = Some(value);
         self.wake_with(|slot| slot.set(value.take()));
@@ -178,6 +184,7 @@ impl<T> WaitQueue<T> {
     }
 
     /// Takes what the one that has waited longest has brought, and wakes it. Never parks.
+    #[inline]
     pub fn take(&self) -> Option<T> {
         self.wake_with(Cell::take).flatten()
     }
@@ -221,6 +228,7 @@ pub(crate) struct Entry<T> {
 }
 
 impl<T> Entry<T> {
+    #[inline(always)]
     pub(crate) fn new(scheduler: &Scheduler, brought: Option<T>) -> Self {
         Self {
             node: Node::new(Waiter {
@@ -247,6 +255,7 @@ impl<T> Entry<T> {
     ///
     /// The entry neither moves nor dies, nor does its ticket's choice, until it was woken or has
     /// left: `[linked-is-pinned]`.
+    #[inline(always)]
     pub(crate) unsafe fn enter(&self, queue: &WaitQueue<T>) {
         // SAFETY: valid, and it stays where it is (caller).
         unsafe { queue.waiters.push_back(NonNull::from(&self.node)) };
@@ -257,17 +266,20 @@ impl<T> Entry<T> {
     /// # Safety
     ///
     /// `queue` is the one that was entered.
+    #[inline(always)]
     pub(crate) unsafe fn leave(&self, queue: &WaitQueue<T>) {
         // SAFETY: linked there, or not any more (caller).
         unsafe { queue.waiters.remove(NonNull::from(&self.node)) };
     }
 
     /// Still in the queue: nobody has woken it.
+    #[inline(always)]
     pub(crate) fn is_waiting(&self) -> bool {
         self.node.is_linked()
     }
 
     /// What is in the slot.
+    #[inline(always)]
     pub(crate) fn take(&self) -> Option<T> {
         self.node.value.slot.take()
     }
