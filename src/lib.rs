@@ -5,20 +5,27 @@
 //! The modules mirror std, so that `std::` can become `evy::`:
 //!
 //! - [`thread`] is `std::thread` with green threads: spawn, join, park, scope, and kill besides.
+//! - [`sync`] is `std::sync`: locks, channels and the like, between green threads and OS threads.
 //! - [`net`] is `std::net`: the same types, methods and traits; a wait parks the green thread.
 //! - [`io`] makes any other descriptor cooperative.
 //! - [`http`] is an HTTP/1.1 client and server in blocking style.
 //! - [`GreenPool`] and [`GreenPile`] bound how much goes on at once; [`pool::Pool`] shares
 //!   connections among it.
+//! - [`Queue`], [`Event`] and [`Semaphore`], with their kin, are for green threads of one OS thread:
+//!   first come, first served, and nothing is lost when somebody is killed.
+//! - [`select!`] waits for the first of several things, [`timeout`] gives up in time.
+//! - [`block_on`] awaits a future, [`unblock`] runs what can only block.
+//! - [`test`](mod@test) makes tests of all this quick and repeatable.
 //!
 //! # What to know
 //!
 //! - **Nothing is preempted.** A green thread runs until it parks or yields; a long computation
 //!   belongs into [`unblock`], and so does every call that blocks the OS thread.
 //! - **Each OS thread has its own scheduler**, made at its first blocking evy call. Green threads,
-//!   pools and handles stay on their OS thread; sockets and [`thread::Unparker`] may cross.
+//!   pools, queues and handles stay on their OS thread; sockets, what is in [`sync`], and
+//!   [`thread::Unparker`] may cross.
 //! - **Do not hold a `std::sync` lock or a `RefCell` borrow while parking**: another green thread of
-//!   the same OS thread would wait for it for ever, or panic.
+//!   the same OS thread would wait for it for ever, or panic. Those of [`sync`] may be held.
 //! - **When `main` returns**, green threads that are left are abandoned; [`shutdown`] ends them in
 //!   order.
 //! - **Stacks** have 256 KiB of address space each, of which touched pages alone cost memory;

@@ -37,7 +37,7 @@ use crate::thread::{self, Choice, count};
 
 /// Waits for the first of several things, and runs what belongs to it.
 ///
-/// Each arm is a call of a function of [`select`](crate::select), a pattern for what it gives, and
+/// Each arm is a call of a function of [`select`](mod@crate::select), a pattern for what it gives, and
 /// what to do with that; as last one there may be `default`, for when none is ready:
 ///
 /// | arm | is ready when | gives |
