@@ -110,10 +110,17 @@ pub(crate) struct TimeoutScope {
 }
 
 impl GreenThread {
-    /// A control block without a stack, in `state`.
+    /// A control block, of a root where there is no `stack`.
     ///
     /// It must be [`Self::pin`]ned when it has reached its place.
-    pub(crate) fn new(scheduler: *const (), id: u64, parent: u64, site: Site) -> Self {
+    #[inline(always)]
+    pub(crate) fn new(
+        scheduler: *const (),
+        identity: Identity,
+        name: Option<Box<str>>,
+        stack: Option<Stack>,
+    ) -> Self {
+        let Identity { id, parent, site } = identity;
         Self {
             context: UnsafeCell::new(Context::new()),
             scheduler,
@@ -133,9 +140,9 @@ impl GreenThread {
             site,
             handle: OnceCell::new(),
             started: Cell::new(false),
-            rare: OnceCell::new(),
+            rare: Rare::named(name),
             registered: list::Node::new(NonNull::dangling()),
-            stack: None,
+            stack,
         }
     }
 
@@ -190,17 +197,6 @@ impl GreenThread {
             id: self.id,
             parent: self.parent,
             site: self.site,
-        }
-    }
-
-    /// Names it, before it is known to anybody.
-    pub(crate) fn set_name(&mut self, name: Option<Box<str>>) {
-        if name.is_some() {
-            let named = Rare {
-                name,
-                ..Rare::default()
-            };
-            self.rare = OnceCell::from(Box::new(named));
         }
     }
 
@@ -301,29 +297,29 @@ fn prefetch(address: *const u8) {
 /// that a stack keeps the size that was asked for.
 pub(crate) const MAX_INLINE_CLOSURE: usize = 2048;
 
-/// Room for a control block and a closure of `size` and `align` below `base`: where they go, and
-/// where the stack begins below them.
-pub(crate) fn place(
-    base: *mut u8,
-    size: usize,
-    align: usize,
-) -> (*mut GreenThread, *mut u8, *mut u8) {
-    let down = |from: *mut u8, size: usize, align: usize| {
-        let end = from.addr() - size;
-        from.wrapping_sub(size + end % align)
-    };
-    let block = down(
-        base,
-        size_of::<GreenThread>(),
-        align_of::<GreenThread>().max(16),
-    );
-    let closure = down(block, size, align.max(16));
-    (block.cast(), closure, closure)
+/// Where the control block goes on a stack with this `base`.
+#[inline(always)]
+pub(crate) fn block_below(base: *mut u8) -> *mut GreenThread {
+    let align = align_of::<GreenThread>().max(16);
+    down(base, size_of::<GreenThread>(), align).cast()
+}
+
+/// Where a closure of `size` and `align` goes below its control block, and the stack begins.
+#[inline(always)]
+pub(crate) fn closure_below(block: *mut GreenThread, size: usize, align: usize) -> *mut u8 {
+    down(block.cast(), size, align.max(16))
+}
+
+/// The highest place for so many bytes below `from`.
+#[inline(always)]
+fn down(from: *mut u8, size: usize, align: usize) -> *mut u8 {
+    let end = from.addr() - size;
+    from.wrapping_sub(size + end % align)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{GreenThread, place};
+    use super::{GreenThread, block_below, closure_below};
 
     /// One page must hold colour, control block and the frames of a parked green thread.
     #[test]
@@ -339,10 +335,11 @@ mod tests {
     fn what_is_placed_is_aligned_and_does_not_overlap() {
         let base = std::ptr::without_provenance_mut::<u8>(1 << 20);
         for (size, align) in [(0, 1), (1, 1), (24, 8), (100, 64), (2048, 16)] {
-            let (block, closure, sp) = place(base, size, align);
+            let block = block_below(base);
+            let closure = closure_below(block, size, align);
             assert!(block.addr() + size_of::<GreenThread>() <= base.addr());
             assert!(closure.addr() + size <= block.addr());
-            assert!(closure.addr().is_multiple_of(align) && sp.addr().is_multiple_of(16));
+            assert!(closure.addr().is_multiple_of(align.max(16)));
             assert_eq!(block.addr() % align_of::<GreenThread>(), 0);
         }
     }

@@ -34,7 +34,7 @@ pub(crate) use spawn::Options;
 pub(crate) use trial::{Blow, Strike};
 
 use crate::clock::Clock;
-use crate::green::{GreenRef, GreenThread, State};
+use crate::green::{GreenRef, GreenThread, Identity, State};
 use crate::inbox::{Handle, Inbox};
 use crate::list::List;
 use crate::reactor::Reactor;
@@ -44,6 +44,9 @@ use run_queue::RunQueue;
 
 /// So many switches may pass before descriptors, timers and other OS threads get a look.
 const SWITCHES_PER_LOOK: u32 = 64;
+
+/// So many ids a scheduler takes at once from what all share.
+const IDS_AT_ONCE: u64 = 1 << 10;
 
 /// So many operations of one green thread may succeed at once before the others get a turn.
 const BUDGET: u32 = 128;
@@ -83,6 +86,7 @@ pub(crate) struct Scheduler {
     switches_per_look: Cell<u32>,
     shuffled: Cell<bool>,
     pub(crate) strike: Cell<Option<Strike>>,
+    last_id: Cell<u64>,
     /// The OS thread's own stack.
     root: GreenThread,
 }
@@ -104,9 +108,15 @@ impl Scheduler {
     #[track_caller]
     fn start() -> io::Result<NonNull<Self>> {
         let inbox = Arc::new(Inbox::new()?);
+        let first_id = take_ids();
         let site = std::panic::Location::caller();
-        let mut root = GreenThread::new(ptr::null(), next_id(), 0, site);
-        root.set_name(std::thread::current().name().map(Box::from));
+        let identity = Identity {
+            id: first_id,
+            parent: 0,
+            site,
+        };
+        let name = std::thread::current().name().map(Box::from);
+        let root = GreenThread::new(ptr::null(), identity, name, None);
         root.state.set(State::Running);
         let clock = Clock::new();
         let scheduler = Box::new(Self {
@@ -132,6 +142,7 @@ impl Scheduler {
             switches_per_look: Cell::new(SWITCHES_PER_LOOK),
             shuffled: Cell::new(false),
             strike: Cell::new(None),
+            last_id: Cell::new(first_id),
             root,
         });
         let scheduler = NonNull::from(Box::leak(scheduler));
@@ -145,6 +156,19 @@ impl Scheduler {
         overflow::install();
         panic_name::install();
         Ok(scheduler)
+    }
+
+    /// An id that no other green thread of the process has had.
+    #[inline]
+    fn next_id(&self) -> u64 {
+        let next = self.last_id.get() + 1;
+        let next = if next.is_multiple_of(IDS_AT_ONCE) {
+            take_ids()
+        } else {
+            next
+        };
+        self.last_id.set(next);
+        next
     }
 
     /// The green thread that runs.
@@ -246,8 +270,8 @@ impl Drop for NoPark<'_> {
     }
 }
 
-/// An id that no other green thread of the process has had.
-fn next_id() -> u64 {
+/// Ids that no other scheduler of the process has had: so many, from here on.
+fn take_ids() -> u64 {
     static NEXT: AtomicU64 = AtomicU64::new(1);
-    NEXT.fetch_add(1, Ordering::Relaxed)
+    NEXT.fetch_add(IDS_AT_ONCE, Ordering::Relaxed)
 }

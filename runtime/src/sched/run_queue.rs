@@ -157,7 +157,7 @@ unsafe fn free(places: NonNull<Place>, capacity: usize) {
 #[cfg(test)]
 mod tests {
     use super::RunQueue;
-    use crate::green::{GreenRef, GreenThread};
+    use crate::green::{GreenRef, GreenThread, Identity};
     use std::collections::VecDeque;
     use std::panic::Location;
     use std::ptr::{self, NonNull};
@@ -165,7 +165,14 @@ mod tests {
     #[test]
     fn it_agrees_with_a_deque_across_growth_and_wrap_around() {
         let blocks: Vec<_> = (0..500)
-            .map(|id| Box::new(GreenThread::new(ptr::null(), id, 0, Location::caller())))
+            .map(|id| {
+                let identity = Identity {
+                    id,
+                    parent: 0,
+                    site: Location::caller(),
+                };
+                Box::new(GreenThread::new(ptr::null(), identity, None, None))
+            })
             .collect();
         // SAFETY: the boxed control blocks stay until the end of the test.
         let green = |n: usize| unsafe { GreenRef::new(NonNull::from(&*blocks[n])) };

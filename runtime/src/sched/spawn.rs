@@ -4,10 +4,11 @@ use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr::{self, NonNull};
 
-use super::{Scheduler, next_id};
+use super::Scheduler;
 use crate::context;
 use crate::green::{
-    GreenRef, GreenThread, MAX_INLINE_CLOSURE, Site, State, WaitReason, Wake, place,
+    GreenRef, GreenThread, Identity, MAX_INLINE_CLOSURE, Site, State, WaitReason, Wake,
+    block_below, closure_below,
 };
 use crate::stack;
 
@@ -62,28 +63,35 @@ impl Scheduler {
         f: F,
     ) -> io::Result<GreenRef> {
         let stack = self.stacks.take(options.stack_size)?;
-        let (block, closure, base) = place(stack.base(), size_of::<F>(), align_of::<F>());
         let limit = stack.limit();
+        let block = NonNull::new(block_below(stack.base())).expect("a stack has an address");
+        let closure = closure_below(block.as_ptr(), size_of::<F>(), align_of::<F>());
+        let identity = Identity {
+            id: self.next_id(),
+            parent: self.running().id,
+            site: options.site,
+        };
         let scheduler = ptr::from_ref(self).cast::<()>();
-        let mut green = GreenThread::new(scheduler, next_id(), self.running().id, options.site);
-        green.set_name(options.name);
-        green.stack = Some(stack);
-        let block = NonNull::new(block).expect("a stack has an address");
         // SAFETY:
-        // - `place` gives aligned, disjoint room inside a stack that is ours alone;
+        // - the places are aligned and disjoint, inside a stack that is ours alone;
         // - the control block stays there until `reclaim`.
         let green = unsafe {
-            block.write(green);
+            block.write(GreenThread::new(
+                scheduler,
+                identity,
+                options.name,
+                Some(stack),
+            ));
             GreenThread::pin(block);
             closure.cast::<F>().write(f);
             GreenRef::new(block)
         };
         // SAFETY: the context lies in the pinned control block, and everything of the stack below
-        // `base` is unused.
+        // the closure is unused.
         unsafe {
             context::prepare(
                 green.context(),
-                base,
+                closure,
                 limit,
                 entry::<F>,
                 green.as_ptr().cast(),
@@ -100,8 +108,9 @@ impl Scheduler {
 
     /// The end of the running green thread. Its stack is left for good.
     fn end(&self, me: GreenRef) -> ! {
-        me.drop_locals();
-        run_exit_calls(me);
+        if me.if_rare().is_some() {
+            run_exit_calls(me);
+        }
         me.reason.set(WaitReason::Start);
         if let Some(handle) = me.handle.get() {
             handle.forget_green();
@@ -148,7 +157,7 @@ unsafe extern "C" fn entry<F: FnOnce() + 'static>(green: *mut ()) -> ! {
     scheduler.reclaim_departed();
     me.started.set(true);
     let outcome = catch_unwind(AssertUnwindSafe(|| {
-        let (_, closure, _) = place(top(me), size_of::<F>(), align_of::<F>());
+        let closure = closure_below(block, size_of::<F>(), align_of::<F>());
         // SAFETY: written there by `spawn`, and read this once.
         let f = unsafe { closure.cast::<F>().read() };
         if !me.killed.get() {
@@ -161,17 +170,11 @@ unsafe extern "C" fn entry<F: FnOnce() + 'static>(green: *mut ()) -> ! {
     scheduler.end(me)
 }
 
-/// Where `place` began for this green thread.
-fn top(me: GreenRef) -> *mut u8 {
-    me.stack
-        .as_ref()
-        .expect("only the root has no stack of its own")
-        .base()
-}
-
-/// Calls what was to be called at the end, first come first, also what those calls add.
+/// Drops the locals, then calls what was to be called at the end, first come first, also what those calls add.
+#[cold]
 fn run_exit_calls(me: GreenRef) {
-    let Some(rare) = me.if_rare() else { return };
+    let rare = me.rare();
+    rare.drop_locals();
     loop {
         let calls = rare.on_exit.take();
         if calls.is_empty() {

@@ -16,6 +16,7 @@ mod pool;
 mod slab;
 
 use std::io;
+use std::ptr::NonNull;
 
 pub(crate) use guard::GUARD_SIZE;
 pub(crate) use pool::StackPool;
@@ -35,7 +36,7 @@ const COLOUR_STEP: usize = 64;
 /// One stack: the right to use `limit..base`.
 #[derive(Debug)]
 pub(crate) struct Stack {
-    limit: *mut u8,
+    limit: NonNull<u8>,
     size: usize,
     /// Counts the stacks of a slab; decides the colour.
     index: usize,
@@ -44,7 +45,7 @@ pub(crate) struct Stack {
 impl Stack {
     /// The lowest usable address. Below it lies the guard.
     pub(crate) fn limit(&self) -> *mut u8 {
-        self.limit
+        self.limit.as_ptr()
     }
 
     /// Usable bytes.
@@ -53,8 +54,9 @@ impl Stack {
     }
 
     /// One past the highest address that is to be used: the colour is taken off already.
+    #[inline]
     pub(crate) fn base(&self) -> *mut u8 {
-        self.limit
+        self.limit()
             .wrapping_add(self.size - (self.index % COLOURS) * COLOUR_STEP)
     }
 }

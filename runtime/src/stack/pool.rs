@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::io;
+use std::ptr::NonNull;
 
 use super::slab::{self, Slab};
 use super::{Stack, round_size};
@@ -45,7 +46,21 @@ impl StackPool {
     /// # Errors
     ///
     /// `OutOfMemory`, or what the system says.
+    #[inline]
     pub(crate) fn take(&self, wish: usize) -> io::Result<Stack> {
+        // Nearly all are of the size that came first, and warm.
+        if let Some(first) = self.sizes.borrow_mut().first_mut()
+            && first.size == wish
+            && let Some(stack) = first.reuse()
+        {
+            return Ok(stack);
+        }
+        self.take_slowly(wish)
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn take_slowly(&self, wish: usize) -> io::Result<Stack> {
         let size = round_size(wish)?;
         let mut sizes = self.sizes.borrow_mut();
         let at = sizes
@@ -64,6 +79,7 @@ impl StackPool {
     }
 
     /// Takes a stack back. The next one to ask gets it.
+    #[inline]
     pub(crate) fn give_back(&self, stack: Stack) {
         let mut sizes = self.sizes.borrow_mut();
         let entry = sizes.iter_mut().find(|entry| entry.size == stack.size);
@@ -96,17 +112,19 @@ impl StackPool {
 }
 
 impl Size {
+    #[inline]
+    fn reuse(&mut self) -> Option<Stack> {
+        let stack = self.free.pop()?;
+        self.trimmed = self.trimmed.min(self.free.len());
+        Some(stack)
+    }
+
     fn take(&mut self) -> io::Result<Stack> {
-        if let Some(stack) = self.free.pop() {
-            self.trimmed = self.trimmed.min(self.free.len());
+        if let Some(stack) = self.reuse() {
             return Ok(stack);
         }
         if let Some(carved) = self.slabs.last_mut().and_then(Slab::carve) {
-            return carved.map(|(limit, index)| Stack {
-                limit,
-                size: self.size,
-                index,
-            });
+            return carved.map(|(limit, index)| self.stack(limit, index));
         }
         let most = (SLAB_BYTES / self.size).max(1);
         let doubled = FIRST_COUNT << self.slabs.len().min(16);
@@ -117,11 +135,15 @@ impl Size {
             .last_mut()
             .and_then(Slab::carve)
             .expect("the slab is new");
-        carved.map(|(limit, index)| Stack {
-            limit,
+        carved.map(|(limit, index)| self.stack(limit, index))
+    }
+
+    fn stack(&self, limit: *mut u8, index: usize) -> Stack {
+        Stack {
+            limit: NonNull::new(limit).expect("a mapping does not begin at zero"),
             size: self.size,
             index,
-        })
+        }
     }
 
     fn trim(&mut self) {
@@ -130,7 +152,7 @@ impl Size {
         for stack in &self.free[self.trimmed.min(end)..end] {
             let unused = stack.size - KEPT_BYTES;
             // SAFETY: the stack is free, so nobody reads what it held; the range is part of it.
-            unsafe { slab::discard(stack.limit, unused) };
+            unsafe { slab::discard(stack.limit(), unused) };
         }
         self.trimmed = self.trimmed.max(end);
     }
