@@ -85,7 +85,7 @@ impl Scheduler {
         }
     }
 
-    fn expire_timers(&self) {
+    pub(super) fn expire_timers(&self) {
         let now = self.clock.now();
         self.looked_at.set(now);
         while let Some(green) = self.timers.pop_due(now) {

@@ -1,6 +1,8 @@
 //! What a test takes into its hands: the order of those who are ready, time, and an interruption at
 //! a chosen parking point. None of it costs a program that does not ask for it.
 
+use std::time::Instant;
+
 use super::{SWITCHES_PER_LOOK, Scheduler};
 
 /// How a green thread is interrupted at a parking point.
@@ -57,6 +59,12 @@ impl Scheduler {
     /// Has the youngest of the ready ones run next.
     pub(crate) fn prefer_youngest(&self) {
         self.run_queue.bring_forward(self.run_queue.len() - 1);
+    }
+
+    /// Moves a held clock on, though others are ready, and ends the waits that are due by then.
+    pub(crate) fn pass_time_until(&self, moment: Instant) {
+        self.clock.advance_to(moment);
+        self.expire_timers();
     }
 
     /// Whether anybody is ready besides the running one.

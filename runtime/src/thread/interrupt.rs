@@ -189,18 +189,20 @@ fn wait_for_blow(
     match blow {
         Blow::Kill => {
             let handle = scheduler.handle(me);
-            let killer = move || {
+            run_next(scheduler, move || {
                 // SAFETY: green threads do not leave their OS thread, and `me` is of this one.
                 if let Some(victim) = unsafe { handle.green() } {
                     kill(victim, None);
                 }
-            };
-            let spawned = scheduler.spawn(Options::new(Location::caller()), None, killer);
-            super::functions::expect_stack(spawned);
-            scheduler.prefer_youngest();
+            });
         }
-        // A moment after this one, so that it comes while it is parked.
-        Blow::Timeout => expire_outermost(me, scheduler.clock.now() + Duration::from_nanos(1)),
+        // A moment after this one, so that it comes while it is parked; and before whatever those
+        // who are ready would do for it.
+        Blow::Timeout => {
+            let moment = scheduler.clock.now() + Duration::from_nanos(1);
+            expire_outermost(me, moment);
+            run_next(scheduler, move || sched::current().pass_time_until(moment));
+        }
         Blow::KillWoken | Blow::Panic => {}
     }
     let wake = wait_attentively(scheduler, me, deadline);
@@ -212,6 +214,13 @@ fn wait_for_blow(
         Blow::Panic => rethrow(Box::new(STRUCK)),
         Blow::Kill | Blow::Timeout => wake,
     }
+}
+
+/// Has a green thread of its own run `f`, before all who are ready.
+fn run_next(scheduler: &Scheduler, f: impl FnOnce() + 'static) {
+    let spawned = scheduler.spawn(Options::new(Location::caller()), None, f);
+    super::functions::expect_stack(spawned);
+    scheduler.prefer_youngest();
 }
 
 /// What a victim panics with where a test wants it to.
