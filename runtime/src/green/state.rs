@@ -9,7 +9,7 @@
 //! | Parked  | Ready   | unpark, its timer, a kill: the first of them, the rest is void |
 //! | Running | Done    | its closure is finished                                       |
 //!
-//! A wake-up of anything but a `Parked` green thread does nothing, so each wait is ended once and
+//! A wake-up of anything but a `Parked` green thread changes no state, so each wait is ended once and
 //! no green thread is queued twice.
 
 /// See the table above. A green thread that was never run is `Ready` like any other once queued:

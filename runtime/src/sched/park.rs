@@ -37,7 +37,15 @@ impl Scheduler {
         // One that was abandoned at the end of its OS thread stays where it is, also when the
         // destructor of some thread local has made another scheduler meanwhile.
         let own = ptr::eq(green.scheduler, ptr::from_ref(self).cast());
-        if !own || green.state.get() != State::Parked {
+        if !own {
+            return false;
+        }
+        if green.state.get() != State::Parked {
+            let due = green.state.get() == State::Ready && green.wake.get() == Wake::TimedOut;
+            if due && wake == Wake::Unparked {
+                // Its deadline was first, but what it waits for is there when it runs.
+                green.wake.set(wake);
+            }
             return false;
         }
         self.timers.cancel(green);
