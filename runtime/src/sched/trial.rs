@@ -4,6 +4,7 @@
 use std::time::Instant;
 
 use super::{SWITCHES_PER_LOOK, Scheduler};
+use crate::green::GreenRef;
 
 /// How a green thread is interrupted at a parking point.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,9 +73,10 @@ impl Scheduler {
         self.run_queue.len() > 0
     }
 
-    /// The blow that is due where green thread `id` parks.
-    pub(crate) fn strike_due(&self, id: u64) -> Option<Blow> {
-        let strike = self.strike.get().filter(|strike| strike.victim == id)?;
+    /// The blow that is due where `green` parks; a shield holds it back as it does a real one.
+    pub(crate) fn strike_due(&self, green: GreenRef) -> Option<Blow> {
+        let meant = |strike: &Strike| strike.victim == green.id && green.shields.get() == 0;
+        let strike = self.strike.get().filter(meant)?;
         if strike.after == 0 {
             self.strike.set(None);
             return Some(strike.blow);

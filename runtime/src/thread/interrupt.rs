@@ -92,7 +92,7 @@ fn wait_attentively(scheduler: &Scheduler, me: GreenRef, deadline: Option<Instan
     }
     let blow = match unwinding {
         true => None,
-        false => scheduler.strike_due(me.id),
+        false => scheduler.strike_due(me),
     };
     if let Some(blow) = blow {
         return wait_for_blow(scheduler, me, deadline, blow);
@@ -161,7 +161,7 @@ fn after_yield(scheduler: &Scheduler, me: GreenRef) {
     if panicking() {
         return;
     }
-    match scheduler.strike_due(me.id) {
+    match scheduler.strike_due(me) {
         Some(Blow::Kill | Blow::KillWoken) => me.killed.set(true),
         Some(Blow::Timeout) => expire_outermost(me, scheduler.clock.now()),
         Some(Blow::Panic) => rethrow(Box::new(STRUCK)),
