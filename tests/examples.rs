@@ -132,3 +132,77 @@ fn feed_scraper_answers_a_get_and_a_bad_feed() {
         "{posted}"
     );
 }
+
+#[cfg(target_os = "linux")]
+mod echo_load {
+    use super::*;
+    use std::net::TcpListener;
+    use std::process::Output;
+    use std::thread;
+
+    fn load(words: &[&str]) -> Output {
+        example("echo_load").args(words).output().unwrap()
+    }
+
+    /// The number of requests that it reports.
+    fn requests(output: &Output) -> u64 {
+        assert!(output.status.success(), "{output:?}");
+        let text = str::from_utf8(&output.stdout).unwrap();
+        let shape = ["requests,", "second,", "p50", "p99"];
+        assert!(shape.iter().all(|word| text.contains(word)), "{text}");
+        text.split(' ').next().unwrap().parse().unwrap()
+    }
+
+    #[test]
+    fn echo_load_measures_the_echo_server() {
+        let (_server, addr) = start("echo_server");
+        assert!(requests(&load(&[&addr, "20", "0.2"])) >= 20);
+        // Larger than the buffers on the way are at first: both sides have to wait for room.
+        assert!(requests(&load(&[&addr, "2", "1", "5000000"])) >= 1);
+    }
+
+    #[test]
+    fn echo_load_asks_an_http_server() {
+        let listener = evy::listen("127.0.0.1:0").unwrap();
+        let url = format!("http://{}/page", listener.local_addr().unwrap());
+        thread::spawn(|| {
+            let answer = |request: http::Request<_>| http::Response::new(request.uri().to_string());
+            evy::http::serve(listener, answer)
+        });
+        assert!(requests(&load(&[&url, "20", "0.2"])) >= 20);
+    }
+
+    #[test]
+    fn echo_load_tells_a_wrong_answer() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let addr = listener.local_addr().unwrap().to_string();
+        thread::spawn(move || {
+            let (mut client, _) = listener.accept().unwrap();
+            let mut buf = [0; 64];
+            for turn in 0.. {
+                client.read_exact(&mut buf).unwrap();
+                buf[63] ^= u8::from(turn == 5);
+                client.write_all(&buf).unwrap();
+            }
+        });
+        let output = load(&[&addr, "1", "5"]);
+        assert!(!output.status.success() && output.stdout.is_empty());
+        let text = String::from_utf8(output.stderr).unwrap();
+        assert!(text.contains("not what was expected"), "{text}");
+    }
+
+    #[test]
+    fn echo_load_tells_a_server_that_hangs_up() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let addr = listener.local_addr().unwrap().to_string();
+        thread::spawn(move || {
+            let (mut client, _) = listener.accept().unwrap();
+            let mut buf = [0; 64];
+            client.read_exact(&mut buf).unwrap();
+            client.write_all(&buf).unwrap();
+            client.read_exact(&mut buf).unwrap();
+        });
+        let output = load(&[&addr, "1", "5"]);
+        assert!(!output.status.success() && output.stdout.is_empty());
+    }
+}
