@@ -1,11 +1,17 @@
-//! What a yield costs: evy, may and bare corosensei in one run, as medians and ratios.
+//! What a yield costs: evy, may and bare corosensei in one run, as medians and ratios. With a word
+//! more, what a request costs servers: see `servers`.
 //!
 //! ```text
 //! cargo run --release -p evy-peers --features run
+//! cargo run --release -p evy-peers --features run -- echo
+//! cargo run --release -p evy-peers --features run -- http
 //! ```
 //!
 //! Read the ratios, not the nanoseconds: the machine is shared, and the rounds alternate between the
 //! peers so that its moods hit all of them.
+
+#[cfg(target_os = "linux")]
+mod servers;
 
 use std::time::{Duration, Instant};
 
@@ -92,7 +98,12 @@ fn evy_spawn_join() -> f64 {
 /// Someone to be measured.
 type Measure = (&'static str, Box<dyn Fn() -> f64>);
 
-fn main() {
+fn main() -> std::io::Result<()> {
+    #[cfg(target_os = "linux")]
+    if std::env::args().len() > 1 {
+        let words: Vec<String> = std::env::args().skip(1).collect();
+        return servers::command(&words);
+    }
     may::config().set_workers(1).set_stack_size(0x2000);
     let peers: Vec<Measure> = vec![
         (
@@ -128,4 +139,5 @@ fn main() {
             median / medians[2]
         );
     }
+    Ok(())
 }

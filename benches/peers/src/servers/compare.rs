@@ -1,0 +1,76 @@
+//! Rounds: a short slice for each peer in turn, again and again, so that the machine's moods hit all
+//! of them alike.
+
+use std::io;
+use std::time::Duration;
+
+use super::Workload;
+use super::machine::Cores;
+use super::sample::{Pair, Sample};
+use super::table;
+
+/// How much is measured.
+#[derive(Clone, Debug)]
+pub(super) struct Choices {
+    rounds: usize,
+    slice: Duration,
+    connections: Vec<usize>,
+}
+
+impl Choices {
+    /// Reads `[ROUNDS [SECONDS [CONNECTIONS...]]]`.
+    pub(super) fn parse(words: &[&str]) -> Option<Self> {
+        let mut words = words.iter();
+        let rounds = words.next().map_or(Some(15), |word| word.parse().ok())?;
+        let seconds = words.next().map_or(Some(0.3), |word| word.parse().ok())?;
+        let connections: Vec<usize> = words.map(|word| word.parse().ok()).collect::<Option<_>>()?;
+        let usual = || vec![1, 64, 1000, 10_000];
+        Some(Self {
+            rounds,
+            slice: Duration::try_from_secs_f64(seconds).ok()?,
+            connections: Some(connections)
+                .filter(|given| !given.is_empty())
+                .unwrap_or_else(usual),
+        })
+    }
+}
+
+/// Measures all peers of a workload and prints the table. A peer that fails is named on stderr, and
+/// measured no more with that many connections.
+///
+/// # Errors
+///
+/// Those of the machine.
+pub(super) fn run(workload: &Workload, choices: &Choices) -> io::Result<()> {
+    let cores = Cores::choose()?;
+    let names: Vec<_> = workload.peers.iter().map(|peer| peer.name).collect();
+    table::head();
+    for &connections in &choices.connections {
+        let mut pairs: Vec<io::Result<Pair>> = names
+            .iter()
+            .map(|name| Pair::start(cores, workload.name, name, connections))
+            .collect();
+        let mut rounds: Vec<Vec<Option<Sample>>> = Vec::new();
+        for round in 0..choices.rounds {
+            eprintln!("{connections} connections, round {}", round + 1);
+            let mut samples = vec![None; names.len()];
+            // Nobody is always the first.
+            for at in (0..names.len()).map(|n| (n + round) % names.len()) {
+                let Ok(pair) = &mut pairs[at] else { continue };
+                match pair.slice(choices.slice) {
+                    Ok(sample) => samples[at] = Some(sample),
+                    Err(error) => pairs[at] = Err(error),
+                }
+                table::progress(names[at], samples[at].as_ref());
+            }
+            rounds.push(samples);
+        }
+        for (name, pair) in names.iter().zip(&pairs) {
+            if let Err(error) = pair {
+                eprintln!("{name}, {connections} connections: {error}");
+            }
+        }
+        table::rows(connections, &names, &rounds);
+    }
+    Ok(())
+}

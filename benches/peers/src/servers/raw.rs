@@ -1,0 +1,80 @@
+//! The limit: an edge-triggered epoll loop with one buffer, and nothing that a real server needs.
+
+use std::io::{self, Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::os::fd::{AsRawFd, RawFd};
+
+use rustix::buffer::spare_capacity;
+use rustix::event::epoll::{self, EventData, EventFlags};
+use rustix::io::retry_on_intr;
+
+pub(super) fn echo(addr: SocketAddr) -> io::Result<()> {
+    serve(addr, None)
+}
+
+pub(super) fn http(addr: SocketAddr) -> io::Result<()> {
+    let answer = format!(
+        "HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\ncontent-length: {}\r\n\
+         date: Thu, 01 Jan 1970 00:00:00 GMT\r\n\r\n{}",
+        super::TEXT.len(),
+        super::TEXT
+    );
+    // A request is taken to come in one piece, and alone.
+    serve(addr, Some(answer.as_bytes()))
+}
+
+/// Answers each read with `fixed`, or with what was read. A client that cannot take it at once is
+/// dropped.
+fn serve(addr: SocketAddr, fixed: Option<&[u8]>) -> io::Result<()> {
+    let listener = TcpListener::bind(addr)?;
+    listener.set_nonblocking(true)?;
+    super::announce(listener.local_addr()?);
+    let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
+    let key = |fd: RawFd| EventData::new_u64(fd as u64);
+    let own = listener.as_raw_fd() as usize;
+    epoll::add(&epoll, &listener, key(listener.as_raw_fd()), EventFlags::IN)?;
+    // By descriptor, which is the key.
+    let mut clients: Vec<Option<TcpStream>> = Vec::new();
+    let mut events = Vec::with_capacity(1024);
+    let mut buf = vec![0; 64 * 1024];
+    loop {
+        events.clear();
+        retry_on_intr(|| epoll::wait(&epoll, spare_capacity(&mut events), None))?;
+        for event in &events {
+            let at = event.data.u64() as usize;
+            if at == own {
+                let (client, _) = listener.accept()?;
+                client.set_nonblocking(true)?;
+                client.set_nodelay(true)?;
+                let flags = EventFlags::IN | EventFlags::RDHUP | EventFlags::ET;
+                epoll::add(&epoll, &client, key(client.as_raw_fd()), flags)?;
+                let at = client.as_raw_fd() as usize;
+                clients.resize_with(clients.len().max(at + 1), || None);
+                clients[at] = Some(client);
+                continue;
+            }
+            let Some(client) = &mut clients[at] else {
+                continue;
+            };
+            let flags = event.flags;
+            let over = flags.intersects(EventFlags::RDHUP | EventFlags::HUP | EventFlags::ERR);
+            let goes_on = loop {
+                let n = match client.read(&mut buf) {
+                    Ok(0) => break false,
+                    Ok(n) => n,
+                    Err(error) => break error.kind() == io::ErrorKind::WouldBlock,
+                };
+                if client.write_all(fixed.unwrap_or(&buf[..n])).is_err() {
+                    break false;
+                }
+                // A short read has taken all there was, but not an end that came along.
+                if n < buf.len() && !over {
+                    break true;
+                }
+            };
+            if !goes_on {
+                clients[at] = None;
+            }
+        }
+    }
+}
