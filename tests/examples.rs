@@ -101,6 +101,24 @@ fn echo_server_holds_many_at_once() {
 }
 
 #[test]
+fn million_parks_and_wakes_them_all() {
+    let output = example("million").arg("20000").output().unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    let number = |line: &str, before: &str| -> u64 {
+        let line = text.lines().find(|text| text.starts_with(line)).unwrap();
+        let words: Vec<_> = line.split_whitespace().collect();
+        let at = words.iter().position(|word| *word == before).unwrap();
+        words[at - 1].parse().unwrap()
+    };
+    assert!(text.ends_with("through the gate: 20000\n"), "{text}");
+    // A page each and its share of the page tables; a mapping for many.
+    assert!(number("memory:", "bytes") < 12_000, "{text}");
+    if std::env::var_os("EVY_UNDER_QEMU").is_none() {
+        assert!(number("memory:", "mappings") < 1000, "{text}");
+    }
+}
+
+#[test]
 fn feed_scraper_prints_titles_in_order() {
     let start = Instant::now();
     let output = example("feed_scraper").arg("--demo").output().unwrap();
