@@ -168,6 +168,14 @@ impl<S: Transport> Lane<S> {
 
     /// Reads what the handler left of the body; whether that was all of it.
     fn drain(&mut self) -> bool {
+        self.decoder.is_done() || self.drain_rest()
+    }
+
+    /// Apart, so that the buffer does not lie between this green thread's frames: a page more that
+    /// each request would have to touch.
+    #[cold]
+    #[inline(never)]
+    fn drain_rest(&mut self) -> bool {
         let mut waste = [0; 4096];
         let mut left = DRAINED;
         while !self.decoder.is_done() {
@@ -180,6 +188,8 @@ impl<S: Transport> Lane<S> {
     }
 
     /// A last answer, without a body.
+    #[cold]
+    #[inline(never)]
     fn refuse(
         &mut self,
         status: StatusCode,
@@ -200,6 +210,8 @@ impl<S: Transport> Lane<S> {
     }
 
     /// Closing with input unread would reset the connection, and the client might miss the answer.
+    #[cold]
+    #[inline(never)]
     fn linger(&mut self) -> io::Result<()> {
         self.wire.stream.finish()?;
         self.wire.patience = Patience::within(LINGERING.1);
