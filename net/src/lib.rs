@@ -7,7 +7,6 @@
 
 mod addr;
 mod dns;
-mod gate;
 mod listen;
 mod serve;
 mod tcp;

@@ -7,10 +7,10 @@ use std::net::SocketAddr;
 use std::rc::{Rc, Weak};
 use std::time::Duration;
 
+use evy_runtime::Semaphore;
 use evy_runtime::lowlevel::{WaitQueue, WaitReason};
 use evy_runtime::{scope, sleep, spawn_n};
 
-use crate::gate::Gate;
 use crate::tcp::{TcpListener, TcpStream};
 
 /// Clients served at once unless said otherwise.
@@ -191,10 +191,10 @@ impl Server {
         H: Fn(TcpStream, SocketAddr) -> O + 'static,
         O: Outcome,
     {
-        let gate = Gate::new(self.concurrency);
+        let passes = Semaphore::new(self.concurrency);
         let mut pause = PAUSES.0;
         loop {
-            let pass = gate.enter();
+            let pass = passes.access();
             let (client, addr) = match listener.accept() {
                 Ok(accepted) => accepted,
                 Err(error) if is_passing(&error) => {
