@@ -290,7 +290,7 @@ fn wait_at(
         woken: false,
     };
     loop {
-        let wake = thread::wait(scheduler, reason, deadline);
+        let wake = thread::wait_or_fail(scheduler, reason, deadline);
         if !node.is_linked() {
             place.woken = true;
             return Ok(());

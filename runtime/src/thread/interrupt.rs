@@ -49,14 +49,33 @@ pub(super) fn scope_id(scope: *const TimeoutScope) -> usize {
 /// Parks the running green thread until it is unparked or `deadline` comes, and says which. A kill
 /// or an enclosing timeout unwinds from here.
 ///
-/// Other than these, only a program that cannot unwind (`panic = "abort"`) sees
-/// [`Wake::Interrupted`].
+/// In a program that cannot unwind (`panic = "abort"`) neither has any effect.
 ///
 /// # Panics
 ///
 /// On the root green thread, when nothing can wake anybody any more; and inside `no_park`.
 #[inline(always)]
 pub(crate) fn wait(scheduler: &Scheduler, reason: WaitReason, deadline: Option<Instant>) -> Wake {
+    match wait_or_fail(scheduler, reason, deadline) {
+        Wake::Interrupted if cfg!(panic = "abort") => {
+            shield(|| wait_or_fail(scheduler, reason, deadline))
+        }
+        wake => wake,
+    }
+}
+
+/// As [`wait`], for a caller that can fail: a program that cannot unwind sees [`Wake::Interrupted`],
+/// at once and again for as long as the kill or the timeout is due.
+///
+/// # Panics
+///
+/// As `wait`.
+#[inline(always)]
+pub(crate) fn wait_or_fail(
+    scheduler: &Scheduler,
+    reason: WaitReason,
+    deadline: Option<Instant>,
+) -> Wake {
     let me = scheduler.running();
     // Here, and not further in, where it would be copied through memory.
     me.reason.set(reason);

@@ -48,4 +48,4 @@ pub(crate) use unwinding::{count, unwinding};
 pub(crate) use waiters::Entry;
 
 pub(crate) use functions::deadline_after;
-pub(crate) use interrupt::{wait, yield_now as yield_on};
+pub(crate) use interrupt::{wait, wait_or_fail, yield_now as yield_on};
