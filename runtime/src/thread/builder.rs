@@ -82,6 +82,7 @@ impl Builder {
         self.start(Some(delay), f)
     }
 
+    #[inline]
     fn start<F, T>(self, delay: Option<Duration>, f: F) -> io::Result<JoinHandle<T>>
     where
         F: FnOnce() -> T + 'static,

@@ -240,6 +240,7 @@ impl<T> JoinHandle<T> {
     ///
     /// If a green thread joins itself; on the root green thread also if nothing can wake anybody any
     /// more.
+    #[inline]
     pub fn join(self) -> Result<T, JoinError> {
         self.take_result()
     }
@@ -253,6 +254,7 @@ impl<T> JoinHandle<T> {
     /// # Panics
     ///
     /// As `join`, and if the result was taken before.
+    #[inline(always)]
     pub fn take_result(&self) -> Result<T, JoinError> {
         self.wait_until(None);
         self.0.result.take().expect("the result was taken before")
@@ -284,6 +286,7 @@ impl<T> JoinHandle<T> {
     }
 
     /// Parks until it has ended. `false`: the deadline came first.
+    #[inline(always)]
     pub(super) fn wait_until(&self, deadline: Option<Instant>) -> bool {
         if self.0.done.get() {
             return true;

@@ -77,6 +77,7 @@ impl<T> WaitQueue<T> {
     /// # Panics
     ///
     /// As [`wait`](Self::wait).
+    #[inline(always)]
     pub fn wait_deadline(&self, reason: WaitReason, deadline: Option<Instant>) -> bool {
         self.wait_or_else(reason, deadline, || {})
     }
@@ -87,6 +88,7 @@ impl<T> WaitQueue<T> {
     /// # Panics
     ///
     /// As [`wait`](Self::wait).
+    #[inline(always)]
     pub fn wait_or_else(
         &self,
         reason: WaitReason,
@@ -190,7 +192,11 @@ impl<T> WaitQueue<T> {
     }
 
     /// Wakes all who wait now, longest waiting first, and returns their number. Never parks.
+    #[inline]
     pub fn wake_all(&self) -> usize {
+        if self.is_empty() {
+            return 0;
+        }
         let all = self.len();
         (0..all).take_while(|_| self.wake_one()).count()
     }
@@ -203,6 +209,7 @@ impl<T> WaitQueue<T> {
 
     /// Whether nobody waits. Never parks.
     #[must_use]
+    #[inline]
     pub fn is_empty(&self) -> bool {
         self.waiters.is_empty()
     }
