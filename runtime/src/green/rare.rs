@@ -3,6 +3,7 @@
 
 use std::any::Any;
 use std::cell::{Cell, OnceCell, RefCell};
+use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 
@@ -20,7 +21,7 @@ pub(crate) struct Rare {
     pub(crate) name: Option<Box<str>>,
     pub(crate) next_link: Cell<u64>,
     /// Called in order when it ends.
-    pub(crate) on_exit: RefCell<Vec<ExitCall>>,
+    pub(crate) on_exit: RefCell<VecDeque<ExitCall>>,
     pub(crate) error: Cell<Option<Payload>>,
     /// In the order of their first use.
     pub(crate) locals: RefCell<Vec<Local>>,

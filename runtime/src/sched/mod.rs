@@ -30,7 +30,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 pub(crate) use current::{current, if_current, try_current};
-pub(crate) use spawn::Options;
+pub(crate) use spawn::{Options, run_exit_calls};
 pub(crate) use trial::{Blow, Strike};
 
 use crate::clock::Clock;

@@ -170,19 +170,17 @@ unsafe extern "C" fn entry<F: FnOnce() + 'static>(green: *mut ()) -> ! {
     scheduler.end(me)
 }
 
-/// Drops the locals, then calls what was to be called at the end, first come first, also what those calls add.
+/// Drops the locals of the running green thread, then calls what was to be called at its end, first
+/// come first, also what those calls add. A kill does not tear them.
 #[cold]
-fn run_exit_calls(me: GreenRef) {
+pub(crate) fn run_exit_calls(me: GreenRef) {
+    me.shields.set(me.shields.get() + 1);
     let rare = me.rare();
     rare.drop_locals();
-    loop {
-        let calls = rare.on_exit.take();
-        if calls.is_empty() {
-            return;
-        }
-        for (_, call) in calls {
-            forget_panics(call);
-        }
+    // One by one: each may add some, and take back those behind it.
+    let next = || rare.on_exit.borrow_mut().pop_front();
+    while let Some((_, call)) = next() {
+        forget_panics(call);
     }
 }
 

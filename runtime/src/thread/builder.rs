@@ -94,6 +94,8 @@ impl Builder {
         let century = Duration::from_secs(100 * 365 * 24 * 3600);
         let start = delay.and_then(|delay| scheduler.clock.deadline_after(delay.min(century)));
         let green = scheduler.spawn(self.options, start, move || {
+            // Captured first, so dropped first where it does not run: links see it gone.
+            let f = f;
             completion.run(f);
         })?;
         handle.attach(green);

@@ -74,13 +74,22 @@ impl Error for JoinError {}
 /// that it was computed on.
 struct Packet<T> {
     result: Cell<Option<Result<T, JoinError>>>,
-    done: Cell<bool>,
+    stage: Cell<Stage>,
     /// While it lives. ([live-ref] 4)
     green: Cell<Option<GreenRef>>,
     identity: Cell<Option<Identity>>,
     /// Who it is, made when asked for, or at the end if it has a name that would be lost.
     thread: OnceCell<Thread>,
     joiners: WaitQueue,
+}
+
+/// How far a green thread has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    Works,
+    /// The result is there, and its links are being called.
+    TellsLinks,
+    Done,
 }
 
 /// A packet whose result does not matter.
@@ -151,7 +160,7 @@ pub(super) struct Completion<T>(Rc<Packet<T>>);
 pub(super) fn packet<T>() -> (Completion<T>, JoinHandle<T>) {
     let packet = Rc::new(Packet {
         result: Cell::new(None),
-        done: Cell::new(false),
+        stage: Cell::new(Stage::Works),
         green: Cell::new(None),
         identity: Cell::new(None),
         thread: OnceCell::new(),
@@ -183,11 +192,8 @@ impl<T> Completion<T> {
 impl<T> Drop for Completion<T> {
     fn drop(&mut self) {
         let packet = &self.0;
-        if packet.done.replace(true) {
-            return;
-        }
-        // Dropped without having run: killed before it started.
         let green = packet.green.get();
+        // Dropped without having run: killed before it started.
         let error = || {
             let rare = green.as_ref().and_then(|green| green.if_rare());
             match rare.and_then(|rare| rare.error.take()) {
@@ -197,17 +203,20 @@ impl<T> Drop for Completion<T> {
         };
         let result = packet.result.take().unwrap_or_else(|| Err(error()));
         packet.result.set(Some(result));
-        // A stack that could not be had never made a green thread.
-        let Some(green) = green else {
-            return;
-        };
-        if Rc::strong_count(packet) > 1 && green.name().is_some() {
-            packet
-                .thread
-                .get_or_init(|| Thread::new(sched::current().handle(green)));
+        // A stack that could not be had has never made a green thread.
+        if let Some(green) = green {
+            packet.stage.set(Stage::TellsLinks);
+            if green.if_rare().is_some() {
+                sched::run_exit_calls(green);
+            }
+            if Rc::strong_count(packet) > 1 && green.name().is_some() {
+                packet
+                    .thread
+                    .get_or_init(|| Thread::new(sched::current().handle(green)));
+            }
+            packet.green.set(None);
         }
-        packet.green.set(None);
-        // Only queued here: what was linked to the end is called before any of them runs.
+        packet.stage.set(Stage::Done);
         packet.joiners.wake_all();
     }
 }
@@ -288,15 +297,18 @@ impl<T> JoinHandle<T> {
     /// Parks until it has ended. `false`: the deadline came first.
     #[inline(always)]
     pub(super) fn wait_until(&self, deadline: Option<Instant>) -> bool {
-        if self.0.done.get() {
-            return true;
+        let is_own = || {
+            let running = sched::if_current().map(sched::Scheduler::running);
+            running.is_some() && running == self.0.green.get()
+        };
+        match self.0.stage.get() {
+            Stage::Works => assert!(!is_own(), "a green thread cannot join itself"),
+            // One of the links.
+            Stage::TellsLinks if is_own() => return true,
+            Stage::TellsLinks => {}
+            Stage::Done => return true,
         }
-        let own = sched::if_current().map(sched::Scheduler::running);
-        assert!(
-            own.is_none() || own != self.0.green.get(),
-            "a green thread cannot join itself"
-        );
-        self.0.joiners.wait_deadline(WaitReason::Join, deadline) || self.0.done.get()
+        self.0.joiners.wait_deadline(WaitReason::Join, deadline) || self.is_finished()
     }
 
     pub(crate) fn joiners(&self) -> &WaitQueue {
@@ -306,7 +318,7 @@ impl<T> JoinHandle<T> {
     /// Whether it has ended. Never parks.
     #[must_use]
     pub fn is_finished(&self) -> bool {
-        self.0.done.get()
+        self.0.stage.get() == Stage::Done
     }
 
     /// Kills it: it unwinds from where it is parked, destructors run, and [`join`](Self::join) says
@@ -397,9 +409,15 @@ impl<T> JoinHandle<T> {
     }
 
     /// Has `f` called when it ends, on its own stack, after those that were linked before, and
-    /// before anybody who joins it wakes. If it has ended already, `f` is called right now.
+    /// before anybody who joins it wakes: the result is there, for `f` to take. What `f` links in its
+    /// turn comes last. A kill is held back meanwhile. If it has ended already, `f` is called right
+    /// now.
     ///
     /// A panic of `f` is reported and costs nobody else anything. Never parks.
+    ///
+    /// # Panics
+    ///
+    /// As `f` does, where it is called right now.
     pub fn on_exit(&self, f: impl FnOnce() + 'static) -> LinkId {
         match self.0.green.get() {
             Some(green) => LinkId(super::links::link(green, Box::new(f))),

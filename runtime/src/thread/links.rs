@@ -7,7 +7,7 @@ pub(super) fn link(green: GreenRef, call: Box<dyn FnOnce()>) -> u64 {
     let rare = green.rare();
     let id = rare.next_link.get() + 1;
     rare.next_link.set(id);
-    rare.on_exit.borrow_mut().push((id, call));
+    rare.on_exit.borrow_mut().push_back((id, call));
     id
 }
 
