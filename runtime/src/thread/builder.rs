@@ -90,9 +90,12 @@ impl Builder {
     {
         let scheduler = sched::try_current()?;
         let (completion, handle) = packet();
-        // Further ahead than the clock goes is not now, but some centuries from now.
+        // Further ahead than the clock goes is not now, but some centuries from now. No delay is
+        // no timer either: it takes its turn behind those that are ready.
         let century = Duration::from_secs(100 * 365 * 24 * 3600);
-        let start = delay.and_then(|delay| scheduler.clock.deadline_after(delay.min(century)));
+        let start = delay
+            .filter(|delay| !delay.is_zero())
+            .and_then(|delay| scheduler.clock.deadline_after(delay.min(century)));
         let green = scheduler.spawn(self.options, start, move || {
             // Captured first, so dropped first where it does not run: links see it gone.
             let f = f;
