@@ -41,6 +41,9 @@ impl Scheduler {
                 self.stacks.trim();
             }
             self.poll(timeout);
+            if !self.timers.is_empty() {
+                self.expire_timers();
+            }
         }
     }
 
@@ -52,9 +55,13 @@ impl Scheduler {
         if !self.inbox.is_empty() {
             self.drain_inbox();
         }
+        // Whoever waits under a timeout may be ready just now, and without a timer. If data keep
+        // coming, so it may be at every look.
+        let is_time_wanted = self.time_wanted.take();
         if self.reactor.waiting() > 0 {
             self.poll(Some(std::time::Duration::ZERO));
-        } else if !self.timers.is_empty() {
+        }
+        if is_time_wanted || !self.timers.is_empty() {
             self.expire_timers();
         }
         self.draw();
@@ -80,9 +87,6 @@ impl Scheduler {
         }
         self.due.replace(due);
         self.drain_inbox();
-        if !self.timers.is_empty() {
-            self.expire_timers();
-        }
     }
 
     pub(super) fn expire_timers(&self) {

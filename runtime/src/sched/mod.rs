@@ -64,6 +64,8 @@ pub(crate) struct Scheduler {
     pub(crate) clock: Clock,
     /// When the clock was last read.
     looked_at: Cell<Instant>,
+    /// The next look is to read it: somebody waits under a timeout.
+    pub(crate) time_wanted: Cell<bool>,
     pub(crate) timers: Timers,
     pub(crate) reactor: Reactor,
     pub(crate) inbox: Arc<Inbox>,
@@ -126,6 +128,7 @@ impl Scheduler {
             until_look: Cell::new(SWITCHES_PER_LOOK),
             budget: Cell::new(BUDGET),
             looked_at: Cell::new(clock.now()),
+            time_wanted: Cell::new(false),
             clock,
             timers: Timers::new(),
             reactor: Reactor::new(Arc::clone(&inbox)),

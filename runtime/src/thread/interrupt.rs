@@ -108,6 +108,9 @@ fn wait_attentively(scheduler: &Scheduler, me: GreenRef, deadline: Option<Instan
         if scope.is_some_and(|scope| scope <= scheduler.looked_at()) {
             return throw_expired(me);
         }
+        if scope.is_some() {
+            scheduler.time_wanted.set(true);
+        }
     }
     let blow = match unwinding {
         true => None,

@@ -35,7 +35,8 @@ impl From<Elapsed> for std::io::Error {
 /// The deadline reaches every call inside that parks, also in code that knows nothing of evy but
 /// `Read` and `Write`. Destructors run, and may park. Timeouts nest, and each gives up its own block
 /// only. If what `f` waits for and the deadline come together, `f` gets what it waits for. A block
-/// that never parks is never interrupted, even by a duration of zero.
+/// that never parks is never interrupted, even by a duration of zero; a duration that the clock
+/// cannot express, such as [`Duration::MAX`], never comes.
 ///
 /// Parks where `f` does. With `panic = "abort"` a timeout cannot unwind: it then ends the waits of
 /// fallible calls only.
