@@ -86,6 +86,8 @@ impl Registration {
         is_short: impl FnOnce(&R) -> bool,
     ) -> io::Result<R> {
         let scheduler = sched::try_current()?;
+        // Who was first, and was woken in vain, is first again.
+        let mut in_front = false;
         loop {
             // What is not registered here is tried at once.
             let home = self.0.get().filter(|source| is_home(scheduler, source));
@@ -114,7 +116,9 @@ impl Registration {
                     },
                 }
             }
-            self.wait(scheduler, fd, direction, patience.deadline(scheduler)?)?;
+            let deadline = patience.deadline(scheduler)?;
+            self.wait(scheduler, fd, direction, in_front, deadline)?;
+            in_front = true;
         }
     }
 
@@ -128,6 +132,7 @@ impl Registration {
         scheduler: &Scheduler,
         fd: BorrowedFd<'_>,
         direction: Direction,
+        in_front: bool,
         deadline: Option<Instant>,
     ) -> io::Result<()> {
         let source = match self.0.get() {
@@ -143,13 +148,13 @@ impl Registration {
             }
         };
         if is_home(scheduler, source) {
-            return wait_at(scheduler, source, direction, deadline);
+            return wait_at(scheduler, source, direction, in_front, deadline);
         }
         let guest = Guest {
             scheduler,
             source: scheduler.reactor.register(fd)?,
         };
-        wait_at(scheduler, &guest.source, direction, deadline)
+        wait_at(scheduler, &guest.source, direction, in_front, deadline)
     }
 
     /// Parks until the descriptor is ready by what is known, without an operation to try.
@@ -180,6 +185,7 @@ impl Registration {
             scheduler,
             &guest.source,
             direction,
+            false,
             patience.deadline(scheduler)?,
         )
     }
@@ -204,7 +210,7 @@ fn is_home(scheduler: &Scheduler, source: &Source) -> bool {
 
 #[inline]
 fn check_free(source: &Source, direction: Direction, sharing: Sharing) -> io::Result<()> {
-    match source.first_waiter(direction) {
+    match source.occupant(direction) {
         Some(waiter) if sharing == Sharing::Exclusive => Err(busy(direction, waiter)),
         _ => Ok(()),
     }
@@ -271,6 +277,7 @@ fn wait_at(
     scheduler: &Scheduler,
     source: &Source,
     direction: Direction,
+    in_front: bool,
     deadline: Option<Instant>,
 ) -> io::Result<()> {
     let fd = source.fd();
@@ -280,7 +287,7 @@ fn wait_at(
     };
     let node = Node::new(scheduler.running());
     // SAFETY: the place below takes it out, whichever way this function is left.
-    unsafe { source.enter(direction, NonNull::from(&node)) };
+    unsafe { source.enter(direction, NonNull::from(&node), in_front) };
     scheduler.reactor.count(1);
     let mut place = Place {
         scheduler,

@@ -36,7 +36,7 @@ impl Watch {
         let node = Box::new(Node::new(scheduler.running()));
         // SAFETY: boxed, and taken out in `drop`. One that is leaked stays where it is; it is part of
         // a wait that does not end then, so its green thread lives.
-        unsafe { source.enter(direction, NonNull::from(&*node)) };
+        unsafe { source.enter(direction, NonNull::from(&*node), false) };
         scheduler.reactor.count(1);
         Ok(Self {
             own,

@@ -45,6 +45,8 @@ pub(crate) enum Readiness {
 struct Side {
     readiness: Cell<Readiness>,
     waiters: List<GreenRef>,
+    /// Was popped last, and has not run since: it forgets itself in [`Source::leave`] ([live-ref]).
+    woken: Cell<Option<GreenRef>>,
 }
 
 impl Side {
@@ -53,6 +55,7 @@ impl Side {
         Self {
             readiness: Cell::new(Readiness::No),
             waiters: List::new(),
+            woken: Cell::new(None),
         }
     }
 }
@@ -131,39 +134,57 @@ impl Source {
 
     /// Whoever has waited longest, no longer linked. `[owner-thread]`
     pub(crate) fn pop_waiter(&self, direction: Direction) -> Option<GreenRef> {
-        let node = self.side(direction).waiters.pop_front()?;
+        let side = self.side(direction);
+        let node = side.waiters.pop_front()?;
         // SAFETY: it was linked a moment ago, so it is valid ([linked-is-pinned]).
-        Some(unsafe { node.as_ref() }.value)
+        side.woken.set(Some(unsafe { node.as_ref() }.value));
+        side.woken.get()
     }
 
-    /// Whoever has waited longest. `[owner-thread]`
+    /// Who waits, or was woken and will look when it runs. `[owner-thread]`
     #[inline]
-    pub(crate) fn first_waiter(&self, direction: Direction) -> Option<GreenRef> {
-        let node = self.side(direction).waiters.front()?;
-        // SAFETY: it is linked, so it is valid ([linked-is-pinned]).
-        Some(unsafe { node.as_ref() }.value)
+    pub(crate) fn occupant(&self, direction: Direction) -> Option<GreenRef> {
+        let side = self.side(direction);
+        match side.waiters.front() {
+            // SAFETY: it is linked, so it is valid ([linked-is-pinned]).
+            Some(node) => Some(unsafe { node.as_ref() }.value),
+            None => side.woken.get(),
+        }
     }
 
-    /// Queues a waiter. `[owner-thread]`
+    /// Queues a waiter, behind or before all others. `[owner-thread]`
     ///
     /// # Safety
     ///
     /// `node` is valid, not linked, and is unlinked by [`Self::leave`] before it moves or dies.
     #[inline]
-    pub(crate) unsafe fn enter(&self, direction: Direction, node: NonNull<Node<GreenRef>>) {
-        // SAFETY: passed on to the caller.
-        unsafe { self.side(direction).waiters.push_back(node) };
+    pub(crate) unsafe fn enter(
+        &self,
+        direction: Direction,
+        node: NonNull<Node<GreenRef>>,
+        in_front: bool,
+    ) {
+        let waiters = &self.side(direction).waiters;
+        if in_front {
+            // SAFETY: passed on to the caller.
+            unsafe { waiters.push_front(node) };
+        } else {
+            // SAFETY: passed on to the caller.
+            unsafe { waiters.push_back(node) };
+        }
     }
 
-    /// Takes a waiter out, if it still is in. `[owner-thread]`
+    /// Takes a waiter out, if it still is in; its wait is over. `[owner-thread]`
     ///
     /// # Safety
     ///
     /// `node` was given to [`Self::enter`] of this source and direction.
     #[inline]
     pub(crate) unsafe fn leave(&self, direction: Direction, node: NonNull<Node<GreenRef>>) {
+        let side = self.side(direction);
+        side.woken.set(None);
         // SAFETY: passed on to the caller.
-        unsafe { self.side(direction).waiters.remove(node) };
+        unsafe { side.waiters.remove(node) };
     }
 
     /// Has the kernel forget it.
