@@ -4,6 +4,7 @@
 //! a switch out of line goes to another caller than the processor has predicted, which costs more
 //! than everything else here. What is rarely needed is `#[cold]`.
 
+use std::io::Write;
 use std::ptr;
 
 use super::{BUDGET, Scheduler};
@@ -68,7 +69,7 @@ impl Scheduler {
     ///
     /// Inside `no_park`.
     pub(crate) fn run_now(&self, victim: GreenRef, wake: Wake) {
-        self.check_may_park(WaitReason::Start);
+        self.check_may_park(WaitReason::Other("its turn"));
         match victim.state.get() {
             State::Ready => self.run_queue.remove(victim),
             State::Parked => {
@@ -91,10 +92,16 @@ impl Scheduler {
     /// Inside `no_park`.
     #[cold]
     pub(crate) fn check_may_park(&self, reason: WaitReason) {
-        assert!(
-            self.no_park.get() == 0,
-            "a green thread wanted to wait ({reason}) where waiting is not allowed"
-        );
+        if self.no_park.get() == 0 {
+            return;
+        }
+        // A panic in a panic hook aborts, and std does not format its message.
+        writeln!(
+            std::io::stderr(),
+            "evy: a green thread wanted to wait for {reason} where waiting is not allowed"
+        )
+        .ok();
+        panic!("a green thread wanted to wait where waiting is not allowed")
     }
 
     /// Who is to run after the one that stops here. Waits until there is somebody.

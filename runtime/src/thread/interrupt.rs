@@ -173,7 +173,7 @@ pub(crate) fn yield_now(scheduler: &Scheduler) {
 #[cold]
 #[inline(never)]
 fn yield_while_unwinding(scheduler: &Scheduler) {
-    scheduler.check_may_park(WaitReason::Start);
+    scheduler.check_may_park(WaitReason::Other("its turn"));
     unwinding::left_alone(scheduler, || scheduler.yield_now());
 }
 
