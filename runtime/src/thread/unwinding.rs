@@ -10,8 +10,9 @@
 //!   which it began; what lies before the present period (`Scheduler::unwinding_period`) is over, or
 //!   the green thread would be among those that are parked.
 //!
-//! One case is left: a panic that the program catches by itself, not by a tool of evy, in such a
-//! period is taken to go on until the period ends.
+//! Two cases are left, both in such a period. A panic that the program catches by itself, not by a
+//! tool of evy, is taken to go on until the period ends. An unwinding that it begins by
+//! `std::panic::resume_unwind`, which no hook sees, is not noticed.
 
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
