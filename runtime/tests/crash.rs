@@ -1,32 +1,19 @@
 //! Ends of the whole process: overflow, abort, exit with green threads left. Each runs this test
 //! binary again, for one test that is ignored otherwise.
 
+#[path = "common/again.rs"]
+mod again;
+
 use std::hint::black_box;
-use std::process::{Command, Output};
+use std::process::Output;
 use std::time::Duration;
 
+use again::again;
 use evy_runtime::{sleep, spawn_n, thread, yield_now};
 
 /// Runs the ignored test `name` in a process of its own.
 fn crash(name: &str) -> (Output, String) {
-    let this = std::env::current_exe().expect("the test binary knows its path");
-    let mut command = match std::env::var("EVY_TEST_RUNNER") {
-        Ok(runner) => {
-            let mut words = runner.split_whitespace();
-            let mut command = Command::new(words.next().expect("a runner has a name"));
-            command.args(words).arg(this);
-            command
-        }
-        Err(_) => Command::new(this),
-    };
-    let output = command
-        .args([
-            "--ignored",
-            "--exact",
-            name,
-            "--nocapture",
-            "--test-threads=1",
-        ])
+    let output = again(name)
         .env("RUST_BACKTRACE", "0")
         .output()
         .expect("the test binary runs");
@@ -132,6 +119,29 @@ fn panic_in_a_named_green_thread() {
         .spawn(|| panic!("the reason"))
         .unwrap();
     assert!(named.join().is_err());
+}
+
+#[test]
+fn waiting_in_a_panic_hook_is_an_error() {
+    let (output, text) = crash("sleep_in_a_panic_hook");
+    assert!(was_aborted(&output), "{output:?}");
+    assert!(
+        text.contains("wanted to wait for the end of a sleep where waiting is not allowed"),
+        "{text}"
+    );
+    assert!(!text.contains("switched"), "{text}");
+}
+
+#[test]
+#[ignore = "ends the process"]
+fn sleep_in_a_panic_hook() {
+    std::panic::set_hook(Box::new(|_| sleep(Duration::from_millis(1))));
+    spawn_n(|| {
+        yield_now();
+        eprintln!("switched");
+    });
+    yield_now();
+    panic!("runs the hook");
 }
 
 #[test]
