@@ -20,7 +20,8 @@
 //! # What to know
 //!
 //! - **Nothing is preempted.** A green thread runs until it parks or yields; a long computation
-//!   belongs into [`unblock`], and so does every call that blocks the OS thread.
+//!   belongs into [`unblock`], and so does every call that blocks the OS thread. A [`watchdog`] names
+//!   who forgets that.
 //! - **Each OS thread has its own scheduler**, made at its first blocking evy call. Green threads,
 //!   pools, queues and handles stay on their OS thread; sockets, what is in [`sync`], and
 //!   [`thread::Unparker`] may cross.
@@ -34,10 +35,10 @@
 
 pub use evy_runtime::{
     AlreadySent, BoundedSemaphore, CappedSemaphore, Elapsed, Event, EventError, Full, Group,
-    LifoQueue, NotSent, Permit, PriorityQueue, Queue, ReleasedTooOften, Semaphore, as_completed,
-    block_on, green_local, io, lowlevel, scope, select, shield, shutdown, sleep, spawn,
-    spawn_after, spawn_after_local, spawn_n, sync, test, thread, timeout, timeout_at, unblock,
-    wait_all, yield_now,
+    HogReport, LifoQueue, NotSent, Permit, PriorityQueue, Queue, ReleasedTooOften, Semaphore,
+    Watchdog, as_completed, block_on, green_local, io, lowlevel, scope, select, shield, shutdown,
+    sleep, spawn, spawn_after, spawn_after_local, spawn_n, sync, test, thread, timeout, timeout_at,
+    unblock, wait_all, watchdog, yield_now,
 };
 
 #[cfg(feature = "net")]

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The layers of `evy-runtime`, lowest first. A module may import its own layer and those below.
-const LAYERS: [&[&str]; 6] = [
+const LAYERS: [&[&str]; 7] = [
     &["clock", "context", "heap", "list", "primitive", "stack"],
     &["green", "inbox"],
     &["reactor", "timer"],
@@ -19,6 +19,7 @@ const LAYERS: [&[&str]; 6] = [
         "semaphore",
         "sync",
     ],
+    &["diag"],
 ];
 
 /// Doors to the outside: they may import everything, and nobody imports them.

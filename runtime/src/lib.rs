@@ -34,12 +34,16 @@ pub mod select;
 mod semaphore;
 pub mod sync;
 
+// Layer 6: diagnosis.
+mod diag;
+
 // Doors.
 pub mod lowlevel;
 pub mod test;
 
 pub use block_on::block_on;
 pub use blocking::unblock;
+pub use diag::{HogReport, Watchdog, watchdog};
 pub use event::{AlreadySent, Event, EventError, NotSent};
 pub use queue::{Full, LifoQueue, PriorityQueue, Queue};
 pub use semaphore::{BoundedSemaphore, CappedSemaphore, Permit, ReleasedTooOften, Semaphore};

@@ -203,6 +203,39 @@ fn stall_behind_a_shield() {
 }
 
 #[test]
+fn a_hog_is_told_on_stderr_once_and_goes_on() {
+    let (output, text) = crash("hog_under_a_watchdog");
+    assert!(output.status.success(), "{text}");
+    assert_eq!(
+        text.matches("without parking or yielding").count(),
+        1,
+        "{text}"
+    );
+    assert!(
+        text.contains("evy: green thread #") && text.contains(" 'parser' (spawned at "),
+        "{text}"
+    );
+    assert!(text.contains("the hog is done"), "{text}");
+}
+
+#[test]
+#[ignore = "reports a hog"]
+fn hog_under_a_watchdog() {
+    let limit = Duration::from_millis(100);
+    let _watchdog = evy_runtime::watchdog(limit);
+    let parser = thread::Builder::new()
+        .name("parser")
+        .spawn(move || {
+            // To the watchdog a call that blocks is the same as one that computes.
+            #[expect(clippy::disallowed_methods, reason = "that is the test")]
+            std::thread::sleep(limit * 5);
+            eprintln!("the hog is done");
+        })
+        .unwrap();
+    parser.join().unwrap();
+}
+
+#[test]
 fn an_abandoned_green_thread_is_not_continued_by_a_later_destructor() {
     let (output, text) = crash("unpark_from_a_later_destructor");
     assert!(output.status.success(), "{text}");

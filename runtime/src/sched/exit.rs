@@ -18,6 +18,7 @@ pub(super) unsafe fn end(scheduler: *mut Scheduler) {
     // SAFETY: valid until it is freed below (caller).
     let alive = unsafe { &*scheduler };
     alive.inbox.close();
+    alive.write_run(None);
     // SAFETY: this is the owner (caller).
     drop(unsafe { alive.inbox.take() });
     if let Some(handle) = alive.root.handle.get() {

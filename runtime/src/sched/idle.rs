@@ -17,8 +17,10 @@ impl Scheduler {
             self.drain_inbox();
             self.draw();
             if let Some(next) = self.run_queue.pop() {
+                self.write_run(Some(next));
                 return next;
             }
+            self.write_run(None);
             let first = self.timers.first();
             let is_alone = self.reactor.waiting() == 0 && self.inbox.outsiders() == 0;
             match first {
@@ -52,6 +54,16 @@ impl Scheduler {
     #[cold]
     #[inline(never)]
     pub(super) fn look_around(&self) {
+        if self.is_look_due() {
+            self.look();
+        }
+        self.draw();
+        if let Some(next) = self.run_queue.first() {
+            self.write_run(Some(next));
+        }
+    }
+
+    fn look(&self) {
         if !self.inbox.is_empty() {
             self.drain_inbox();
         }
@@ -64,7 +76,6 @@ impl Scheduler {
         if is_time_wanted || !self.timers.is_empty() {
             self.expire_timers();
         }
-        self.draw();
     }
 
     fn poll(&self, timeout: Option<std::time::Duration>) {

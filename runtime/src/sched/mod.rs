@@ -21,6 +21,7 @@ mod report;
 mod run_queue;
 mod spawn;
 mod trial;
+mod watch;
 
 use std::cell::{Cell, RefCell};
 use std::io;
@@ -32,6 +33,7 @@ use std::time::Instant;
 pub(crate) use current::{current, if_current, try_current};
 pub(crate) use spawn::{Options, run_exit_calls};
 pub(crate) use trial::{Blow, Strike};
+pub(crate) use watch::Board;
 
 use crate::clock::Clock;
 use crate::green::{GreenRef, GreenThread, Identity, State};
@@ -89,6 +91,7 @@ pub(crate) struct Scheduler {
     shuffled: Cell<bool>,
     pub(crate) strike: Cell<Option<Strike>>,
     last_id: Cell<u64>,
+    watched: watch::Watched,
     /// The OS thread's own stack.
     root: GreenThread,
 }
@@ -146,6 +149,7 @@ impl Scheduler {
             shuffled: Cell::new(false),
             strike: Cell::new(None),
             last_id: Cell::new(first_id),
+            watched: watch::Watched::default(),
             root,
         });
         let scheduler = NonNull::from(Box::leak(scheduler));

@@ -82,6 +82,7 @@ impl Scheduler {
         let me = self.running();
         me.state.set(State::Ready);
         self.run_queue.push_front(me);
+        self.write_run(Some(victim));
         self.switch(me, victim);
     }
 

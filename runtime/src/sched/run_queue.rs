@@ -92,6 +92,13 @@ impl RunQueue {
         Some(unsafe { GreenRef::new(NonNull::new_unchecked(green.cast_mut())) })
     }
 
+    /// The one that `pop` would take.
+    pub(super) fn first(&self) -> Option<GreenRef> {
+        let head = self.place(self.head.get()).get();
+        // SAFETY: as in `pop`, where there is one.
+        (self.len() > 0).then(|| unsafe { GreenRef::new(NonNull::new_unchecked(head.cast_mut())) })
+    }
+
     /// Takes out one that is to run right now instead of in its turn.
     pub(crate) fn remove(&self, green: GreenRef) {
         let (head, len) = (self.head.get(), self.len());

@@ -33,15 +33,22 @@ impl Scheduler {
     pub(crate) fn shuffle(&self, seed: u64) {
         *self.random.borrow_mut() = fastrand::Rng::with_seed(seed);
         self.shuffled.set(true);
-        // A look around comes before every choice, so the way to the switch need not ask.
-        self.switches_per_look.set(1);
-        self.until_look.set(1);
+        self.adjust_looks();
     }
 
     /// Back to first come, first served.
     pub(crate) fn unshuffle(&self) {
         self.shuffled.set(false);
-        self.switches_per_look.set(SWITCHES_PER_LOOK);
+        self.adjust_looks();
+    }
+
+    /// Who draws lots, or is watched, has a look around before every choice, so that the way to the
+    /// switch need not ask.
+    pub(super) fn adjust_looks(&self) {
+        let always = self.shuffled.get() || self.is_watched();
+        self.switches_per_look
+            .set(if always { 1 } else { SWITCHES_PER_LOOK });
+        self.until_look.set(1);
     }
 
     /// A number below `end`, which is above zero.
