@@ -25,6 +25,12 @@ impl Timers {
         self.heap.len() == 0
     }
 
+    /// How many are set.
+    #[cfg(test)]
+    pub(crate) fn len(&self) -> usize {
+        self.heap.len()
+    }
+
     /// Sets the timer of `green`, which must not be set.
     pub(crate) fn set(&self, green: GreenRef, deadline: Instant) {
         // SAFETY: the node lies in a pinned control block, and is unlinked before that goes: when

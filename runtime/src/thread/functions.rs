@@ -193,3 +193,34 @@ pub fn current() -> Thread {
     let scheduler = sched::current();
     Thread::new(scheduler.handle(scheduler.running()))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{park_timeout, sleep, spawn, spawn_after, yield_now};
+    use crate::sched;
+    use crate::thread::{JoinHandle, timeout};
+    use std::time::Duration;
+
+    const LONG: Duration = Duration::from_secs(3600);
+
+    /// Ends 2000 waits for a deadline before it comes, and looks what that leaves behind.
+    fn leaves_no_timer(begin: fn() -> JoinHandle<()>, end: fn(&JoinHandle<()>)) {
+        let timers = &sched::current().timers;
+        let waiting: Vec<_> = (0..2000).map(|_| begin()).collect();
+        yield_now();
+        assert_eq!(timers.len(), 2000);
+        waiting.iter().for_each(end);
+        yield_now();
+        assert_eq!(timers.len(), 0);
+        assert!(waiting.iter().all(JoinHandle::is_finished));
+    }
+
+    #[test]
+    fn timer_gc() {
+        leaves_no_timer(|| spawn_after(LONG, || ()), |late| assert!(late.cancel()));
+        leaves_no_timer(|| spawn(|| sleep(LONG)), JoinHandle::kill);
+        leaves_no_timer(|| spawn(|| park_timeout(LONG)), |one| one.thread().unpark());
+        let in_time = || spawn(|| timeout(LONG, super::park).expect("unparked in time"));
+        leaves_no_timer(in_time, |one| one.thread().unpark());
+    }
+}
