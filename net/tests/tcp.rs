@@ -8,14 +8,20 @@
 #[path = "../../runtime/tests/common/mod.rs"]
 mod common;
 
+#[path = "../../runtime/tests/common/again.rs"]
+mod again;
+
 use std::cell::{Cell, RefCell};
 use std::io::{ErrorKind, Read, Write};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::process::Stdio;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
+use again::again;
 use common::within;
 use evy_net::{Server, Shutdown, TcpListener, TcpStream, connect, connect_timeout, listen};
+use evy_runtime::io::{Direction, Green, Patience, Sharing};
 use evy_runtime::{sleep, spawn, spawn_n, timeout, yield_now};
 
 const SHORT: Duration = Duration::from_millis(10);
@@ -33,6 +39,19 @@ fn pair() -> (TcpStream, TcpStream) {
 /// An address where nobody listens.
 fn nobody() -> std::net::SocketAddr {
     listen("127.0.0.1:0").unwrap().local_addr().unwrap()
+}
+
+/// A listener that answers no further connection, since its queue is full of what is held.
+fn full_listener() -> (socket2::Socket, Vec<TcpStream>) {
+    let socket = socket2::Socket::from(std::net::TcpListener::bind("127.0.0.1:0").unwrap());
+    socket.listen(0).unwrap();
+    let addr = socket.local_addr().unwrap().as_socket().unwrap();
+    let mut held = Vec::new();
+    while let Ok(stream) = connect_timeout(addr, SHORT * 5) {
+        held.push(stream);
+        assert!(held.len() < 100, "the queue never fills");
+    }
+    (socket, held)
 }
 
 #[test]
@@ -122,7 +141,7 @@ fn full_duplex_large() {
 #[test]
 fn second_reader() {
     within(|| {
-        let (a, mut b) = pair();
+        let ((a, mut b), (mut c, mut d)) = (pair(), pair());
         let a = Rc::new(a);
         let first = Rc::clone(&a);
         let reader = spawn(move || {
@@ -133,8 +152,55 @@ fn second_reader() {
         yield_now();
         let error = (&*a).read(&mut [0; 2]).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::ResourceBusy);
+        // Also when the data are there, and the first was woken, but has not run yet.
+        let second = spawn(move || {
+            c.read_exact(&mut [0]).unwrap();
+            (&*a).read(&mut [0; 2])
+        });
+        yield_now();
+        d.write_all(b"x").unwrap();
         b.write_all(b"ok").unwrap();
+        let error = second.join().unwrap().unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::ResourceBusy);
         assert_eq!(&reader.join().unwrap(), b"ok");
+    });
+}
+
+// The check is always on for a stream. Where it is not asked for, as by who accepts, many may wait.
+#[test]
+fn dead_reader_cleanup() {
+    within(|| {
+        let ((a, mut b), (mut c, mut d)) = (pair(), pair());
+        let shared = Rc::new(Green::new(a.into_std().unwrap()).unwrap());
+        let read = || {
+            let stream = Rc::clone(&shared);
+            spawn(move || {
+                let mut byte = [0];
+                let op = |mut stream: &std::net::TcpStream| stream.read(&mut byte);
+                let patience = Patience::Forever;
+                let done = stream.attempt(Direction::Read, Sharing::Queue, patience, op, |_| false);
+                assert_eq!(done.unwrap(), 1);
+                byte[0]
+            })
+        };
+        let [first, second, third, fourth] = [read(), read(), read(), read()];
+        yield_now();
+        second.kill();
+        assert!(second.join().unwrap_err().is_killed());
+        b.write_all(b"1").unwrap();
+        assert_eq!(first.join().unwrap(), b'1');
+        // Its killer learns something just before it does; so it is killed with the news, which are
+        // passed on.
+        let killer = spawn(move || {
+            c.read_exact(&mut [0]).unwrap();
+            third.kill();
+            third.join().unwrap_err().is_killed()
+        });
+        yield_now();
+        d.write_all(b"k").unwrap();
+        b.write_all(b"4").unwrap();
+        assert!(killer.join().unwrap());
+        assert_eq!(fourth.join().unwrap(), b'4');
     });
 }
 
@@ -155,34 +221,108 @@ fn a_killed_reader_leaves_the_stream_usable() {
     });
 }
 
+// A duration of zero is an error, as in std: who does not want to wait says `set_nonblocking`.
 #[test]
 fn socket_timeouts() {
+    /// Checks that `op` gives up, after a while that is `SHORT`.
+    fn times_out<T: std::fmt::Debug>(what: &str, op: impl FnOnce() -> std::io::Result<T>) {
+        let start = Instant::now();
+        let error = op().unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::TimedOut, "{what}: {error}");
+        assert!(start.elapsed() >= SHORT, "{what}: {:?}", start.elapsed());
+    }
     within(|| {
         let (mut a, mut b) = pair();
         a.set_read_timeout(Some(SHORT)).unwrap();
-        let start = Instant::now();
-        assert_eq!(a.read(&mut [0]).unwrap_err().kind(), ErrorKind::TimedOut);
-        assert!(start.elapsed() >= SHORT);
-        assert_eq!(
-            a.set_read_timeout(Some(Duration::ZERO)).unwrap_err().kind(),
-            ErrorKind::InvalidInput
-        );
+        assert_eq!(a.read_timeout().unwrap(), Some(SHORT));
+        times_out("read", || a.read(&mut [0]));
+        times_out("read_exact", || a.read_exact(&mut [0]));
+        times_out("read_to_end", || a.read_to_end(&mut Vec::new()));
+        times_out("peek", || a.peek(&mut [0]));
+        let mut buf = [0];
+        times_out("read_vectored", || {
+            a.read_vectored(&mut [std::io::IoSliceMut::new(&mut buf)])
+        });
         a.set_nonblocking(true).unwrap();
         assert_eq!(a.read(&mut [0]).unwrap_err().kind(), ErrorKind::WouldBlock);
         a.set_nonblocking(false).unwrap();
+        // Back again, they wait.
         a.set_read_timeout(None).unwrap();
-        b.write_all(b"x").unwrap();
+        let late = spawn(move || {
+            sleep(SHORT * 3);
+            b.write_all(b"x").unwrap();
+            b
+        });
         a.read_exact(&mut [0]).unwrap();
+        let mut b = late.join().unwrap();
 
         b.set_write_timeout(Some(SHORT)).unwrap();
-        let full = loop {
-            if let Err(error) = b.write(&[0; 8192]) {
-                break error;
-            }
-        };
-        assert_eq!(full.kind(), ErrorKind::TimedOut);
+        times_out("write_all", || b.write_all(&vec![0; 64 << 20]));
+        times_out("write", || b.write(&[0; 8192]));
+        times_out("write_vectored", || {
+            b.write_vectored(&[std::io::IoSlice::new(&[0; 8192])])
+        });
+        b.set_nonblocking(true).unwrap();
+        assert_eq!(
+            b.write(&[0; 8192]).unwrap_err().kind(),
+            ErrorKind::WouldBlock
+        );
+        b.set_nonblocking(false).unwrap();
+        b.set_write_timeout(None).unwrap();
+        let drain = spawn(move || std::io::copy(&mut a, &mut std::io::sink()).unwrap());
+        b.write_all(&[0; 8192]).unwrap();
+        drop(b);
+        assert!(drain.join().unwrap() > 8192);
+
+        let zero = Some(Duration::ZERO);
+        let (c, _d) = pair();
+        for refused in [c.set_read_timeout(zero), c.set_write_timeout(zero)] {
+            assert_eq!(refused.unwrap_err().kind(), ErrorKind::InvalidInput);
+        }
+
         let server = listen("127.0.0.1:0").unwrap();
-        assert!(timeout(SHORT, || server.accept()).is_err());
+        times_out("accept", || timeout(SHORT, || server.accept())?);
+        server.set_nonblocking(true).unwrap();
+        assert_eq!(server.accept().unwrap_err().kind(), ErrorKind::WouldBlock);
+        server.set_nonblocking(false).unwrap();
+        let addr = server.local_addr().unwrap();
+        let client = spawn(move || connect(addr).unwrap());
+        server.accept().unwrap();
+        client.join().unwrap();
+
+        let (full, _held) = full_listener();
+        let addr = full.local_addr().unwrap().as_socket().unwrap();
+        times_out("connect", || connect_timeout(addr, SHORT));
+        times_out("connect", || timeout(SHORT, || connect(addr))?);
+    });
+}
+
+#[test]
+fn sendall_small_buffers() {
+    within(|| {
+        let (mut a, mut b) = pair();
+        // A receive buffer as small would have the kernel wait, 200 ms at a time.
+        let small = socket2::SockRef::from(&a).set_send_buffer_size(4096);
+        small.unwrap();
+        let sizes = [1 << 10, 10 << 10, 100 << 10, 1 << 20];
+        let sender = spawn(move || {
+            for size in sizes {
+                let bytes: Vec<u8> = (0..size).map(|n| (n % 251) as u8).collect();
+                a.write_all(&bytes).unwrap();
+            }
+        });
+        for size in sizes {
+            let mut bytes = vec![0; size];
+            b.read_exact(&mut bytes).unwrap();
+            assert!(
+                (0..)
+                    .zip(&bytes)
+                    .all(|(n, byte)| n % 251 == i32::from(*byte)),
+                "{size}"
+            );
+        }
+        assert_eq!(b.read(&mut [0]).unwrap(), 0);
+        sender.join().unwrap();
     });
 }
 
@@ -237,26 +377,6 @@ fn every_address_is_tried() {
         assert_eq!(stream.peer_addr().unwrap(), good);
         let localhost = connect(("localhost", good.port())).unwrap();
         assert_eq!(localhost.peer_addr().unwrap().port(), good.port());
-    });
-}
-
-#[test]
-fn connect_times_out() {
-    within(|| {
-        // A listener whose queue is full answers no further connection.
-        let full = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        let socket = socket2::Socket::from(full);
-        socket.listen(0).unwrap();
-        let addr = socket.local_addr().unwrap().as_socket().unwrap();
-        let mut held = Vec::new();
-        let error = loop {
-            match connect_timeout(addr, SHORT * 5) {
-                Ok(stream) => held.push(stream),
-                Err(error) => break error,
-            }
-            assert!(held.len() < 100, "the queue never fills");
-        };
-        assert_eq!(error.kind(), ErrorKind::TimedOut);
     });
 }
 
@@ -329,6 +449,35 @@ fn acceptors_queue_up() {
             acceptor.join().unwrap();
         }
         assert_eq!(*order.borrow(), [0, 1, 2]);
+    });
+}
+
+#[test]
+fn an_acceptor_that_was_woken_in_vain_keeps_its_place() {
+    within(|| {
+        let server = Rc::new(listen("127.0.0.1:0").unwrap());
+        let addr = server.local_addr().unwrap();
+        let order = Rc::new(RefCell::new(Vec::new()));
+        let acceptors: Vec<_> = (0..5)
+            .map(|n| {
+                let (server, order) = (Rc::clone(&server), Rc::clone(&order));
+                spawn(move || {
+                    server.accept().unwrap();
+                    order.borrow_mut().push(n);
+                })
+            })
+            .collect();
+        // Whoever accepts has the next one look whether there is another.
+        for n in 0..5 {
+            connect(addr).unwrap();
+            while order.borrow().len() <= n {
+                sleep(Duration::from_millis(1));
+            }
+        }
+        for acceptor in acceptors {
+            acceptor.join().unwrap();
+        }
+        assert_eq!(*order.borrow(), [0, 1, 2, 3, 4]);
     });
 }
 
@@ -426,17 +575,112 @@ fn a_fast_peer_does_not_starve_the_rest() {
     });
 }
 
+/// The same, with the lowest free number from `least` on: no other test has numbers as high.
+fn renumbered(stream: TcpStream, least: RawFd) -> TcpStream {
+    let old = OwnedFd::from(stream);
+    // SAFETY: duplicates a descriptor that is open.
+    let new = unsafe { libc::fcntl(old.as_raw_fd(), libc::F_DUPFD_CLOEXEC, least) };
+    assert!(new >= least, "{}", std::io::Error::last_os_error());
+    // SAFETY: made just now, and nobody else's.
+    TcpStream::from(unsafe { OwnedFd::from_raw_fd(new) })
+}
+
+// A descriptor is not closed while somebody reads, who has a handle. What ends the wait is a
+// shutdown, with the end of the stream, as in std; then the number is free for another.
 #[test]
 fn fd_reuse() {
+    const NUMBER: RawFd = 240;
     within(|| {
+        let fresh = || {
+            let (a, b) = pair();
+            (renumbered(a, NUMBER), b)
+        };
+        let ((stale, _peer), (spare, _)) = (fresh(), pair());
+        let mut own = stale.try_clone().unwrap();
+        let waiter = spawn(move || own.read(&mut [0]));
+        yield_now();
+        stale.shutdown(Shutdown::Both).unwrap();
+        drop(stale);
+        // Not yet: it has not run since.
+        assert_ne!(renumbered(spare, NUMBER).as_raw_fd(), NUMBER);
+        assert_eq!(waiter.join().unwrap().unwrap(), 0);
+
         for round in 0..200u32 {
-            let (mut a, mut b) = pair();
+            let (mut a, mut b) = fresh();
+            assert_eq!(a.as_raw_fd(), NUMBER);
+            let reader = spawn(move || {
+                let mut buf = [0; 4];
+                a.read_exact(&mut buf).unwrap();
+                (a, u32::from_ne_bytes(buf))
+            });
+            yield_now();
             b.write_all(&round.to_ne_bytes()).unwrap();
-            let mut buf = [0; 4];
-            a.read_exact(&mut buf).unwrap();
-            assert_eq!(u32::from_ne_bytes(buf), round);
+            let (a, read) = reader.join().unwrap();
+            assert_eq!(read, round);
+            // To the kernel this is the same one, and to the reactor another.
+            let mut again = TcpStream::from(OwnedFd::from(a));
+            assert_eq!(again.as_raw_fd(), NUMBER);
+            let reader = spawn(move || {
+                again.read_exact(&mut [0]).unwrap();
+                again
+            });
+            yield_now();
+            // Closed with news that nobody has asked for.
+            b.write_all(b"1 and more").unwrap();
+            drop(reader.join().unwrap());
         }
     });
+}
+
+#[test]
+fn stop_cont() {
+    within(|| {
+        let server = listen("127.0.0.1:0").unwrap();
+        let mut child = again("stopped_and_continued")
+            .env("EVY_TEST_PEER", server.local_addr().unwrap().to_string())
+            .stdout(Stdio::null())
+            .spawn()
+            .unwrap();
+        let signal = |signal| {
+            // SAFETY: a child that was not waited for keeps its number.
+            let sent = unsafe { libc::kill(child.id() as libc::pid_t, signal) };
+            assert_eq!(sent, 0);
+        };
+        let (mut stream, _) = server.accept().unwrap();
+        for round in 0..10 {
+            // Until it waits in its poller, most likely.
+            sleep(SHORT);
+            signal(libc::SIGSTOP);
+            let mut status = 0;
+            // SAFETY: writes the status of a child of this process.
+            unsafe { libc::waitpid(child.id() as libc::pid_t, &raw mut status, libc::WUNTRACED) };
+            assert!(libc::WIFSTOPPED(status), "round {round}: {status:#x}");
+            signal(libc::SIGCONT);
+            let mut echo = [0];
+            stream.write_all(&[round]).unwrap();
+            stream.read_exact(&mut echo).unwrap();
+            assert_eq!(echo, [round]);
+        }
+        drop(stream);
+        assert!(child.wait().unwrap().success());
+    });
+}
+
+#[test]
+#[ignore = "is the child of `stop_cont`"]
+fn stopped_and_continued() {
+    let mut stream = connect(std::env::var("EVY_TEST_PEER").unwrap()).unwrap();
+    let pause = SHORT * 5;
+    let sleeper = spawn(move || {
+        let start = Instant::now();
+        sleep(pause);
+        start.elapsed()
+    });
+    let mut byte = [0];
+    while stream.read(&mut byte).unwrap() == 1 {
+        stream.write_all(&byte).unwrap();
+    }
+    assert!(sleeper.join().unwrap() >= pause);
 }
 
 #[test]
