@@ -11,9 +11,10 @@ use std::ptr::{self, NonNull};
 /// A place in a [`List`], and what stands there.
 #[derive(Debug)]
 pub(crate) struct Node<T> {
+    /// Null for the first. Means nothing while the node is not linked.
     previous: Cell<*const Self>,
+    /// Null for the last; `unlinked()` while the node is not linked.
     next: Cell<*const Self>,
-    linked: Cell<bool>,
     pub(crate) value: T,
 }
 
@@ -22,15 +23,19 @@ impl<T> Node<T> {
     pub(crate) const fn new(value: T) -> Self {
         Self {
             previous: Cell::new(ptr::null()),
-            next: Cell::new(ptr::null()),
-            linked: Cell::new(false),
+            next: Cell::new(Self::unlinked()),
             value,
         }
     }
 
     #[inline]
     pub(crate) fn is_linked(&self) -> bool {
-        self.linked.get()
+        self.next.get() != Self::unlinked()
+    }
+
+    /// No node's address.
+    const fn unlinked() -> *const Self {
+        ptr::dangling()
     }
 }
 
@@ -38,8 +43,8 @@ impl<T> Node<T> {
 #[derive(Debug)]
 pub(crate) struct List<T> {
     head: Cell<*const Node<T>>,
+    /// Means nothing while the list is empty: whoever takes the last one out need not write.
     tail: Cell<*const Node<T>>,
-    len: Cell<usize>,
 }
 
 impl<T> List<T> {
@@ -47,17 +52,19 @@ impl<T> List<T> {
         Self {
             head: Cell::new(ptr::null()),
             tail: Cell::new(ptr::null()),
-            len: Cell::new(0),
         }
     }
 
+    /// Counts the nodes, one by one.
     pub(crate) fn len(&self) -> usize {
-        self.len.get()
+        let mut len = 0;
+        self.for_each(|_| len += 1);
+        len
     }
 
     #[inline]
     pub(crate) fn is_empty(&self) -> bool {
-        self.len() == 0
+        self.head.get().is_null()
     }
 
     /// Links `node` behind all others.
@@ -70,16 +77,17 @@ impl<T> List<T> {
         // SAFETY: valid (caller).
         let links = unsafe { node.as_ref() };
         debug_assert!(!links.is_linked());
-        links.previous.set(self.tail.get());
         links.next.set(ptr::null());
-        links.linked.set(true);
-        // SAFETY: a linked node is valid ([linked-is-pinned]).
-        match unsafe { self.tail.get().as_ref() } {
-            Some(tail) => tail.next.set(node.as_ptr()),
-            None => self.head.set(node.as_ptr()),
+        if self.is_empty() {
+            links.previous.set(ptr::null());
+            self.head.set(node.as_ptr());
+        } else {
+            links.previous.set(self.tail.get());
+            // SAFETY: a linked node is valid ([linked-is-pinned]), and in a list that is not empty
+            // the tail is one.
+            unsafe { &*self.tail.get() }.next.set(node.as_ptr());
         }
         self.tail.set(node.as_ptr());
-        self.len.set(self.len.get() + 1);
     }
 
     /// Links `node` before all others.
@@ -93,14 +101,12 @@ impl<T> List<T> {
         debug_assert!(!links.is_linked());
         links.previous.set(ptr::null());
         links.next.set(self.head.get());
-        links.linked.set(true);
         // SAFETY: a linked node is valid ([linked-is-pinned]).
         match unsafe { self.head.get().as_ref() } {
             Some(head) => head.previous.set(node.as_ptr()),
             None => self.tail.set(node.as_ptr()),
         }
         self.head.set(node.as_ptr());
-        self.len.set(self.len.get() + 1);
     }
 
     /// Unlinks `node`, wherever it stands. Nothing happens if it is not linked.
@@ -112,10 +118,10 @@ impl<T> List<T> {
     pub(crate) unsafe fn remove(&self, node: NonNull<Node<T>>) {
         // SAFETY: valid (caller).
         let links = unsafe { node.as_ref() };
-        if !links.linked.replace(false) {
+        if !links.is_linked() {
             return;
         }
-        let (previous, next) = (links.previous.get(), links.next.get());
+        let (previous, next) = (links.previous.get(), links.next.replace(Node::unlinked()));
         // SAFETY: a linked node is valid ([linked-is-pinned]).
         match unsafe { previous.as_ref() } {
             Some(previous) => previous.next.set(next),
@@ -126,7 +132,6 @@ impl<T> List<T> {
             Some(next) => next.previous.set(previous),
             None => self.tail.set(previous),
         }
-        self.len.set(self.len.get() - 1);
     }
 
     /// The node that has waited longest.
@@ -141,15 +146,12 @@ impl<T> List<T> {
         let node = self.front()?;
         // SAFETY: a linked node is valid ([linked-is-pinned]).
         let links = unsafe { node.as_ref() };
-        links.linked.set(false);
-        let next = links.next.get();
+        let next = links.next.replace(Node::unlinked());
         self.head.set(next);
         // SAFETY: as above.
-        match unsafe { next.as_ref() } {
-            Some(next) => next.previous.set(ptr::null()),
-            None => self.tail.set(ptr::null()),
+        if let Some(next) = unsafe { next.as_ref() } {
+            next.previous.set(ptr::null());
         }
-        self.len.set(self.len.get() - 1);
         Some(node)
     }
 

@@ -22,7 +22,7 @@
 //! 3. the timer node is unlinked when its green thread becomes ready;
 //! 4. a join packet and an inbox token forget the reference when the green thread ends.
 //!
-//! `[one-runs]` Exactly one green thread of an OS thread is `Running`. Only the scheduler changes
+//! `[one-runs]` Exactly one green thread of an OS thread runs, and it is `Ready`. Only the scheduler changes
 //! states, by the table in [`state`].
 
 mod rare;
@@ -65,8 +65,6 @@ pub(crate) struct GreenThread {
     pub(crate) state: Cell<State>,
     /// Something is to be looked at where it parks: a kill is pending, or a timeout scope is open.
     pub(crate) attention: Cell<bool>,
-    /// Why it was woken last.
-    pub(crate) wake: Cell<Wake>,
     /// Parked in a destructor that runs while it unwinds: nothing ends that wait before its time.
     pub(crate) left_alone: Cell<bool>,
     /// `thread::unpark` came before `thread::park`.
@@ -125,7 +123,6 @@ impl GreenThread {
             context: UnsafeCell::new(Context::new()),
             scheduler,
             state: Cell::new(State::New),
-            wake: Cell::new(Wake::Unparked),
             token: Cell::new(false),
             attention: Cell::new(false),
             killed: Cell::new(false),

@@ -24,6 +24,8 @@ use crate::thread::{self, WaitQueue};
 
 pub(super) struct Core<T, S> {
     store: RefCell<S>,
+    /// How many items are in there: mostly none when somebody waits, and then it is left alone.
+    stored: Cell<usize>,
     /// `None`: as many as there is memory for.
     capacity: Cell<Option<usize>>,
     pub(super) getters: WaitQueue<T>,
@@ -37,6 +39,7 @@ impl<T, S: Store<T>> Core<T, S> {
     pub(super) fn new(capacity: Option<usize>) -> Self {
         Self {
             store: RefCell::default(),
+            stored: Cell::new(0),
             capacity: Cell::new(capacity),
             getters: WaitQueue::with_slots(),
             putters: WaitQueue::with_slots(),
@@ -46,7 +49,7 @@ impl<T, S: Store<T>> Core<T, S> {
     }
 
     pub(super) fn len(&self) -> usize {
-        self.store.borrow().len()
+        self.stored.get()
     }
 
     pub(super) fn is_full(&self) -> bool {
@@ -59,18 +62,15 @@ impl<T, S: Store<T>> Core<T, S> {
 
     #[inline(always)]
     pub(super) fn try_get(&self) -> Option<T> {
-        let item = self.store.borrow_mut().pop();
-        match item {
-            Some(item) => {
-                self.admit();
-                Some(item)
-            }
-            None => {
-                let item = self.putters.take()?;
-                self.count_in();
-                Some(item)
-            }
+        if self.stored.get() == 0 {
+            let item = self.putters.take()?;
+            self.count_in();
+            return Some(item);
         }
+        let item = self.store.borrow_mut().pop();
+        self.note_len();
+        self.admit();
+        item
     }
 
     #[inline(always)]
@@ -89,6 +89,7 @@ impl<T, S: Store<T>> Core<T, S> {
     pub(super) fn un_get(&self, item: T) {
         if let Err(item) = self.getters.hand(item) {
             self.store.borrow_mut().put_back(item);
+            self.note_len();
         }
     }
 
@@ -101,8 +102,7 @@ impl<T, S: Store<T>> Core<T, S> {
         if self.is_full() {
             return Err(item);
         }
-        self.store.borrow_mut().push(item);
-        self.count_in();
+        self.store(item);
         Ok(())
     }
 
@@ -132,9 +132,21 @@ impl<T, S: Store<T>> Core<T, S> {
             let Some(item) = self.putters.take() else {
                 return;
             };
-            self.store.borrow_mut().push(item);
-            self.count_in();
+            self.store(item);
         }
+    }
+
+    #[inline]
+    fn store(&self, item: T) {
+        self.store.borrow_mut().push(item);
+        self.note_len();
+        self.count_in();
+    }
+
+    #[inline]
+    fn note_len(&self) {
+        let len = self.store.borrow().len();
+        self.stored.set(len);
     }
 
     pub(super) fn resize(&self, capacity: Option<usize>) {

@@ -105,7 +105,7 @@ impl Scheduler {
         self.looked_at.set(now);
         while let Some(green) = self.timers.pop_due(now) {
             match green.state.get() {
-                State::New => self.make_ready(green),
+                State::New => self.make_ready(green, Wake::Unparked),
                 _ => drop(self.unpark(green, Wake::TimedOut)),
             }
         }

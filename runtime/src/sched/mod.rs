@@ -36,7 +36,7 @@ pub(crate) use trial::{Blow, Strike};
 pub(crate) use watch::Board;
 
 use crate::clock::Clock;
-use crate::green::{GreenRef, GreenThread, Identity, State};
+use crate::green::{GreenRef, GreenThread, Identity, State, Wake};
 use crate::inbox::{Handle, Inbox};
 use crate::list::List;
 use crate::reactor::Reactor;
@@ -61,8 +61,9 @@ pub(crate) struct Scheduler {
     departed: Cell<*mut GreenThread>,
     /// Switches left before the next look around.
     until_look: Cell<u32>,
-    /// Operations left that the running green thread may do without parking.
-    budget: Cell<u32>,
+    /// Operations left that the running green thread may do without parking, in the turn that began
+    /// with so many switches left before the next look.
+    budget: Cell<(u32, u32)>,
     pub(crate) clock: Clock,
     /// When the clock was last read.
     looked_at: Cell<Instant>,
@@ -74,6 +75,7 @@ pub(crate) struct Scheduler {
     stacks: StackPool,
     /// All live green threads but the root.
     live: List<NonNull<GreenThread>>,
+    live_count: Cell<usize>,
     /// Scratch of a look around; empty otherwise.
     due: RefCell<Vec<GreenRef>>,
     /// Waits for others to end.
@@ -99,7 +101,7 @@ pub(crate) struct Scheduler {
 impl std::fmt::Debug for Scheduler {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Scheduler")
-            .field("live", &self.live.len())
+            .field("live", &self.live())
             .finish_non_exhaustive()
     }
 }
@@ -122,14 +124,14 @@ impl Scheduler {
         };
         let name = std::thread::current().name().map(Box::from);
         let root = GreenThread::new(ptr::null(), identity, name, None);
-        root.state.set(State::Running);
+        root.state.set(State::Ready(Wake::Unparked));
         let clock = Clock::new();
         let scheduler = Box::new(Self {
             run_queue: RunQueue::new(),
             running: Cell::new(NonNull::dangling()),
             departed: Cell::new(ptr::null_mut()),
             until_look: Cell::new(SWITCHES_PER_LOOK),
-            budget: Cell::new(BUDGET),
+            budget: Cell::new((BUDGET, 0)),
             looked_at: Cell::new(clock.now()),
             time_wanted: Cell::new(false),
             clock,
@@ -138,6 +140,7 @@ impl Scheduler {
             inbox,
             stacks: StackPool::new(),
             live: List::new(),
+            live_count: Cell::new(0),
             due: RefCell::new(Vec::new()),
             watcher: Cell::new(None),
             no_park: Cell::new(0),
@@ -197,7 +200,7 @@ impl Scheduler {
 
     /// How many green threads live, the root not counted.
     pub(crate) fn live(&self) -> usize {
-        self.live.len()
+        self.live_count.get()
     }
 
     /// Calls `visit` for each live green thread but the root, oldest first. It must not switch.
@@ -245,8 +248,15 @@ impl Scheduler {
     /// Counts an operation that succeeded without parking. `true`: it is somebody else's turn.
     #[inline]
     pub(crate) fn spend(&self) -> bool {
-        let left = self.budget.get() - 1;
-        self.budget.set(if left == 0 { BUDGET } else { left });
+        // Told apart in here, so that a switch need not write: turns that happen to begin with the
+        // same number share a budget, which does no harm.
+        let turn = self.until_look.get();
+        let left = match self.budget.get() {
+            (left, of) if of == turn => left - 1,
+            _ => BUDGET,
+        };
+        self.budget
+            .set((if left == 0 { BUDGET } else { left }, turn));
         left == 0
     }
 

@@ -7,7 +7,7 @@
 use std::io::Write;
 use std::ptr;
 
-use super::{BUDGET, Scheduler};
+use super::Scheduler;
 use crate::context;
 use crate::green::{GreenRef, State, WaitReason, Wake};
 
@@ -19,14 +19,17 @@ impl Scheduler {
         me.state.set(State::Parked);
         let next = self.next();
         self.switch(me, next);
-        me.wake.get()
+        match me.state.get() {
+            State::Ready(wake) => wake,
+            // It runs, so it is ready.
+            State::New | State::Parked | State::Done => Wake::Unparked,
+        }
     }
 
     /// Lets every other ready green thread run before the running one goes on. Not inside `no_park`.
     #[inline(always)]
     pub(crate) fn yield_now(&self) {
         let me = self.running();
-        me.state.set(State::Ready);
         self.run_queue.push(me);
         let next = self.next();
         self.switch(me, next);
@@ -42,23 +45,21 @@ impl Scheduler {
             return false;
         }
         if green.state.get() != State::Parked {
-            let due = green.state.get() == State::Ready && green.wake.get() == Wake::TimedOut;
-            if due && wake == Wake::Unparked {
+            if green.state.get() == State::Ready(Wake::TimedOut) && wake == Wake::Unparked {
                 // Its deadline was first, but what it waits for is there when it runs.
-                green.wake.set(wake);
+                green.state.set(State::Ready(wake));
             }
             return false;
         }
         self.timers.cancel(green);
-        green.wake.set(wake);
-        self.make_ready(green);
+        self.make_ready(green, wake);
         true
     }
 
     /// Queues a green thread that is parked or new.
     #[inline]
-    pub(super) fn make_ready(&self, green: GreenRef) {
-        green.state.set(State::Ready);
+    pub(super) fn make_ready(&self, green: GreenRef, wake: Wake) {
+        green.state.set(State::Ready(wake));
         self.run_queue.push(green);
     }
 
@@ -70,17 +71,16 @@ impl Scheduler {
     /// Inside `no_park`.
     pub(crate) fn run_now(&self, victim: GreenRef, wake: Wake) {
         self.check_may_park(WaitReason::Other("its turn"));
-        match victim.state.get() {
-            State::Ready => self.run_queue.remove(victim),
-            State::Parked => {
-                self.timers.cancel(victim);
-                victim.wake.set(wake);
-            }
-            State::New => self.timers.cancel(victim),
-            State::Running | State::Done => return,
-        }
         let me = self.running();
-        me.state.set(State::Ready);
+        match victim.state.get() {
+            State::Done => return,
+            State::Ready(_) if victim == me => return,
+            State::Ready(_) => self.run_queue.remove(victim),
+            State::New | State::Parked => {
+                self.timers.cancel(victim);
+                victim.state.set(State::Ready(wake));
+            }
+        }
         self.run_queue.push_front(me);
         self.write_run(Some(victim));
         self.switch(me, victim);
@@ -123,11 +123,9 @@ impl Scheduler {
     /// Continues `next` in place of `me`, which has been put wherever it is to be found again.
     #[inline(always)]
     pub(super) fn switch(&self, me: GreenRef, next: GreenRef) {
-        next.state.set(State::Running);
         if next == me {
             return;
         }
-        self.budget.set(BUDGET);
         self.running.set(next.as_non_null());
         // SAFETY:
         // - `next` was ready, so its context is prepared or suspended, and it belongs to this OS

@@ -45,8 +45,7 @@ fn describe(text: &mut String, green: GreenRef) -> fmt::Result {
     match green.state.get() {
         State::Parked => write!(text, " waits for {}", green.reason.get()),
         State::New => text.write_str(" is not started"),
-        State::Ready => text.write_str(" is ready"),
-        State::Running => text.write_str(" runs"),
+        State::Ready(_) => text.write_str(" is ready"),
         State::Done => text.write_str(" has ended"),
     }
 }

@@ -99,8 +99,9 @@ impl Scheduler {
         }
         // SAFETY: unlinked in `end`, before the control block goes.
         unsafe { self.live.push_back(NonNull::from(&green.registered)) };
+        self.live_count.set(self.live_count.get() + 1);
         match start {
-            None => self.make_ready(green),
+            None => self.make_ready(green, Wake::Unparked),
             Some(start) => self.timers.set(green, start),
         }
         Ok(green)
@@ -117,6 +118,7 @@ impl Scheduler {
         }
         // SAFETY: linked in `spawn`, in this list.
         unsafe { self.live.remove(NonNull::from(&me.registered)) };
+        self.live_count.set(self.live_count.get() - 1);
         me.state.set(State::Done);
         if let Some(watcher) = self.watcher.get() {
             self.unpark(watcher, Wake::Unparked);

@@ -300,13 +300,15 @@ pub(super) fn kill(victim: GreenRef, error: Option<Payload>) {
         victim.rare().error.set(error);
     }
     match victim.state.get() {
-        State::Running if victim.kill_due() && !panicking() => {
-            throw_kill(victim);
+        State::Ready(_) if victim == scheduler.running() => {
+            if victim.kill_due() && !panicking() {
+                throw_kill(victim);
+            }
         }
-        State::Running | State::Done => {}
-        State::Ready if victim.shields.get() > 0 => {}
+        State::Done => {}
+        State::Ready(_) if victim.shields.get() > 0 => {}
         State::Parked if !victim.is_interruptible() => {}
-        State::New | State::Ready | State::Parked => {
+        State::New | State::Ready(_) | State::Parked => {
             unwinding::left_alone(scheduler, || {
                 scheduler.run_now(victim, Wake::Interrupted);
             });

@@ -120,26 +120,26 @@ impl<T> WaitQueue<T> {
         give_back: impl FnOnce(Option<T>),
     ) -> Result<Option<T>, Option<T>> {
         let scheduler = sched::current();
-        let entry = Entry::new(scheduler, brought);
-        // SAFETY: the place below takes the entry out, whichever way this function is left, and is
-        // declared after it, so dropped before.
-        unsafe { entry.enter(self) };
         let mut place = Place {
             queue: self,
-            entry: &entry,
+            entry: Entry::new(scheduler, brought),
             give_back: Some(give_back),
         };
+        // SAFETY: the place does not move before it is dropped, or known to have left the queue, and
+        // takes its entry out when it is dropped.
+        unsafe { place.entry.enter(self) };
         loop {
             let wake = interrupt::wait(scheduler, reason, deadline);
-            if !entry.is_waiting() {
+            if !place.entry.is_waiting() {
                 // It has left, and goes on: nothing is left for the place to do.
                 place.give_back = None;
+                let slot = place.entry.take();
                 mem::forget(place);
-                return Ok(entry.take());
+                return Ok(slot);
             }
             if wake != Wake::Unparked {
                 place.give_back = None;
-                return Err(entry.take());
+                return Err(place.entry.take());
             }
             // Something else has unparked this green thread: it is not what it waits for.
         }
@@ -295,7 +295,7 @@ impl<T> Entry<T> {
 /// A place in a queue, for as long as the wait lasts.
 struct Place<'a, T, G: FnOnce(Option<T>)> {
     queue: &'a WaitQueue<T>,
-    entry: &'a Entry<T>,
+    entry: Entry<T>,
     give_back: Option<G>,
 }
 
