@@ -5,8 +5,9 @@
 //! Invariant `[linked-is-pinned]`: a node that is linked neither moves nor dies. Whoever links a
 //! node unlinks it first; the callers of the unsafe functions here keep that.
 
-use std::cell::Cell;
 use std::ptr::{self, NonNull};
+
+use crate::primitive::{Cell, constructor};
 
 /// A place in a [`List`], and what stands there.
 #[derive(Debug)]
@@ -19,12 +20,14 @@ pub(crate) struct Node<T> {
 }
 
 impl<T> Node<T> {
-    #[inline]
-    pub(crate) const fn new(value: T) -> Self {
-        Self {
-            previous: Cell::new(ptr::null()),
-            next: Cell::new(Self::unlinked()),
-            value,
+    constructor! {
+        #[inline]
+        pub(crate) fn new(value: T) -> Self {
+            Self {
+                previous: Cell::new(ptr::null()),
+                next: Cell::new(Self::unlinked()),
+                value,
+            }
         }
     }
 
@@ -48,10 +51,12 @@ pub(crate) struct List<T> {
 }
 
 impl<T> List<T> {
-    pub(crate) const fn new() -> Self {
-        Self {
-            head: Cell::new(ptr::null()),
-            tail: Cell::new(ptr::null()),
+    constructor! {
+        pub(crate) fn new() -> Self {
+            Self {
+                head: Cell::new(ptr::null()),
+                tail: Cell::new(ptr::null()),
+            }
         }
     }
 

@@ -1,8 +1,9 @@
-//! The atomics and the lock below everything that OS threads share. `tests/models.rs` puts loom's in
-//! their place, to try every interleaving of the protocols that are built on them.
+//! The cells, atomics and the lock below everything that OS threads share. `tests/models` puts loom's
+//! in their place, to try every interleaving of the protocols that are built on them.
 
-pub(crate) use std::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
-pub(crate) use std::sync::{Mutex, MutexGuard};
+pub(crate) use std::cell::Cell;
+pub(crate) use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU8, AtomicUsize, Ordering};
+pub(crate) use std::sync::{Arc, Mutex, MutexGuard};
 
 /// Declares a constructor: `const` here, while loom's primitives are made at run time.
 macro_rules! constructor {

@@ -4,7 +4,7 @@ use std::fmt;
 
 use super::waiters::{End, Wait, Waiters};
 use crate::green::WaitReason;
-use crate::primitive::{Mutex, lock};
+use crate::primitive::{Mutex, constructor, lock};
 
 /// Lets a number of waiters go on together, as [`std::sync::Barrier`].
 ///
@@ -40,15 +40,17 @@ struct Present {
 }
 
 impl Barrier {
-    /// A barrier for so many; zero is as good as one. Never parks.
-    #[must_use]
-    pub const fn new(number: usize) -> Self {
-        Self {
-            present: Mutex::new(Present {
-                count: 0,
-                waiters: Waiters::new(),
-            }),
-            number,
+    constructor! {
+        /// A barrier for so many; zero is as good as one. Never parks.
+        #[must_use]
+        pub fn new(number: usize) -> Self {
+            Self {
+                present: Mutex::new(Present {
+                    count: 0,
+                    waiters: Waiters::new(),
+                }),
+                number,
+            }
         }
     }
 

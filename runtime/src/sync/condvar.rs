@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use super::mutex::MutexGuard;
 use super::waiters::{End, Wait, Waiters};
 use crate::green::WaitReason;
-use crate::primitive::{Mutex, lock};
+use crate::primitive::{Mutex, constructor, lock};
 use crate::thread::shared_deadline_after;
 
 /// Waits for a condition on what a [`Mutex`](super::Mutex) protects, as [`std::sync::Condvar`].
@@ -35,11 +35,13 @@ pub struct Condvar {
 }
 
 impl Condvar {
-    /// A condition variable without waiters. Never parks.
-    #[must_use]
-    pub const fn new() -> Self {
-        Self {
-            waiters: Mutex::new(Waiters::new()),
+    constructor! {
+        /// A condition variable without waiters. Never parks.
+        #[must_use]
+        pub fn new() -> Self {
+            Self {
+                waiters: Mutex::new(Waiters::new()),
+            }
         }
     }
 

@@ -8,6 +8,7 @@ use std::sync::{LockResult, PoisonError, TryLockError, TryLockResult};
 
 use super::poison::{Flag, Witness};
 use super::raw_mutex::RawMutex;
+use crate::primitive::constructor;
 
 /// Mutual exclusion, as [`std::sync::Mutex`]: between green threads of one OS thread or of several,
 /// and OS threads without any. It may be held while parking.
@@ -50,13 +51,15 @@ unsafe impl<T: ?Sized + Send> Send for Mutex<T> {}
 unsafe impl<T: ?Sized + Send> Sync for Mutex<T> {}
 
 impl<T> Mutex<T> {
-    /// An unlocked mutex. Never parks.
-    #[must_use]
-    pub const fn new(value: T) -> Self {
-        Self {
-            raw: RawMutex::new(),
-            poison: Flag::new(),
-            data: UnsafeCell::new(value),
+    constructor! {
+        /// An unlocked mutex. Never parks.
+        #[must_use]
+        pub fn new(value: T) -> Self {
+            Self {
+                raw: RawMutex::new(),
+                poison: Flag::new(),
+                data: UnsafeCell::new(value),
+            }
         }
     }
 

@@ -4,7 +4,7 @@ use std::fmt;
 
 use super::waiters::{End, Wait, Waiters};
 use crate::green::WaitReason;
-use crate::primitive::{AtomicU8, Mutex, Ordering, lock};
+use crate::primitive::{AtomicU8, Mutex, Ordering, constructor, lock};
 
 const NEW: u8 = 0;
 const RUNNING: u8 = 1;
@@ -33,12 +33,14 @@ pub struct Once {
 }
 
 impl Once {
-    /// One that has not run. Never parks.
-    #[must_use]
-    pub const fn new() -> Self {
-        Self {
-            state: AtomicU8::new(NEW),
-            waiters: Mutex::new(Waiters::new()),
+    constructor! {
+        /// One that has not run. Never parks.
+        #[must_use]
+        pub fn new() -> Self {
+            Self {
+                state: AtomicU8::new(NEW),
+                waiters: Mutex::new(Waiters::new()),
+            }
         }
     }
 

@@ -1,6 +1,6 @@
 //! Poison: a lock that was held by a green thread while that unwound.
 
-use crate::primitive::{AtomicBool, Ordering};
+use crate::primitive::{AtomicBool, Ordering, constructor};
 use crate::thread::unwinding;
 
 /// Whether somebody has unwound while holding the lock.
@@ -8,8 +8,10 @@ use crate::thread::unwinding;
 pub(super) struct Flag(AtomicBool);
 
 impl Flag {
-    pub(super) const fn new() -> Self {
-        Self(AtomicBool::new(false))
+    constructor! {
+        pub(super) fn new() -> Self {
+            Self(AtomicBool::new(false))
+        }
     }
 
     #[inline]

@@ -8,11 +8,9 @@
 //! stand before the first writer. So nobody starves, neither writers behind ever new readers nor the
 //! other way round.
 
-use std::cell::Cell;
-
 use super::waiters::{End, Told, Wait, Waiters};
 use crate::green::WaitReason;
-use crate::primitive::{AtomicUsize, Mutex, MutexGuard, Ordering, constructor, lock};
+use crate::primitive::{AtomicUsize, Cell, Mutex, MutexGuard, Ordering, constructor, lock};
 
 const WRITER: usize = 1;
 const PARKED: usize = 2;

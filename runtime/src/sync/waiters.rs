@@ -11,14 +11,13 @@
 //!
 //! `[told-last]` After `told` nobody touches the place any more: its frame may be gone.
 
-use std::cell::Cell;
 use std::fmt;
 use std::ptr::NonNull;
 use std::time::Instant;
 
 use crate::green::WaitReason;
 use crate::list::{List, Node};
-use crate::primitive::{AtomicBool, Mutex, MutexGuard, Ordering, constructor, lock};
+use crate::primitive::{AtomicBool, Cell, Mutex, MutexGuard, Ordering, constructor, lock};
 use crate::thread::{Parker, Ticket, park_while};
 
 /// A queue of places, to be kept under a lock.

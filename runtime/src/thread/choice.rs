@@ -1,7 +1,8 @@
 //! One green thread in several queues: it is woken by the first, and the others pass it over.
 
 use std::ptr::NonNull;
-use std::sync::atomic::{AtomicUsize, Ordering};
+
+use crate::primitive::{AtomicUsize, Ordering, constructor};
 
 /// Which of several waits has come to its end, if any. It lies in the frame of whoever waits.
 #[derive(Debug)]
@@ -10,8 +11,10 @@ pub struct Choice(AtomicUsize);
 const OPEN: usize = usize::MAX;
 
 impl Choice {
-    pub(crate) const fn new() -> Self {
-        Self(AtomicUsize::new(OPEN))
+    constructor! {
+        pub(crate) fn new() -> Self {
+            Self(AtomicUsize::new(OPEN))
+        }
     }
 
     /// The right to make the choice fall on `index`.

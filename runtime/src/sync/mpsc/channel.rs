@@ -19,7 +19,7 @@ use std::sync::mpsc::{RecvTimeoutError, SendError, TryRecvError, TrySendError};
 use std::time::Instant;
 
 use crate::green::WaitReason;
-use crate::primitive::{Mutex, lock};
+use crate::primitive::{Cell, Mutex, lock};
 use crate::sync::waiters::{End, Place, Told, Wait, Waiters};
 
 /// What the ends of a channel share.
@@ -58,12 +58,12 @@ impl<T> State<T> {
     /// A message out, and perhaps a sender that was waiting to be told of it.
     fn pop(&mut self) -> Option<(T, Option<Told>)> {
         let Some(message) = self.buffer.pop_front() else {
-            let (told, message) = self.sending.tell(std::cell::Cell::take)?;
+            let (told, message) = self.sending.tell(Cell::take)?;
             return Some((message.expect("a sender brings a message"), Some(told)));
         };
         let has_room = self.capacity.is_some_and(|most| self.buffer.len() < most);
         let next = if has_room {
-            self.sending.tell(std::cell::Cell::take)
+            self.sending.tell(Cell::take)
         } else {
             None
         };
