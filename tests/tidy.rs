@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 /// The layers of `evy-runtime`, lowest first. A module may import its own layer and those below.
 const LAYERS: [&[&str]; 7] = [
     &["clock", "context", "heap", "list", "primitive", "stack"],
-    &["green", "inbox"],
+    &["green", "inbox", "mailbox"],
     &["reactor", "timer"],
     &["sched"],
     &["io", "thread"],

@@ -178,7 +178,7 @@ impl Reactor {
 pub(crate) fn deregister_from_outside(source: &Source) {
     source.remove_from_poller();
     let inbox = source.inbox();
-    if !inbox.is_closed() {
+    if !inbox.mailbox.is_closed() {
         source::lock(&inbox.stale).push(source.key());
     }
 }

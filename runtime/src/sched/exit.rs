@@ -17,10 +17,8 @@ use super::Scheduler;
 pub(super) unsafe fn end(scheduler: *mut Scheduler) {
     // SAFETY: valid until it is freed below (caller).
     let alive = unsafe { &*scheduler };
-    alive.inbox.close();
+    drop(alive.inbox.mailbox.close());
     alive.write_run(None);
-    // SAFETY: this is the owner (caller).
-    drop(unsafe { alive.inbox.take() });
     if let Some(handle) = alive.root.handle.get() {
         handle.forget_green();
     }

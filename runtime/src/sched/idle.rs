@@ -22,7 +22,7 @@ impl Scheduler {
             }
             self.write_run(None);
             let first = self.timers.first();
-            let is_alone = self.reactor.waiting() == 0 && self.inbox.outsiders() == 0;
+            let is_alone = self.reactor.waiting() == 0 && self.inbox.mailbox.outsiders() == 0;
             match first {
                 None if is_alone && self.shared_waits.get() == 0 => {
                     self.stall();
@@ -64,9 +64,7 @@ impl Scheduler {
     }
 
     fn look(&self) {
-        if !self.inbox.is_empty() {
-            self.drain_inbox();
-        }
+        self.drain_inbox();
         // Whoever waits under a timeout may be ready just now, and without a timer. If data keep
         // coming, so it may be at every look.
         let is_time_wanted = self.time_wanted.take();
@@ -112,12 +110,8 @@ impl Scheduler {
     }
 
     fn drain_inbox(&self) {
-        if self.inbox.is_empty() {
-            return;
-        }
-        // SAFETY: a scheduler runs on the OS thread that owns it.
-        for handle in unsafe { self.inbox.take() } {
-            // SAFETY: as above.
+        for handle in self.inbox.mailbox.take() {
+            // SAFETY: a scheduler runs on the OS thread that owns it.
             let Some(green) = (unsafe { handle.green() }) else {
                 continue;
             };

@@ -96,7 +96,7 @@ impl Thread {
     /// As long as there is one, a wait of any green thread here is not taken for a stall.
     #[must_use]
     pub fn unparker(&self) -> Unparker {
-        self.handle.inbox.add_outsider();
+        self.handle.inbox.mailbox.add_outsider();
         Unparker {
             handle: Arc::clone(&self.handle),
         }
@@ -137,7 +137,7 @@ impl Unparker {
 
 impl Clone for Unparker {
     fn clone(&self) -> Self {
-        self.handle.inbox.add_outsider();
+        self.handle.inbox.mailbox.add_outsider();
         Self {
             handle: Arc::clone(&self.handle),
         }
@@ -146,7 +146,8 @@ impl Clone for Unparker {
 
 impl Drop for Unparker {
     fn drop(&mut self) {
-        self.handle.inbox.remove_outsider();
+        let inbox = &self.handle.inbox;
+        inbox.mailbox.remove_outsider(|| inbox.notify());
     }
 }
 

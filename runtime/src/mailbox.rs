@@ -1,0 +1,159 @@
+//! How other OS threads reach the owner of a mailbox: the protocol below [`inbox`](crate::inbox).
+//!
+//! What is sent lies on a lock-free stack, each at most once (`queued`), whatever the number of its
+//! senders: they all say the same. The owner takes the whole stack at a time.
+//!
+//! | who comes | finds | does |
+//! | --- | --- | --- |
+//! | send | `queued` | nothing: the owner will take it, and then see what this sender did before |
+//! | send | the stack empty | pushes, and notifies the owner |
+//! | send | others on the stack | pushes: whoever found it empty has notified, or is about to |
+//! | send | `CLOSED` | nothing |
+//! | take | | leaves the stack empty, and resets `queued` of each |
+//! | close | | leaves `CLOSED`, for ever |
+//!
+//! The owner takes, and waits to be notified if there was nothing. If somebody pushes in between, then
+//! the stack was empty, so a notification follows, and the wait ends at once.
+//!
+//! `CLOSED` is a value of the head and not a flag beside it: nothing is pushed after the last take,
+//! where nobody would find it.
+
+use std::ptr;
+
+use crate::primitive::{Arc, AtomicBool, AtomicPtr, AtomicUsize, Ordering, constructor};
+
+/// What can be sent.
+pub(crate) trait Linked: Sized {
+    /// Always the same one, and its own.
+    fn link(&self) -> &Link<Self>;
+}
+
+/// What a mailbox needs in each thing that is sent to it.
+#[derive(Debug)]
+pub(crate) struct Link<T> {
+    queued: AtomicBool,
+    token: AtomicBool,
+    next: AtomicPtr<T>,
+}
+
+impl<T> Link<T> {
+    constructor! {
+        pub(crate) fn new() -> Self {
+            Self {
+                queued: AtomicBool::new(false),
+                token: AtomicBool::new(false),
+                next: AtomicPtr::new(ptr::null_mut()),
+            }
+        }
+    }
+
+    /// Leaves a token for the owner, to find with the next thing that is sent.
+    pub(crate) fn put_token(&self) {
+        self.token.store(true, Ordering::Release);
+    }
+
+    /// Whether a token was left since the last time. Called by the owner.
+    pub(crate) fn take_token(&self) -> bool {
+        self.token.load(Ordering::Relaxed) && self.token.swap(false, Ordering::AcqRel)
+    }
+}
+
+/// The receiving end.
+#[derive(Debug)]
+pub(crate) struct Mailbox<T> {
+    head: AtomicPtr<T>,
+    /// How many others hold the means to send.
+    outsiders: AtomicUsize,
+}
+
+impl<T: Linked> Mailbox<T> {
+    constructor! {
+        pub(crate) fn new() -> Self {
+            Self {
+                head: AtomicPtr::new(ptr::null_mut()),
+                outsiders: AtomicUsize::new(0),
+            }
+        }
+    }
+
+    /// No address of a `T`: its link has pointers, so it is aligned to more than one byte.
+    const CLOSED: *mut T = ptr::without_provenance_mut(1);
+
+    /// Sends, from any OS thread. `notify` ends the owner's wait, the present one or the next.
+    pub(crate) fn send(&self, letter: &Arc<T>, notify: impl FnOnce()) {
+        let link = letter.link();
+        if link.queued.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        let new = Arc::into_raw(Arc::clone(letter)).cast_mut();
+        let mut head = self.head.load(Ordering::Relaxed);
+        while head != Self::CLOSED {
+            // Nobody else touches the link of what this call has marked as queued.
+            link.next.store(head, Ordering::Relaxed);
+            match self
+                .head
+                .compare_exchange_weak(head, new, Ordering::Release, Ordering::Relaxed)
+            {
+                Ok(_) if head.is_null() => return notify(),
+                Ok(_) => return,
+                Err(now) => head = now,
+            }
+        }
+        // SAFETY: made of an `Arc` above, and still ours: it was not pushed.
+        drop(unsafe { Arc::from_raw(new) });
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        let head = self.head.load(Ordering::Relaxed);
+        head.is_null() || head == Self::CLOSED
+    }
+
+    /// All that was sent, first come first. Called by the owner.
+    pub(crate) fn take(&self) -> Vec<Arc<T>> {
+        if self.is_empty() {
+            return Vec::new();
+        }
+        self.take_and_leave(ptr::null_mut())
+    }
+
+    /// As [`take`](Self::take); what is sent from now on is dropped.
+    pub(crate) fn close(&self) -> Vec<Arc<T>> {
+        self.take_and_leave(Self::CLOSED)
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        self.head.load(Ordering::Relaxed) == Self::CLOSED
+    }
+
+    fn take_and_leave(&self, head: *mut T) -> Vec<Arc<T>> {
+        let mut at = self.head.swap(head, Ordering::Acquire);
+        let mut all = Vec::new();
+        while !at.is_null() && at != Self::CLOSED {
+            // SAFETY: `send` made it of an `Arc`, which is ours now: the swap took it off the stack.
+            let letter = unsafe { Arc::from_raw(at) };
+            let link = letter.link();
+            at = link.next.load(Ordering::Relaxed);
+            // From here on it may be sent anew. What a sender did that found it queued is visible:
+            // both sides of this flag are acquire and release.
+            link.queued.swap(false, Ordering::AcqRel);
+            all.push(letter);
+        }
+        all.reverse();
+        all
+    }
+
+    pub(crate) fn add_outsider(&self) {
+        self.outsiders.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Has the owner look once more: an outsider that leaves may have been its last hope.
+    pub(crate) fn remove_outsider(&self, notify: impl FnOnce()) {
+        if self.outsiders.fetch_sub(1, Ordering::Release) == 1 && !self.is_closed() {
+            notify();
+        }
+    }
+
+    pub(crate) fn outsiders(&self) -> usize {
+        self.outsiders.load(Ordering::Acquire)
+    }
+}
