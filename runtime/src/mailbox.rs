@@ -153,7 +153,9 @@ impl<T: Linked> Mailbox<T> {
         }
     }
 
-    pub(crate) fn outsiders(&self) -> usize {
-        self.outsiders.load(Ordering::Acquire)
+    /// Whether nothing was sent, and nobody is left who could. Called by the owner.
+    pub(crate) fn is_forsaken(&self) -> bool {
+        // In this order: who has left may have sent something before.
+        self.outsiders.load(Ordering::Acquire) == 0 && self.is_empty()
     }
 }

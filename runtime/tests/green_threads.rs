@@ -886,6 +886,20 @@ fn unpark_from_other_os_threads() {
 }
 
 #[test]
+fn an_unparker_that_unparks_and_goes_leaves_no_stall() {
+    within(|| {
+        let (sender, receiver) = std::sync::mpsc::channel::<thread::Unparker>();
+        let other = std::thread::spawn(move || receiver.iter().for_each(|last| last.unpark()));
+        for _ in 0..20_000 {
+            sender.send(thread::current().unparker()).unwrap();
+            thread::park();
+        }
+        drop(sender);
+        other.join().unwrap();
+    });
+}
+
+#[test]
 fn unblock_lets_others_run() {
     within(|| {
         let log = Log::default();

@@ -22,7 +22,7 @@ impl Scheduler {
             }
             self.write_run(None);
             let first = self.timers.first();
-            let is_alone = self.reactor.waiting() == 0 && self.inbox.mailbox.outsiders() == 0;
+            let is_alone = self.reactor.waiting() == 0 && self.inbox.mailbox.is_forsaken();
             match first {
                 None if is_alone && self.shared_waits.get() == 0 => {
                     self.stall();
