@@ -49,7 +49,8 @@ impl<T> Link<T> {
 
     /// Leaves a token for the owner, to find with the next thing that is sent.
     pub(crate) fn put_token(&self) {
-        self.token.store(true, Ordering::Release);
+        // Not a store: that would hide what the others did who left it before.
+        self.token.swap(true, Ordering::Release);
     }
 
     /// Whether a token was left since the last time. Called by the owner.
