@@ -10,6 +10,7 @@ use std::sync::{LockResult, TryLockError, TryLockResult};
 use super::mutex::result;
 use super::poison::{Flag, Witness};
 use super::raw_rwlock::RawRwLock;
+use crate::primitive::constructor;
 
 /// Many readers or one writer, as [`std::sync::RwLock`]: between green threads of one OS thread or of
 /// several, and OS threads without any. It may be held while parking.
@@ -44,13 +45,15 @@ unsafe impl<T: ?Sized + Send> Send for RwLock<T> {}
 unsafe impl<T: ?Sized + Send + Sync> Sync for RwLock<T> {}
 
 impl<T> RwLock<T> {
-    /// An unlocked lock. Never parks.
-    #[must_use]
-    pub const fn new(value: T) -> Self {
-        Self {
-            raw: RawRwLock::new(),
-            poison: Flag::new(),
-            data: UnsafeCell::new(value),
+    constructor! {
+        /// An unlocked lock. Never parks.
+        #[must_use]
+        pub fn new(value: T) -> Self {
+            Self {
+                raw: RawRwLock::new(),
+                poison: Flag::new(),
+                data: UnsafeCell::new(value),
+            }
         }
     }
 
