@@ -72,6 +72,10 @@ impl<T> Waits for Recv<'_, T> {
         // SAFETY: entered there, if anywhere.
         unsafe { self.channel.leave_receiving(&self.place) };
     }
+
+    fn undo(&self) {
+        self.channel.pass_on();
+    }
 }
 
 impl<T> Arm for Recv<'_, T> {

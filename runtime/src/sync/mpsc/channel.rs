@@ -10,8 +10,9 @@
 //! | receive | no message, no sender left | fails |
 //! | receive | no message | parks |
 //!
-//! A message in the buffer belongs to nobody: a receiver that was told and unwinds loses nothing. A
-//! sender that was told has sent if its slot is empty, and has been left by the receiver if not.
+//! A message in the buffer belongs to nobody: a receiver that was told and unwinds loses nothing, and
+//! tells the next one: green threads of one OS thread may share a receiver. A sender that was told
+//! has sent if its slot is empty, and has been left by the receiver if not.
 
 use std::collections::VecDeque;
 use std::mem;
@@ -169,10 +170,22 @@ impl<T> Channel<T> {
                 reason: WaitReason::Receive,
                 deadline,
             };
-            if wait.park(state, None, drop).is_err() && deadline.is_some() {
+            let pass_on = |_| self.pass_on();
+            if wait.park(state, None, pass_on).is_err() && deadline.is_some() {
                 return Err(RecvTimeoutError::Timeout);
             }
         }
+    }
+
+    /// By a receiver that was told and does not look: another one is to.
+    pub(crate) fn pass_on(&self) {
+        let state = lock(&self.state);
+        let told = match state.buffer.is_empty() {
+            true => None,
+            false => state.tell_receiver(),
+        };
+        drop(state);
+        unpark(told);
     }
 
     /// Queues up for a message. `false`: there is something to be had at once.
@@ -230,12 +243,14 @@ impl<T> Channel<T> {
     pub(crate) fn remove_sender(&self) {
         let mut state = lock(&self.state);
         state.senders -= 1;
-        let told = match state.senders {
-            0 => state.tell_receiver(),
-            _ => None,
-        };
+        let mut all = Vec::new();
+        while state.senders == 0
+            && let Some(told) = state.tell_receiver()
+        {
+            all.push(told);
+        }
         drop(state);
-        unpark(told);
+        all.into_iter().for_each(Told::unpark);
     }
 
     pub(crate) fn remove_receiver(&self) {

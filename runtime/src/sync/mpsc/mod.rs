@@ -94,7 +94,7 @@ impl<T> SyncSender<T> {
 /// The receiving end of a channel; as [`std::sync::mpsc::Receiver`].
 pub struct Receiver<T> {
     channel: Arc<Channel<T>>,
-    /// There is one, and it is used by one at a time.
+    /// There is one, and it is on one OS thread at a time.
     not_sync: PhantomData<Cell<()>>,
 }
 
