@@ -1,0 +1,29 @@
+//! The choice: of several who make it, one does.
+
+use std::rc::Rc;
+
+use crate::primitive::{Cell, model};
+use crate::thread::Choice;
+use crate::waiter::{join_all, spawn};
+
+#[test]
+fn one_claim_wins_and_shows_what_was_done_before_it() {
+    model(|| {
+        let choice = Rc::new(Choice::new());
+        let done = Rc::new([Cell::new(false), Cell::new(false)]);
+        let claimers = [0, 1].map(|index| {
+            let (choice, done) = (Rc::clone(&choice), Rc::clone(&done));
+            spawn(move || {
+                done[index].set(true);
+                // SAFETY: this loom thread shares the choice.
+                unsafe { choice.ticket(index).claim() }
+            })
+        });
+        if let Some(index) = choice.made() {
+            assert!(done[index].get());
+        }
+        let won = join_all(claimers);
+        let made = choice.made().unwrap();
+        assert_eq!(won, [made == 0, made == 1]);
+    });
+}
