@@ -88,6 +88,8 @@ pub(crate) struct Scheduler {
     pub(crate) unwinding: Cell<usize>,
     /// Grows whenever that rises from zero.
     pub(crate) unwinding_period: Cell<u64>,
+    /// Somebody has parked meanwhile, and nothing may be thrown at it.
+    pub(crate) held_back: Cell<bool>,
     random: RefCell<fastrand::Rng>,
     switches_per_look: Cell<u32>,
     shuffled: Cell<bool>,
@@ -147,6 +149,7 @@ impl Scheduler {
             shared_waits: Cell::new(0),
             unwinding: Cell::new(0),
             unwinding_period: Cell::new(1),
+            held_back: Cell::new(false),
             random: RefCell::new(fastrand::Rng::new()),
             switches_per_look: Cell::new(SWITCHES_PER_LOOK),
             shuffled: Cell::new(false),

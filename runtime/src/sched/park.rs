@@ -56,6 +56,21 @@ impl Scheduler {
         true
     }
 
+    /// Has all those look again that were left alone because a neighbour unwinds: nobody is parked in
+    /// the middle of that any more.
+    pub(crate) fn release_held_back(&self) {
+        if !self.held_back.replace(false) {
+            return;
+        }
+        let look_again = |green: GreenRef| {
+            if green.left_alone.get() {
+                self.unpark(green, Wake::Unparked);
+            }
+        };
+        look_again(self.root());
+        self.for_each(look_again);
+    }
+
     /// Queues a green thread that is parked or new.
     #[inline]
     pub(super) fn make_ready(&self, green: GreenRef, wake: Wake) {

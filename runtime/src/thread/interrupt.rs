@@ -13,7 +13,8 @@
 //!   before parking: else data that keeps coming would put it off for ever.
 //! - Nothing under a shield (a timeout opened under it excepted), and nothing while the OS thread
 //!   unwinds: a second unwinding out of a destructor would abort. `[no-throw-while-panicking]` A
-//!   destructor may park; it is left alone meanwhile.
+//!   destructor may park; it is left alone meanwhile. So is, to be safe, who parks meanwhile: when the
+//!   destructor goes on, it is woken to wait anew.
 
 use std::any::Any;
 use std::panic::Location;
@@ -124,6 +125,9 @@ fn wait_attentively(scheduler: &Scheduler, me: GreenRef, deadline: Option<Instan
         (own, scope) => own.or(scope),
     };
     me.left_alone.set(unwinding);
+    if unwinding && !unwinding::unwinding() {
+        scheduler.held_back.set(true);
+    }
     if let Some(first) = first {
         scheduler.timers.set(me, first);
     }

@@ -10,6 +10,10 @@
 //!   which it began; what lies before the present period (`Scheduler::unwinding_period`) is over, or
 //!   the green thread would be among those that are parked.
 //!
+//! Where std's count alone is asked, and says that somebody unwinds, a green thread that parks is held
+//! back from kills and timeouts, although it may not be meant. When the last of those that unwind goes
+//! on, it looks again.
+//!
 //! Two cases are left, both in such a period. A panic that the program catches by itself, not by a
 //! tool of evy, is taken to go on until the period ends. An unwinding that it begins by
 //! `std::panic::resume_unwind`, which no hook sees, is not noticed.
@@ -88,6 +92,9 @@ pub(super) fn left_alone<T>(scheduler: &Scheduler, switch: impl FnOnce() -> T) -
     let value = switch();
     drop(counted);
     set(scheduler, true);
+    if scheduler.unwinding.get() == 0 {
+        scheduler.release_held_back();
+    }
     value
 }
 
