@@ -87,3 +87,14 @@ pub(crate) fn shared_deadline_after(timeout: Duration) -> Option<Instant> {
         None => Clock::new().deadline_after(timeout),
     }
 }
+
+/// Before an operation that need not park because somebody elsewhere is fast: once in a while it is
+/// the turn of the others of this OS thread. A kill is thrown here too, before anything is done.
+#[inline]
+pub(crate) fn take_turns() {
+    if let Some(scheduler) = sched::if_current()
+        && scheduler.spend()
+    {
+        interrupt::yield_now(scheduler);
+    }
+}

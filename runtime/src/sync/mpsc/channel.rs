@@ -49,11 +49,13 @@ impl<T> State<T> {
 
     /// A message in, if there is a place for it.
     fn push(&mut self, message: T) -> Result<Option<Told>, T> {
-        if self.is_full() {
+        let has_room = self.capacity.is_none_or(|most| self.buffer.len() < most);
+        let told = self.tell_receiver();
+        if !has_room && told.is_none() {
             return Err(message);
         }
         self.buffer.push_back(message);
-        Ok(self.tell_receiver())
+        Ok(told)
     }
 
     /// A message out, and perhaps a sender that was waiting to be told of it.

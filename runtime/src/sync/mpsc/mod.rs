@@ -8,6 +8,7 @@ mod channel;
 use std::cell::Cell;
 use std::fmt;
 use std::marker::PhantomData;
+use std::panic::RefUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,7 +17,7 @@ pub use std::sync::mpsc::{RecvError, RecvTimeoutError, SendError, TryRecvError, 
 #[doc(hidden)]
 pub use channel::Channel;
 
-use crate::thread::shared_deadline_after;
+use crate::thread::{shared_deadline_after, take_turns};
 
 /// A channel that is never full. Never parks.
 ///
@@ -68,12 +69,14 @@ impl<T> Sender<T> {
 pub struct SyncSender<T>(Arc<Channel<T>>);
 
 impl<T> SyncSender<T> {
-    /// Sends a message. Parks while the channel is full; who has waited longest comes first.
+    /// Sends a message. Parks while the channel is full; who has waited longest comes first. Now and
+    /// then it lets others run, so that a fast receiver elsewhere cannot starve them.
     ///
     /// # Errors
     ///
     /// If the receiver is gone; the error has the message.
     pub fn send(&self, message: T) -> Result<(), SendError<T>> {
+        take_turns();
         self.0.send(message)
     }
 
@@ -98,6 +101,9 @@ pub struct Receiver<T> {
     not_sync: PhantomData<Cell<()>>,
 }
 
+// The cell is not there.
+impl<T> RefUnwindSafe for Receiver<T> {}
+
 impl<T> Receiver<T> {
     fn new(channel: Arc<Channel<T>>) -> Self {
         Self {
@@ -106,12 +112,14 @@ impl<T> Receiver<T> {
         }
     }
 
-    /// The next message. Parks while there is none.
+    /// The next message. Parks while there is none. Now and then it lets others run, so that a fast
+    /// sender elsewhere cannot starve them.
     ///
     /// # Errors
     ///
     /// If there is none, and all senders are gone.
     pub fn recv(&self) -> Result<T, RecvError> {
+        take_turns();
         self.channel.recv(None).map_err(|_| RecvError)
     }
 
@@ -121,13 +129,9 @@ impl<T> Receiver<T> {
     ///
     /// `Timeout` if there was none in time; `Disconnected` as `recv`.
     pub fn recv_timeout(&self, timeout: Duration) -> Result<T, RecvTimeoutError> {
+        take_turns();
         // A moment that no clock can show is as good as never.
-        match shared_deadline_after(timeout) {
-            Some(deadline) => self.channel.recv(Some(deadline)),
-            None => self
-                .recv()
-                .map_err(|RecvError| RecvTimeoutError::Disconnected),
-        }
+        self.channel.recv(shared_deadline_after(timeout))
     }
 
     /// The next message if there is one. Never parks.
