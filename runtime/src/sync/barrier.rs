@@ -69,7 +69,7 @@ impl Barrier {
                 for told in all {
                     told.unpark();
                 }
-                return BarrierWaitResult(true);
+                return BarrierWaitResult { is_leader: true };
             }
             let wait = Wait {
                 state: &self.present,
@@ -80,7 +80,7 @@ impl Barrier {
             };
             let leave = |present: &mut Present| present.count -= 1;
             if wait.park_with(present, None, || {}, leave, drop).is_ok() {
-                return BarrierWaitResult(false);
+                return BarrierWaitResult { is_leader: false };
             }
         }
     }
@@ -94,12 +94,14 @@ impl fmt::Debug for Barrier {
 
 /// As [`std::sync::BarrierWaitResult`].
 #[derive(Debug)]
-pub struct BarrierWaitResult(bool);
+pub struct BarrierWaitResult {
+    is_leader: bool,
+}
 
 impl BarrierWaitResult {
     /// Whether this is the one that came last.
     #[must_use]
     pub fn is_leader(&self) -> bool {
-        self.0
+        self.is_leader
     }
 }

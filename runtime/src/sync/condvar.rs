@@ -50,7 +50,7 @@ impl Condvar {
     /// # Errors
     ///
     /// If the mutex is poisoned; the error has the guard.
-    pub fn wait<'a, T>(&self, guard: MutexGuard<'a, T>) -> LockResult<MutexGuard<'a, T>> {
+    pub fn wait<'a, T: ?Sized>(&self, guard: MutexGuard<'a, T>) -> LockResult<MutexGuard<'a, T>> {
         map(self.wait_until(guard, None), |(guard, _)| guard)
     }
 
@@ -59,7 +59,7 @@ impl Condvar {
     /// # Errors
     ///
     /// As `wait`.
-    pub fn wait_while<'a, T, F>(
+    pub fn wait_while<'a, T: ?Sized, F>(
         &self,
         mut guard: MutexGuard<'a, T>,
         mut condition: F,
@@ -78,7 +78,7 @@ impl Condvar {
     /// # Errors
     ///
     /// As `wait`.
-    pub fn wait_timeout<'a, T>(
+    pub fn wait_timeout<'a, T: ?Sized>(
         &self,
         guard: MutexGuard<'a, T>,
         timeout: Duration,
@@ -91,7 +91,7 @@ impl Condvar {
     /// # Errors
     ///
     /// As `wait`.
-    pub fn wait_timeout_while<'a, T, F>(
+    pub fn wait_timeout_while<'a, T: ?Sized, F>(
         &self,
         mut guard: MutexGuard<'a, T>,
         timeout: Duration,
@@ -114,7 +114,7 @@ impl Condvar {
         }
     }
 
-    fn wait_until<'a, T>(
+    fn wait_until<'a, T: ?Sized>(
         &self,
         guard: MutexGuard<'a, T>,
         deadline: Option<Instant>,

@@ -52,7 +52,7 @@ impl Once {
     ///
     /// If an earlier `f` unwound, or if this one panics.
     #[inline]
-    pub fn call_once(&self, f: impl FnOnce()) {
+    pub fn call_once<F: FnOnce()>(&self, f: F) {
         if !self.is_completed() {
             self.call(false, |_| f());
         }
@@ -64,7 +64,7 @@ impl Once {
     ///
     /// If this `f` panics.
     #[inline]
-    pub fn call_once_force(&self, f: impl FnOnce(&OnceState)) {
+    pub fn call_once_force<F: FnOnce(&OnceState)>(&self, f: F) {
         if !self.is_completed() {
             self.call(true, f);
         }

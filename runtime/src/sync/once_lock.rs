@@ -72,7 +72,7 @@ impl<T> OnceLock<T> {
     ///
     /// Asking again from within `f` waits for ever.
     #[inline]
-    pub fn get_or_init(&self, f: impl FnOnce() -> T) -> &T {
+    pub fn get_or_init<F: FnOnce() -> T>(&self, f: F) -> &T {
         match self.get() {
             Some(value) => value,
             None => self.init(f),

@@ -16,6 +16,9 @@ const WRITER: usize = 1;
 const PARKED: usize = 2;
 const READER: usize = 4;
 
+/// More readers than this are refused, long before the count could overflow.
+const MANY: usize = usize::MAX / 2;
+
 /// What a waiter is about to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Access {
@@ -43,8 +46,8 @@ impl RawRwLock {
     pub(super) fn try_read(&self) -> bool {
         let mut state = self.state.load(Ordering::Relaxed);
         while state & (WRITER | PARKED) == 0 {
-            let more = state.checked_add(READER).expect("too many readers");
-            match self.change(state, more) {
+            assert!(state < MANY, "too many readers");
+            match self.change(state, state + READER) {
                 Ok(_) => return true,
                 Err(now) => state = now,
             }

@@ -5,6 +5,8 @@ use std::fmt;
 use std::marker::PhantomData;
 use std::mem::ManuallyDrop;
 use std::ops::{Deref, DerefMut};
+use std::panic::{RefUnwindSafe, UnwindSafe};
+use std::ptr::NonNull;
 use std::sync::{LockResult, TryLockError, TryLockResult};
 
 use super::mutex::result;
@@ -43,6 +45,9 @@ pub struct RwLock<T: ?Sized> {
 unsafe impl<T: ?Sized + Send> Send for RwLock<T> {}
 // SAFETY: readers on several OS threads share the data: they must be `Sync` as well.
 unsafe impl<T: ?Sized + Send + Sync> Sync for RwLock<T> {}
+// What a panic has left half done is poisoned.
+impl<T: ?Sized> UnwindSafe for RwLock<T> {}
+impl<T: ?Sized> RefUnwindSafe for RwLock<T> {}
 
 impl<T> RwLock<T> {
     constructor! {
@@ -127,11 +132,7 @@ impl<T: ?Sized> RwLock<T> {
 
     /// For who reads.
     fn read_guard(&self) -> LockResult<RwLockReadGuard<'_, T>> {
-        let guard = RwLockReadGuard {
-            lock: self,
-            not_send: PhantomData,
-        };
-        result(self.is_poisoned(), guard)
+        result(self.is_poisoned(), RwLockReadGuard::new(self))
     }
 
     /// For who writes.
@@ -193,28 +194,40 @@ impl<T: ?Sized + fmt::Debug> fmt::Debug for RwLock<T> {
 /// The data of a [`RwLock`], to read; dropping it never parks.
 #[must_use = "dropping the guard releases the lock"]
 pub struct RwLockReadGuard<'a, T: ?Sized> {
-    lock: &'a RwLock<T>,
-    /// As in std.
-    not_send: PhantomData<*const ()>,
+    /// Covariant, as a shared reference, but good only until the guard is dropped. Not `Send`, as in
+    /// std.
+    data: NonNull<T>,
+    raw: &'a RawRwLock,
 }
 
 // SAFETY: a shared guard gives shared access to the data and nothing else.
 unsafe impl<T: ?Sized + Sync> Sync for RwLockReadGuard<'_, T> {}
+
+impl<'a, T: ?Sized> RwLockReadGuard<'a, T> {
+    /// For who reads.
+    fn new(lock: &'a RwLock<T>) -> Self {
+        Self {
+            data: NonNull::new(lock.data.get()).expect("a reference is not null"),
+            raw: &lock.raw,
+        }
+    }
+}
 
 impl<T: ?Sized> Deref for RwLockReadGuard<'_, T> {
     type Target = T;
 
     #[inline]
     fn deref(&self) -> &T {
-        // SAFETY: as long as the guard lives, nobody writes.
-        unsafe { &*self.lock.data.get() }
+        // SAFETY: the lock is borrowed by the guard, so the data are where they were; as long as it
+        // lives, nobody writes.
+        unsafe { self.data.as_ref() }
     }
 }
 
 impl<T: ?Sized> Drop for RwLockReadGuard<'_, T> {
     #[inline]
     fn drop(&mut self) {
-        self.lock.raw.unlock_read();
+        self.raw.unlock_read();
     }
 }
 
@@ -248,10 +261,7 @@ impl<'a, T: ?Sized> RwLockWriteGuard<'a, T> {
         let guard = ManuallyDrop::new(guard);
         guard.lock.poison.observe(guard.witness);
         guard.lock.raw.downgrade();
-        RwLockReadGuard {
-            lock: guard.lock,
-            not_send: PhantomData,
-        }
+        RwLockReadGuard::new(guard.lock)
     }
 }
 

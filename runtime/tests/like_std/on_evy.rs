@@ -1,0 +1,7 @@
+//! The uses, on evy.
+
+pub(crate) use evy_runtime::sync;
+pub(crate) use evy_runtime::thread;
+
+#[path = "uses.rs"]
+pub(crate) mod uses;

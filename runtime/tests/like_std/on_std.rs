@@ -1,0 +1,7 @@
+//! The uses, on std.
+
+pub(crate) use std::sync;
+pub(crate) use std::thread;
+
+#[path = "uses.rs"]
+pub(crate) mod uses;

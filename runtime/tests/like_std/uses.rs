@@ -1,0 +1,281 @@
+//! Every item of `sync`, as its signature in std allows it to be used.
+
+#![expect(clippy::unwrap_used, reason = "helpers of tests")]
+
+use std::cell::Cell;
+use std::fmt::{Debug, Display, Write};
+use std::panic::{RefUnwindSafe, UnwindSafe, catch_unwind, resume_unwind};
+use std::time::Duration;
+
+use super::sync::atomic::{AtomicUsize, Ordering};
+use super::sync::mpsc::{
+    self, Receiver, RecvError, RecvTimeoutError, SendError, Sender, SyncSender, TryRecvError,
+    TrySendError, channel, sync_channel,
+};
+use super::sync::{
+    Arc, Barrier, BarrierWaitResult, Condvar, LazyLock, LockResult, Mutex, MutexGuard, Once,
+    OnceLock, OnceState, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, TryLockError,
+    TryLockResult, WaitTimeoutResult, Weak,
+};
+use super::thread;
+
+fn send<T: Send + ?Sized>() {}
+fn sync<T: Sync + ?Sized>() {}
+fn safe<T: UnwindSafe + RefUnwindSafe + ?Sized>() {}
+fn shown<T: Debug>(value: &T) -> String {
+    format!("{value:?}")
+}
+
+static MUTEX: Mutex<u8> = Mutex::new(1);
+static RWLOCK: RwLock<Vec<u8>> = RwLock::new(Vec::new());
+static CONDVAR: Condvar = Condvar::new();
+static BARRIER: Barrier = Barrier::new(1);
+static ONCE: Once = Once::new();
+static ONCE_LOCK: OnceLock<String> = OnceLock::new();
+static LAZY_LOCK: LazyLock<String> = LazyLock::new(|| "lazy".to_owned());
+
+/// A lock of a type that is sized at run time.
+trait Shape {
+    fn grow(&mut self) -> u32;
+}
+
+impl Shape for u32 {
+    fn grow(&mut self) -> u32 {
+        *self += 1;
+        *self
+    }
+}
+
+/// A guard for reading is as covariant as a reference.
+fn shorten<'a>(guard: RwLockReadGuard<'a, &'static str>) -> RwLockReadGuard<'a, &'a str> {
+    guard
+}
+
+/// What unwinds while it has the lock.
+fn poison<G>(guard: impl FnOnce() -> G + UnwindSafe) {
+    let outcome = catch_unwind(|| {
+        let _guard = guard();
+        resume_unwind(Box::new("on purpose"));
+    });
+    assert!(outcome.is_err());
+}
+
+pub(crate) fn locks() -> String {
+    let mut says = String::new();
+    send::<Mutex<Cell<u8>>>();
+    sync::<Mutex<Cell<u8>>>();
+    sync::<MutexGuard<'static, u8>>();
+    safe::<Mutex<Cell<u8>>>();
+    safe::<Mutex<dyn Shape>>();
+    send::<RwLock<u8>>();
+    sync::<RwLock<u8>>();
+    sync::<RwLockReadGuard<'static, u8>>();
+    sync::<RwLockWriteGuard<'static, u8>>();
+    safe::<RwLock<Cell<u8>>>();
+
+    let lock: fn(&Mutex<u8>) -> LockResult<MutexGuard<'_, u8>> = Mutex::lock;
+    let try_lock: fn(&Mutex<u8>) -> TryLockResult<MutexGuard<'_, u8>> = Mutex::try_lock;
+    *lock(&MUTEX).unwrap() += 1;
+    *try_lock(&MUTEX).unwrap() += 1;
+    writeln!(says, "{}", MUTEX.lock().unwrap()).unwrap();
+    writeln!(says, "{MUTEX:?}").unwrap();
+    // Coercions, of an owner and of a reference.
+    let shape: Arc<Mutex<dyn Shape>> = Arc::new(Mutex::new(1u32));
+    writeln!(says, "{}", shape.lock().unwrap().grow()).unwrap();
+    let list: &Mutex<[u8]> = &Mutex::new([1, 2, 3]);
+    writeln!(says, "{list:?} {}", list.is_poisoned()).unwrap();
+    let mut made = Mutex::from(4u8);
+    *made.get_mut().unwrap() += 1;
+    *made.lock().unwrap() += u8::from(Mutex::<bool>::default().into_inner().unwrap());
+    poison(|| made.lock().unwrap());
+    writeln!(says, "{:?} {}", made, made.is_poisoned()).unwrap();
+    let error: PoisonError<_> = made.lock().unwrap_err();
+    writeln!(says, "{} {:?} {}", error, error, error.get_ref()).unwrap();
+    drop(error);
+    let Err(TryLockError::Poisoned(error)) = made.try_lock() else {
+        unreachable!()
+    };
+    drop(error);
+    made.clear_poison();
+    let held = made.lock().unwrap();
+    let Err(TryLockError::WouldBlock) = made.try_lock() else {
+        unreachable!()
+    };
+    drop(held);
+    writeln!(says, "{:?}", made.into_inner()).unwrap();
+
+    let write: LockResult<RwLockWriteGuard<'static, Vec<u8>>> = RWLOCK.write();
+    write.unwrap().push(1);
+    RWLOCK.try_write().unwrap().push(2);
+    let read: LockResult<RwLockReadGuard<'static, Vec<u8>>> = RWLOCK.read();
+    let guards = [read.unwrap(), RWLOCK.try_read().unwrap()];
+    writeln!(says, "{guards:?} {RWLOCK:?}").unwrap();
+    drop(guards);
+    let text = RwLock::new("text");
+    fn print(value: impl Display) -> String {
+        value.to_string()
+    }
+    writeln!(says, "{}", print(shorten(text.read().unwrap()))).unwrap();
+    writeln!(says, "{}", print(text.write().unwrap())).unwrap();
+    let shape: Box<RwLock<dyn Shape>> = Box::new(RwLock::new(1u32));
+    writeln!(says, "{}", shape.write().unwrap().grow()).unwrap();
+    let mut made: RwLock<u8> = RwLock::from(RwLock::<u8>::default().into_inner().unwrap());
+    *made.get_mut().unwrap() += 1;
+    poison(|| made.read().unwrap());
+    writeln!(says, "{made:?}").unwrap();
+    poison(|| made.write().unwrap());
+    writeln!(says, "{made:?} {}", made.is_poisoned()).unwrap();
+    drop(made.read().unwrap_err());
+    drop(made.try_write().unwrap_err());
+    made.clear_poison();
+    writeln!(says, "{:?}", made.into_inner()).unwrap();
+    says
+}
+
+pub(crate) fn signals() -> String {
+    let mut says = String::new();
+    send::<Condvar>();
+    sync::<Condvar>();
+    safe::<Condvar>();
+    send::<Barrier>();
+    sync::<Barrier>();
+    safe::<Barrier>();
+    send::<BarrierWaitResult>();
+
+    let pair = Arc::new((Mutex::new(0), Condvar::default()));
+    let other: Weak<_> = Arc::downgrade(&pair);
+    let counts = thread::spawn(move || {
+        let pair = other.upgrade().unwrap();
+        *pair.0.lock().unwrap() += 1;
+        pair.1.notify_one();
+        pair.1.notify_all();
+    });
+    let guard = pair.0.lock().unwrap();
+    drop(pair.1.wait_while(guard, |count| *count == 0).unwrap());
+    counts.join().unwrap();
+    let guard = pair.0.lock().unwrap();
+    let short = Duration::from_millis(1);
+    let (guard, result): (_, WaitTimeoutResult) = pair.1.wait_timeout(guard, short).unwrap();
+    let copy = result;
+    writeln!(says, "{result:?} {} {}", copy == result, copy.timed_out()).unwrap();
+    let waited = pair.1.wait_timeout_while(guard, short, |_| true).unwrap();
+    writeln!(says, "{waited:?}").unwrap();
+    drop(waited);
+    let waited = pair
+        .1
+        .wait_timeout_while(pair.0.lock().unwrap(), short, |count| *count == 0);
+    writeln!(says, "{waited:?} {:?} {CONDVAR:?}", pair.1).unwrap();
+    drop(waited);
+    let wait: for<'a> fn(&Condvar, MutexGuard<'a, u8>) -> LockResult<MutexGuard<'a, u8>> =
+        Condvar::wait;
+    writeln!(says, "{}", size_of_val(&wait)).unwrap();
+
+    let result = BARRIER.wait();
+    writeln!(says, "{result:?} {} {BARRIER:?}", result.is_leader()).unwrap();
+    says
+}
+
+pub(crate) fn cells() -> String {
+    let mut says = String::new();
+    send::<Once>();
+    sync::<Once>();
+    safe::<Once>();
+    send::<OnceLock<Cell<u8>>>();
+    sync::<OnceLock<u8>>();
+    safe::<OnceLock<u8>>();
+    send::<LazyLock<Cell<u8>>>();
+    sync::<LazyLock<u8, fn() -> u8>>();
+    safe::<LazyLock<u8>>();
+
+    ONCE.call_once::<fn()>(|| ());
+    ONCE.call_once_force(|_: &OnceState| unreachable!());
+    ONCE.wait();
+    ONCE.wait_force();
+    writeln!(says, "{} {ONCE:?}", ONCE.is_completed()).unwrap();
+    let once = Once::new();
+    poison(|| once.call_once(|| resume_unwind(Box::new("on purpose"))));
+    once.call_once_force(|state| {
+        writeln!(says, "{state:?} {}", state.is_poisoned()).unwrap();
+    });
+
+    writeln!(says, "{ONCE_LOCK:?}").unwrap();
+    let text: &'static String = ONCE_LOCK.get_or_init(|| "once".to_owned());
+    writeln!(says, "{text} {:?}", ONCE_LOCK.set("again".to_owned())).unwrap();
+    writeln!(says, "{} {:?}", ONCE_LOCK.wait(), ONCE_LOCK.get()).unwrap();
+    let mut cell = OnceLock::from(1);
+    *cell.get_mut().unwrap() += 1;
+    let copy = cell.clone();
+    writeln!(says, "{} {}", copy == cell, cell == OnceLock::default()).unwrap();
+    writeln!(says, "{:?} {:?} {:?}", cell.take(), cell, copy.into_inner()).unwrap();
+    fn total<T: Eq>(_: &T) {}
+    total(&cell);
+    // It holds what borrows from what was declared after it.
+    let borrows = OnceLock::new();
+    let local = 5;
+    borrows.set(&local).unwrap();
+
+    writeln!(says, "{LAZY_LOCK:?}").unwrap();
+    writeln!(says, "{} {}", LAZY_LOCK.len(), LazyLock::force(&LAZY_LOCK)).unwrap();
+    let count = AtomicUsize::new(0);
+    let lazy = LazyLock::new(|| count.fetch_add(1, Ordering::Relaxed));
+    writeln!(says, "{} {} {lazy:?}", *lazy, *lazy).unwrap();
+    writeln!(says, "{}", *LazyLock::<u8>::default()).unwrap();
+    says
+}
+
+pub(crate) fn channels() -> String {
+    let mut says = String::new();
+    send::<Sender<Cell<u8>>>();
+    sync::<Sender<Cell<u8>>>();
+    send::<SyncSender<Cell<u8>>>();
+    sync::<SyncSender<Cell<u8>>>();
+    send::<Receiver<Cell<u8>>>();
+    safe::<Sender<Cell<u8>>>();
+    safe::<SyncSender<Cell<u8>>>();
+    safe::<Receiver<Cell<u8>>>();
+
+    let (sender, receiver): (Sender<u8>, Receiver<u8>) = channel();
+    let unbounded: fn(&Sender<u8>, u8) -> Result<(), SendError<u8>> = Sender::send;
+    unbounded(&sender, 1).unwrap();
+    sender.clone().send(2).unwrap();
+    writeln!(says, "{sender:?} {receiver:?}").unwrap();
+    let received: Result<u8, RecvError> = receiver.recv();
+    let tried: Result<u8, TryRecvError> = receiver.try_recv();
+    writeln!(says, "{received:?} {tried:?} {:?}", receiver.try_recv()).unwrap();
+    let short = Duration::from_millis(1);
+    let timed: Result<u8, RecvTimeoutError> = receiver.recv_timeout(short);
+    writeln!(says, "{timed:?}").unwrap();
+    sender.send(3).unwrap();
+    sender.send(4).unwrap();
+    let mut tries: mpsc::TryIter<'_, u8> = receiver.try_iter();
+    writeln!(
+        says,
+        "{:?} {:?} {:?}",
+        tries.next(),
+        tries.next(),
+        tries.next()
+    )
+    .unwrap();
+    sender.send(5).unwrap();
+    drop(sender);
+    let mut all: mpsc::Iter<'_, u8> = receiver.iter();
+    writeln!(says, "{:?} {:?}", all.next(), all.next()).unwrap();
+    writeln!(says, "{:?} {:?}", receiver.recv(), receiver.try_recv()).unwrap();
+    writeln!(says, "{:?}", receiver.recv_timeout(short)).unwrap();
+    for message in &receiver {
+        says.push_str(&shown(&message));
+    }
+    let mut rest: mpsc::IntoIter<u8> = receiver.into_iter();
+    writeln!(says, "{:?}", rest.next()).unwrap();
+
+    let (sender, receiver): (SyncSender<u8>, Receiver<u8>) = sync_channel(1);
+    let bounded: fn(&SyncSender<u8>, u8) -> Result<(), SendError<u8>> = SyncSender::send;
+    bounded(&sender, 1).unwrap();
+    let full: Result<(), TrySendError<u8>> = sender.clone().try_send(2);
+    writeln!(says, "{full:?} {sender:?}").unwrap();
+    drop(receiver);
+    writeln!(says, "{:?} {:?}", sender.send(3), sender.try_send(4)).unwrap();
+    let error = sender.send(5).unwrap_err();
+    writeln!(says, "{error} {}", shown(&error)).unwrap();
+    says
+}
