@@ -7,7 +7,8 @@
 //! - [`thread`] is `std::thread` with green threads: spawn, join, park, scope, and kill besides.
 //! - [`sync`] is `std::sync`: locks, channels and the like, between green threads and OS threads.
 //! - [`net`] is `std::net`: the same types, methods and traits; a wait parks the green thread.
-//! - [`io`] makes any other descriptor cooperative.
+//! - [`fs`] is `std::fs`, on helper OS threads.
+//! - [`io`] is `std::io`; [`io::Green`] makes any other descriptor cooperative.
 //! - [`http`] is an HTTP/1.1 client and server in blocking style.
 //! - [`GreenPool`] and [`GreenPile`] bound how much goes on at once; [`pool::Pool`] shares
 //!   connections among it.
@@ -36,10 +37,21 @@
 pub use evy_runtime::{
     AlreadySent, BoundedSemaphore, CappedSemaphore, Elapsed, Event, EventError, Full, Group,
     HogReport, LifoQueue, NotSent, Permit, PriorityQueue, Queue, ReleasedTooOften, Semaphore,
-    Watchdog, as_completed, block_on, green_local, io, lowlevel, scope, select, shield, shutdown,
+    Watchdog, as_completed, block_on, fs, green_local, lowlevel, scope, select, shield, shutdown,
     sleep, spawn, spawn_after, spawn_after_local, spawn_n, sync, test, thread, timeout, timeout_at,
     unblock, wait_all, watchdog, yield_now,
 };
+
+pub use std::time;
+
+/// All that [`std::io`] has, and what makes any descriptor cooperative.
+///
+/// Standard input and output, and [`pipe`](io::pipe), are std's: they block the OS thread. In a
+/// [`Green`](io::Green) they do not.
+pub mod io {
+    pub use evy_runtime::io::*;
+    pub use std::io::*;
+}
 
 #[cfg(feature = "net")]
 pub use net::{connect, connect_timeout, listen, serve};

@@ -14,6 +14,7 @@ const LAYERS: [&[&str]; 7] = [
         "block_on",
         "blocking",
         "event",
+        "fs",
         "queue",
         "select",
         "semaphore",

@@ -30,6 +30,7 @@ pub mod thread;
 mod block_on;
 mod blocking;
 mod event;
+pub mod fs;
 mod queue;
 pub mod select;
 mod semaphore;
