@@ -1,0 +1,111 @@
+//! "Replace `std::` by `evy::`", taken at its word: one server in plain blocking style, compiled with
+//! both (`drop_in/on_std.rs` and `drop_in/on_evy.rs` differ in one word), and put to the same test.
+
+#![cfg(feature = "net")]
+#![expect(clippy::unwrap_used, reason = "helpers of tests")]
+#![expect(clippy::duplicate_mod, reason = "once with std and once with evy")]
+
+#[path = "drop_in/on_evy.rs"]
+mod on_evy;
+#[path = "drop_in/on_std.rs"]
+mod on_std;
+
+use std::fs;
+use std::io::{self, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::sync::mpsc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+type Listening = Box<dyn FnOnce(SocketAddr) + Send>;
+type Serve = fn(&str, Duration, usize, Listening) -> io::Result<()>;
+
+/// The pages, in a folder of their own.
+struct Pages(String);
+
+impl Pages {
+    fn new(name: &str) -> Self {
+        let folder = std::env::temp_dir().join(format!("evy-{name}-{}", std::process::id()));
+        fs::create_dir_all(&folder).unwrap();
+        fs::write(folder.join("hello.html"), "<p>hello</p>").unwrap();
+        fs::write(folder.join("missing.html"), "<p>not here</p>").unwrap();
+        Self(folder.to_str().unwrap().to_owned())
+    }
+}
+
+impl Drop for Pages {
+    fn drop(&mut self) {
+        fs::remove_dir_all(&self.0).ok();
+    }
+}
+
+/// Asks the server, as any client would.
+fn ask(server: SocketAddr, path: &str) -> TcpStream {
+    let mut stream = TcpStream::connect(server).unwrap();
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: test\r\n\r\n").unwrap();
+    stream
+}
+
+/// What it answers.
+fn answer(mut stream: TcpStream) -> String {
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    answer
+}
+
+const HELLO: &str = "HTTP/1.1 200 OK\r\nContent-Length: 12\r\n\r\n<p>hello</p>";
+const MISSING: &str = "HTTP/1.1 404 NOT FOUND\r\nContent-Length: 15\r\n\r\n<p>not here</p>";
+
+/// How many OS threads of this process have such a name.
+fn os_threads(prefix: &str) -> usize {
+    let tasks = fs::read_dir("/proc/self/task").into_iter().flatten();
+    let names = tasks.filter_map(|task| fs::read_to_string(task.ok()?.path().join("comm")).ok());
+    names.filter(|name| name.starts_with(prefix)).count()
+}
+
+/// Has the server answer slow and quick requests at the same time. Returns whether the quick ones were
+/// through before the slow ones, and how many of its workers were OS threads.
+fn try_out(serve: Serve, pages: &Pages, nap: Duration) -> (bool, usize) {
+    let (tell, told) = mpsc::channel();
+    let folder = pages.0.clone();
+    let listening = Box::new(move |address| tell.send(address).unwrap());
+    let server = thread::spawn(move || serve(&folder, nap, 8, listening));
+    let address = told.recv().unwrap();
+    let slow: Vec<_> = (0..3)
+        .map(|_| ask(address, "/slow"))
+        .map(|asked| thread::spawn(move || (answer(asked), Instant::now())))
+        .collect();
+    for _ in 0..2 {
+        assert_eq!(answer(ask(address, "/")), HELLO);
+        assert_eq!(answer(ask(address, "/elsewhere")), MISSING);
+    }
+    let quick = Instant::now();
+    let workers = os_threads("worker-");
+    assert_eq!(answer(ask(address, "/slow")), HELLO);
+    let slow: Vec<_> = slow.into_iter().map(|one| one.join().unwrap()).collect();
+    assert!(slow.iter().all(|(answer, _)| answer == HELLO));
+    // It has answered all, and sent its workers home.
+    server.join().unwrap().unwrap();
+    (slow.iter().all(|(_, at)| *at > quick), workers)
+}
+
+/// `try_out`, with longer naps for busier machines.
+fn workers_that_nap_hold_nobody_up(serve: Serve, pages: &Pages) -> usize {
+    for nap in [300, 1000, 5000] {
+        let (quick_first, workers) = try_out(serve, pages, Duration::from_millis(nap));
+        if quick_first {
+            return workers;
+        }
+    }
+    panic!("the slow requests have held up the others");
+}
+
+#[test]
+fn a_server_in_blocking_style_needs_another_first_word_and_one_os_thread() {
+    let pages = Pages::new("drop-in");
+    let on_std = workers_that_nap_hold_nobody_up(on_std::server::serve, &pages);
+    let on_evy = workers_that_nap_hold_nobody_up(on_evy::server::serve, &pages);
+    if cfg!(target_os = "linux") {
+        assert_eq!((on_std, on_evy), (4, 0), "OS threads for four workers");
+    }
+}

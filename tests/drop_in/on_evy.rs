@@ -1,0 +1,6 @@
+//! The server on evy.
+
+pub(crate) use evy as base;
+
+#[path = "server.rs"]
+pub(crate) mod server;
