@@ -1,0 +1,12 @@
+//! A guard borrows its lock.
+
+use evy::sync::{Mutex, RwLock};
+
+fn main() {
+    let (one, two) = {
+        let mutex = Mutex::new(1);
+        let lock = RwLock::new(1);
+        (mutex.lock().unwrap(), lock.read().unwrap())
+    };
+    println!("{one} {two}");
+}

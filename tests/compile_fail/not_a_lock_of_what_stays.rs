@@ -1,0 +1,16 @@
+//! A lock keeps two from touching the data at a time, but not from doing so on two OS threads.
+
+use std::cell::Cell;
+use std::rc::Rc;
+
+use evy::sync::{Arc, LazyLock, Mutex, OnceLock, RwLock};
+
+/// As `std::thread::spawn` asks for.
+fn cross<T: Send + 'static>(_: T) {}
+
+fn main() {
+    cross(Arc::new(Mutex::new(Rc::new(1))));
+    cross(Arc::new(RwLock::new(Cell::new(1))));
+    cross(Arc::new(OnceLock::<Cell<u8>>::new()));
+    cross(Arc::new(LazyLock::new(|| Cell::new(1))));
+}

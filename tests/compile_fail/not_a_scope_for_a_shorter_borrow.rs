@@ -1,0 +1,11 @@
+//! A scoped green thread may run until the end of the scope, so what it borrows must not go before.
+
+fn main() {
+    evy::scope(|outer| {
+        evy::scope(|inner| {
+            let local = String::new();
+            outer.spawn(|| println!("{local}"));
+            inner.spawn(|| ());
+        });
+    });
+}

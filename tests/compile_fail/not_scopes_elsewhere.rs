@@ -1,0 +1,11 @@
+//! The green threads of a scope are of its OS thread.
+
+fn main() {
+    evy::scope(|s| {
+        std::thread::scope(|os| {
+            os.spawn(|| {
+                s.spawn(|| ());
+            });
+        });
+    });
+}
