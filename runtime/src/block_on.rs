@@ -28,10 +28,13 @@ use crate::thread::{Parker, Unparker, current, park_while};
 /// ```
 pub fn block_on<F: Future>(future: F) -> F::Output {
     let mut future = pin!(future);
+    // First, for it starts evy on this OS thread, which may be new to it: the parker of one that is
+    // would wake the OS thread out of a wait that it is not in.
+    let outsider = current().unparker();
     let signal = Arc::new(Signal {
         woken: AtomicBool::new(false),
         parker: Parker::current(),
-        _outsider: current().unparker(),
+        _outsider: outsider,
     });
     let waker = Waker::from(Arc::clone(&signal));
     let mut context = Context::from_waker(&waker);
