@@ -161,3 +161,45 @@ fn a_green_thread_knows_its_parent_and_where_it_was_spawned() {
         assert_eq!(quick.thread().parent(), Some(root.id()));
     });
 }
+
+#[test]
+fn all_who_take_from_a_group_hear_that_it_is_empty() {
+    explore(0..50, || {
+        let group = Rc::new(Group::new());
+        for n in 1..=3 {
+            group.spawn(move || sleep(Duration::from_secs(n)));
+        }
+        let takers = [(); 2].map(|()| {
+            let group = Rc::clone(&group);
+            spawn(move || group.wait_all().len())
+        });
+        let taken: usize = takers.into_iter().map(|taker| taker.join().unwrap()).sum();
+        assert_eq!(taken, 3);
+    });
+}
+
+#[test]
+fn a_member_that_drops_its_group_takes_all_others_along() {
+    virtual_time(|| {
+        let unwound = Rc::new(Cell::new(0));
+        let group = Rc::new(Group::new());
+        let own = Rc::clone(&group);
+        let mark = Unwound(Rc::clone(&unwound));
+        group.spawn(move || {
+            let _mark = mark;
+            yield_now();
+            drop(own);
+            thread::park();
+        });
+        for _ in 0..3 {
+            let mark = Unwound(Rc::clone(&unwound));
+            group.spawn(move || {
+                let _mark = mark;
+                thread::park();
+            });
+        }
+        drop(group);
+        sleep(Duration::from_secs(1));
+        assert_eq!(unwound.get(), 4);
+    });
+}

@@ -156,16 +156,15 @@ impl<T> Group<T> {
     ///
     /// # Panics
     ///
-    /// A member that kills its own group unwinds in here.
+    /// A member that kills its own group unwinds in here, when the others are killed.
     pub fn kill_all(&self) {
-        let all: Vec<_> = self
-            .0
-            .handles
-            .borrow()
-            .values()
-            .map(JoinHandle::killer)
-            .collect();
-        for killer in all {
+        let (mut all, own): (Vec<_>, Vec<_>) = {
+            let handles = self.0.handles.borrow();
+            let killers = handles.values().map(|h| (h.is_own(), h.killer()));
+            killers.partition(|(is_own, _)| !is_own)
+        };
+        all.extend(own);
+        for (_, killer) in all {
             killer.kill();
         }
     }
@@ -220,6 +219,10 @@ impl<T> Members<T> {
             let first = self.ended.order.borrow_mut().pop_front();
             if let Some(number) = first {
                 let handle = self.handles.borrow_mut().remove(&number);
+                if self.handles.borrow().is_empty() {
+                    // There is nobody left to wait for.
+                    self.ended.waiters.wake_all();
+                }
                 return handle.map(|handle| (number, handle.join()));
             }
             if self.handles.borrow().is_empty() {

@@ -297,18 +297,20 @@ impl<T> JoinHandle<T> {
     /// Parks until it has ended. `false`: the deadline came first.
     #[inline(always)]
     pub(super) fn wait_until(&self, deadline: Option<Instant>) -> bool {
-        let is_own = || {
-            let running = sched::if_current().map(sched::Scheduler::running);
-            running.is_some() && running == self.0.green.get()
-        };
         match self.0.stage.get() {
-            Stage::Works => assert!(!is_own(), "a green thread cannot join itself"),
+            Stage::Works => assert!(!self.is_own(), "a green thread cannot join itself"),
             // One of the links.
-            Stage::TellsLinks if is_own() => return true,
+            Stage::TellsLinks if self.is_own() => return true,
             Stage::TellsLinks => {}
             Stage::Done => return true,
         }
         self.0.joiners.wait_deadline(WaitReason::Join, deadline) || self.is_finished()
+    }
+
+    /// Whether it is the running green thread's.
+    pub(super) fn is_own(&self) -> bool {
+        let running = sched::if_current().map(sched::Scheduler::running);
+        running.is_some() && running == self.0.green.get()
     }
 
     pub(crate) fn joiners(&self) -> &WaitQueue {
