@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::waiters::{End, Wait, Waiters};
+use super::waiters::{End, Told, Wait, Waiters};
 use crate::green::WaitReason;
 use crate::primitive::{Mutex, constructor, lock};
 
@@ -61,14 +61,9 @@ impl Barrier {
             present.count += 1;
             if present.count >= self.number {
                 present.count = 0;
-                let mut all = Vec::new();
-                while let Some((told, ())) = present.waiters.tell(|_| ()) {
-                    all.push(told);
-                }
+                let all = present.waiters.tell_all();
                 drop(present);
-                for told in all {
-                    told.unpark();
-                }
+                all.into_iter().for_each(Told::unpark);
                 return BarrierWaitResult { is_leader: true };
             }
             let wait = Wait {

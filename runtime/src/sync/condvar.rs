@@ -5,7 +5,7 @@ use std::sync::{LockResult, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::mutex::MutexGuard;
-use super::waiters::{End, Wait, Waiters};
+use super::waiters::{End, Told, Wait, Waiters};
 use crate::green::WaitReason;
 use crate::primitive::{Mutex, constructor, lock};
 use crate::thread::shared_deadline_after;
@@ -149,15 +149,9 @@ impl Condvar {
 
     /// Notifies all who wait now. Never parks.
     pub fn notify_all(&self) {
-        let mut all = Vec::new();
-        let waiters = lock(&self.waiters);
-        while let Some((told, ())) = waiters.tell(|_| ()) {
-            all.push(told);
-        }
-        drop(waiters);
-        for told in all {
-            told.unpark();
-        }
+        // The lock is released before anybody is unparked.
+        let all = lock(&self.waiters).tell_all();
+        all.into_iter().for_each(Told::unpark);
     }
 }
 

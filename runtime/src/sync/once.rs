@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::waiters::{End, Wait, Waiters};
+use super::waiters::{End, Told, Wait, Waiters};
 use crate::green::WaitReason;
 use crate::primitive::{AtomicU8, Mutex, Ordering, constructor, lock};
 
@@ -158,14 +158,9 @@ impl Drop for Running<'_> {
     fn drop(&mut self) {
         let waiters = lock(&self.once.waiters);
         self.once.state.store(self.end, Ordering::Release);
-        let mut all = Vec::new();
-        while let Some((told, ())) = waiters.tell(|_| ()) {
-            all.push(told);
-        }
+        let all = waiters.tell_all();
         drop(waiters);
-        for told in all {
-            told.unpark();
-        }
+        all.into_iter().for_each(Told::unpark);
     }
 }
 

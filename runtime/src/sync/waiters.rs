@@ -85,6 +85,19 @@ impl<T> Waiters<T> {
         true
     }
 
+    /// As [`Self::is_empty`], to the green thread that `own` belongs to: nobody meets itself.
+    pub(crate) fn is_empty_to(&self, own: Option<Ticket>) -> bool {
+        let mut is_empty = true;
+        self.list.for_each(|waiter| {
+            let ticket = waiter.ticket.get();
+            // SAFETY: linked, so it is valid, as is its choice, and nobody else has the lock.
+            let waits = ticket.is_none_or(|ticket| unsafe { ticket.is_open() });
+            let is_own = ticket.zip(own).is_some_and(|(a, b)| a.is_kin(b));
+            is_empty &= is_own || !waits;
+        });
+        is_empty
+    }
+
     /// What the one at the head has in its slot, by reference.
     pub(crate) fn peek<R>(&self, look: impl FnOnce(&Cell<Option<T>>) -> R) -> Option<R> {
         // SAFETY: linked, so it is valid, and nobody else has the lock.
@@ -110,6 +123,13 @@ impl<T> Waiters<T> {
             waiter.told.store(true, Ordering::Release);
             return Some((Told(parker.expect("it is told once")), met));
         }
+    }
+
+    /// Takes out all who have not been chosen elsewhere.
+    pub(crate) fn tell_all(&self) -> Vec<Told> {
+        std::iter::from_fn(|| self.tell(|_| ()))
+            .map(|(told, ())| told)
+            .collect()
     }
 }
 
@@ -165,6 +185,11 @@ impl<T> Place<T> {
         // SAFETY: linked there, or not any more (caller).
         unsafe { waiters.list.remove(NonNull::from(&self.node)) };
         was_waiting
+    }
+
+    /// If it is one of several places.
+    pub(crate) fn ticket(&self) -> Option<Ticket> {
+        self.node.value.ticket.get()
     }
 
     pub(crate) fn is_told(&self) -> bool {

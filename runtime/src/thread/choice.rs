@@ -42,6 +42,11 @@ pub struct Ticket {
 }
 
 impl Ticket {
+    /// Whether both are of one choice.
+    pub(crate) fn is_kin(self, other: Self) -> bool {
+        self.choice == other.choice
+    }
+
     /// Whether the choice is still to be made.
     ///
     /// # Safety

@@ -41,17 +41,15 @@ struct State<T> {
 }
 
 impl<T> State<T> {
-    /// A receiver that waits is room for one.
-    fn is_full(&self) -> bool {
-        let full = |most| self.buffer.len() >= most && self.receiving.is_empty();
-        self.capacity.is_some_and(full)
+    fn is_buffer_full(&self) -> bool {
+        self.capacity.is_some_and(|most| self.buffer.len() >= most)
     }
 
     /// A message in, if there is a place for it.
     fn push(&mut self, message: T) -> Result<Option<Told>, T> {
-        let has_room = self.capacity.is_none_or(|most| self.buffer.len() < most);
+        // Under the lock, so that it finds the message.
         let told = self.tell_receiver();
-        if !has_room && told.is_none() {
+        if self.is_buffer_full() && told.is_none() {
             return Err(message);
         }
         self.buffer.push_back(message);
@@ -64,11 +62,10 @@ impl<T> State<T> {
             let (told, message) = self.sending.tell(Cell::take)?;
             return Some((message.expect("a sender brings a message"), Some(told)));
         };
-        let has_room = self.capacity.is_some_and(|most| self.buffer.len() < most);
-        let next = if has_room {
-            self.sending.tell(Cell::take)
-        } else {
+        let next = if self.is_buffer_full() {
             None
+        } else {
+            self.sending.tell(Cell::take)
         };
         let told = next.map(|(told, message)| {
             self.buffer.extend(message);
@@ -197,7 +194,8 @@ impl<T> Channel<T> {
     /// As for [`Place::enter`].
     pub(crate) unsafe fn enter_receiving(&self, place: &Place<()>) -> bool {
         let state = lock(&self.state);
-        let nothing_yet = state.buffer.is_empty() && state.sending.is_empty() && state.senders > 0;
+        let nobody_sends = || state.sending.is_empty_to(place.ticket());
+        let nothing_yet = state.buffer.is_empty() && state.senders > 0 && nobody_sends();
         if nothing_yet {
             // SAFETY: the lock is held; the rest is the caller's.
             unsafe { place.enter(&state.receiving, End::Back) };
@@ -221,7 +219,8 @@ impl<T> Channel<T> {
     /// As for [`Place::enter`].
     pub(crate) unsafe fn enter_sending(&self, place: &Place<T>) -> bool {
         let state = lock(&self.state);
-        let must_wait = state.has_receiver && state.is_full();
+        let nobody_receives = || state.receiving.is_empty_to(place.ticket());
+        let must_wait = state.has_receiver && state.is_buffer_full() && nobody_receives();
         if must_wait {
             // SAFETY: the lock is held; the rest is the caller's.
             unsafe { place.enter(&state.sending, End::Back) };
@@ -245,23 +244,18 @@ impl<T> Channel<T> {
     pub(crate) fn remove_sender(&self) {
         let mut state = lock(&self.state);
         state.senders -= 1;
-        let mut all = Vec::new();
-        while state.senders == 0
-            && let Some(told) = state.tell_receiver()
-        {
-            all.push(told);
-        }
+        let told = match state.senders {
+            0 => state.receiving.tell_all(),
+            _ => Vec::new(),
+        };
         drop(state);
-        all.into_iter().for_each(Told::unpark);
+        told.into_iter().for_each(Told::unpark);
     }
 
     pub(crate) fn remove_receiver(&self) {
         let mut state = lock(&self.state);
         state.has_receiver = false;
-        let mut all = Vec::new();
-        while let Some((told, ())) = state.sending.tell(|_| ()) {
-            all.push(told);
-        }
+        let all = state.sending.tell_all();
         // Dropped when the lock is free: a destructor is the program's code.
         let unread = mem::take(&mut state.buffer);
         drop(state);

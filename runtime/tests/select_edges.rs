@@ -1,0 +1,137 @@
+//! `select!` where it is easily got wrong: an arm that could meet another of its own, several who
+//! receive from one channel, arms in any shape that the macro takes.
+
+mod common;
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use common::within;
+use evy_runtime::sync::mpsc;
+use evy_runtime::test::{explore, virtual_time};
+use evy_runtime::{Queue, select, spawn, spawn_n, yield_now};
+
+const MINUTE: Duration = Duration::from_secs(60);
+
+#[test]
+fn a_select_does_not_meet_itself_in_a_channel() {
+    within(|| {
+        let (sender, receiver) = mpsc::sync_channel(0);
+        let late = select! {
+            send(&sender, 1) -> _ => false,
+            recv(&receiver) -> _ => false,
+            after(Duration::from_millis(1)) => true,
+        };
+        assert!(late);
+        let other = sender.clone();
+        spawn_n(move || other.send(2).unwrap());
+        let got = select! {
+            recv(&receiver) -> got => got,
+            send(&sender, 1) -> _ => unreachable!("nobody else receives"),
+        };
+        assert_eq!(got, Ok(2));
+    });
+}
+
+#[test]
+fn a_select_does_not_meet_itself_in_a_queue() {
+    virtual_time(|| {
+        let queue = Queue::bounded(0);
+        let late = select! {
+            put(&queue, 1) => false,
+            get(&queue) => false,
+            after(MINUTE) => true,
+        };
+        assert!(late);
+        let other = queue.clone();
+        spawn_n(move || other.put(2));
+        let got = select! { put(&queue, 1) => None, get(&queue) -> n => Some(n) };
+        assert_eq!(got, Some(2));
+    });
+}
+
+#[test]
+fn the_same_queue_twice_gives_an_item_once() {
+    explore(0..50, || {
+        let queue = Queue::bounded(1);
+        let items = queue.clone();
+        spawn_n(move || (0..10).for_each(|n| items.put(n)));
+        for expected in 0..10 {
+            let n = select! { get(&queue) -> n => n, get(&queue) -> n => n };
+            assert_eq!(n, expected);
+        }
+        assert_eq!((queue.getting(), queue.len()), (0, 0));
+    });
+}
+
+#[test]
+fn whoever_offers_and_takes_at_once_meets_another() {
+    explore(0..100, || {
+        let (sender, receiver) = mpsc::sync_channel(0);
+        let receiver = Rc::new(receiver);
+        let peers: Vec<_> = (0..4)
+            .map(|_| {
+                let (sender, receiver) = (sender.clone(), Rc::clone(&receiver));
+                spawn(move || {
+                    let mut balance = 0;
+                    for _ in 0..5 {
+                        select! {
+                            send(&sender, ()) -> sent => { sent.unwrap(); balance += 1 },
+                            recv(&receiver) -> got => { got.unwrap(); balance -= 1 },
+                            after(MINUTE) => {}
+                        }
+                        yield_now();
+                    }
+                    balance
+                })
+            })
+            .collect();
+        let sum: i32 = peers.into_iter().map(|peer| peer.join().unwrap()).sum();
+        let left = receiver.try_iter().count();
+        assert_eq!(usize::try_from(sum).unwrap(), left);
+    });
+}
+
+#[test]
+fn all_who_receive_hear_that_the_senders_are_gone() {
+    within(|| {
+        let (sender, receiver) = mpsc::channel::<u32>();
+        let receiver = Rc::new(receiver);
+        let waiters: Vec<_> = (0..4)
+            .map(|n| {
+                let receiver = Rc::clone(&receiver);
+                spawn(move || match n % 2 {
+                    0 => receiver.recv(),
+                    _ => select! { recv(&receiver) -> got => got },
+                })
+            })
+            .collect();
+        yield_now();
+        drop(sender);
+        for waiter in waiters {
+            assert!(waiter.join().unwrap().is_err());
+        }
+    });
+}
+
+#[test]
+fn whoever_is_killed_with_a_message_in_sight_passes_the_word_on() {
+    within(|| {
+        for select_first in [false, true] {
+            let (sender, receiver) = mpsc::channel();
+            let receiver = Rc::new(receiver);
+            let wait = |select: bool| {
+                let receiver = Rc::clone(&receiver);
+                spawn(move || match select {
+                    true => select! { recv(&receiver) -> got => got },
+                    false => receiver.recv(),
+                })
+            };
+            let (first, second) = (wait(select_first), wait(!select_first));
+            yield_now();
+            sender.send(1).unwrap();
+            first.kill();
+            assert_eq!(second.join().unwrap(), Ok(1));
+        }
+    });
+}
