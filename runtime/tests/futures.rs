@@ -167,7 +167,7 @@ fn block_on_may_be_the_first_that_an_os_thread_asks_of_evy() {
     within(|| {
         let (sender, receiver) = futures_channel::oneshot::channel();
         let os_thread = std::thread::spawn(move || {
-            std::thread::sleep(Duration::from_millis(20));
+            sleep(Duration::from_millis(20));
             sender.send(1).unwrap();
         });
         assert_eq!(block_on(receiver), Ok(1));

@@ -180,6 +180,7 @@ impl<T, S: Store<T>> Core<T, S> {
 }
 
 /// A queue as `select!` sees it, whatever its order.
+#[expect(unnameable_types, reason = "a queue is made here, and nowhere else")]
 pub trait Ends<T> {
     #[doc(hidden)]
     fn getters(&self) -> &WaitQueue<T>;

@@ -9,7 +9,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use self::core::Core;
-pub use self::core::Ends;
+pub(crate) use self::core::Ends;
 use self::store::{Fifo, Lifo, Priority};
 use crate::thread::deadline_after;
 

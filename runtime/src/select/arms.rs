@@ -5,7 +5,17 @@ use std::time::Instant;
 use crate::thread::{Choice, Ticket};
 
 /// Something that can be tried, and waited for. Made by the functions of this module; nobody else can
-/// make one.
+/// make one:
+///
+/// ```compile_fail,E0277
+/// struct Mine;
+/// impl evy_runtime::select::Arm for Mine {
+///     type Output = ();
+///     fn attempt(&self) -> Option<()> {
+///         None
+///     }
+/// }
+/// ```
 pub trait Arm: Waits {
     /// What it gives when it is ready.
     type Output;
@@ -21,7 +31,8 @@ pub trait Arm: Waits {
     }
 }
 
-/// How an arm waits. In a private module's name only: what is `unsafe` in it stays in this crate.
+/// How an arm waits.
+#[expect(unnameable_types, reason = "what is unsafe in it stays in this crate")]
 pub trait Waits {
     /// When it is ready at the latest.
     #[doc(hidden)]

@@ -1,6 +1,5 @@
 //! Arms for the channels of [`sync::mpsc`](crate::sync::mpsc).
 
-use std::cell::Cell;
 use std::fmt;
 use std::sync::mpsc::{RecvError, SendError, TryRecvError, TrySendError};
 
@@ -21,8 +20,7 @@ pub fn recv<T>(receiver: &Receiver<T>) -> Recv<'_, T> {
 pub fn send<S: AnySender>(sender: &S, message: S::Message) -> Send<'_, S::Message> {
     Send {
         channel: sender.ends(),
-        message: Cell::new(Some(message)),
-        place: Place::new(None),
+        place: Place::new(Some(message)),
     }
 }
 
@@ -63,7 +61,7 @@ impl<T> Waits for Recv<'_, T> {
     }
 
     unsafe fn enter(&self, ticket: Ticket) -> bool {
-        self.place.prepare(None, ticket);
+        self.place.prepare(ticket);
         // SAFETY: the arm stays where it is until it has left, and the choice as long (caller).
         unsafe { self.channel.enter_receiving(&self.place) }
     }
@@ -93,8 +91,7 @@ impl<T> Arm for Recv<'_, T> {
 /// See [`send`].
 pub struct Send<'a, T> {
     channel: &'a Channel<T>,
-    /// Unless it is in the place.
-    message: Cell<Option<T>>,
+    /// With the message, until somebody takes it.
     place: Place<T>,
 }
 
@@ -104,7 +101,7 @@ impl<T> Waits for Send<'_, T> {
     }
 
     unsafe fn enter(&self, ticket: Ticket) -> bool {
-        self.place.prepare(self.message.take(), ticket);
+        self.place.prepare(ticket);
         // SAFETY: the arm stays where it is until it has left, and the choice as long (caller).
         unsafe { self.channel.enter_sending(&self.place) }
     }
@@ -112,9 +109,6 @@ impl<T> Waits for Send<'_, T> {
     fn leave(&self) {
         // SAFETY: entered there, if anywhere.
         unsafe { self.channel.leave_sending(&self.place) };
-        if let Some(message) = self.place.take() {
-            self.message.set(Some(message));
-        }
     }
 }
 
@@ -122,11 +116,11 @@ impl<T> Arm for Send<'_, T> {
     type Output = Result<(), SendError<T>>;
 
     fn attempt(&self) -> Option<Self::Output> {
-        match self.channel.try_send(self.message.take()?) {
+        match self.channel.try_send(self.place.take()?) {
             Ok(()) => Some(Ok(())),
             Err(TrySendError::Disconnected(message)) => Some(Err(SendError(message))),
             Err(TrySendError::Full(message)) => {
-                self.message.set(Some(message));
+                self.place.bring(Some(message));
                 None
             }
         }
@@ -134,7 +128,7 @@ impl<T> Arm for Send<'_, T> {
 
     fn finish(&self) -> Option<Self::Output> {
         // What was not taken comes back from a receiver that has left.
-        Some(match self.message.take() {
+        Some(match self.place.take() {
             None => Ok(()),
             Some(message) => Err(SendError(message)),
         })

@@ -3,17 +3,17 @@
 use std::fmt;
 
 use super::arms::{Arm, Waits};
+use super::standing::Standing;
 use crate::event::{Event, EventError, Sent};
-use crate::sched;
 use crate::semaphore::{Permit, Semaphore};
-use crate::thread::{Entry, JoinError, JoinHandle, Ticket};
+use crate::thread::{JoinError, JoinHandle, Ticket};
 
 /// Ready when the green thread has ended, and gives its result. As
 /// [`JoinHandle::take_result`], which can be had once.
 pub fn join<T>(handle: &JoinHandle<T>) -> Join<'_, T> {
     Join {
         handle,
-        place: Entry::new(sched::current(), None),
+        place: Standing::new(handle.joiners(), None),
     }
 }
 
@@ -21,7 +21,7 @@ pub fn join<T>(handle: &JoinHandle<T>) -> Join<'_, T> {
 pub fn wait<T: Clone>(event: &Event<T>) -> Wait<'_, T> {
     Wait {
         event,
-        place: Entry::new(sched::current(), None),
+        place: Standing::new(event.waiters(), None),
     }
 }
 
@@ -29,27 +29,25 @@ pub fn wait<T: Clone>(event: &Event<T>) -> Wait<'_, T> {
 pub fn acquire(semaphore: &Semaphore) -> Acquire<'_> {
     Acquire {
         semaphore,
-        place: Entry::new(sched::current(), None),
+        place: Standing::new(semaphore.waiters(), None),
     }
 }
 
 /// See [`join`].
 pub struct Join<'a, T> {
     handle: &'a JoinHandle<T>,
-    place: Entry<()>,
+    place: Standing<'a, ()>,
 }
 
 impl<T> Waits for Join<'_, T> {
     unsafe fn enter(&self, ticket: Ticket) -> bool {
-        self.place.prepare(sched::current(), None, ticket);
-        // SAFETY: the arm stays where it is until it has left, and the choice as long (caller).
-        unsafe { self.place.enter(self.handle.joiners()) };
+        // SAFETY: passed on to the caller.
+        unsafe { self.place.enter(ticket) };
         true
     }
 
     fn leave(&self) {
-        // SAFETY: entered there, if anywhere.
-        unsafe { self.place.leave(self.handle.joiners()) };
+        self.place.leave();
     }
 }
 
@@ -64,20 +62,18 @@ impl<T> Arm for Join<'_, T> {
 /// See [`wait`].
 pub struct Wait<'a, T> {
     event: &'a Event<T>,
-    place: Entry<Sent<T>>,
+    place: Standing<'a, Sent<T>>,
 }
 
 impl<T> Waits for Wait<'_, T> {
     unsafe fn enter(&self, ticket: Ticket) -> bool {
-        self.place.prepare(sched::current(), None, ticket);
-        // SAFETY: the arm stays where it is until it has left, and the choice as long (caller).
-        unsafe { self.place.enter(self.event.waiters()) };
+        // SAFETY: passed on to the caller.
+        unsafe { self.place.enter(ticket) };
         true
     }
 
     fn leave(&self) {
-        // SAFETY: entered there, if anywhere.
-        unsafe { self.place.leave(self.event.waiters()) };
+        self.place.leave();
     }
 }
 
@@ -96,20 +92,18 @@ impl<T: Clone> Arm for Wait<'_, T> {
 /// See [`acquire`].
 pub struct Acquire<'a> {
     semaphore: &'a Semaphore,
-    place: Entry<()>,
+    place: Standing<'a, ()>,
 }
 
 impl Waits for Acquire<'_> {
     unsafe fn enter(&self, ticket: Ticket) -> bool {
-        self.place.prepare(sched::current(), None, ticket);
-        // SAFETY: the arm stays where it is until it has left, and the choice as long (caller).
-        unsafe { self.place.enter(self.semaphore.waiters()) };
+        // SAFETY: passed on to the caller.
+        unsafe { self.place.enter(ticket) };
         true
     }
 
     fn leave(&self) {
-        // SAFETY: entered there, if anywhere.
-        unsafe { self.place.leave(self.semaphore.waiters()) };
+        self.place.leave();
     }
 
     fn undo(&self) {

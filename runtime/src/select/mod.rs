@@ -12,6 +12,7 @@ mod channel;
 mod coordination;
 mod io;
 mod queue;
+mod standing;
 mod timer;
 
 pub use arms::{Arm, Arms, Either, Never};
@@ -22,14 +23,6 @@ pub use queue::{Get, Put, get, put};
 pub use timer::{Timer, after, at};
 
 pub use crate::queue::AnyQueue;
-
-/// What the traits here are made of. Nobody outside has a use for it, and nothing is promised of it.
-#[doc(hidden)]
-pub mod machinery {
-    pub use super::arms::Waits;
-    pub use crate::queue::Ends;
-    pub use crate::thread::{Choice, Ticket};
-}
 
 use crate::green::WaitReason;
 use crate::sched::{self, Scheduler};

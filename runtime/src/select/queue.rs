@@ -1,47 +1,45 @@
 //! Arms for the queues of one OS thread.
 
-use std::cell::Cell;
 use std::fmt;
 
 use super::arms::{Arm, Waits};
+use super::standing::Standing;
 use crate::queue::{AnyQueue, Ends};
-use crate::sched;
-use crate::thread::{Entry, Ticket};
+use crate::thread::Ticket;
 
 /// Ready when there is an item in `queue`, and gives it. As its `get`.
 pub fn get<Q: AnyQueue>(queue: &Q) -> Get<'_, Q::Item> {
+    let queue = queue.ends();
     Get {
-        queue: queue.ends(),
-        place: Entry::new(sched::current(), None),
+        queue,
+        place: Standing::new(queue.getters(), None),
     }
 }
 
 /// Ready when there is room in `queue`, and puts `item`. As its `put`.
 pub fn put<Q: AnyQueue>(queue: &Q, item: Q::Item) -> Put<'_, Q::Item> {
+    let queue = queue.ends();
     Put {
-        queue: queue.ends(),
-        item: Cell::new(Some(item)),
-        place: Entry::new(sched::current(), None),
+        queue,
+        place: Standing::new(queue.putters(), Some(item)),
     }
 }
 
 /// See [`get`].
 pub struct Get<'a, T> {
     queue: &'a dyn Ends<T>,
-    place: Entry<T>,
+    place: Standing<'a, T>,
 }
 
 impl<T> Waits for Get<'_, T> {
     unsafe fn enter(&self, ticket: Ticket) -> bool {
-        self.place.prepare(sched::current(), None, ticket);
-        // SAFETY: the arm stays where it is until it has left, and the choice as long (caller).
-        unsafe { self.place.enter(self.queue.getters()) };
+        // SAFETY: passed on to the caller.
+        unsafe { self.place.enter(ticket) };
         true
     }
 
     fn leave(&self) {
-        // SAFETY: entered there, if anywhere.
-        unsafe { self.place.leave(self.queue.getters()) };
+        self.place.leave();
     }
 
     fn undo(&self) {
@@ -66,26 +64,19 @@ impl<T> Arm for Get<'_, T> {
 /// See [`put`].
 pub struct Put<'a, T> {
     queue: &'a dyn Ends<T>,
-    /// Unless it is in the place.
-    item: Cell<Option<T>>,
-    place: Entry<T>,
+    /// With the item, until somebody takes it.
+    place: Standing<'a, T>,
 }
 
 impl<T> Waits for Put<'_, T> {
     unsafe fn enter(&self, ticket: Ticket) -> bool {
-        let scheduler = sched::current();
-        self.place.prepare(scheduler, self.item.take(), ticket);
-        // SAFETY: the arm stays where it is until it has left, and the choice as long (caller).
-        unsafe { self.place.enter(self.queue.putters()) };
+        // SAFETY: passed on to the caller.
+        unsafe { self.place.enter(ticket) };
         true
     }
 
     fn leave(&self) {
-        // SAFETY: entered there, if anywhere.
-        unsafe { self.place.leave(self.queue.putters()) };
-        if let Some(item) = self.place.take() {
-            self.item.set(Some(item));
-        }
+        self.place.leave();
     }
 }
 
@@ -93,9 +84,9 @@ impl<T> Arm for Put<'_, T> {
     type Output = ();
 
     fn attempt(&self) -> Option<()> {
-        let refused = self.queue.try_put(self.item.take()?).err();
+        let refused = self.queue.try_put(self.place.take()?).err();
         let done = refused.is_none();
-        self.item.set(refused);
+        self.place.bring(refused);
         done.then_some(())
     }
 

@@ -151,12 +151,11 @@ impl<T> Place<T> {
         }
     }
 
-    /// Makes it one of several places of the caller, with `brought` in the slot. It is in no queue.
-    pub(crate) fn prepare(&self, brought: Option<T>, ticket: Ticket) {
+    /// Makes it one of several places of the caller. It is in no queue.
+    pub(crate) fn prepare(&self, ticket: Ticket) {
         let waiter = &self.node.value;
         waiter.parker.set(Some(Parker::current()));
         waiter.told.store(false, Ordering::Relaxed);
-        waiter.slot.set(brought);
         waiter.ticket.set(Some(ticket));
     }
 
@@ -199,6 +198,11 @@ impl<T> Place<T> {
     /// What is in the slot, when nobody else can reach it any more: it was told, or has left.
     pub(crate) fn take(&self) -> Option<T> {
         self.node.value.slot.take()
+    }
+
+    /// Leaves `value` in the slot, while it is in no queue.
+    pub(crate) fn bring(&self, value: Option<T>) {
+        self.node.value.slot.set(value);
     }
 }
 

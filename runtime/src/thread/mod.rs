@@ -40,8 +40,7 @@ pub use shutdown::shutdown;
 pub use timeout::{Elapsed, timeout, timeout_at};
 pub use waiters::WaitQueue;
 
-#[doc(hidden)]
-pub use choice::{Choice, Ticket};
+pub(crate) use choice::{Choice, Ticket};
 pub(crate) use parker::{Parker, park_while, shared_deadline_after, take_turns};
 pub(crate) use timeout::in_open_scope;
 pub(crate) use unwinding::{count, unwinding};

@@ -246,13 +246,11 @@ impl<T> Entry<T> {
         }
     }
 
-    /// Makes it one of several places of the running green thread, with `brought` in the slot. It is
-    /// in no queue.
-    pub(crate) fn prepare(&self, scheduler: &Scheduler, brought: Option<T>, ticket: Ticket) {
+    /// Makes it one of several places of the running green thread. It is in no queue.
+    pub(crate) fn prepare(&self, scheduler: &Scheduler, ticket: Ticket) {
         debug_assert!(!self.is_waiting());
         let waiter = &self.node.value;
         waiter.green.set(scheduler.running());
-        waiter.slot.set(brought);
         waiter.ticket.set(Some(ticket));
     }
 
@@ -289,6 +287,11 @@ impl<T> Entry<T> {
     #[inline(always)]
     pub(crate) fn take(&self) -> Option<T> {
         self.node.value.slot.take()
+    }
+
+    /// Leaves `value` in the slot, while it is in no queue.
+    pub(crate) fn bring(&self, value: Option<T>) {
+        self.node.value.slot.set(value);
     }
 }
 
