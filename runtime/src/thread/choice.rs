@@ -6,7 +6,6 @@ use crate::primitive::{AtomicUsize, Ordering, constructor};
 
 /// Which of several waits has come to its end, if any. It lies in the frame of whoever waits.
 #[derive(Debug)]
-#[expect(unnameable_types, reason = "nobody outside has a use for it")]
 pub struct Choice(AtomicUsize);
 
 const OPEN: usize = usize::MAX;
@@ -37,7 +36,6 @@ impl Choice {
 /// `[linked-is-pinned]` It lies in a wait node, which is unlinked before the choice's frame goes; it
 /// is followed only while that is linked, or by whoever has unlinked it under the same lock.
 #[derive(Clone, Copy, Debug)]
-#[expect(unnameable_types, reason = "as for `Choice`")]
 pub struct Ticket {
     choice: NonNull<Choice>,
     index: usize,

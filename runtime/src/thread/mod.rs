@@ -9,6 +9,10 @@
 //! Which of these park says each item. There is no `.await` to see it by.
 
 mod builder;
+#[expect(
+    unnameable_types,
+    reason = "select's traits name it, and nobody outside has a use for it"
+)]
 mod choice;
 mod delayed;
 mod functions;

@@ -143,7 +143,7 @@ type Queues = [Mutex<Waiters<u32>>; 2];
 /// A place that is one of several of the caller.
 fn place_of_several(ticket: Ticket) -> Place<u32> {
     let place = Place::new(None);
-    place.prepare(None, ticket);
+    place.prepare(ticket);
     place
 }
 
