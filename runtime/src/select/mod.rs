@@ -30,8 +30,9 @@ use crate::thread::{self, Choice, count};
 
 /// Waits for the first of several things, and runs what belongs to it.
 ///
-/// Each arm is a call of a function of [`select`](mod@crate::select), a pattern for what it gives, and
-/// what to do with that; as last one there may be `default`, for when none is ready:
+/// Each arm is a call of a function of [`select`](mod@crate::select), a pattern for whatever it gives,
+/// and what to do with that; as last one there may be `default`, for when none is ready. There may be 32
+/// arms:
 ///
 /// | arm | is ready when | gives |
 /// | --- | --- | --- |
@@ -88,10 +89,13 @@ macro_rules! select {
     (@read [$($done:tt)*] default => $body:expr $(,)?) => {{
         let chosen = $crate::select::try_run($crate::select!(@list $($done)*));
         match chosen {
-            Some(chosen) => $crate::select!(@choose chosen; $($done)*),
-            None => $body,
+            ::core::option::Option::Some(chosen) => $crate::select!(@choose chosen; $($done)*),
+            ::core::option::Option::None => $body,
         }
     }};
+    (@read [$($done:tt)*] default => $body:expr, $($rest:tt)+) => {
+        ::core::compile_error!("`default` comes last in a select")
+    };
     (@read [$($done:tt)*] $arm:ident($($argument:tt)*) => $($rest:tt)*) => {
         $crate::select!(@body [$($done)*] [$arm($($argument)*)] [_] $($rest)*)
     };
@@ -128,14 +132,14 @@ macro_rules! select {
     };
 }
 
-/// So many arms a select may have.
+/// So many arms a select may have; more do not compile.
 const MOST: usize = 32;
 
 /// Parks until one of the arms is ready. What [`select!`](crate::select!) calls.
 ///
 /// # Panics
 ///
-/// On the root green thread, when nothing can wake anybody any more; with more than 32 arms.
+/// On the root green thread, when nothing can wake anybody any more.
 pub fn run<A: Arms>(arms: A) -> A::Output {
     let scheduler = sched::current();
     loop {
@@ -150,10 +154,6 @@ pub fn run<A: Arms>(arms: A) -> A::Output {
 
 /// One of the arms that are ready, if any is. What [`select!`](crate::select!) calls for a `default`.
 /// Never parks.
-///
-/// # Panics
-///
-/// With more than 32 arms.
 pub fn try_run<A: Arms>(arms: A) -> Option<A::Output> {
     attempt(sched::current(), &arms)
 }
