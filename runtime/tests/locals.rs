@@ -2,6 +2,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
+use std::time::Duration;
 
 use evy_runtime::test::virtual_time;
 use evy_runtime::thread::{self, LocalKey};
@@ -151,4 +152,59 @@ fn a_key_is_a_value_that_can_be_passed_on() {
         key.get()
     }
     virtual_time(|| assert_eq!(spawn(|| read(&COUNT)).join().unwrap(), 7));
+}
+
+/// Does something when it is dropped.
+struct Act(Box<dyn Fn()>);
+
+impl Drop for Act {
+    fn drop(&mut self) {
+        (self.0)();
+    }
+}
+
+green_local! {
+    static ACT: RefCell<Option<Act>> = RefCell::new(None);
+    static LAST: RefCell<Option<OnDrop>> = RefCell::new(None);
+}
+
+fn acts() -> [fn(); 5] {
+    [
+        || evy_runtime::sleep(Duration::from_millis(1)),
+        || assert_eq!(spawn(|| COUNT.get()).join().ok(), Some(7)),
+        || drop(spawn(|| COUNT.set(1))),
+        || assert!(evy_runtime::timeout(Duration::ZERO, thread::park).is_err()),
+        || panic!("in the destructor of a green local"),
+    ]
+}
+
+#[test]
+fn a_destructor_may_park_spawn_time_out_and_panic() {
+    for act in acts() {
+        virtual_time(|| {
+            let log = Rc::new(RefCell::new(Vec::new()));
+            for killed in [false, true] {
+                let last = Rc::clone(&log);
+                let child = spawn(move || {
+                    LAST.set(Some(OnDrop("last", last)));
+                    ACT.set(Some(Act(Box::new(act))));
+                    if killed {
+                        thread::park();
+                    }
+                });
+                yield_now();
+                child.kill();
+                assert_eq!(child.join().is_err(), killed);
+            }
+            assert_eq!(*log.borrow(), ["last", "last"]);
+        });
+    }
+}
+
+#[test]
+fn the_end_of_an_os_thread_bears_what_a_destructor_does() {
+    for act in acts() {
+        let os_thread = std::thread::spawn(move || ACT.set(Some(Act(Box::new(act)))));
+        assert!(os_thread.join().is_ok());
+    }
 }
