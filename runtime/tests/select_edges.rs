@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use common::within;
 use evy_runtime::sync::mpsc;
-use evy_runtime::test::{explore, virtual_time};
-use evy_runtime::{Queue, select, spawn, spawn_n, yield_now};
+use evy_runtime::test::{explore, strike_everywhere, virtual_time};
+use evy_runtime::{Event, Queue, select, spawn, spawn_n, yield_now};
 
 const MINUTE: Duration = Duration::from_secs(60);
 
@@ -134,4 +134,62 @@ fn whoever_is_killed_with_a_message_in_sight_passes_the_word_on() {
             assert_eq!(second.join().unwrap(), Ok(1));
         }
     });
+}
+
+#[test]
+fn a_select_that_is_abandoned_with_its_os_thread_harms_nobody() {
+    within(|| {
+        let (sender, receiver) = mpsc::sync_channel(0);
+        let (other_sender, other_receiver) = mpsc::sync_channel(0);
+        let os_thread = std::thread::spawn(move || {
+            let (queue, event) = (Queue::<u32>::unbounded(), Event::<()>::new());
+            spawn_n(move || {
+                let (pipe, _writer) = std::io::pipe().unwrap();
+                select! {
+                    recv(&receiver) -> _ => {},
+                    send(&other_sender, 1) -> _ => {},
+                    get(&queue) -> _ => {},
+                    wait(&event) -> _ => {},
+                    readable(&pipe) -> _ => {},
+                    after(MINUTE) => {},
+                }
+            });
+            yield_now();
+        });
+        os_thread.join().unwrap();
+        // The first finds the place of the dead, and makes its choice; the others pass it over.
+        assert_eq!(sender.try_send(1), Ok(()));
+        assert_eq!(sender.try_send(2), Err(mpsc::TrySendError::Full(2)));
+        assert_eq!(other_receiver.try_recv(), Err(mpsc::TryRecvError::Empty));
+        drop((sender, other_receiver));
+    });
+}
+
+#[test]
+fn whoever_is_struck_leaves_the_message_to_those_who_share_the_receiver() {
+    let struck = strike_everywhere(|striker| {
+        let (sender, receiver) = mpsc::sync_channel(0);
+        let receiver = Rc::new(receiver);
+        let taker = || {
+            let receiver = Rc::clone(&receiver);
+            move || {
+                let mut sum = 0;
+                while let Ok(n) = select! { recv(&receiver) -> n => n, recv(&receiver) -> n => n } {
+                    sum += n;
+                }
+                sum
+            }
+        };
+        let victim = striker.spawn(taker());
+        let other = spawn(taker());
+        spawn_n(move || (1..=4).for_each(|n| sender.send(n).unwrap()));
+        let taken = victim.join();
+        // What it had added up by then is gone with it, and no more than that.
+        let rest = other.join().unwrap();
+        match taken {
+            Ok(Ok(sum)) => assert_eq!(sum + rest, 10),
+            _ => assert!((1..=10).contains(&rest), "{rest}"),
+        }
+    });
+    assert!(struck >= 8, "{struck}");
 }
