@@ -2,7 +2,7 @@
 //!
 //! Each function here makes an *arm*: something that can be tried, and waited for. `run` tries all
 //! arms in an order drawn by lot, timers last. If none is ready it stands in the queues of all of
-//! them with one [`Choice`], which the first to serve it makes; the others pass it over. So an item is
+//! them with one `Choice`, which the first to serve it makes; the others pass it over. So an item is
 //! taken from one queue and no other, and two selects can meet at a queue without room.
 //!
 //! What serves a place and is not used, because the green thread unwinds, is given back by its arm.
