@@ -37,5 +37,5 @@ cargo build --release --locked --example million
         fi
     done
 } >"$out"
-[ "$short" = --short ] || cargo bench --locked
+[ "$short" = --short ] || cargo bench --locked -p evy-benches --features run
 echo "written to $out"
