@@ -32,7 +32,7 @@ const WORKERS: usize = 6;
 #[test]
 fn a_million_operations_lose_nothing() {
     let slow = std::env::var_os("EVY_UNDER_QEMU").is_some();
-    let operations = if slow { OPERATIONS / 100 } else { OPERATIONS };
+    let operations = if slow { OPERATIONS / 125 } else { OPERATIONS };
     let share = operations / SEEDS;
     explore(0..SEEDS as u64, || {
         let tally = work(share / TOOLS);
