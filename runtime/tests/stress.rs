@@ -32,13 +32,13 @@ const WORKERS: usize = 6;
 #[test]
 fn a_million_operations_lose_nothing() {
     let slow = std::env::var_os("EVY_UNDER_QEMU").is_some();
-    let operations = if slow { OPERATIONS / 125 } else { OPERATIONS };
+    let operations = if slow { OPERATIONS / 50 } else { OPERATIONS };
     let share = operations / SEEDS;
     explore(0..SEEDS as u64, || {
         let tally = work(share / TOOLS);
         assert_eq!(tally.operations.get(), share);
         let (killed, late) = (tally.killed.get(), tally.late.get());
-        assert!(killed > share / 100, "{killed} of {share} were killed");
+        assert!(killed > share / 200, "{killed} of {share} were killed");
         assert!(late > share / 20, "{late} of {share} were not done in time");
     });
 }
