@@ -20,14 +20,19 @@ thread_local! {
     static IN_MODEL: cell::Cell<bool> = const { cell::Cell::new(false) };
 }
 
-/// Runs `f` in all its interleavings in which its loom threads are interrupted so many times at most,
+/// Runs `f` in all its interleavings in which its loom threads are interrupted a few times at most,
 /// besides where they wait.
 pub(crate) fn model(f: impl Fn() + Send + Sync + 'static) {
-    let preemptions = match (under_emulator(), cfg!(debug_assertions)) {
-        (true, _) => 1,
-        (false, true) => 3,
-        (false, false) => 4,
-    };
+    check(if cfg!(debug_assertions) { 3 } else { 4 }, f);
+}
+
+/// As [`model`], with more interruptions: two loom threads have time for that.
+pub(crate) fn model_of_two(f: impl Fn() + Send + Sync + 'static) {
+    check(if cfg!(debug_assertions) { 6 } else { 8 }, f);
+}
+
+fn check(preemptions: usize, f: impl Fn() + Send + Sync + 'static) {
+    let preemptions = if under_emulator() { 1 } else { preemptions };
     let mut builder = loom::model::Builder::new();
     builder.preemption_bound.get_or_insert(preemptions);
     IN_MODEL.set(true);

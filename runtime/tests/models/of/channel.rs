@@ -5,7 +5,7 @@ use std::rc::Rc;
 use std::sync::mpsc::{RecvTimeoutError, SendError};
 use std::time::Duration;
 
-use crate::primitive::{Cell, model};
+use crate::primitive::{Cell, model, model_of_two};
 use crate::sync::mpsc::channel::Channel;
 use crate::thread::shared_deadline_after;
 use crate::waiter::{Thread, join_all, spawn, unless_killed};
@@ -49,7 +49,7 @@ impl Ends {
 }
 
 fn in_order(capacity: Option<usize>) {
-    model(move || {
+    model_of_two(move || {
         let ends = Ends::new(capacity);
         let sender = ends.sender([1, 2]);
         assert_eq!(ends.receive_all(), [1, 2]);
@@ -100,8 +100,21 @@ fn bounded_messages_of_two_senders_arrive() {
 }
 
 #[test]
-fn who_sends_to_a_receiver_that_leaves_gets_the_message_back() {
+fn room_goes_to_the_one_that_waits_for_it() {
     model(|| {
+        let ends = Ends::new(Some(1));
+        ends.0.add_sender();
+        let senders = [ends.sender([1]), ends.sender([2])];
+        let first = ends.receive().unwrap();
+        // Nobody needs to receive once more.
+        assert_eq!(join_all(senders), [Some([Ok(())]); 2]);
+        assert_eq!(ends.receive_all(), [3 - first]);
+    });
+}
+
+#[test]
+fn who_sends_to_a_receiver_that_leaves_gets_the_message_back() {
+    model_of_two(|| {
         let ends = Ends::new(Some(0));
         let sender = ends.sender([1]);
         let other = Rc::clone(&ends);
@@ -117,7 +130,7 @@ fn who_sends_to_a_receiver_that_leaves_gets_the_message_back() {
 
 #[test]
 fn a_sender_that_is_killed_leaves_no_half_a_message() {
-    model(|| {
+    model_of_two(|| {
         let ends = Ends::new(Some(0));
         let sender = ends.sender([1]);
         sender.kill();

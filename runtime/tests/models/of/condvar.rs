@@ -3,7 +3,7 @@
 use std::rc::Rc;
 use std::time::Duration;
 
-use crate::primitive::{Cell, model};
+use crate::primitive::{Cell, model, model_of_two};
 use crate::sync::condvar::Condvar;
 use crate::sync::mutex::Mutex;
 use crate::waiter::{Thread, join_all, spawn, unless_killed};
@@ -39,7 +39,7 @@ impl Door {
 
 #[test]
 fn who_waits_for_a_condition_sees_it_come() {
-    model(|| {
+    model_of_two(|| {
         let door = Door::new();
         let waiter = door.wait_elsewhere();
         door.open();
@@ -70,9 +70,12 @@ fn who_is_notified_and_killed_passes_it_on() {
             }
         });
         let next = door.wait_elsewhere();
-        victim.kill();
-        door.open();
+        // It may be killed while it waits to be notified, and while it waits for the mutex then.
+        let open = door.open.lock().unwrap();
+        open.set(true);
         door.changed.notify_one();
+        victim.kill();
+        drop(open);
         next.join();
         victim.join();
     });

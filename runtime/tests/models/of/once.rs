@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use crate::primitive::{Cell, model};
+use crate::primitive::{Cell, model, model_of_two};
 use crate::sync::barrier::Barrier;
 use crate::sync::once::Once;
 use crate::waiter::{die, join_all, spawn, unless_killed};
@@ -45,7 +45,7 @@ fn it_runs_once_and_everybody_sees_it_done() {
 
 #[test]
 fn who_waits_for_it_sees_it_done() {
-    model(|| {
+    model_of_two(|| {
         let start = Start::new();
         let other = Rc::clone(&start);
         let waiter = spawn(move || {
@@ -59,7 +59,7 @@ fn who_waits_for_it_sees_it_done() {
 
 #[test]
 fn where_it_unwinds_another_is_let_in() {
-    model(|| {
+    model_of_two(|| {
         let start = Start::new();
         let other = Rc::clone(&start);
         let victim = spawn(move || unless_killed(|| other.once.call_once(|| die())).is_none());
@@ -75,7 +75,7 @@ fn where_it_unwinds_another_is_let_in() {
 
 #[test]
 fn a_barrier_lets_all_go_on_together_and_one_leads() {
-    model(|| {
+    model_of_two(|| {
         let barrier = Rc::new(Barrier::new(2));
         let came = Rc::new([Cell::new(false), Cell::new(false)]);
         let (theirs, coming) = (Rc::clone(&barrier), Rc::clone(&came));
@@ -83,11 +83,16 @@ fn a_barrier_lets_all_go_on_together_and_one_leads() {
             coming[1].set(true);
             let leads = theirs.wait().is_leader();
             assert!(coming[0].get());
+            theirs.wait();
+            coming[1].set(false);
             leads
         });
         came[0].set(true);
         let leads = barrier.wait().is_leader();
         assert!(came[1].get());
+        // And again: it is as good as new.
+        barrier.wait();
+        came[0].set(false);
         assert_ne!(leads, other.join());
     });
 }

@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use crate::primitive::{Cell, model};
+use crate::primitive::{Cell, model, model_of_two};
 use crate::sync::rwlock::{RwLock, RwLockWriteGuard};
 use crate::waiter::{Thread, spawn, unless_killed};
 
@@ -55,7 +55,7 @@ fn a_writer_is_alone_among_readers() {
 
 #[test]
 fn writers_exclude_each_other() {
-    model(|| {
+    model_of_two(|| {
         let lock = new();
         let other = write(&lock);
         add(&lock.write().unwrap());
@@ -114,7 +114,7 @@ fn who_is_let_in_and_killed_lets_in_the_next() {
 
 #[test]
 fn a_writer_that_reads_from_now_on_lets_in_those_who_read() {
-    model(|| {
+    model_of_two(|| {
         let lock = new();
         let first = lock.write().unwrap();
         let reader = read(&lock);
@@ -128,7 +128,7 @@ fn a_writer_that_reads_from_now_on_lets_in_those_who_read() {
 
 #[test]
 fn a_writer_waits_for_one_that_wrote_and_reads() {
-    model(|| {
+    model_of_two(|| {
         let lock = new();
         let first = lock.write().unwrap();
         let next = write(&lock);
