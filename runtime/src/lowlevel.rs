@@ -10,7 +10,7 @@ pub use crate::thread::{WaitQueue, run_inline};
 /// A number that tells green threads apart, of the one that runs. Never parks.
 #[must_use]
 pub fn current_id() -> u64 {
-    crate::sched::current().running().id
+    crate::sched::current().running().id()
 }
 
 /// The clock that deadlines are measured by; in a test perhaps one that is held still

@@ -1,5 +1,5 @@
 //! AAPCS64. Register roles in a switch: `x0` the context left, `x1` the one continued; in a first
-//! frame: `x19` the argument, the word at the stack pointer the entry function.
+//! context: `x19` the argument, `x29` the entry function.
 
 use std::arch::{asm, naked_asm};
 
@@ -51,8 +51,7 @@ pub(crate) unsafe fn switch(from: *mut Context, to: *const Context) {
     }
 }
 
-/// The frame below which there is none. Entered by a jump, with the entry function on top of the
-/// stack.
+/// The frame below which there is none: see `x86_64.rs`.
 #[unsafe(naked)]
 pub(super) unsafe extern "C" fn trampoline() -> ! {
     naked_asm!(
@@ -60,9 +59,13 @@ pub(super) unsafe extern "C" fn trampoline() -> ! {
         ".cfi_undefined x30",
         "hint #36",
         "mov x0, x19",
-        "ldr x1, [sp]",
+        // With branch targets enforced, a jump to a function must go through this register.
+        "mov x16, x29",
+        "mov x29, xzr",
+        "adr x30, 2f",
+        "br x16",
         "nop",
-        "blr x1",
+        "2:",
         "brk #1",
         ".cfi_endproc",
     )

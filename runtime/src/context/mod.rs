@@ -1,12 +1,12 @@
 //! The context switch: leave one stack, arrive on another.
 //!
 //! This is the whole machine-dependent part of evy. It knows nothing of green threads; it offers
-//! four things, and each backend offers them under the same names:
+//! three things, and each backend offers them under the same names:
 //!
 //! - [`Context`]: where a suspended computation goes on;
 //! - [`prepare`]: make a context that will call `entry(arg)` on a fresh stack;
-//! - [`switch`]: save the running computation in one context and continue another;
-//! - [`release`]: called from elsewhere, once, when a computation has been left for good.
+//! - [`switch`]: save the running computation in one context and continue another. Whoever is left
+//!   for good need not be told: its context and its stack are simply prepared anew.
 //!
 //! # What a switch saves
 //!
@@ -46,10 +46,10 @@
 //! ```
 //!
 //! A prepared context starts in `trampoline`, a function without a caller. Its unwind table says
-//! that the return address is undefined, and it starts with a frame pointer of zero: unwinders of
-//! both schools stop there cleanly. It calls `entry`, which never returns and must catch every
-//! panic: there is nothing above that could. The call site is preceded by a `nop`, because an
-//! unwinder looks up the instruction *before* an address.
+//! that the return address is undefined, and it leaves a frame pointer of zero: unwinders of both
+//! schools stop there cleanly. It goes on to `entry`, which never returns and must catch every panic:
+//! there is nothing above that could. The address that `entry` would return to is preceded by a
+//! `nop`, because an unwinder looks up the instruction *before* an address.
 //!
 //! # Porting
 //!
@@ -84,9 +84,9 @@ pub(crate) use backend::Context;
 ///
 /// # Safety
 ///
-/// - `context` is valid for writes, stays where it is until [`release`], and is not in use.
-/// - `limit..base` is writable memory that nothing else uses until [`release`]; `base` is
-///   16-aligned.
+/// - `context` is valid for writes, and new or left for good; it stays where it is until it is left
+///   for good.
+/// - `limit..base` is writable memory that nothing else uses until then; `base` is 16-aligned.
 pub(crate) use backend::prepare;
 
 /// Suspends the caller in `from` and continues `to`. Returns when somebody switches to `from`.
@@ -98,14 +98,6 @@ pub(crate) use backend::prepare;
 /// - `from` is valid for writes and is the caller's own context: the one that was prepared for
 ///   this stack, or, on the OS thread's own stack, always the same one.
 pub(crate) use backend::switch;
-
-/// Ends the use of a stack by a context that was left for good.
-///
-/// # Safety
-///
-/// `context` was prepared, has been switched away from by an `entry` that is finished, and will
-/// never be continued. The caller runs on another stack.
-pub(crate) use backend::release;
 
 #[cfg(test)]
 mod tests;

@@ -37,6 +37,7 @@ impl Context {
     }
 }
 
+#[inline(always)]
 pub(crate) unsafe fn prepare(
     context: *mut Context,
     base: *mut u8,
@@ -45,23 +46,13 @@ pub(crate) unsafe fn prepare(
     arg: *mut (),
 ) {
     debug_assert!(base.addr().is_multiple_of(16));
-    // The trampoline finds the entry function at the stack pointer, in the lower of two words, so
-    // that the stack is 16-aligned at its call, as every ABI asks.
-    let sp = base.wrapping_sub(16);
-    // SAFETY: the 16 bytes below `base` are on the stack, writable and unused (caller).
-    unsafe { sp.cast::<Entry>().write_unaligned(entry) };
-    let pc = arch::trampoline as *const () as usize;
-    // A frame pointer of zero ends the chain. The argument travels in the reserved register.
+    // What the trampoline needs travels in the registers that it is going to give other values.
     let first = Context {
-        sp: sp.addr(),
-        fp: 0,
+        sp: base.addr(),
+        fp: entry as *const () as usize,
         reserved: arg.addr(),
-        pc,
+        pc: arch::trampoline as *const () as usize,
     };
     // SAFETY: `context` is valid for writes (caller).
     unsafe { context.write(first) };
 }
-
-/// Nothing is held but the stack, which is its owner's.
-#[inline(always)]
-pub(crate) unsafe fn release(_context: *mut Context) {}

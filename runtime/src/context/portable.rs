@@ -17,6 +17,9 @@ use super::Entry;
 type Target = *mut Context;
 
 /// A coroutine and its way back; both absent for the OS thread's own stack.
+///
+/// A coroutine that is dropped unwinds its stack; ours never are, and own nothing but the stack that
+/// is somebody else's.
 pub(crate) struct Context {
     coroutine: Option<ManuallyDrop<Coroutine<(), Target, (), Borrowed>>>,
     yielder: *const Yielder<(), Target>,
@@ -51,7 +54,7 @@ struct Borrowed {
 }
 
 // SAFETY:
-// - `base` and `limit` are those given to `prepare`: aligned, writable, reserved until `release`;
+// - `base` and `limit` are those given to `prepare`: aligned, writable, reserved until it is left for good;
 // - the guard below `limit` is the business of whoever made the stack (`stack::guard`).
 unsafe impl Stack for Borrowed {
     fn base(&self) -> StackPointer {
@@ -76,8 +79,8 @@ pub(crate) unsafe fn prepare(
         limit: pointer(limit),
     };
     let coroutine = Coroutine::with_stack(stack, move |yielder, ()| {
-        // SAFETY: `context` is valid until `release` (caller, `prepare`), and only this OS thread
-        // touches it; nobody else does while its own stack runs.
+        // SAFETY: `context` is valid until it is left for good (caller, `prepare`), and only this
+        // OS thread touches it; nobody else does while its own stack runs.
         unsafe { (*context).yielder = yielder };
         // SAFETY: this is the stack that `entry` was meant for, on its first run.
         unsafe { entry(arg) }
@@ -111,17 +114,5 @@ pub(crate) unsafe fn switch(from: *mut Context, to: *mut Context) {
             CoroutineResult::Yield(target) => next = target,
             CoroutineResult::Return(()) => unreachable!("an entry function does not return"),
         }
-    }
-}
-
-pub(crate) unsafe fn release(context: *mut Context) {
-    // SAFETY: valid until now and not running (caller); taking the coroutine out leaves a context
-    // that cannot be continued.
-    let coroutine = unsafe { (*context).coroutine.take() };
-    if let Some(coroutine) = coroutine {
-        let mut coroutine = ManuallyDrop::into_inner(coroutine);
-        // SAFETY: nothing on its stack awaits a destructor: `entry` is finished, or never began,
-        // and then the closure above holds plain pointers (caller).
-        unsafe { coroutine.force_reset() };
     }
 }

@@ -1,5 +1,5 @@
 //! RISC-V, 64 bits. Register roles in a switch: `a0` the context left, `a1` the one continued; in
-//! a first frame: `s1` the argument, the word at the stack pointer the entry function.
+//! a first context: `s1` the argument, `s0` the entry function.
 
 use std::arch::{asm, naked_asm};
 
@@ -56,17 +56,19 @@ pub(crate) unsafe fn switch(from: *mut Context, to: *const Context) {
     }
 }
 
-/// The frame below which there is none. Entered by a jump, with the entry function on top of the
-/// stack.
+/// The frame below which there is none: see `x86_64.rs`.
 #[unsafe(naked)]
 pub(super) unsafe extern "C" fn trampoline() -> ! {
     naked_asm!(
         ".cfi_startproc",
         ".cfi_undefined ra",
         "mv a0, s1",
-        "ld a1, 0(sp)",
+        "mv a1, s0",
+        "li s0, 0",
+        "lla ra, 2f",
+        "jr a1",
         "nop",
-        "jalr a1",
+        "2:",
         "unimp",
         ".cfi_endproc",
     )

@@ -3,7 +3,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr;
 
-use super::{Context, prepare, release, switch};
+use super::{Context, prepare, switch};
 
 /// A test bench: the OS thread's own context and one other, on a boxed stack.
 struct Pair {
@@ -47,11 +47,6 @@ fn leave(pair: *mut Pair) {
     unsafe { switch(&raw mut (*pair).inner, &raw mut (*pair).outer) };
 }
 
-fn finish(pair: *mut Pair) {
-    // SAFETY: each entry below is finished when it comes to its last, endless `leave`.
-    unsafe { release(&raw mut (*pair).inner) };
-}
-
 fn log(pair: *mut Pair, line: &'static str) {
     // SAFETY: one stack runs at a time, and no reference into the pair lives across a switch.
     unsafe { (*pair).log.push(line) };
@@ -75,7 +70,6 @@ fn a_switch_goes_there_and_back() {
     enter(pair);
     log(pair, "between");
     enter(pair);
-    finish(pair);
     assert_eq!(boxed.log, ["start", "first", "between", "second"]);
 }
 
@@ -121,7 +115,6 @@ fn values_in_registers_survive_on_both_sides() {
         z = z.wrapping_mul(3);
         w = w.wrapping_add(round);
     }
-    finish(pair);
     let (mut x2, mut y2, mut z2, mut w2) = (0.5f64, 1u64, 3u32, 7usize);
     for round in 0..2000usize {
         x2 = x2.mul_add(0.5, 1.0);
@@ -157,7 +150,6 @@ fn the_stack_is_aligned_at_entry() {
     let pair = ptr::from_mut(&mut *boxed);
     start(pair, entry);
     enter(pair);
-    finish(pair);
     assert_eq!(boxed.log, ["aligned"]);
 }
 
@@ -187,19 +179,29 @@ fn a_panic_unwinds_to_the_entry_and_no_further() {
     start(pair, entry);
     enter(pair);
     enter(pair);
-    finish(pair);
     assert_eq!(boxed.log, ["dropped", "caught"]);
 }
 
 #[test]
-fn a_context_that_never_ran_can_be_released() {
-    unsafe extern "C" fn entry(_arg: *mut ()) -> ! {
+fn a_context_that_was_left_for_good_is_prepared_anew() {
+    unsafe extern "C" fn never(_arg: *mut ()) -> ! {
         std::process::abort()
+    }
+    unsafe extern "C" fn entry(arg: *mut ()) -> ! {
+        let pair = arg.cast::<Pair>();
+        log(pair, "ran");
+        loop {
+            leave(pair);
+        }
     }
     let mut boxed = pair();
     let pair = ptr::from_mut(&mut *boxed);
-    start(pair, entry);
-    finish(pair);
+    start(pair, never);
+    for _ in 0..2 {
+        start(pair, entry);
+        enter(pair);
+    }
+    assert_eq!(boxed.log, ["ran", "ran"]);
 }
 
 /// Walks the chain of saved frame pointers, as `perf` does.
@@ -236,6 +238,5 @@ fn frame_pointers_end_in_zero_or_are_not_kept() {
     let pair = ptr::from_mut(&mut *boxed);
     start(pair, entry);
     enter(pair);
-    finish(pair);
     assert_eq!(boxed.log, ["ends"]);
 }

@@ -1,5 +1,5 @@
 //! System V `x86_64`. Register roles in a switch: `rdi` the context left, `rsi` the one continued;
-//! in a first frame: `rbx` the argument, the word above the stack pointer the entry function.
+//! in a first context: `rbx` the argument, `rbp` the entry function.
 
 use std::arch::{asm, naked_asm};
 
@@ -38,8 +38,8 @@ pub(crate) unsafe fn switch(from: *mut Context, to: *const Context) {
     }
 }
 
-/// The frame below which there is none. Entered by a jump, with the entry function on top of the
-/// stack.
+/// The frame below which there is none. Entered by a jump, and left by one: a call that never returns
+/// would shift all that the return predictor knows of the other stacks.
 #[unsafe(naked)]
 pub(super) unsafe extern "C" fn trampoline() -> ! {
     naked_asm!(
@@ -47,8 +47,13 @@ pub(super) unsafe extern "C" fn trampoline() -> ! {
         ".cfi_undefined rip",
         "endbr64",
         "mov rdi, rbx",
+        "mov rax, rbp",
+        "xor ebp, ebp",
+        "lea rcx, [rip + 2f]",
+        "push rcx",
+        "jmp rax",
         "nop",
-        "call [rsp]",
+        "2:",
         // `entry` does not return. The trap also keeps the return address inside this function.
         "ud2",
         ".cfi_endproc",

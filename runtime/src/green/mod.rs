@@ -7,25 +7,29 @@
 //!            | frames ...     |
 //! ```
 //!
-//! So a spawn touches one page and allocates nothing. The control block of a root green thread (the
-//! OS thread's own stack) lies in the scheduler.
+//! So a spawn touches one page and allocates nothing. A control block stays on its stack for good, for
+//! one green thread after the other ([`roster`]). That of a root green thread (the OS thread's own
+//! stack) lies in the scheduler.
 //!
 //! # Rules of access
 //!
 //! `[owner-thread]` A control block is touched by its OS thread alone. `GreenRef` is not `Send`;
 //! whoever wants to reach a green thread from elsewhere goes through [`crate::inbox`].
 //!
-//! `[live-ref]` A `GreenRef` is followed only while its green thread is not `Done`. Those who keep
-//! one drop it first:
+//! `[live-ref]` A `GreenRef` is followed only while its green thread is not `Done`: after that, the
+//! control block is another one's. Those who keep one drop it first:
 //! 1. the run queue holds `Ready` (and `New`) green threads only;
 //! 2. a wait node is unlinked before the wait returns or unwinds;
 //! 3. the timer node is unlinked when its green thread becomes ready;
 //! 4. a join packet and an inbox token forget the reference when the green thread ends.
 //!
+//! The roster alone keeps them beyond that, for it is who takes them up again.
+//!
 //! `[one-runs]` Exactly one green thread of an OS thread runs, and it is `Ready`. Only the scheduler changes
 //! states, by the table in [`state`].
 
 mod rare;
+mod roster;
 mod state;
 mod wait;
 
@@ -35,6 +39,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 pub(crate) use rare::{Payload, Rare};
+pub(crate) use roster::Roster;
 pub(crate) use state::State;
 pub use wait::WaitReason;
 pub(crate) use wait::Wake;
@@ -42,7 +47,6 @@ pub(crate) use wait::Wake;
 use crate::context::Context;
 use crate::heap;
 use crate::inbox::Handle;
-use crate::list;
 use crate::stack::Stack;
 
 /// Where a green thread was spawned.
@@ -71,12 +75,12 @@ pub(crate) struct GreenThread {
     pub(crate) token: Cell<bool>,
     /// It is to be killed at its next opportunity.
     pub(crate) killed: Cell<bool>,
-    /// The period in which it began to unwind, zero if it does not: see `thread::unwinding`.
-    pub(crate) panicked: Cell<u64>,
     /// It has run: too late to cancel it.
     pub(crate) started: Cell<bool>,
     /// Depth of shields: while above zero nothing is thrown.
     pub(crate) shields: Cell<u32>,
+    /// The period in which it began to unwind, zero if it does not: see `thread::unwinding`.
+    pub(crate) panicked: Cell<u64>,
     /// The scheduler it belongs to, for all its life. Opaque here, a layer above knows the type.
     pub(crate) scheduler: *const (),
     /// What it waits for while parked.
@@ -85,14 +89,10 @@ pub(crate) struct GreenThread {
     pub(crate) timer: heap::Node<Instant, NonNull<Self>>,
     /// The innermost open timeout scope, in a frame of this green thread.
     pub(crate) scopes: Cell<*const TimeoutScope>,
-    pub(crate) id: u64,
-    pub(crate) parent: u64,
-    pub(crate) site: Site,
+    identity: Cell<Identity>,
     /// The handle that reaches it from everywhere, made when first asked for.
-    pub(crate) handle: OnceCell<Arc<Handle>>,
+    handle: Cell<Option<Arc<Handle>>>,
     rare: OnceCell<Box<Rare>>,
-    /// In the list of all live green threads.
-    pub(crate) registered: list::Node<NonNull<Self>>,
     /// None for a root.
     pub(crate) stack: Option<Stack>,
 }
@@ -108,52 +108,84 @@ pub(crate) struct TimeoutScope {
 }
 
 impl GreenThread {
-    /// A control block, of a root where there is no `stack`.
+    /// The control block of a root. It must be [`Self::pin`]ned when it has reached its place.
+    pub(crate) fn root(identity: Identity, name: Option<Box<str>>) -> Self {
+        let root = Self::new(ptr::null(), None);
+        root.renew(identity);
+        root.set_name(name);
+        root.state.set(State::Ready(Wake::Unparked));
+        root
+    }
+
+    /// Puts a control block onto a new stack, where it rests.
     ///
-    /// It must be [`Self::pin`]ned when it has reached its place.
-    #[inline(always)]
-    pub(crate) fn new(
-        scheduler: *const (),
-        identity: Identity,
-        name: Option<Box<str>>,
-        stack: Option<Stack>,
-    ) -> Self {
-        let Identity { id, parent, site } = identity;
+    /// # Safety
+    ///
+    /// Nobody else uses the stack, and it stays mapped for as long as the block is used.
+    unsafe fn place(scheduler: *const (), stack: Stack) -> GreenRef {
+        let block = NonNull::new(block_below(stack.base())).expect("a stack has an address");
+        // SAFETY: aligned and inside the stack, which is ours alone (caller); it stays there.
+        unsafe {
+            block.write(Self::new(scheduler, Some(stack)));
+            Self::pin(block);
+            GreenRef::new(block)
+        }
+    }
+
+    /// A control block that rests.
+    fn new(scheduler: *const (), stack: Option<Stack>) -> Self {
+        let nobody = Identity {
+            id: 0,
+            parent: 0,
+            site: std::panic::Location::caller(),
+        };
         Self {
             context: UnsafeCell::new(Context::new()),
-            scheduler,
-            state: Cell::new(State::New),
-            token: Cell::new(false),
+            state: Cell::new(State::Done),
             attention: Cell::new(false),
-            killed: Cell::new(false),
-            panicked: Cell::new(0),
             left_alone: Cell::new(false),
+            token: Cell::new(false),
+            killed: Cell::new(false),
+            started: Cell::new(false),
             shields: Cell::new(0),
+            panicked: Cell::new(0),
+            scheduler,
             reason: Cell::new(WaitReason::Start),
             timer: heap::Node::new(NonNull::dangling()),
             scopes: Cell::new(ptr::null()),
-            id,
-            parent,
-            site,
-            handle: OnceCell::new(),
-            started: Cell::new(false),
-            rare: Rare::named(name),
-            registered: list::Node::new(NonNull::dangling()),
+            identity: Cell::new(nobody),
+            handle: Cell::new(None),
+            rare: OnceCell::new(),
             stack,
         }
     }
 
-    /// Tells the embedded nodes where they are.
+    /// Tells the embedded node where it is.
     ///
     /// # Safety
     ///
     /// `this` is valid, and stays where it is until it is dropped.
     pub(crate) unsafe fn pin(this: NonNull<Self>) {
-        // SAFETY: valid (caller), and no reference to the fields exists yet.
-        unsafe {
-            (*this.as_ptr()).timer.value = this;
-            (*this.as_ptr()).registered.value = this;
-        }
+        // SAFETY: valid (caller), and no reference to the field exists yet.
+        unsafe { (*this.as_ptr()).timer.value = this };
+    }
+
+    /// Makes one that rests a new green thread. What is not written here is as it must be whenever a
+    /// green thread has ended: no timer is set, no scope open, and there is nothing that it rarely has.
+    #[inline(always)]
+    pub(crate) fn renew(&self, identity: Identity) {
+        debug_assert!(self.state.get() == State::Done && self.rare.get().is_none());
+        debug_assert!(!self.timer.is_linked() && self.scopes.get().is_null());
+        self.state.set(State::New);
+        self.attention.set(false);
+        self.left_alone.set(false);
+        self.token.set(false);
+        self.killed.set(false);
+        self.started.set(false);
+        self.shields.set(0);
+        self.panicked.set(0);
+        self.reason.set(WaitReason::Start);
+        self.identity.set(identity);
     }
 
     /// Has the processor fetch the first line of a control block; null and dangling do no harm.
@@ -189,16 +221,52 @@ impl GreenThread {
         }
     }
 
+    /// Takes out what it rarely has, at its end.
+    ///
+    /// # Safety
+    ///
+    /// Nobody has a reference to it.
+    pub(crate) unsafe fn take_rare(green: GreenRef) -> Option<Box<Rare>> {
+        // SAFETY: it lives; the reference to this one field is the only one (caller).
+        unsafe { (*green.as_ptr()).rare.take() }
+    }
+
+    #[inline(always)]
     pub(crate) fn identity(&self) -> Identity {
-        Identity {
-            id: self.id,
-            parent: self.parent,
-            site: self.site,
-        }
+        self.identity.get()
+    }
+
+    #[inline(always)]
+    pub(crate) fn id(&self) -> u64 {
+        self.identity.get().id
     }
 
     pub(crate) fn name(&self) -> Option<&str> {
         self.if_rare()?.name.as_deref()
+    }
+
+    /// Names it, before it has anything else that is rare.
+    #[inline(always)]
+    pub(crate) fn set_name(&self, name: Option<Box<str>>) {
+        if name.is_some() {
+            self.rare.get_or_init(|| Rare::named(name));
+        }
+    }
+
+    /// The handle that reaches it from everywhere.
+    pub(crate) fn handle(&self, make: impl FnOnce() -> Handle) -> Arc<Handle> {
+        let handle = self.handle.take().unwrap_or_else(|| Arc::new(make()));
+        let share = Arc::clone(&handle);
+        self.handle.set(Some(handle));
+        share
+    }
+
+    /// Nobody reaches it any more.
+    #[inline(always)]
+    pub(crate) fn forget_handle(&self) {
+        if let Some(handle) = self.handle.take() {
+            handle.forget_green();
+        }
     }
 
     /// The deadline of the open scope that fires first, if nothing holds it back.
@@ -292,26 +360,28 @@ fn prefetch(address: *const u8) {
 
 /// The most of a closure that goes onto the stack with the control block. Larger ones are boxed, so
 /// that a stack keeps the size that was asked for.
-pub(crate) const MAX_INLINE_CLOSURE: usize = 2048;
+const MAX_INLINE_CLOSURE: usize = 2048;
 
 /// Where the control block goes on a stack with this `base`.
 #[inline(always)]
-pub(crate) fn block_below(base: *mut u8) -> *mut GreenThread {
-    let align = align_of::<GreenThread>().max(16);
-    down(base, size_of::<GreenThread>(), align).cast()
+fn block_below(base: *mut u8) -> *mut GreenThread {
+    let end = base.addr() - size_of::<GreenThread>();
+    base.wrapping_sub(size_of::<GreenThread>() + end % align_of::<GreenThread>())
+        .cast()
 }
 
-/// Where a closure of `size` and `align` goes below its control block, and the stack begins.
+/// Where a closure goes below its control block, and the stack begins. `None`: it is too large or
+/// too much aligned for that, and is to be boxed.
 #[inline(always)]
-pub(crate) fn closure_below(block: *mut GreenThread, size: usize, align: usize) -> *mut u8 {
-    down(block.cast(), size, align.max(16))
-}
-
-/// The highest place for so many bytes below `from`.
-#[inline(always)]
-fn down(from: *mut u8, size: usize, align: usize) -> *mut u8 {
-    let end = from.addr() - size;
-    from.wrapping_sub(size + end % align)
+pub(crate) fn closure_below<F>(block: *mut GreenThread) -> Option<*mut F> {
+    // Known when compiled, as the block is aligned.
+    let align = align_of::<F>().max(16);
+    let fits = size_of::<F>() <= MAX_INLINE_CLOSURE && align <= align_of::<GreenThread>();
+    fits.then(|| {
+        block
+            .wrapping_byte_sub(size_of::<F>().next_multiple_of(align))
+            .cast()
+    })
 }
 
 #[cfg(test)]
@@ -330,14 +400,27 @@ mod tests {
 
     #[test]
     fn what_is_placed_is_aligned_and_does_not_overlap() {
-        let base = std::ptr::without_provenance_mut::<u8>(1 << 20);
-        for (size, align) in [(0, 1), (1, 1), (24, 8), (100, 64), (2048, 16)] {
+        #[repr(align(64))]
+        struct Line(#[expect(dead_code, reason = "it has a size")] [u8; 100]);
+        #[repr(align(128))]
+        struct TooMuch(#[expect(dead_code, reason = "it has an alignment")] u8);
+        fn place<F>(block: *mut GreenThread) {
+            let closure = closure_below::<F>(block).expect("it fits");
+            assert!(closure.addr() + size_of::<F>() <= block.addr());
+            assert!(closure.addr().is_multiple_of(align_of::<F>().max(16)));
+        }
+        for base in [1 << 20, (1 << 20) - 64, (1 << 20) - 16] {
+            let base = std::ptr::without_provenance_mut::<u8>(base);
             let block = block_below(base);
-            let closure = closure_below(block, size, align);
             assert!(block.addr() + size_of::<GreenThread>() <= base.addr());
-            assert!(closure.addr() + size <= block.addr());
-            assert!(closure.addr().is_multiple_of(align.max(16)));
             assert_eq!(block.addr() % align_of::<GreenThread>(), 0);
+            place::<()>(block);
+            place::<u8>(block);
+            place::<[usize; 3]>(block);
+            place::<Line>(block);
+            place::<[u128; 128]>(block);
+            assert!(closure_below::<TooMuch>(block).is_none());
+            assert!(closure_below::<[u8; 2049]>(block).is_none());
         }
     }
 }

@@ -2,7 +2,7 @@
 //! so that the control block stays small.
 
 use std::any::Any;
-use std::cell::{Cell, OnceCell, RefCell};
+use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
@@ -28,21 +28,12 @@ pub(crate) struct Rare {
 }
 
 impl Rare {
-    /// With a name, if there is one; else made when first used.
-    #[inline(always)]
-    pub(super) fn named(name: Option<Box<str>>) -> OnceCell<Box<Self>> {
-        match name {
-            None => OnceCell::new(),
-            Some(_) => Self::with_name(name),
-        }
-    }
-
     #[cold]
-    fn with_name(name: Option<Box<str>>) -> OnceCell<Box<Self>> {
-        OnceCell::from(Box::new(Self {
+    pub(super) fn named(name: Option<Box<str>>) -> Box<Self> {
+        Box::new(Self {
             name,
             ..Self::default()
-        }))
+        })
     }
 
     /// Drops the locals of a green thread that ends, newest first, also those that a destructor

@@ -227,7 +227,7 @@ fn busy(direction: Direction, waiter: GreenRef) -> io::Error {
         io::ErrorKind::ResourceBusy,
         format!(
             "green thread #{} ({name}) is {doing} this stream already",
-            waiter.id
+            waiter.id()
         ),
     )
 }

@@ -37,6 +37,7 @@ pub(crate) fn current<'a>() -> &'a Scheduler {
 /// # Errors
 ///
 /// Where `current` would panic.
+#[inline]
 #[track_caller]
 pub(crate) fn try_current<'a>() -> io::Result<&'a Scheduler> {
     match if_current() {
@@ -46,7 +47,7 @@ pub(crate) fn try_current<'a>() -> io::Result<&'a Scheduler> {
 }
 
 /// The scheduler of the calling OS thread, if it has one.
-#[inline]
+#[inline(always)]
 pub(crate) fn if_current<'a>() -> Option<&'a Scheduler> {
     // SAFETY: as in `current`.
     unsafe { CURRENT.get().as_ref() }

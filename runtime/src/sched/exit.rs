@@ -19,16 +19,13 @@ pub(super) unsafe fn end(scheduler: *mut Scheduler) {
     let alive = unsafe { &*scheduler };
     drop(alive.inbox.mailbox.close());
     alive.write_run(None);
-    if let Some(handle) = alive.root.handle.get() {
-        handle.forget_green();
-    }
+    alive.root.forget_handle();
     alive.root.drop_locals();
     match alive.live() {
         0 => {
-            alive.reclaim_departed();
             // SAFETY: no green thread lives, so no stack is in use, and nothing outside keeps a
             // pointer into one ([live-ref]).
-            unsafe { alive.stacks.unmap_all() };
+            unsafe { alive.roster.unmap_all() };
             // SAFETY: leaked by `start`, and nobody else has it (caller).
             drop(unsafe { Box::from_raw(scheduler) });
         }

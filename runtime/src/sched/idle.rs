@@ -40,7 +40,7 @@ impl Scheduler {
                 first.saturating_duration_since(self.looked_at.get())
             });
             if timeout.is_none_or(|timeout| !timeout.is_zero()) {
-                self.stacks.trim();
+                self.roster.trim();
             }
             self.poll(timeout);
             if !self.timers.is_empty() {
@@ -50,15 +50,15 @@ impl Scheduler {
     }
 
     /// A look at everything that could make somebody ready, without waiting: those who yield must
-    /// not starve those who wait.
+    /// not starve those who wait. `otherwise` goes on where nobody is ready even then.
     #[cold]
     #[inline(never)]
-    pub(super) fn look_around(&self) {
+    pub(super) fn look_around(&self, otherwise: Option<GreenRef>) {
         if self.is_look_due() {
             self.look();
         }
         self.draw();
-        if let Some(next) = self.run_queue.first() {
+        if let Some(next) = self.run_queue.first().or(otherwise) {
             self.write_run(Some(next));
         }
     }

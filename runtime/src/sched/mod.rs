@@ -25,7 +25,7 @@ mod watch;
 
 use std::cell::{Cell, RefCell};
 use std::io;
-use std::ptr::{self, NonNull};
+use std::ptr::NonNull;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
@@ -36,16 +36,14 @@ pub(crate) use trial::{Blow, Strike};
 pub(crate) use watch::Board;
 
 use crate::clock::Clock;
-use crate::green::{GreenRef, GreenThread, Identity, State, Wake};
+use crate::green::{GreenRef, GreenThread, Identity, Roster};
 use crate::inbox::{Handle, Inbox};
-use crate::list::List;
 use crate::reactor::Reactor;
-use crate::stack::StackPool;
 use crate::timer::Timers;
 use run_queue::RunQueue;
 
-/// So many switches may pass before descriptors, timers and other OS threads get a look.
-const SWITCHES_PER_LOOK: u32 = 64;
+/// So many turns may pass before descriptors, timers and other OS threads get a look: a power of two.
+const TURNS_PER_LOOK: usize = 64;
 
 /// So many ids a scheduler takes at once from what all share.
 const IDS_AT_ONCE: u64 = 1 << 10;
@@ -57,13 +55,10 @@ const BUDGET: u32 = 128;
 pub(crate) struct Scheduler {
     run_queue: RunQueue,
     running: Cell<NonNull<GreenThread>>,
-    /// Has ended and cannot give back the stack it stands on: whoever arrives next does it.
-    departed: Cell<*mut GreenThread>,
-    /// Switches left before the next look around.
-    until_look: Cell<u32>,
-    /// Operations left that the running green thread may do without parking, in the turn that began
-    /// with so many switches left before the next look.
-    budget: Cell<(u32, u32)>,
+    /// Turns with none of these bits set begin with a look around.
+    look_mask: Cell<usize>,
+    /// Operations left that the running green thread may do without parking, in that turn.
+    budget: Cell<(u32, usize)>,
     pub(crate) clock: Clock,
     /// When the clock was last read.
     looked_at: Cell<Instant>,
@@ -72,10 +67,8 @@ pub(crate) struct Scheduler {
     pub(crate) timers: Timers,
     pub(crate) reactor: Reactor,
     pub(crate) inbox: Arc<Inbox>,
-    stacks: StackPool,
-    /// All live green threads but the root.
-    live: List<NonNull<GreenThread>>,
-    live_count: Cell<usize>,
+    /// All green threads but the root.
+    roster: Roster,
     /// Scratch of a look around; empty otherwise.
     due: RefCell<Vec<GreenRef>>,
     /// Waits for others to end.
@@ -91,7 +84,6 @@ pub(crate) struct Scheduler {
     /// Somebody has parked meanwhile, and nothing may be thrown at it.
     pub(crate) held_back: Cell<bool>,
     random: RefCell<fastrand::Rng>,
-    switches_per_look: Cell<u32>,
     shuffled: Cell<bool>,
     pub(crate) strike: Cell<Option<Strike>>,
     last_id: Cell<u64>,
@@ -125,14 +117,12 @@ impl Scheduler {
             site,
         };
         let name = std::thread::current().name().map(Box::from);
-        let root = GreenThread::new(ptr::null(), identity, name, None);
-        root.state.set(State::Ready(Wake::Unparked));
+        let root = GreenThread::root(identity, name);
         let clock = Clock::new();
         let scheduler = Box::new(Self {
             run_queue: RunQueue::new(),
             running: Cell::new(NonNull::dangling()),
-            departed: Cell::new(ptr::null_mut()),
-            until_look: Cell::new(SWITCHES_PER_LOOK),
+            look_mask: Cell::new(TURNS_PER_LOOK - 1),
             budget: Cell::new((BUDGET, 0)),
             looked_at: Cell::new(clock.now()),
             time_wanted: Cell::new(false),
@@ -140,9 +130,7 @@ impl Scheduler {
             timers: Timers::new(),
             reactor: Reactor::new(Arc::clone(&inbox)),
             inbox,
-            stacks: StackPool::new(),
-            live: List::new(),
-            live_count: Cell::new(0),
+            roster: Roster::new(),
             due: RefCell::new(Vec::new()),
             watcher: Cell::new(None),
             no_park: Cell::new(0),
@@ -151,7 +139,6 @@ impl Scheduler {
             unwinding_period: Cell::new(1),
             held_back: Cell::new(false),
             random: RefCell::new(fastrand::Rng::new()),
-            switches_per_look: Cell::new(SWITCHES_PER_LOOK),
             shuffled: Cell::new(false),
             strike: Cell::new(None),
             last_id: Cell::new(first_id),
@@ -203,31 +190,17 @@ impl Scheduler {
 
     /// How many green threads live, the root not counted.
     pub(crate) fn live(&self) -> usize {
-        self.live_count.get()
+        self.roster.live()
     }
 
-    /// Calls `visit` for each live green thread but the root, oldest first. It must not switch.
-    pub(crate) fn for_each(&self, mut visit: impl FnMut(GreenRef)) {
-        self.live.for_each(|green| {
-            // SAFETY: it is listed, so it lives ([live-ref]).
-            visit(unsafe { GreenRef::new(*green) });
-        });
+    /// The live green threads but the root, oldest first.
+    pub(crate) fn all_live(&self) -> Vec<GreenRef> {
+        self.roster.all_live()
     }
 
     /// How many green threads live besides `me` and the root.
     pub(crate) fn others(&self, me: GreenRef) -> usize {
         self.live() - usize::from(me != self.root())
-    }
-
-    /// The live green thread with the lowest id above `id`, the root not counted.
-    pub(crate) fn oldest_after(&self, id: u64) -> Option<GreenRef> {
-        let mut found = None;
-        self.for_each(|green| {
-            if green.id > id && found.is_none_or(|found: GreenRef| green.id < found.id) {
-                found = Some(green);
-            }
-        });
-        found
     }
 
     /// Has `watcher` unparked whenever a green thread has ended, until the guard is dropped.
@@ -242,10 +215,7 @@ impl Scheduler {
 
     /// The handle by which other OS threads reach `green`.
     pub(crate) fn handle(&self, green: GreenRef) -> Arc<Handle> {
-        let new = || Arc::new(Handle::new(green, Arc::clone(&self.inbox)));
-        // The reference lives as long as the control block; what is returned is a share of it.
-        let block: &GreenThread = &green;
-        Arc::clone(block.handle.get_or_init(new))
+        green.handle(|| Handle::new(green, Arc::clone(&self.inbox)))
     }
 
     /// Counts an operation that succeeded without parking. `true`: it is somebody else's turn.
@@ -253,7 +223,7 @@ impl Scheduler {
     pub(crate) fn spend(&self) -> bool {
         // Told apart in here, so that a switch need not write: turns that happen to begin with the
         // same number share a budget, which does no harm.
-        let turn = self.until_look.get();
+        let turn = self.run_queue.turns();
         let left = match self.budget.get() {
             (left, of) if of == turn => left - 1,
             _ => BUDGET,

@@ -11,6 +11,7 @@ use std::ptr;
 use std::sync::OnceLock;
 
 use super::if_current;
+use crate::green::Identity;
 use crate::stack::GUARD_SIZE;
 
 /// Where std reports from; some signals' frames alone take 3 KiB, on some processors 11.
@@ -89,7 +90,7 @@ unsafe extern "C" fn handle(
             let limit = stack.limit().addr();
             // Some processors report the page below the one that was touched first.
             if (limit - GUARD_SIZE..limit + 64).contains(&address) {
-                report(me.name(), me.id, me.site, stack.size());
+                report(me.name(), me.identity(), stack.size());
             }
         }
     }
@@ -119,7 +120,8 @@ unsafe fn chain(signal: libc::c_int, info: *mut libc::siginfo_t, context: *mut l
 }
 
 /// Says which green thread, and aborts.
-fn report(name: Option<&str>, id: u64, site: crate::green::Site, size: usize) -> ! {
+fn report(name: Option<&str>, identity: Identity, size: usize) -> ! {
+    let Identity { id, site, .. } = identity;
     let mut out = Stderr;
     let quote = if name.is_some() { "'" } else { "" };
     // `Stderr` swallows errors: nothing could be done about them here.

@@ -48,6 +48,7 @@ fn name(scheduler: &super::Scheduler) {
     drop(writeln!(
         stderr,
         "\ngreen thread {quoted}#{} (spawned at {}):",
-        me.id, me.site
+        me.id(),
+        me.identity().site
     ));
 }

@@ -18,7 +18,9 @@ impl Scheduler {
     pub(crate) fn park(&self, me: GreenRef) -> Wake {
         me.state.set(State::Parked);
         let next = self.next();
-        self.switch(me, next);
+        if next != me {
+            self.switch(me, next);
+        }
         match me.state.get() {
             State::Ready(wake) => wake,
             // It runs, so it is ready.
@@ -30,9 +32,12 @@ impl Scheduler {
     #[inline(always)]
     pub(crate) fn yield_now(&self) {
         let me = self.running();
-        self.run_queue.push(me);
-        let next = self.next();
-        self.switch(me, next);
+        if self.is_turn_for_a_look() {
+            self.look_around(Some(me));
+        }
+        if let Some(next) = self.run_queue.rotate(me) {
+            self.switch(me, next);
+        }
     }
 
     /// Ends the wait of a parked green thread. `false`: it was not parked, and nothing happens.
@@ -68,7 +73,7 @@ impl Scheduler {
             }
         };
         look_again(self.root());
-        self.for_each(look_again);
+        self.all_live().into_iter().for_each(look_again);
     }
 
     /// Queues a green thread that is parked or new.
@@ -123,11 +128,8 @@ impl Scheduler {
     /// Who is to run after the one that stops here. Waits until there is somebody.
     #[inline(always)]
     pub(super) fn next(&self) -> GreenRef {
-        let left = self.until_look.get() - 1;
-        self.until_look.set(left);
-        if left == 0 {
-            self.until_look.set(self.switches_per_look.get());
-            self.look_around();
+        if self.is_turn_for_a_look() {
+            self.look_around(None);
         }
         match self.run_queue.pop() {
             Some(green) => green,
@@ -135,26 +137,20 @@ impl Scheduler {
         }
     }
 
+    #[inline(always)]
+    fn is_turn_for_a_look(&self) -> bool {
+        self.run_queue.turns() & self.look_mask.get() == 0
+    }
+
     /// Continues `next` in place of `me`, which has been put wherever it is to be found again.
     #[inline(always)]
     pub(super) fn switch(&self, me: GreenRef, next: GreenRef) {
-        if next == me {
-            return;
-        }
+        debug_assert!(next != me);
         self.running.set(next.as_non_null());
         // SAFETY:
         // - `next` was ready, so its context is prepared or suspended, and it belongs to this OS
         //   thread ([no-migration]);
         // - `me` was running, so this is its own context ([one-runs]).
         unsafe { context::switch(me.context(), next.context()) };
-        self.reclaim_departed();
-    }
-
-    /// What every arrival owes to the one that left: if that has ended, its stack.
-    #[inline(always)]
-    pub(super) fn reclaim_departed(&self) {
-        if !self.departed.get().is_null() {
-            self.reclaim();
-        }
     }
 }

@@ -3,7 +3,7 @@
 use std::fmt::{self, Write};
 
 use super::Scheduler;
-use crate::green::{GreenRef, State};
+use crate::green::{GreenRef, Identity, State};
 
 /// More lines than this help nobody.
 const MOST: usize = 100;
@@ -24,7 +24,7 @@ impl Scheduler {
             }
         };
         line(self.root());
-        self.for_each(&mut line);
+        self.all_live().into_iter().for_each(&mut line);
         if lines > MOST {
             text.push_str(&format!("\n  and {} more", lines - MOST));
         }
@@ -33,14 +33,15 @@ impl Scheduler {
 }
 
 fn describe(text: &mut String, green: GreenRef) -> fmt::Result {
-    write!(text, "green thread #{}", green.id)?;
+    write!(text, "green thread #{}", green.id())?;
     if let Some(name) = green.name() {
         write!(text, " '{name}'")?;
     }
     if green.stack.is_none() {
         text.push_str(" (root)");
     } else {
-        write!(text, " (spawned at {} by #{})", green.site, green.parent)?;
+        let Identity { site, parent, .. } = green.identity();
+        write!(text, " (spawned at {site} by #{parent})")?;
     }
     match green.state.get() {
         State::Parked => write!(text, " waits for {}", green.reason.get()),

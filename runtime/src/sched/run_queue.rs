@@ -16,13 +16,14 @@ type Place = Cell<*const GreenThread>;
 /// References to green threads that are `Ready`.
 ///
 /// Invariant `[ring]`: `places` is an allocation of `mask + 1` places, a power of two, that this
-/// queue owns. `head` and `tail` only grow, and wrap around; an index is masked before it is used.
+/// queue owns. `head` wraps around, and an index is masked before it is used. The `len` places from
+/// `head` on hold what was pushed.
 #[derive(Debug)]
 pub(crate) struct RunQueue {
     places: Cell<NonNull<Place>>,
     mask: Cell<usize>,
     head: Cell<usize>,
-    tail: Cell<usize>,
+    len: Cell<usize>,
 }
 
 /// So far ahead the control block is fetched; half as far, the stack that it names.
@@ -38,13 +39,19 @@ impl RunQueue {
             places: Cell::new(allocate(FIRST)),
             mask: Cell::new(FIRST - 1),
             head: Cell::new(0),
-            tail: Cell::new(0),
+            len: Cell::new(0),
         }
     }
 
     #[inline(always)]
     pub(super) fn len(&self) -> usize {
-        self.tail.get().wrapping_sub(self.head.get())
+        self.len.get()
+    }
+
+    /// Counts the turns: how often somebody was taken from the head, or might have been.
+    #[inline(always)]
+    pub(super) fn turns(&self) -> usize {
+        self.head.get()
     }
 
     #[inline(always)]
@@ -56,12 +63,13 @@ impl RunQueue {
 
     #[inline(always)]
     pub(crate) fn push(&self, green: GreenRef) {
-        if self.len() > self.mask.get() {
+        let len = self.len.get();
+        if len > self.mask.get() {
             self.grow();
         }
-        let tail = self.tail.get();
-        self.place(tail).set(green.as_ptr());
-        self.tail.set(tail.wrapping_add(1));
+        self.place(self.head.get().wrapping_add(len))
+            .set(green.as_ptr());
+        self.len.set(len + 1);
     }
 
     /// Jumps the queue: for a killer, which goes on as soon as its victim has stopped.
@@ -72,14 +80,37 @@ impl RunQueue {
         let head = self.head.get().wrapping_sub(1);
         self.place(head).set(green.as_ptr());
         self.head.set(head);
+        self.len.set(self.len() + 1);
     }
 
     #[inline(always)]
     pub(crate) fn pop(&self) -> Option<GreenRef> {
-        let len = self.len();
+        let len = self.len.get();
         if len == 0 {
             return None;
         }
+        self.len.set(len - 1);
+        Some(self.take_head(len))
+    }
+
+    /// A pop and a push in one: `green` goes behind all others, the first comes out. `None`: there is
+    /// nobody else, and nothing happens.
+    #[inline(always)]
+    pub(crate) fn rotate(&self, green: GreenRef) -> Option<GreenRef> {
+        let (head, len) = (self.head.get(), self.len.get());
+        if len == 0 {
+            self.head.set(head.wrapping_add(1));
+            return None;
+        }
+        let first = self.take_head(len);
+        // If the ring is full, this is the place that was the first one's.
+        self.place(head.wrapping_add(len)).set(green.as_ptr());
+        Some(first)
+    }
+
+    /// Who is at the head, of `len` above zero. The head moves on; the length is the caller's.
+    #[inline(always)]
+    fn take_head(&self, len: usize) -> GreenRef {
         let head = self.head.get();
         let green = self.place(head).get();
         self.head.set(head.wrapping_add(1));
@@ -87,15 +118,15 @@ impl RunQueue {
             GreenThread::prefetch(self.place(head.wrapping_add(AHEAD)).get());
             GreenThread::prefetch_stack(self.place(head.wrapping_add(AHEAD / 2)).get());
         }
-        // SAFETY: between head and tail lies what `push` has put there, and it is ready since, so
-        // it is not null, and it lives ([live-ref] 1).
-        Some(unsafe { GreenRef::new(NonNull::new_unchecked(green.cast_mut())) })
+        // SAFETY: at the head lies what `push` has put there ([ring]), and it is ready since, so it is
+        // not null, and it lives ([live-ref] 1).
+        unsafe { GreenRef::new(NonNull::new_unchecked(green.cast_mut())) }
     }
 
     /// The one that `pop` would take.
     pub(super) fn first(&self) -> Option<GreenRef> {
         let head = self.place(self.head.get()).get();
-        // SAFETY: as in `pop`, where there is one.
+        // SAFETY: as in `take_head`, where there is one.
         (self.len() > 0).then(|| unsafe { GreenRef::new(NonNull::new_unchecked(head.cast_mut())) })
     }
 
@@ -103,15 +134,16 @@ impl RunQueue {
     pub(crate) fn remove(&self, green: GreenRef) {
         let (head, len) = (self.head.get(), self.len());
         let is_it = |n: &usize| self.place(head.wrapping_add(*n)).get() == green.as_ptr();
-        let Some(found) = (0..len).find(is_it) else {
+        // Mostly it was spawned just now.
+        let Some(found) = (0..len).rev().find(is_it) else {
             return;
         };
-        // Those before it move up by one.
-        for n in (0..found).rev() {
-            let before = self.place(head.wrapping_add(n)).get();
-            self.place(head.wrapping_add(n + 1)).set(before);
+        // Those behind it move up by one.
+        for n in found + 1..len {
+            let behind = self.place(head.wrapping_add(n)).get();
+            self.place(head.wrapping_add(n - 1)).set(behind);
         }
-        self.head.set(head.wrapping_add(1));
+        self.len.set(len - 1);
     }
 
     /// Has the `nth` of those who wait change places with the first. There are more than `nth`.
@@ -127,14 +159,14 @@ impl RunQueue {
         let (len, capacity) = (self.len(), self.mask.get() + 1);
         let new = allocate(capacity * 2);
         for n in 0..len {
-            let green = self.place(self.head.get().wrapping_add(n)).get();
-            // SAFETY: `len` places fit into twice the capacity.
-            unsafe { new.add(n).as_ref() }.set(green);
+            let index = self.head.get().wrapping_add(n);
+            let green = self.place(index).get();
+            // SAFETY: an index that is masked for twice the capacity lies inside.
+            unsafe { new.add(index & (capacity * 2 - 1)).as_ref() }.set(green);
         }
+        // The head counts turns, so it stays, and they go where it will look for them.
         let old = self.places.replace(new);
         self.mask.set(capacity * 2 - 1);
-        self.head.set(0);
-        self.tail.set(len);
         // SAFETY: the queue's own allocation of that many places ([ring]), now unused.
         unsafe { free(old, capacity) };
     }
@@ -167,7 +199,7 @@ mod tests {
     use crate::green::{GreenRef, GreenThread, Identity};
     use std::collections::VecDeque;
     use std::panic::Location;
-    use std::ptr::{self, NonNull};
+    use std::ptr::NonNull;
 
     #[test]
     fn it_agrees_with_a_deque_across_growth_and_wrap_around() {
@@ -178,7 +210,7 @@ mod tests {
                     parent: 0,
                     site: Location::caller(),
                 };
-                Box::new(GreenThread::new(ptr::null(), identity, None, None))
+                Box::new(GreenThread::root(identity, None))
             })
             .collect();
         // SAFETY: the boxed control blocks stay until the end of the test.
@@ -191,7 +223,7 @@ mod tests {
                 .wrapping_add(1);
             let n = (state >> 33) as usize % 500;
             let absent = !model.contains(&n);
-            match (state >> 20) % 8 {
+            match (state >> 20) % 10 {
                 0..=3 if absent => {
                     queue.push(green(n));
                     model.push_back(n);
@@ -203,6 +235,13 @@ mod tests {
                 5 => {
                     queue.remove(green(n));
                     model.retain(|other| *other != n);
+                }
+                8 if absent => {
+                    let turned = model.pop_front();
+                    if turned.is_some() {
+                        model.push_back(n);
+                    }
+                    assert_eq!(queue.rotate(green(n)), turned.map(green));
                 }
                 // Full for a while, then empty: both ends wrap around.
                 _ if step % 4000 > 2000 => {

@@ -1,4 +1,4 @@
-//! Spawn, first run, end, and reuse of the stack.
+//! Spawn, first run, end.
 
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -6,10 +6,7 @@ use std::ptr::{self, NonNull};
 
 use super::Scheduler;
 use crate::context;
-use crate::green::{
-    GreenRef, GreenThread, Identity, MAX_INLINE_CLOSURE, Site, State, WaitReason, Wake,
-    block_below, closure_below,
-};
+use crate::green::{GreenRef, GreenThread, Identity, Site, State, Wake, closure_below};
 use crate::stack;
 
 /// What a spawn may choose.
@@ -48,58 +45,24 @@ impl Scheduler {
         start: Option<std::time::Instant>,
         f: F,
     ) -> io::Result<GreenRef> {
-        if size_of::<F>() > MAX_INLINE_CLOSURE {
-            let boxed = Box::new(f);
-            return self.spawn_placed(options, start, boxed);
-        }
-        self.spawn_placed(options, start, f)
-    }
-
-    #[inline]
-    fn spawn_placed<F: FnOnce() + 'static>(
-        &self,
-        options: Options,
-        start: Option<std::time::Instant>,
-        f: F,
-    ) -> io::Result<GreenRef> {
-        let stack = self.stacks.take(options.stack_size)?;
-        let limit = stack.limit();
-        let block = NonNull::new(block_below(stack.base())).expect("a stack has an address");
-        let closure = closure_below(block.as_ptr(), size_of::<F>(), align_of::<F>());
-        let identity = Identity {
-            id: self.next_id(),
-            parent: self.running().id,
-            site: options.site,
-        };
         let scheduler = ptr::from_ref(self).cast::<()>();
-        // SAFETY:
-        // - the places are aligned and disjoint, inside a stack that is ours alone;
-        // - the control block stays there until `reclaim`.
-        let green = unsafe {
-            block.write(GreenThread::new(
-                scheduler,
-                identity,
-                options.name,
-                Some(stack),
-            ));
-            GreenThread::pin(block);
-            closure.cast::<F>().write(f);
-            GreenRef::new(block)
-        };
-        // SAFETY: the context lies in the pinned control block, and everything of the stack below
-        // the closure is unused.
-        unsafe {
-            context::prepare(
-                green.context(),
-                closure,
-                limit,
-                entry::<F>,
-                green.as_ptr().cast(),
-            );
+        let green = self.roster.take(options.stack_size, scheduler)?;
+        green.renew(Identity {
+            id: self.next_id(),
+            parent: self.running().id(),
+            site: options.site,
+        });
+        green.set_name(options.name);
+        match closure_below::<F>(green.as_ptr()) {
+            // SAFETY: the place is on the stack of a green thread that does not run yet.
+            Some(place) => unsafe { prepare(green, place, f) },
+            None => {
+                let f = Box::new(f);
+                let place = closure_below(green.as_ptr()).expect("a box is small");
+                // SAFETY: as above.
+                unsafe { prepare(green, place, f) };
+            }
         }
-        // SAFETY: unlinked in `end`, before the control block goes.
-        unsafe { self.live.push_back(NonNull::from(&green.registered)) };
-        self.live_count.set(self.live_count.get() + 1);
         match start {
             None => self.make_ready(green, Wake::Unparked),
             Some(start) => self.timers.set(green, start),
@@ -107,45 +70,49 @@ impl Scheduler {
         Ok(green)
     }
 
-    /// The end of the running green thread. Its stack is left for good.
-    fn end(&self, me: GreenRef) -> ! {
+    /// The end of the running green thread, and who goes on: its stack is to be left for good.
+    fn end(&self, me: GreenRef) -> GreenRef {
         if me.if_rare().is_some() {
-            run_exit_calls(me);
+            end_rare(me);
         }
-        me.reason.set(WaitReason::Start);
-        if let Some(handle) = me.handle.get() {
-            handle.forget_green();
-        }
-        // SAFETY: linked in `spawn`, in this list.
-        unsafe { self.live.remove(NonNull::from(&me.registered)) };
-        self.live_count.set(self.live_count.get() - 1);
+        me.forget_handle();
         me.state.set(State::Done);
         if let Some(watcher) = self.watcher.get() {
             self.unpark(watcher, Wake::Unparked);
         }
+        // May wait, on this very stack.
         let next = self.next();
-        // Set last: `next` may wait on this very stack, but switches to nobody.
-        self.departed.set(me.as_ptr());
-        self.switch(me, next);
-        unreachable!("a green thread that has ended is never continued")
+        // Last, since the stack that this runs on goes with it: nothing is spawned before the switch,
+        // so nobody gets it before it is left.
+        self.roster.give_back(me);
+        next
     }
+}
 
-    /// Gives back the stack of the green thread that has just been left for good.
-    #[cold]
-    #[inline(never)]
-    pub(super) fn reclaim(&self) {
-        let departed = self.departed.replace(ptr::null_mut());
-        // SAFETY: set by `end` of a green thread that has switched away since, to us: nothing runs
-        // on its stack, and its control block is still there. The stack is taken out before the
-        // rest is dropped, and is used by nobody afterwards.
-        unsafe {
-            context::release((*departed).context.get());
-            let stack = (*departed).stack.take();
-            departed.drop_in_place();
-            if let Some(stack) = stack {
-                self.stacks.give_back(stack);
-            }
-        }
+/// Places the closure of a green thread, and has it begin there.
+///
+/// # Safety
+///
+/// `place` is where [`closure_below`] says, and `green` does not run yet.
+#[inline(always)]
+unsafe fn prepare<F: FnOnce() + 'static>(green: GreenRef, place: *mut F, f: F) {
+    let limit = green
+        .stack
+        .as_ref()
+        .map_or(ptr::null_mut(), stack::Stack::limit);
+    // SAFETY:
+    // - the place is aligned, inside the stack and below the control block (caller);
+    // - the context lies in the control block, which stays there, and was left for good, if it was
+    //   ever used; what lies below the closure is unused.
+    unsafe {
+        place.write(f);
+        context::prepare(
+            green.context(),
+            place.cast(),
+            limit,
+            entry::<F>,
+            green.as_ptr().cast(),
+        );
     }
 }
 
@@ -156,12 +123,11 @@ unsafe extern "C" fn entry<F: FnOnce() + 'static>(green: *mut ()) -> ! {
     let me = unsafe { GreenRef::new(NonNull::new_unchecked(block)) };
     // SAFETY: a scheduler outlives its green threads.
     let scheduler = unsafe { &*me.scheduler.cast::<Scheduler>() };
-    scheduler.reclaim_departed();
     me.started.set(true);
     let outcome = catch_unwind(AssertUnwindSafe(|| {
-        let closure = closure_below(block, size_of::<F>(), align_of::<F>());
-        // SAFETY: written there by `spawn`, and read this once.
-        let f = unsafe { closure.cast::<F>().read() };
+        let closure = closure_below::<F>(block).expect("it was placed there");
+        // SAFETY: written there by `prepare`, and read this once.
+        let f = unsafe { closure.read() };
         if !me.killed.get() {
             f();
         }
@@ -169,7 +135,11 @@ unsafe extern "C" fn entry<F: FnOnce() + 'static>(green: *mut ()) -> ! {
     if let Err(payload) = outcome {
         forget_panics(|| drop(payload));
     }
-    scheduler.end(me)
+    // Left from here, and not from a function that would never return: each such call shifts what the
+    // return predictor knows.
+    let next = scheduler.end(me);
+    scheduler.switch(me, next);
+    unreachable!("a green thread that has ended is never continued")
 }
 
 /// Drops the locals of the running green thread, then calls what was to be called at its end, first
@@ -183,6 +153,18 @@ pub(crate) fn run_exit_calls(me: GreenRef) {
     let next = || rare.on_exit.borrow_mut().pop_front();
     while let Some((_, call)) = next() {
         forget_panics(call);
+    }
+}
+
+/// The end of what it rarely has: what is to be called is called, the rest dropped.
+#[cold]
+#[inline(never)]
+fn end_rare(me: GreenRef) {
+    run_exit_calls(me);
+    // SAFETY: nobody else has a reference into it: they last no longer than a look at it.
+    // What a destructor makes anew in here goes too.
+    while let Some(rare) = unsafe { GreenThread::take_rare(me) } {
+        forget_panics(|| drop(rare));
     }
 }
 

@@ -3,7 +3,7 @@
 
 use std::time::Instant;
 
-use super::{SWITCHES_PER_LOOK, Scheduler};
+use super::{Scheduler, TURNS_PER_LOOK};
 use crate::green::GreenRef;
 
 /// How a green thread is interrupted at a parking point.
@@ -46,9 +46,8 @@ impl Scheduler {
     /// switch need not ask.
     pub(super) fn adjust_looks(&self) {
         let always = self.shuffled.get() || self.is_watched();
-        self.switches_per_look
-            .set(if always { 1 } else { SWITCHES_PER_LOOK });
-        self.until_look.set(1);
+        self.look_mask
+            .set(if always { 0 } else { TURNS_PER_LOOK - 1 });
     }
 
     /// A number below `end`, which is above zero.
@@ -82,7 +81,7 @@ impl Scheduler {
 
     /// The blow that is due where `green` parks; a shield holds it back as it does a real one.
     pub(crate) fn strike_due(&self, green: GreenRef) -> Option<Blow> {
-        let meant = |strike: &Strike| strike.victim == green.id && green.shields.get() == 0;
+        let meant = |strike: &Strike| strike.victim == green.id() && green.shields.get() == 0;
         let strike = self.strike.get().filter(meant)?;
         if strike.after == 0 {
             self.strike.set(None);

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, PoisonError};
 use std::time::Duration;
 
-use super::{SWITCHES_PER_LOOK, Scheduler};
+use super::{Scheduler, TURNS_PER_LOOK};
 use crate::green::GreenRef;
 use crate::inbox::Handle;
 use crate::primitive::{Mutex, lock};
@@ -20,7 +20,7 @@ pub(super) struct Watched {
     watchers: Cell<usize>,
     board: OnceCell<Arc<Board>>,
     /// Looks that were for the watchdog alone, since the last one at everything.
-    skipped: Cell<u32>,
+    skipped: Cell<usize>,
 }
 
 /// Who runs on an OS thread at this moment.
@@ -124,7 +124,7 @@ impl Scheduler {
             return true;
         }
         let skipped = self.watched.skipped.get() + 1;
-        let due = skipped == SWITCHES_PER_LOOK;
+        let due = skipped == TURNS_PER_LOOK;
         self.watched.skipped.set(if due { 0 } else { skipped });
         due
     }

@@ -9,17 +9,17 @@
 //!
 //! A stack grows down from its base towards its limit; who runs past the limit faults in the guard.
 //! Slabs are mapped without reserving memory and without huge pages, and are carved one stack at a
-//! time; a stack that is given back is the next one to be handed out, since its pages are warm.
+//! time. A stack is never uncarved: who has one keeps it for the next green thread
+//! (`green::roster`).
 
 mod guard;
-mod pool;
 mod slab;
 
 use std::io;
 use std::ptr::NonNull;
 
 pub(crate) use guard::GUARD_SIZE;
-pub(crate) use pool::StackPool;
+pub(crate) use slab::Slabs;
 
 /// What a green thread gets unless its builder says otherwise.
 pub(crate) const DEFAULT_SIZE: usize = 256 * 1024;
@@ -32,6 +32,9 @@ pub(crate) const MIN_SIZE: usize = 32 * 1024;
 /// takes five times as long.
 const COLOURS: usize = 32;
 const COLOUR_STEP: usize = 64;
+
+/// What a trimmed stack keeps, at its base: the control block and the first frames live there.
+const KEPT_BYTES: usize = 8 * 1024;
 
 /// One stack: the right to use `limit..base`.
 #[derive(Debug)]
@@ -58,6 +61,16 @@ impl Stack {
     pub(crate) fn base(&self) -> *mut u8 {
         self.limit()
             .wrapping_add(self.size - (self.index % COLOURS) * COLOUR_STEP)
+    }
+
+    /// Gives memory back to the system, all but that near the base, and keeps the address space.
+    ///
+    /// # Safety
+    ///
+    /// Nobody will read what is further than [`KEPT_BYTES`] from the end.
+    pub(crate) unsafe fn trim(&self) {
+        // SAFETY: the range is part of this stack, and nobody reads it (caller).
+        unsafe { slab::discard(self.limit(), self.size - KEPT_BYTES) };
     }
 }
 

@@ -1,15 +1,81 @@
 //! Slabs: large mappings, carved into stacks of one size.
 
 use std::io;
-use std::ptr;
+use std::ptr::{self, NonNull};
 
 use rustix::mm::{self, MapFlags, ProtFlags};
 
+use super::Stack;
 use super::guard::{self, GUARD_SIZE};
+
+/// Slabs double up to this many bytes of address space. A million stacks take some 250 mappings.
+const SLAB_BYTES: usize = 1 << 30;
+/// The first slab of a size.
+const FIRST_COUNT: usize = 64;
+
+/// All slabs for stacks of one size.
+#[derive(Debug)]
+pub(crate) struct Slabs {
+    size: usize,
+    slabs: Vec<Slab>,
+}
+
+impl Slabs {
+    /// For stacks of `size` usable bytes, a size from [`round_size`](super::round_size).
+    pub(crate) const fn new(size: usize) -> Self {
+        Self {
+            size,
+            slabs: Vec::new(),
+        }
+    }
+
+    /// Usable bytes of each stack.
+    pub(crate) fn size(&self) -> usize {
+        self.size
+    }
+
+    /// A stack that was never used.
+    ///
+    /// # Errors
+    ///
+    /// `OutOfMemory`, or what the system says.
+    pub(crate) fn carve(&mut self) -> io::Result<Stack> {
+        if let Some(carved) = self.slabs.last_mut().and_then(Slab::carve) {
+            return carved.map(|(limit, index)| self.stack(limit, index));
+        }
+        let most = (SLAB_BYTES / self.size).max(1);
+        let doubled = FIRST_COUNT << self.slabs.len().min(16);
+        let slab = Slab::map(self.size, doubled.min(most)).or_else(|_| Slab::map(self.size, 1))?;
+        self.slabs.push(slab);
+        let carved = self.slabs.last_mut().and_then(Slab::carve);
+        let (limit, index) = carved.expect("the slab is new")?;
+        Ok(self.stack(limit, index))
+    }
+
+    fn stack(&self, limit: *mut u8, index: usize) -> Stack {
+        Stack {
+            limit: NonNull::new(limit).expect("a mapping does not begin at zero"),
+            size: self.size,
+            index,
+        }
+    }
+
+    /// Gives all address space back.
+    ///
+    /// # Safety
+    ///
+    /// No stack of these slabs is in use, nor any pointer into one.
+    pub(crate) unsafe fn unmap(self) {
+        for slab in self.slabs {
+            // SAFETY: nothing uses its stacks (caller).
+            unsafe { slab.unmap() };
+        }
+    }
+}
 
 /// A mapping with room for `count` stacks and their guards.
 #[derive(Debug)]
-pub(super) struct Slab {
+struct Slab {
     start: *mut u8,
     stride: usize,
     count: usize,
@@ -22,7 +88,7 @@ impl Slab {
     /// # Errors
     ///
     /// The system's, `OutOfMemory` mostly.
-    pub(super) fn map(size: usize, count: usize) -> io::Result<Self> {
+    fn map(size: usize, count: usize) -> io::Result<Self> {
         let stride = size + GUARD_SIZE;
         let bytes = stride
             .checked_mul(count)
@@ -68,7 +134,7 @@ impl Slab {
     /// # Errors
     ///
     /// The system's, where no guard can be had. The stack stays uncarved.
-    pub(super) fn carve(&mut self) -> Option<io::Result<(*mut u8, usize)>> {
+    fn carve(&mut self) -> Option<io::Result<(*mut u8, usize)>> {
         let index = self.carved;
         if index == self.count {
             return None;
@@ -87,7 +153,7 @@ impl Slab {
     /// # Safety
     ///
     /// No stack of this slab is in use, nor any pointer into one.
-    pub(super) unsafe fn unmap(self) {
+    unsafe fn unmap(self) {
         // SAFETY: the mapping of `map`, in nobody's use (caller).
         let unmapped = unsafe { mm::munmap(self.start.cast(), self.stride * self.count) };
         debug_assert!(unmapped.is_ok(), "the slab was mapped by us: {unmapped:?}");

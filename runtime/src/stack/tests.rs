@@ -1,6 +1,13 @@
 //! What a stack owes its user.
 
-use super::{COLOUR_STEP, COLOURS, DEFAULT_SIZE, MIN_SIZE, StackPool, round_size};
+use super::{COLOUR_STEP, COLOURS, DEFAULT_SIZE, KEPT_BYTES, MIN_SIZE, Slabs, Stack, round_size};
+
+/// So many stacks of `size`, and what they were carved from.
+fn carve(size: usize, count: usize) -> (Slabs, Vec<Stack>) {
+    let mut slabs = Slabs::new(size);
+    let stacks = (0..count).map(|_| slabs.carve().unwrap()).collect();
+    (slabs, stacks)
+}
 
 #[test]
 fn sizes_are_powers_of_two_and_never_tiny() {
@@ -14,23 +21,8 @@ fn sizes_are_powers_of_two_and_never_tiny() {
 }
 
 #[test]
-fn the_last_stack_given_back_is_the_next_handed_out() {
-    let pool = StackPool::new();
-    let (a, b) = (pool.take(MIN_SIZE).unwrap(), pool.take(MIN_SIZE).unwrap());
-    let (a_limit, b_limit) = (a.limit(), b.limit());
-    assert_ne!(a_limit, b_limit);
-    pool.give_back(a);
-    pool.give_back(b);
-    assert_eq!(pool.take(MIN_SIZE).unwrap().limit(), b_limit);
-    assert_eq!(pool.take(MIN_SIZE).unwrap().limit(), a_limit);
-    // SAFETY: no stack of this pool is used again.
-    unsafe { pool.unmap_all() };
-}
-
-#[test]
 fn neighbours_start_in_different_cache_sets() {
-    let pool = StackPool::new();
-    let stacks: Vec<_> = (0..COLOURS).map(|_| pool.take(MIN_SIZE).unwrap()).collect();
+    let (slabs, stacks) = carve(MIN_SIZE, COLOURS);
     let mut offsets: Vec<_> = stacks
         .iter()
         .map(|stack| stack.base().addr() % 4096)
@@ -43,44 +35,34 @@ fn neighbours_start_in_different_cache_sets() {
             .iter()
             .all(|stack| stack.base().addr().is_multiple_of(COLOUR_STEP))
     );
-    // SAFETY: no stack of this pool is used again.
-    unsafe { pool.unmap_all() };
+    // SAFETY: no stack is used again.
+    unsafe { slabs.unmap() };
 }
 
 #[test]
-fn a_stack_is_writable_from_base_to_limit_and_survives_a_trim() {
-    let pool = StackPool::new();
-    let stacks: Vec<_> = (0..400).map(|_| pool.take(MIN_SIZE).unwrap()).collect();
+fn a_stack_is_writable_from_base_to_limit_and_a_trim_keeps_its_base() {
+    let (slabs, stacks) = carve(MIN_SIZE, 100);
     for stack in &stacks {
-        // SAFETY: both addresses lie between limit and base.
+        let (limit, base) = (stack.limit(), stack.base());
+        // SAFETY: all addresses lie between limit and base, and nobody else uses the stack.
         unsafe {
-            stack.limit().write_volatile(1);
-            stack.base().sub(1).write_volatile(2);
+            limit.write_volatile(1);
+            base.sub(1).write_volatile(2);
+            stack.trim();
+            assert_eq!(limit.read_volatile(), 0, "its memory was not given back");
+            assert_eq!(base.sub(1).read_volatile(), 2);
+            limit.add(MIN_SIZE - KEPT_BYTES).write_volatile(3);
+            stack.trim();
+            assert_eq!(limit.add(MIN_SIZE - KEPT_BYTES).read_volatile(), 3);
         }
     }
-    for stack in stacks {
-        pool.give_back(stack);
-    }
-    for _ in 0..10 {
-        pool.trim();
-    }
-    let stacks: Vec<_> = (0..400).map(|_| pool.take(MIN_SIZE).unwrap()).collect();
-    // SAFETY: as above.
-    let trimmed = stacks
-        .iter()
-        .filter(|stack| unsafe { stack.limit().read_volatile() } == 0)
-        .count();
-    assert!(trimmed >= 200, "only {trimmed} of 400 stacks were trimmed");
-    // SAFETY: no stack of this pool is used again.
-    unsafe { pool.unmap_all() };
+    // SAFETY: no stack is used again.
+    unsafe { slabs.unmap() };
 }
 
 #[test]
 fn more_stacks_than_one_slab_holds() {
-    let pool = StackPool::new();
-    let stacks: Vec<_> = (0..1000)
-        .map(|_| pool.take(DEFAULT_SIZE).unwrap())
-        .collect();
+    let (slabs, stacks) = carve(DEFAULT_SIZE, 1000);
     let mut limits: Vec<_> = stacks.iter().map(|stack| stack.limit().addr()).collect();
     limits.sort_unstable();
     assert!(
@@ -88,6 +70,6 @@ fn more_stacks_than_one_slab_holds() {
             .windows(2)
             .all(|pair| pair[1] - pair[0] >= DEFAULT_SIZE + super::GUARD_SIZE)
     );
-    // SAFETY: no stack of this pool is used again.
-    unsafe { pool.unmap_all() };
+    // SAFETY: no stack is used again.
+    unsafe { slabs.unmap() };
 }

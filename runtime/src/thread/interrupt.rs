@@ -295,7 +295,8 @@ pub(super) fn kill(victim: GreenRef, error: Option<Payload>) {
         return;
     };
     // One of an OS thread that is ending stays where it is.
-    if !ptr::eq(victim.scheduler, ptr::from_ref(scheduler).cast()) || victim.killed.get() {
+    let own = ptr::eq(victim.scheduler, ptr::from_ref(scheduler).cast());
+    if !own || victim.killed.get() || victim.state.get() == State::Done {
         return;
     }
     victim.killed.set(true);

@@ -52,10 +52,21 @@ fn wait_for_ends(scheduler: &Scheduler, me: GreenRef, grace: Duration) {
 /// Kills in the order of spawning. Each may end or spawn others while it unwinds.
 fn kill_all(scheduler: &Scheduler, me: GreenRef) {
     let mut last = 0;
-    while let Some(next) = scheduler.oldest_after(last) {
-        last = next.id;
-        if next != me {
-            interrupt::kill(next, None);
+    loop {
+        let victims = scheduler
+            .all_live()
+            .into_iter()
+            .map(|green| (green.id(), green));
+        let victims: Vec<_> = victims.filter(|(id, _)| *id > last).collect();
+        let Some((youngest, _)) = victims.last() else {
+            return;
+        };
+        last = *youngest;
+        for (id, victim) in victims {
+            // It may have ended meanwhile, and its control block be another one's.
+            if victim != me && victim.id() == id {
+                interrupt::kill(victim, None);
+            }
         }
     }
 }

@@ -191,14 +191,15 @@ impl<T> WaitQueue<T> {
         self.wake_with(Cell::take).flatten()
     }
 
-    /// Wakes all who wait now, longest waiting first, and returns their number. Never parks.
+    /// Wakes all who wait, longest waiting first, and returns their number. Never parks: so nobody
+    /// comes meanwhile.
     #[inline]
     pub fn wake_all(&self) -> usize {
-        if self.is_empty() {
-            return 0;
+        let mut woken = 0;
+        while self.wake_one() {
+            woken += 1;
         }
-        let all = self.len();
-        (0..all).take_while(|_| self.wake_one()).count()
+        woken
     }
 
     /// How many wait. Never parks.

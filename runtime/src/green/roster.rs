@@ -1,0 +1,306 @@
+//! All green threads that a scheduler has ever made: those that live, and those that rest.
+//!
+//! A stack that was carved gets a control block, and keeps it for good. A green thread that has ended
+//! rests there, until a spawn takes it up again and writes what tells the new one from the old: a
+//! fifth of what a control block holds. The last to come to rest is the first to be taken up, since
+//! its pages are warm; those that rest for long give their memory back, but for the block.
+//!
+//! So nobody needs to be entered in a list of the living, nor be taken out of one: who lives is all
+//! but those that rest.
+
+use std::cell::RefCell;
+use std::io;
+use std::mem;
+
+use super::{GreenRef, GreenThread, State};
+use crate::stack::{self, Slabs};
+
+/// So many that rest, of a size, keep all their pages.
+const WARM: usize = 128;
+/// The most that one call of `trim` gives back, so that it takes well under a millisecond.
+const TRIM_BATCH: usize = 64;
+
+/// The green threads of one scheduler, the root not counted.
+#[derive(Debug)]
+pub(crate) struct Roster {
+    /// Those with a stack of the default size: nearly all.
+    usual: RefCell<Size>,
+    /// An entry for each other size in use: a handful at most.
+    others: RefCell<Vec<Size>>,
+}
+
+/// Those with a stack of one size.
+#[derive(Debug)]
+struct Size {
+    slabs: Slabs,
+    all: Vec<GreenRef>,
+    /// Those of `all` that rest, and room for the others.
+    resting: Vec<GreenRef>,
+    /// So many of them, those that rest longest, were trimmed already.
+    trimmed: usize,
+}
+
+impl Roster {
+    pub(crate) const fn new() -> Self {
+        Self {
+            usual: RefCell::new(Size::new(stack::DEFAULT_SIZE)),
+            others: RefCell::new(Vec::new()),
+        }
+    }
+
+    /// A control block on top of a stack of at least `wish` usable bytes, for `scheduler`. It lives
+    /// from here on, and is to be [renewed](GreenThread::renew).
+    ///
+    /// # Errors
+    ///
+    /// `OutOfMemory`, or what the system says, where no stack can be had.
+    #[inline(always)]
+    pub(crate) fn take(&self, wish: usize, scheduler: *const ()) -> io::Result<GreenRef> {
+        if wish == stack::DEFAULT_SIZE
+            && let Some(green) = self.usual.borrow_mut().take_warm()
+        {
+            return Ok(green);
+        }
+        self.take_slowly(wish, scheduler)
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn take_slowly(&self, wish: usize, scheduler: *const ()) -> io::Result<GreenRef> {
+        let wanted = stack::round_size(wish)?;
+        self.with_size(wanted, |size| size.take(scheduler))
+    }
+
+    /// Takes back a green thread that has ended. It may run still, up to its last switch: the caller
+    /// sees to it that nobody takes one before that.
+    #[inline(always)]
+    pub(crate) fn give_back(&self, green: GreenRef) {
+        debug_assert_eq!(green.state.get(), State::Done);
+        let size = green.stack.as_ref().map_or(0, stack::Stack::size);
+        if size == stack::DEFAULT_SIZE {
+            self.usual.borrow_mut().resting.push(green);
+        } else {
+            self.give_back_slowly(size, green);
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn give_back_slowly(&self, size: usize, green: GreenRef) {
+        self.with_size(size, |size| size.resting.push(green));
+    }
+
+    fn with_size<R>(&self, wanted: usize, f: impl FnOnce(&mut Size) -> R) -> R {
+        if wanted == stack::DEFAULT_SIZE {
+            return f(&mut self.usual.borrow_mut());
+        }
+        let mut others = self.others.borrow_mut();
+        let found = others.iter().position(|other| other.slabs.size() == wanted);
+        let at = found.unwrap_or_else(|| {
+            others.push(Size::new(wanted));
+            others.len() - 1
+        });
+        f(&mut others[at])
+    }
+
+    /// How many live.
+    pub(crate) fn live(&self) -> usize {
+        let mut live = self.usual.borrow().live();
+        for other in self.others.borrow().iter() {
+            live += other.live();
+        }
+        live
+    }
+
+    /// All that live, oldest first.
+    pub(crate) fn all_live(&self) -> Vec<GreenRef> {
+        let mut all = self.usual.borrow().all.clone();
+        for other in self.others.borrow().iter() {
+            all.extend(&other.all);
+        }
+        all.retain(|green| green.state.get() != State::Done);
+        all.sort_unstable_by_key(|green| green.id());
+        all
+    }
+
+    /// Gives the memory of some that rest for long back to the system, not their address space.
+    pub(crate) fn trim(&self) {
+        self.usual.borrow_mut().trim();
+        for other in self.others.borrow_mut().iter_mut() {
+            other.trim();
+        }
+    }
+
+    /// Unmaps everything.
+    ///
+    /// # Safety
+    ///
+    /// None lives, and no pointer into a stack or to a control block is left.
+    pub(crate) unsafe fn unmap_all(&self) {
+        let usual = self.usual.replace(Size::new(stack::DEFAULT_SIZE));
+        for size in mem::take(&mut *self.others.borrow_mut())
+            .into_iter()
+            .chain([usual])
+        {
+            // SAFETY: nothing uses its stacks (caller). What a control block had to drop went when
+            // its green thread came to rest.
+            unsafe { size.slabs.unmap() };
+        }
+    }
+}
+
+impl Size {
+    const fn new(size: usize) -> Self {
+        Self {
+            slabs: Slabs::new(size),
+            all: Vec::new(),
+            resting: Vec::new(),
+            trimmed: 0,
+        }
+    }
+
+    fn live(&self) -> usize {
+        self.all.len() - self.resting.len()
+    }
+
+    /// The one that came to rest last, if it was not trimmed.
+    #[inline(always)]
+    fn take_warm(&mut self) -> Option<GreenRef> {
+        if self.resting.len() <= self.trimmed {
+            return None;
+        }
+        self.resting.pop()
+    }
+
+    fn take(&mut self, scheduler: *const ()) -> io::Result<GreenRef> {
+        if let Some(green) = self.resting.pop() {
+            self.trimmed = self.trimmed.min(self.resting.len());
+            return Ok(green);
+        }
+        let stack = self.slabs.carve()?;
+        // SAFETY: a new stack, which nobody else knows, and which stays until `unmap_all`.
+        let green = unsafe { GreenThread::place(scheduler, stack) };
+        self.all.push(green);
+        // So that coming to rest cannot fail.
+        self.resting.reserve(self.all.len() - self.resting.len());
+        Ok(green)
+    }
+
+    fn trim(&mut self) {
+        let cold = self.resting.len().saturating_sub(WARM);
+        let end = cold.min(self.trimmed + TRIM_BATCH);
+        for green in &self.resting[self.trimmed.min(end)..end] {
+            if let Some(stack) = &green.stack {
+                // SAFETY: it has ended and rests, so nobody reads what its frames held; the block is
+                // at the base, which is kept.
+                unsafe { stack.trim() };
+            }
+        }
+        self.trimmed = self.trimmed.max(end);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Roster, TRIM_BATCH, WARM};
+    use crate::green::{GreenRef, Identity, State};
+    use crate::stack::{DEFAULT_SIZE, MIN_SIZE, Stack};
+    use std::panic::Location;
+    use std::ptr;
+
+    fn begin(roster: &Roster, size: usize, id: u64) -> GreenRef {
+        let green = roster.take(size, ptr::null()).unwrap();
+        green.renew(Identity {
+            id,
+            parent: 0,
+            site: Location::caller(),
+        });
+        green
+    }
+
+    fn end(roster: &Roster, green: GreenRef) {
+        green.state.set(State::Done);
+        roster.give_back(green);
+    }
+
+    fn limit(green: GreenRef) -> *mut u8 {
+        green.stack.as_ref().map(Stack::limit).unwrap()
+    }
+
+    #[test]
+    fn the_last_to_rest_is_the_next_to_be_taken_up_for_each_size() {
+        let roster = Roster::new();
+        for size in [DEFAULT_SIZE, MIN_SIZE, 2 * DEFAULT_SIZE] {
+            let (a, b) = (begin(&roster, size, 1), begin(&roster, size, 2));
+            assert_ne!(a, b);
+            end(&roster, a);
+            end(&roster, b);
+            assert_eq!(begin(&roster, size, 3), b);
+            assert_eq!(begin(&roster, size, 4), a);
+            assert!(a.stack.as_ref().is_some_and(|stack| stack.size() == size));
+        }
+        assert_eq!(roster.live(), 6);
+        // SAFETY: none of them is used again.
+        unsafe { roster.unmap_all() };
+    }
+
+    #[test]
+    fn who_lives_is_told_oldest_first() {
+        let roster = Roster::new();
+        let [a, b, c] = [7, 5, 6].map(|id| begin(&roster, DEFAULT_SIZE, id));
+        let d = begin(&roster, MIN_SIZE, 4);
+        assert_eq!(roster.all_live(), [d, b, c, a]);
+        end(&roster, b);
+        assert_eq!(roster.all_live(), [d, c, a]);
+        assert_eq!(roster.live(), 3);
+        let again = begin(&roster, DEFAULT_SIZE, 8);
+        assert_eq!(again, b);
+        assert_eq!(roster.all_live(), [d, c, a, again]);
+        // SAFETY: none of them is used again.
+        unsafe { roster.unmap_all() };
+    }
+
+    /// Marks the far end of each stack, which a trim wipes.
+    fn mark(green: GreenRef) {
+        // SAFETY: the lowest byte of a stack that nobody runs on.
+        unsafe { limit(green).write_volatile(1) };
+    }
+
+    fn is_marked(green: GreenRef) -> bool {
+        // SAFETY: as above.
+        unsafe { limit(green).read_volatile() == 1 }
+    }
+
+    #[test]
+    fn those_that_rest_longest_are_trimmed_batch_by_batch() {
+        let roster = Roster::new();
+        let count = WARM + TRIM_BATCH + 10;
+        let all: Vec<_> = (0..count as u64)
+            .map(|id| begin(&roster, DEFAULT_SIZE, id))
+            .collect();
+        let marked = || all.iter().filter(|green| is_marked(**green)).count();
+        for green in &all {
+            mark(*green);
+            end(&roster, *green);
+        }
+        assert_eq!(marked(), count);
+        roster.trim();
+        assert_eq!(marked(), count - TRIM_BATCH);
+        roster.trim();
+        roster.trim();
+        assert_eq!(marked(), WARM);
+        assert!(all[..count - WARM].iter().all(|green| !is_marked(*green)));
+        // Taken up, used and at rest again, the trimmed ones are not taken for trimmed any more.
+        let again: Vec<_> = (0..count as u64)
+            .map(|id| begin(&roster, DEFAULT_SIZE, id))
+            .collect();
+        for green in &again {
+            mark(*green);
+            end(&roster, *green);
+        }
+        roster.trim();
+        assert_eq!(marked(), count - TRIM_BATCH);
+        // SAFETY: none of them is used again.
+        unsafe { roster.unmap_all() };
+    }
+}
