@@ -6,7 +6,8 @@ use std::arch::{asm, naked_asm};
 use super::native::Context;
 
 #[inline(always)]
-pub(crate) unsafe fn switch(from: *mut Context, to: *const Context) {
+pub(crate) unsafe fn switch(from: *mut Context, to: *mut Context) -> *mut Context {
+    let arrived;
     // SAFETY:
     // - what is loaded was stored by `prepare` or by this very code (caller), so the stack and the
     //   address are those of a suspended computation of this OS thread;
@@ -27,7 +28,7 @@ pub(crate) unsafe fn switch(from: *mut Context, to: *const Context) {
             // `bti j`: with branch targets enforced a jump must land on this; elsewhere a nop.
             "hint #36",
             inout("x0") from => _,
-            inout("x1") to => _,
+            inout("x1") to => arrived,
             lateout("x20") _,
             lateout("x21") _,
             lateout("x22") _,
@@ -49,6 +50,7 @@ pub(crate) unsafe fn switch(from: *mut Context, to: *const Context) {
             clobber_abi("C"),
         );
     }
+    arrived
 }
 
 /// The frame below which there is none: see `x86_64.rs`.

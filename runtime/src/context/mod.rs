@@ -89,7 +89,9 @@ pub(crate) use backend::Context;
 /// - `limit..base` is writable memory that nothing else uses until then; `base` is 16-aligned.
 pub(crate) use backend::prepare;
 
-/// Suspends the caller in `from` and continues `to`. Returns when somebody switches to `from`.
+/// Suspends the caller in `from` and continues `to`. Returns `from` when somebody switches to it: who
+/// comes finds it in a register, where the one that left has named whom it continues, and need not
+/// have kept it.
 ///
 /// # Safety
 ///

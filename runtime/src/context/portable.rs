@@ -94,13 +94,13 @@ pub(crate) unsafe fn prepare(
 }
 
 #[inline]
-pub(crate) unsafe fn switch(from: *mut Context, to: *mut Context) {
+pub(crate) unsafe fn switch(from: *mut Context, to: *mut Context) -> *mut Context {
     // SAFETY: `from` is the caller's own context (caller).
     let yielder = unsafe { (*from).yielder };
     if !yielder.is_null() {
         // SAFETY: corosensei keeps the yielder at the root of this very stack, which is running.
         unsafe { (*yielder).suspend(to) };
-        return;
+        return from;
     }
     let mut next = to;
     while !ptr::eq(next, from) {
@@ -115,4 +115,5 @@ pub(crate) unsafe fn switch(from: *mut Context, to: *mut Context) {
             CoroutineResult::Return(()) => unreachable!("an entry function does not return"),
         }
     }
+    from
 }

@@ -6,7 +6,8 @@ use std::arch::{asm, naked_asm};
 use super::native::Context;
 
 #[inline(always)]
-pub(crate) unsafe fn switch(from: *mut Context, to: *const Context) {
+pub(crate) unsafe fn switch(from: *mut Context, to: *mut Context) -> *mut Context {
+    let arrived;
     // SAFETY:
     // - what is loaded was stored by `prepare` or by this very code (caller), so the stack and the
     //   address are those of a suspended computation of this OS thread;
@@ -28,7 +29,7 @@ pub(crate) unsafe fn switch(from: *mut Context, to: *const Context) {
             // With indirect-branch tracking a jump must land on this; elsewhere it is a nop.
             "endbr64",
             inout("rdi") from => _,
-            inout("rsi") to => _,
+            inout("rsi") to => arrived,
             lateout("r12") _,
             lateout("r13") _,
             lateout("r14") _,
@@ -36,6 +37,7 @@ pub(crate) unsafe fn switch(from: *mut Context, to: *const Context) {
             clobber_abi("C"),
         );
     }
+    arrived
 }
 
 /// The frame below which there is none. Entered by a jump, and left by one: a call that never returns

@@ -329,9 +329,23 @@ impl GreenRef {
         self.0
     }
 
+    /// Whose context it is.
+    ///
+    /// # Safety
+    ///
+    /// It came from [`Self::context`], and as for [`Self::new`].
+    #[inline(always)]
+    pub(crate) unsafe fn of_context(context: *mut Context) -> Self {
+        const { assert!(std::mem::offset_of!(GreenThread, context) == 0) };
+        // SAFETY: it lies in a control block, at its beginning (caller), so it is not null.
+        Self(unsafe { NonNull::new_unchecked(context.cast()) })
+    }
+
     /// The context, for the switch.
     pub(crate) fn context(self) -> *mut Context {
-        self.context.get()
+        // By way of the block, since `of_context` goes back to it.
+        // SAFETY: live ([live-ref]); no reference is made.
+        unsafe { UnsafeCell::raw_get(&raw const (*self.0.as_ptr()).context) }
     }
 }
 

@@ -18,9 +18,11 @@ impl Scheduler {
     pub(crate) fn park(&self, me: GreenRef) -> Wake {
         me.state.set(State::Parked);
         let next = self.next();
-        if next != me {
-            self.switch(me, next);
-        }
+        let me = if next == me {
+            me
+        } else {
+            self.switch(me, next)
+        };
         match me.state.get() {
             State::Ready(wake) => wake,
             // It runs, so it is ready.
@@ -28,15 +30,17 @@ impl Scheduler {
         }
     }
 
-    /// Lets every other ready green thread run before the running one goes on. Not inside `no_park`.
+    /// Lets every other ready green thread run before the running one goes on, and returns that one.
+    /// Not inside `no_park`.
     #[inline(always)]
-    pub(crate) fn yield_now(&self) {
+    pub(crate) fn yield_now(&self) -> GreenRef {
         let me = self.running();
         if self.is_turn_for_a_look() {
             self.look_around(Some(me));
         }
-        if let Some(next) = self.run_queue.rotate(me) {
-            self.switch(me, next);
+        match self.run_queue.rotate(me) {
+            Some(next) => self.switch(me, next),
+            None => me,
         }
     }
 
@@ -103,7 +107,7 @@ impl Scheduler {
         }
         self.run_queue.push_front(me);
         self.write_run(Some(victim));
-        self.switch(me, victim);
+        let _me = self.switch(me, victim);
     }
 
     /// `no_park` is for panic hooks, so whoever knows that this OS thread does not panic need not ask.
@@ -142,15 +146,18 @@ impl Scheduler {
         self.run_queue.turns() & self.look_mask.get() == 0
     }
 
-    /// Continues `next` in place of `me`, which has been put wherever it is to be found again.
+    /// Continues `next` in place of `me`, which has been put wherever it is to be found again, and is
+    /// returned when it goes on.
     #[inline(always)]
-    pub(super) fn switch(&self, me: GreenRef, next: GreenRef) {
+    pub(super) fn switch(&self, me: GreenRef, next: GreenRef) -> GreenRef {
         debug_assert!(next != me);
         self.running.set(next.as_non_null());
         // SAFETY:
         // - `next` was ready, so its context is prepared or suspended, and it belongs to this OS
         //   thread ([no-migration]);
         // - `me` was running, so this is its own context ([one-runs]).
-        unsafe { context::switch(me.context(), next.context()) };
+        let own = unsafe { context::switch(me.context(), next.context()) };
+        // SAFETY: `me` again, which runs ([one-runs]).
+        unsafe { GreenRef::of_context(own) }
     }
 }

@@ -138,7 +138,7 @@ unsafe extern "C" fn entry<F: FnOnce() + 'static>(green: *mut ()) -> ! {
     // Left from here, and not from a function that would never return: each such call shifts what the
     // return predictor knows.
     let next = scheduler.end(me);
-    scheduler.switch(me, next);
+    let _never = scheduler.switch(me, next);
     unreachable!("a green thread that has ended is never continued")
 }
 

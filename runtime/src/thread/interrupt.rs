@@ -167,8 +167,7 @@ pub(crate) fn yield_now(scheduler: &Scheduler) {
     if panicking() {
         return yield_while_unwinding(scheduler);
     }
-    scheduler.yield_now();
-    let me = scheduler.running();
+    let me = scheduler.yield_now();
     if me.attention.get() {
         after_yield(scheduler, me);
     }
