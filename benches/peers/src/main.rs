@@ -1,5 +1,5 @@
 //! What evy is measured against: green threads, tasks and OS threads that do the same work in one
-//! run, and, with a word more, servers under load. Markdown tables go to stdout.
+//! run, and, with a word more, servers under load. Markdown tables go to stdout, plots to `docs/plots`.
 //!
 //! ```text
 //! cargo run --release -p evy-peers --features run
@@ -10,6 +10,8 @@
 //! Read the ratios, not the nanoseconds: the machine is shared, and the rounds alternate between the
 //! peers so that its moods hit all of them.
 
+mod aim;
+mod plot;
 #[cfg(target_os = "linux")]
 mod servers;
 mod tasks;
@@ -20,6 +22,5 @@ fn main() -> std::io::Result<()> {
         let words: Vec<String> = std::env::args().skip(1).collect();
         return servers::command(&words);
     }
-    tasks::run();
-    Ok(())
+    tasks::run()
 }

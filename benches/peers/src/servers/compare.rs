@@ -8,6 +8,7 @@ use super::Workload;
 use super::machine::Cores;
 use super::sample::{Pair, Sample};
 use super::table;
+use crate::{aim, plot};
 
 /// How much is measured.
 #[derive(Clone, Debug)]
@@ -45,6 +46,7 @@ pub(super) fn run(workload: &Workload, choices: &Choices) -> io::Result<()> {
     let cores = Cores::choose()?;
     let names: Vec<_> = workload.peers.iter().map(|peer| peer.name).collect();
     table::head();
+    let mut results = Vec::new();
     for &connections in &choices.connections {
         let mut pairs: Vec<io::Result<Pair>> = names
             .iter()
@@ -70,7 +72,27 @@ pub(super) fn run(workload: &Workload, choices: &Choices) -> io::Result<()> {
                 eprintln!("{name}, {connections} connections: {error}");
             }
         }
-        table::rows(connections, &names, &rounds);
+        let result = table::Results::new(connections, &names, rounds);
+        result.print();
+        results.push(result);
     }
-    Ok(())
+    if let Some(aims) = workload.aims {
+        let aims: Vec<_> = results
+            .iter()
+            .flat_map(|result| result.aims(aims))
+            .collect();
+        aim::print(&aims);
+    }
+    let groups = results
+        .iter()
+        .map(|result| format!("{} connections", result.connections));
+    let groups: Vec<_> = groups.collect();
+    let groups: Vec<_> = groups.iter().map(String::as_str).collect();
+    plot::bars(
+        workload.name,
+        &format!("{}: nanoseconds of processor time a request", workload.name),
+        &groups,
+        &names,
+        |connections, peer| results[connections].median(peer, Sample::cost),
+    )
 }

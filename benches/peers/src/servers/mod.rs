@@ -6,6 +6,7 @@
 
 mod compare;
 mod evy;
+mod go;
 mod hyper;
 mod machine;
 mod may;
@@ -52,6 +53,8 @@ struct Workload {
     /// The limit first: the others are compared with it.
     peers: &'static [Peer],
     target: fn(SocketAddr) -> Target,
+    /// What evy is to cost at most, to the limit and to tokio.
+    aims: Option<(f64, f64)>,
 }
 
 const WORKLOADS: [Workload; 2] = [
@@ -63,8 +66,11 @@ const WORKLOADS: [Workload; 2] = [
             peer("tokio", tokio::echo),
             peer("smol", smol::echo),
             peer("may", may::echo),
+            // Named on stderr where there is no Go, and left out.
+            peer("Go", go::echo),
         ],
         target: |addr| Target::Echo { addr, size: SIZE },
+        aims: Some((1.03, 1.0)),
     },
     Workload {
         name: "http",
@@ -77,6 +83,7 @@ const WORKLOADS: [Workload; 2] = [
             addr,
             path: "/".into(),
         },
+        aims: None,
     },
 ];
 

@@ -1,6 +1,9 @@
 //! Samples become medians, and medians a Markdown table.
 
+use std::time::Duration;
+
 use super::sample::Sample;
+use crate::aim::{self, Aim};
 
 /// Tells of a sample while others are still to come.
 pub(super) fn progress(peer: &str, sample: Option<&Sample>) {
@@ -23,39 +26,78 @@ pub(super) fn head() {
     println!("| ---: | --- | ---: | ---: | ---: | ---: | ---: | ---: |");
 }
 
-/// A line for each peer: medians over the rounds, and the median of the ratios of each round.
-///
-/// `core used` is to be read beside the costs: a server that waits for requests pays for each wait,
-/// and finds fewer requests after it, so that it looks dearer than it would be under full load.
-pub(super) fn rows(connections: usize, peers: &[&str], rounds: &[Vec<Option<Sample>>]) {
-    for (at, peer) in peers.iter().enumerate() {
-        let of_all = |value: &dyn Fn(&Sample) -> f64| {
-            median(
-                rounds
-                    .iter()
-                    .filter_map(|round| round[at].as_ref())
-                    .map(value),
-            )
-        };
-        let ratios = rounds.iter().filter_map(|round| {
-            let (limit, own) = (round[0].as_ref()?, round[at].as_ref()?);
-            Some(own.cost() / limit.cost())
-        });
-        println!(
-            "| {connections} | {peer} | {:.0} | {:.2} | {:.0} | {:.0} % | {:.0} | {:.0} |",
-            of_all(&Sample::cost),
-            median(ratios),
-            of_all(&Sample::per_second),
-            of_all(&Sample::busy) * 100.0,
-            of_all(&|sample| sample.p50.as_secs_f64() * 1e6),
-            of_all(&|sample| sample.p99.as_secs_f64() * 1e6),
-        );
-    }
+/// What the rounds with so many connections have shown.
+#[derive(Debug)]
+pub(super) struct Results<'a> {
+    pub(super) connections: usize,
+    peers: &'a [&'static str],
+    rounds: Vec<Vec<Option<Sample>>>,
 }
 
-/// Not a number where there are none.
-fn median(values: impl Iterator<Item = f64>) -> f64 {
-    let mut values: Vec<f64> = values.collect();
-    values.sort_by(f64::total_cmp);
-    values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
+impl<'a> Results<'a> {
+    pub(super) fn new(
+        connections: usize,
+        peers: &'a [&'static str],
+        rounds: Vec<Vec<Option<Sample>>>,
+    ) -> Self {
+        Self {
+            connections,
+            peers,
+            rounds,
+        }
+    }
+
+    /// The median of a value over the rounds.
+    pub(super) fn median(&self, peer: usize, value: impl Fn(&Sample) -> f64) -> Option<f64> {
+        let samples = self.rounds.iter().filter_map(|round| round[peer].as_ref());
+        aim::median(samples.map(value))
+    }
+
+    /// The median of the ratios of each round.
+    pub(super) fn ratio(&self, peer: usize, to: usize) -> Option<f64> {
+        aim::median(self.rounds.iter().filter_map(|round| {
+            let (own, other) = (round[peer].as_ref()?, round[to].as_ref()?);
+            Some(own.cost() / other.cost())
+        }))
+    }
+
+    /// A line for each peer.
+    ///
+    /// `core used` is to be read beside the costs: a server that waits for requests pays for each
+    /// wait, and finds fewer requests after it, so that it looks dearer than it would be under full
+    /// load.
+    pub(super) fn print(&self) {
+        for (at, peer) in self.peers.iter().enumerate() {
+            let of = |value: &dyn Fn(&Sample) -> f64| self.median(at, value);
+            let cost = of(&Sample::cost).zip(self.ratio(at, 0));
+            let rate = of(&Sample::per_second).zip(of(&Sample::busy));
+            let (Some((cost, ratio)), Some((rate, busy))) = (cost, rate) else {
+                continue;
+            };
+            let micros = |value: &dyn Fn(&Sample) -> Duration| {
+                let median = of(&|sample| value(sample).as_secs_f64() * 1e6);
+                median.unwrap_or(f64::NAN)
+            };
+            println!(
+                "| {} | {peer} | {cost:.0} | {ratio:.2} | {rate:.0} | {:.0} % | {:.0} | {:.0} |",
+                self.connections,
+                busy * 100.0,
+                micros(&|sample| sample.p50),
+                micros(&|sample| sample.p99),
+            );
+        }
+    }
+
+    /// How far evy is from costing `to_first` of the first peer, and `to_tokio` of tokio.
+    pub(super) fn aims(&self, (to_first, to_tokio): (f64, f64)) -> Vec<Aim> {
+        let place = |name| self.peers.iter().position(|peer| *peer == name);
+        let (Some(evy), Some(tokio)) = (place("evy"), place("tokio")) else {
+            return Vec::new();
+        };
+        let what = |other| format!("{} connections, evy to {other}", self.connections);
+        vec![
+            Aim::at_most(to_first, what(self.peers[0]), self.ratio(evy, 0)),
+            Aim::at_most(to_tokio, what("tokio"), self.ratio(evy, tokio)),
+        ]
+    }
 }

@@ -6,32 +6,48 @@ use evy::{Queue, spawn, spawn_n, wait_all, yield_now};
 
 use super::{
     Measure, ROUND_TRIP, ROUND_TRIPS, SPAWN, SPAWN_JOIN, SPAWNS, YIELD_2, YIELD_10, YIELD_1000,
-    YIELD_50000, YIELDS, each,
+    YIELD_50000, YIELD_APART, each, turns,
 };
 
 pub(super) const WORK: &[(&str, Measure)] = &[
-    (YIELD_2, yields::<2>),
-    (YIELD_10, yields::<10>),
-    (YIELD_1000, yields::<1000>),
-    (YIELD_50000, yields::<50_000>),
+    (YIELD_2, || yields::<2>(|_| yield_now())),
+    (YIELD_10, || yields::<10>(|_| yield_now())),
+    (YIELD_APART, || yields::<10>(deep)),
+    (YIELD_1000, || yields::<1000>(|_| yield_now())),
+    (YIELD_50000, || yields::<50_000>(|_| yield_now())),
     (SPAWN, spawns),
     (SPAWN_JOIN, spawn_join),
     (ROUND_TRIP, round_trip),
 ];
 
-fn yields<const N: usize>() -> f64 {
+/// Some calls further down, more or fewer from turn to turn.
+fn deep(turn: usize) {
+    #[inline(never)]
+    fn at(depth: usize) -> usize {
+        match depth {
+            0 => {
+                yield_now();
+                0
+            }
+            _ => at(depth - 1) + 1,
+        }
+    }
+    std::hint::black_box(at(turn % 8));
+}
+
+fn yields<const N: usize>(pause: impl Fn(usize) + Copy + 'static) -> f64 {
     let handles: Vec<_> = (0..N)
         .map(|_| {
-            spawn(|| {
-                for _ in 0..YIELDS / N {
-                    yield_now();
+            spawn(move || {
+                for turn in 0..turns(N) {
+                    pause(turn);
                 }
             })
         })
         .collect();
     let start = Instant::now();
     wait_all(handles);
-    each(start.elapsed(), YIELDS)
+    each(start.elapsed(), turns(N) * N)
 }
 
 fn spawns() -> f64 {

@@ -6,15 +6,16 @@ use may::coroutine::{JoinHandle, yield_now};
 use may::sync::mpsc;
 
 use super::{
-    Measure, ROUND_TRIP, ROUND_TRIPS, SPAWN_JOIN, SPAWNS, YIELD_2, YIELD_10, YIELD_1000, YIELDS,
-    each,
+    Measure, ROUND_TRIP, ROUND_TRIPS, SPAWN_JOIN, SPAWNS, YIELD_2, YIELD_10, YIELD_1000,
+    YIELD_APART, each, turns,
 };
 
 /// 50 000 need more mappings than a system allows by default.
 pub(super) const WORK: &[(&str, Measure)] = &[
-    (YIELD_2, yields::<2>),
-    (YIELD_10, yields::<10>),
-    (YIELD_1000, yields::<1000>),
+    (YIELD_2, || yields::<2>(|_| yield_now())),
+    (YIELD_10, || yields::<10>(|_| yield_now())),
+    (YIELD_APART, || yields::<10>(deep)),
+    (YIELD_1000, || yields::<1000>(|_| yield_now())),
     (SPAWN_JOIN, spawn_join),
     (ROUND_TRIP, round_trip),
 ];
@@ -28,13 +29,28 @@ fn spawn<T: Send + 'static>(f: impl FnOnce() -> T + Send + 'static) -> JoinHandl
     unsafe { may::coroutine::spawn(f) }
 }
 
-fn yields<const N: usize>() -> f64 {
+/// Some calls further down, more or fewer from turn to turn.
+fn deep(turn: usize) {
+    #[inline(never)]
+    fn at(depth: usize) -> usize {
+        match depth {
+            0 => {
+                yield_now();
+                0
+            }
+            _ => at(depth - 1) + 1,
+        }
+    }
+    std::hint::black_box(at(turn % 8));
+}
+
+fn yields<const N: usize>(pause: impl Fn(usize) + Copy + Send + 'static) -> f64 {
     let start = Instant::now();
     let handles: Vec<_> = (0..N)
         .map(|_| {
-            spawn(|| {
-                for _ in 0..YIELDS / N {
-                    yield_now();
+            spawn(move || {
+                for turn in 0..turns(N) {
+                    pause(turn);
                 }
             })
         })
@@ -42,7 +58,7 @@ fn yields<const N: usize>() -> f64 {
     for handle in handles {
         handle.join().expect("no panic");
     }
-    each(start.elapsed(), YIELDS)
+    each(start.elapsed(), turns(N) * N)
 }
 
 fn spawn_join() -> f64 {

@@ -4,7 +4,7 @@ use std::sync::mpsc::sync_channel;
 use std::thread::{spawn, yield_now};
 use std::time::Instant;
 
-use super::{Measure, ROUND_TRIP, SPAWN_JOIN, YIELD_2, YIELD_10, YIELD_1000, YIELDS, each};
+use super::{Measure, ROUND_TRIP, SPAWN_JOIN, YIELD_2, YIELD_10, YIELD_1000, each, turns};
 
 /// They are slow enough to be measured in fewer rounds.
 const SHARE: usize = 50;
@@ -22,7 +22,7 @@ fn yields<const N: usize>() -> f64 {
     let threads: Vec<_> = (0..N)
         .map(|_| {
             spawn(|| {
-                for _ in 0..YIELDS / N {
+                for _ in 0..turns(N) {
                     yield_now();
                 }
             })
@@ -31,7 +31,7 @@ fn yields<const N: usize>() -> f64 {
     for thread in threads {
         thread.join().expect("no panic");
     }
-    each(start.elapsed(), YIELDS)
+    each(start.elapsed(), turns(N) * N)
 }
 
 fn spawn_join() -> f64 {

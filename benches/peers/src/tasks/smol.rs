@@ -10,7 +10,7 @@ use smol::future::{block_on, yield_now};
 
 use super::{
     Measure, ROUND_TRIP, ROUND_TRIPS, SPAWN, SPAWN_JOIN, SPAWNS, YIELD_2, YIELD_10, YIELD_1000,
-    YIELD_50000, YIELDS, each,
+    YIELD_50000, each, turns,
 };
 
 pub(super) const WORK: &[(&str, Measure)] = &[
@@ -36,7 +36,7 @@ fn yields<const N: usize>() -> f64 {
         let tasks: Vec<_> = (0..N)
             .map(|_| {
                 executor.spawn(async {
-                    for _ in 0..YIELDS / N {
+                    for _ in 0..turns(N) {
                         yield_now().await;
                     }
                 })
@@ -46,7 +46,7 @@ fn yields<const N: usize>() -> f64 {
         for task in tasks {
             task.await;
         }
-        each(start.elapsed(), YIELDS)
+        each(start.elapsed(), turns(N) * N)
     })
 }
 

@@ -8,7 +8,7 @@ use tokio::task::{spawn, yield_now};
 
 use super::{
     Measure, ROUND_TRIP, ROUND_TRIPS, SPAWN, SPAWN_JOIN, SPAWNS, YIELD_2, YIELD_10, YIELD_1000,
-    YIELD_50000, YIELDS, each,
+    YIELD_50000, each, turns,
 };
 
 pub(super) const WORK: &[(&str, Measure)] = &[
@@ -34,7 +34,7 @@ fn yields<const N: usize>() -> f64 {
         let handles: Vec<_> = (0..N)
             .map(|_| {
                 spawn(async {
-                    for _ in 0..YIELDS / N {
+                    for _ in 0..turns(N) {
                         yield_now().await;
                     }
                 })
@@ -44,7 +44,7 @@ fn yields<const N: usize>() -> f64 {
         for handle in handles {
             handle.await.expect("no panic");
         }
-        each(start.elapsed(), YIELDS)
+        each(start.elapsed(), turns(N) * N)
     })
 }
 
