@@ -104,17 +104,16 @@ impl<T: Linked> Mailbox<T> {
         drop(unsafe { Arc::from_raw(new) });
     }
 
+    #[inline]
     pub(crate) fn is_empty(&self) -> bool {
         let head = self.head.load(Ordering::Relaxed);
         head.is_null() || head == Self::CLOSED
     }
 
-    /// All that was sent, first come first. Called by the owner.
-    pub(crate) fn take(&self) -> Vec<Arc<T>> {
-        if self.is_empty() {
-            return Vec::new();
-        }
-        self.take_and_leave(ptr::null_mut())
+    /// All that was sent, first come first; mostly nothing. Called by the owner.
+    #[inline]
+    pub(crate) fn take(&self) -> Option<Vec<Arc<T>>> {
+        (!self.is_empty()).then(|| self.take_and_leave(ptr::null_mut()))
     }
 
     /// As [`take`](Self::take); what is sent from now on is dropped.

@@ -36,6 +36,7 @@ pub enum Patience {
 
 impl Patience {
     /// Starts the clock: when to give up (`None`: never).
+    #[inline]
     fn deadline(&mut self, scheduler: &Scheduler) -> io::Result<Option<Instant>> {
         if let Self::AtMost(duration) = *self {
             *self = scheduler
@@ -117,17 +118,21 @@ impl Registration {
                 }
             }
             let deadline = patience.deadline(scheduler)?;
-            self.wait(scheduler, fd, direction, in_front, deadline)?;
+            match home {
+                Some(source) => wait_at(scheduler, source, direction, in_front, deadline)?,
+                None => self.register_and_wait(scheduler, fd, direction, in_front, deadline)?,
+            }
             in_front = true;
         }
     }
 
-    /// Parks until the descriptor is ready, or somebody who waited before has left something.
+    /// Parks until the descriptor is ready, or somebody who waited before has left something: the
+    /// first time, and always where the home is elsewhere.
     ///
     /// # Errors
     ///
     /// `TimedOut`; the reactor's.
-    pub(super) fn wait(
+    fn register_and_wait(
         &self,
         scheduler: &Scheduler,
         fd: BorrowedFd<'_>,
@@ -161,7 +166,7 @@ impl Registration {
     ///
     /// # Errors
     ///
-    /// As [`Self::wait`], and `ResourceBusy`.
+    /// `TimedOut`, `ResourceBusy`; the reactor's.
     pub(super) fn wait_ready(
         &self,
         fd: BorrowedFd<'_>,
@@ -257,16 +262,22 @@ struct Place<'a> {
     source: &'a Source,
     direction: Direction,
     node: &'a Node<GreenRef>,
-    woken: bool,
+}
+
+impl Place<'_> {
+    #[inline(always)]
+    fn leave(&self) {
+        // SAFETY: entered in this source and direction, or left already.
+        unsafe { self.source.leave(self.direction, NonNull::from(self.node)) };
+        self.scheduler.reactor.count(-1);
+    }
 }
 
 impl Drop for Place<'_> {
     fn drop(&mut self) {
         let told = !self.node.is_linked();
-        // SAFETY: entered in this source and direction, or left already.
-        unsafe { self.source.leave(self.direction, NonNull::from(self.node)) };
-        self.scheduler.reactor.count(-1);
-        if told && !self.woken {
+        self.leave();
+        if told {
             // It unwinds with the news: the next one is to have them.
             pass_on(self.scheduler, self.source, self.direction);
         }
@@ -289,17 +300,18 @@ fn wait_at(
     // SAFETY: the place below takes it out, whichever way this function is left.
     unsafe { source.enter(direction, NonNull::from(&node), in_front) };
     scheduler.reactor.count(1);
-    let mut place = Place {
+    let place = Place {
         scheduler,
         source,
         direction,
         node: &node,
-        woken: false,
     };
     loop {
         let wake = thread::wait_or_fail(scheduler, reason, deadline);
         if !node.is_linked() {
-            place.woken = true;
+            // It goes on with the news.
+            place.leave();
+            std::mem::forget(place);
             return Ok(());
         }
         match wake {

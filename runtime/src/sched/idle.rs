@@ -1,9 +1,11 @@
 //! Nothing is ready: descriptors, timers, other OS threads, or nobody ever.
 
 use std::io::Write;
+use std::sync::Arc;
 
 use super::Scheduler;
 use crate::green::{GreenRef, State, WaitReason, Wake};
+use crate::inbox::Handle;
 
 impl Scheduler {
     /// Waits until a green thread is ready, on the stack of the one that has just stopped.
@@ -13,8 +15,8 @@ impl Scheduler {
     #[cold]
     #[inline(never)]
     pub(super) fn idle(&self) -> GreenRef {
+        self.drain_inbox();
         loop {
-            self.drain_inbox();
             self.draw();
             if let Some(next) = self.run_queue.pop() {
                 self.write_run(Some(next));
@@ -76,6 +78,8 @@ impl Scheduler {
         }
     }
 
+    /// Wakes whoever has something to read or write, or was sent something; waits for it at most
+    /// `timeout`.
     fn poll(&self, timeout: Option<std::time::Duration>) {
         let mut due = self.due.take();
         let polled = self
@@ -109,8 +113,17 @@ impl Scheduler {
         }
     }
 
+    #[inline]
     fn drain_inbox(&self) {
-        for handle in self.inbox.mailbox.take() {
+        if let Some(handles) = self.inbox.mailbox.take() {
+            self.deliver(handles);
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn deliver(&self, handles: Vec<Arc<Handle>>) {
+        for handle in handles {
             // SAFETY: a scheduler runs on the OS thread that owns it.
             let Some(green) = (unsafe { handle.green() }) else {
                 continue;

@@ -19,6 +19,7 @@ use std::io;
 use std::ptr::NonNull;
 
 pub(crate) use guard::GUARD_SIZE;
+use rustix::param::page_size;
 pub(crate) use slab::Slabs;
 
 /// What a green thread gets unless its builder says otherwise.
@@ -33,7 +34,7 @@ pub(crate) const MIN_SIZE: usize = 32 * 1024;
 const COLOURS: usize = 32;
 const COLOUR_STEP: usize = 64;
 
-/// What a trimmed stack keeps, at its base: the control block and the first frames live there.
+/// What a trimmed stack keeps at least, at its base: the control block and the first frames live there.
 const KEPT_BYTES: usize = 8 * 1024;
 
 /// One stack: the right to use `limit..base`.
@@ -69,12 +70,13 @@ impl Stack {
     ///
     /// Nobody will read what is further than [`KEPT_BYTES`] from the end.
     pub(crate) unsafe fn trim(&self) {
-        // SAFETY: the range is part of this stack, and nobody reads it (caller).
-        unsafe { slab::discard(self.limit(), self.size - KEPT_BYTES) };
+        let kept = KEPT_BYTES.max(page_size());
+        // SAFETY: the range is part of this stack, of whole pages, and nobody reads it (caller).
+        unsafe { slab::discard(self.limit(), self.size - kept) };
     }
 }
 
-/// The usable size for a wish: whole powers of two, so that stacks of few sizes can be reused.
+/// The usable size for a wish: powers of two of whole pages, so that stacks of few sizes can be reused.
 ///
 /// # Errors
 ///
@@ -87,7 +89,7 @@ pub(crate) fn round_size(wish: usize) -> io::Result<usize> {
             format!("a stack of {wish} bytes is more than the address space has to give"),
         ));
     }
-    Ok(wish.max(MIN_SIZE).next_power_of_two())
+    Ok(wish.max(MIN_SIZE).max(page_size()).next_power_of_two())
 }
 
 #[cfg(test)]

@@ -40,6 +40,19 @@ fn neighbours_start_in_different_cache_sets() {
 }
 
 #[test]
+fn neighbours_lie_in_different_sets_of_the_table_of_pages() {
+    const SETS: usize = 16;
+    let (slabs, stacks) = carve(DEFAULT_SIZE, SETS);
+    let page = |stack: &Stack| stack.limit().addr() / rustix::param::page_size();
+    let mut sets: Vec<_> = stacks.iter().map(|stack| page(stack) % SETS).collect();
+    sets.sort_unstable();
+    sets.dedup();
+    assert_eq!(sets.len(), SETS);
+    // SAFETY: no stack is used again.
+    unsafe { slabs.unmap() };
+}
+
+#[test]
 fn a_stack_is_writable_from_base_to_limit_and_a_trim_keeps_its_base() {
     let (slabs, stacks) = carve(MIN_SIZE, 100);
     for stack in &stacks {

@@ -89,8 +89,7 @@ impl Office {
     /// The next letters, as `idle` gets them; `None` is a stall.
     fn next(&self) -> Option<Vec<Arc<Letter>>> {
         loop {
-            let letters = self.mailbox.take();
-            if !letters.is_empty() {
+            if let Some(letters) = self.mailbox.take() {
                 return Some(letters);
             }
             if self.mailbox.is_forsaken() {
