@@ -1,4 +1,4 @@
-//! System V `x86_64`. Register roles in a switch: `rdi` the context left, `rsi` the one continued;
+//! System V `x86_64`. Register roles in a switch: `rsi` the context continued, any other the one left;
 //! in a first context: `rbx` the argument, `rbp` the entry function.
 
 use std::arch::{asm, naked_asm};
@@ -17,10 +17,10 @@ pub(crate) unsafe fn switch(from: *mut Context, to: *mut Context) -> *mut Contex
     unsafe {
         asm!(
             "lea rax, [rip + 2f]",
-            "mov [rdi], rsp",
-            "mov [rdi + 8], rbp",
-            "mov [rdi + 16], rbx",
-            "mov [rdi + 24], rax",
+            "mov [{from}], rsp",
+            "mov [{from} + 8], rbp",
+            "mov [{from} + 16], rbx",
+            "mov [{from} + 24], rax",
             "mov rsp, [rsi]",
             "mov rbp, [rsi + 8]",
             "mov rbx, [rsi + 16]",
@@ -28,8 +28,10 @@ pub(crate) unsafe fn switch(from: *mut Context, to: *mut Context) -> *mut Contex
             "2:",
             // With indirect-branch tracking a jump must land on this; elsewhere it is a nop.
             "endbr64",
-            inout("rdi") from => _,
+            from = in(reg) from,
             inout("rsi") to => arrived,
+            // Written while `from` is still needed.
+            out("rax") _,
             lateout("r12") _,
             lateout("r13") _,
             lateout("r14") _,

@@ -13,10 +13,12 @@ use corosensei::{Coroutine, ScopedCoroutine};
 use rustix::mm::{Advice, MapFlags, ProtFlags, madvise, mmap_anonymous};
 
 use super::{
-    Measure, SPAWN, SPAWNS, YIELD_2, YIELD_10, YIELD_1000, YIELD_50000, YIELD_APART, YIELDS, each,
+    Measure, SPAWN, SPAWNS, SWITCH, YIELD_2, YIELD_10, YIELD_1000, YIELD_50000, YIELD_APART,
+    YIELDS, each,
 };
 
 pub(super) const WORK: &[(&str, Measure)] = &[
+    (SWITCH, resume),
     (YIELD_2, resume),
     (YIELD_10, resume),
     (YIELD_APART, resume),

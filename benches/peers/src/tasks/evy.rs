@@ -5,11 +5,15 @@ use std::time::Instant;
 use evy::{Queue, spawn, spawn_n, wait_all, yield_now};
 
 use super::{
-    Measure, ROUND_TRIP, ROUND_TRIPS, SPAWN, SPAWN_JOIN, SPAWNS, YIELD_2, YIELD_10, YIELD_1000,
-    YIELD_50000, YIELD_APART, each, turns,
+    Measure, ROUND_TRIP, ROUND_TRIPS, SPAWN, SPAWN_JOIN, SPAWNS, SWITCH, YIELD_2, YIELD_10,
+    YIELD_1000, YIELD_50000, YIELD_APART, YIELDS, each, turns,
 };
 
+#[path = "../../../pair.rs"]
+mod pair;
+
 pub(super) const WORK: &[(&str, Measure)] = &[
+    (SWITCH, switch),
     (YIELD_2, || yields::<2>(|_| yield_now())),
     (YIELD_10, || yields::<10>(|_| yield_now())),
     (YIELD_APART, || yields::<10>(deep)),
@@ -19,6 +23,14 @@ pub(super) const WORK: &[(&str, Measure)] = &[
     (SPAWN_JOIN, spawn_join),
     (ROUND_TRIP, round_trip),
 ];
+
+/// Without a scheduler.
+fn switch() -> f64 {
+    let mut there_and_back = pair::there_and_back();
+    let start = Instant::now();
+    (0..YIELDS).for_each(|_| there_and_back());
+    each(start.elapsed(), YIELDS)
+}
 
 /// Some calls further down, more or fewer from turn to turn.
 fn deep(turn: usize) {

@@ -21,6 +21,8 @@ type Measure = fn() -> f64;
 /// What a peer can do, by the name of the work.
 type Peer = (&'static str, &'static [(&'static str, Measure)]);
 
+/// Two stacks, and no scheduler.
+const SWITCH: &str = "bare switch, there and back";
 const YIELD_2: &str = "yield, 2 in turn";
 const YIELD_10: &str = "yield, 10 in turn";
 /// Where the processor's guesses of where a call returns to are worth less.
@@ -33,7 +35,8 @@ const SPAWN_JOIN: &str = "spawn, join";
 /// An item to another one and back, through two channels.
 const ROUND_TRIP: &str = "channel, there and back";
 
-const WORK: [&str; 8] = [
+const WORK: [&str; 9] = [
+    SWITCH,
     YIELD_2,
     YIELD_10,
     YIELD_APART,

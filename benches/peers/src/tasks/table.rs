@@ -1,7 +1,8 @@
 //! Samples become medians, medians Markdown tables: what was measured, and how far it is from the aims.
 
 use super::{
-    ROUND_TRIP, ROUNDS, SPAWN, SPAWN_JOIN, WORK, YIELD_2, YIELD_10, YIELD_50000, YIELD_APART,
+    ROUND_TRIP, ROUNDS, SPAWN, SPAWN_JOIN, SWITCH, WORK, YIELD_2, YIELD_10, YIELD_50000,
+    YIELD_APART,
 };
 use crate::aim::{self, Aim};
 
@@ -60,6 +61,7 @@ impl<'a> Results<'a> {
         let to_peer = |work, peer| self.ratio((work, "evy"), (work, peer));
         let in_a_crowd = self.ratio((YIELD_50000, "evy"), (YIELD_10, "evy"));
         aim::print(&[
+            Aim::at_most(1.2, "bare switch, to corosensei's", to_bare(SWITCH)),
             Aim::at_most(
                 1.0,
                 "yield at 2, to a corosensei round trip",
