@@ -20,8 +20,10 @@ use super::Event;
 /// The key that `polling` gives to its notifier.
 const NOTIFIER: u64 = usize::MAX as u64;
 
-/// The most that one round reports; the rest is reported by the next.
-const CAPACITY: usize = 1024;
+/// The most that one round reports; the rest is reported by the next. So few that what is touched to
+/// wake somebody is still in the cache when it runs: with 1 000 connections busy, an echo costs some
+/// hundredths less than with 1024.
+const CAPACITY: usize = 64;
 
 pub(super) fn add(poller: &Poller, fd: BorrowedFd<'_>, key: usize) -> io::Result<()> {
     use epoll::EventFlags as E;

@@ -22,8 +22,8 @@ impl Choices {
     /// Reads `[ROUNDS [SECONDS [CONNECTIONS...]]]`.
     pub(super) fn parse(words: &[&str]) -> Option<Self> {
         let mut words = words.iter();
-        let rounds = words.next().map_or(Some(15), |word| word.parse().ok())?;
-        let seconds = words.next().map_or(Some(0.3), |word| word.parse().ok())?;
+        let rounds = words.next().map_or(Some(31), |word| word.parse().ok())?;
+        let seconds = words.next().map_or(Some(0.2), |word| word.parse().ok())?;
         let connections: Vec<usize> = words.map(|word| word.parse().ok()).collect::<Option<_>>()?;
         let usual = || vec![1, 64, 1000, 10_000];
         Some(Self {

@@ -21,9 +21,9 @@ pub(super) fn progress(peer: &str, sample: Option<&Sample>) {
 /// The first lines of the table.
 pub(super) fn head() {
     println!(
-        "| connections | peer | CPU ns a request | to the first | requests a second | core used | p50 us | p99 us |"
+        "| connections | peer | CPU ns a request | to the first | at least | to the first | requests a second | core used | p50 us | p99 us |"
     );
-    println!("| ---: | --- | ---: | ---: | ---: | ---: | ---: | ---: |");
+    println!("| ---: | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |");
 }
 
 /// What the rounds with so many connections have shown.
@@ -61,6 +61,12 @@ impl<'a> Results<'a> {
         }))
     }
 
+    /// What a request has cost in the best round: what others do on the machine makes it only dearer.
+    fn least(&self, peer: usize) -> Option<f64> {
+        let samples = self.rounds.iter().filter_map(|round| round[peer].as_ref());
+        samples.map(Sample::cost).min_by(f64::total_cmp)
+    }
+
     /// A line for each peer.
     ///
     /// `core used` is to be read beside the costs: a server that waits for requests pays for each
@@ -71,7 +77,10 @@ impl<'a> Results<'a> {
             let of = |value: &dyn Fn(&Sample) -> f64| self.median(at, value);
             let cost = of(&Sample::cost).zip(self.ratio(at, 0));
             let rate = of(&Sample::per_second).zip(of(&Sample::busy));
-            let (Some((cost, ratio)), Some((rate, busy))) = (cost, rate) else {
+            let least = self.least(at).zip(self.least(0));
+            let (Some((cost, ratio)), Some((rate, busy)), Some((least, first))) =
+                (cost, rate, least)
+            else {
                 continue;
             };
             let micros = |value: &dyn Fn(&Sample) -> Duration| {
@@ -79,8 +88,9 @@ impl<'a> Results<'a> {
                 median.unwrap_or(f64::NAN)
             };
             println!(
-                "| {} | {peer} | {cost:.0} | {ratio:.2} | {rate:.0} | {:.0} % | {:.0} | {:.0} |",
+                "| {} | {peer} | {cost:.0} | {ratio:.2} | {least:.0} | {:.2} | {rate:.0} | {:.0} % | {:.0} | {:.0} |",
                 self.connections,
+                least / first,
                 busy * 100.0,
                 micros(&|sample| sample.p50),
                 micros(&|sample| sample.p99),
@@ -94,9 +104,14 @@ impl<'a> Results<'a> {
         let (Some(evy), Some(tokio)) = (place("evy"), place("tokio")) else {
             return Vec::new();
         };
-        let what = |other| format!("{} connections, evy to {other}", self.connections);
+        let what = |other: &str| format!("{} connections, evy to {other}", self.connections);
+        let least = self.least(evy).zip(self.least(0));
         vec![
             Aim::at_most(to_first, what(self.peers[0]), self.ratio(evy, 0)),
+            Aim::none(
+                what(&format!("{}, at least", self.peers[0])),
+                least.map(|(own, first)| own / first),
+            ),
             Aim::at_most(to_tokio, what("tokio"), self.ratio(evy, tokio)),
         ]
     }
