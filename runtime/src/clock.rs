@@ -45,6 +45,7 @@ impl Clock {
     }
 
     /// Runs `f`, and moves a held clock by the time that it really took.
+    #[inline]
     pub(crate) fn in_real_time<T>(&self, f: impl FnOnce() -> T) -> T {
         let Some(held) = self.held.get() else {
             return f();

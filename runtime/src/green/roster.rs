@@ -124,10 +124,14 @@ impl Roster {
     }
 
     /// Gives the memory of some that rest for long back to the system, not their address space.
+    #[inline]
     pub(crate) fn trim(&self) {
-        self.usual.borrow_mut().trim();
-        for other in self.others.borrow_mut().iter_mut() {
-            other.trim();
+        let mut usual = self.usual.borrow_mut();
+        if usual.resting.len() > WARM {
+            usual.trim();
+        }
+        if !self.others.borrow().is_empty() {
+            self.others.borrow_mut().iter_mut().for_each(Size::trim);
         }
     }
 

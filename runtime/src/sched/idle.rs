@@ -81,7 +81,7 @@ impl Scheduler {
     /// Wakes whoever has something to read or write, or was sent something; waits for it at most
     /// `timeout`.
     fn poll(&self, timeout: Option<std::time::Duration>) {
-        let mut due = self.due.take();
+        let mut due = self.due.borrow_mut();
         let polled = self
             .clock
             .in_real_time(|| self.reactor.poll(timeout, &mut due));
@@ -95,10 +95,11 @@ impl Scheduler {
             .ok();
             std::process::abort();
         }
-        for green in due.drain(..) {
-            self.unpark(green, Wake::Unparked);
+        for green in &*due {
+            self.unpark(*green, Wake::Unparked);
         }
-        self.due.replace(due);
+        due.clear();
+        drop(due);
         self.drain_inbox();
     }
 

@@ -19,7 +19,6 @@ use std::io;
 use std::ptr::NonNull;
 
 pub(crate) use guard::GUARD_SIZE;
-use rustix::param::page_size;
 pub(crate) use slab::Slabs;
 
 /// What a green thread gets unless its builder says otherwise.
@@ -90,6 +89,13 @@ pub(crate) fn round_size(wish: usize) -> io::Result<usize> {
         ));
     }
     Ok(wish.max(MIN_SIZE).max(page_size()).next_power_of_two())
+}
+
+/// Bytes of a page of memory. Not as `rustix` finds it out, which crashes under valgrind.
+fn page_size() -> usize {
+    // SAFETY: a question without arguments, which every unix answers.
+    let size = unsafe { libc::sysconf(libc::_SC_PAGESIZE) };
+    usize::try_from(size).expect("a page has a size")
 }
 
 #[cfg(test)]

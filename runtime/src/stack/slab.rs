@@ -4,10 +4,9 @@ use std::io;
 use std::ptr::{self, NonNull};
 
 use rustix::mm::{self, MapFlags, ProtFlags};
-use rustix::param::page_size;
 
-use super::Stack;
 use super::guard::{self, GUARD_SIZE};
+use super::{Stack, page_size};
 
 /// Slabs double up to this many bytes of address space. A million stacks take some 250 mappings.
 const SLAB_BYTES: usize = 1 << 30;

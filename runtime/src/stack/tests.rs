@@ -43,7 +43,7 @@ fn neighbours_start_in_different_cache_sets() {
 fn neighbours_lie_in_different_sets_of_the_table_of_pages() {
     const SETS: usize = 16;
     let (slabs, stacks) = carve(DEFAULT_SIZE, SETS);
-    let page = |stack: &Stack| stack.limit().addr() / rustix::param::page_size();
+    let page = |stack: &Stack| stack.limit().addr() / super::page_size();
     let mut sets: Vec<_> = stacks.iter().map(|stack| page(stack) % SETS).collect();
     sets.sort_unstable();
     sets.dedup();
