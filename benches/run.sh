@@ -56,7 +56,7 @@ trap 'rm -f "$figures"' EXIT
         printf '\n![the same as bars](plots/%s.svg)\n' "$workload"
     done
 } >"$figures"
-sed -i "/^$marker\$/,\$d" "$page"
+sed -i "\|^$marker\$|,\$d" "$page"
 cat "$figures" >>"$page"
 [ "$short" = --short ] || cargo bench --locked -p evy-benches --features run
 echo "written to $page"

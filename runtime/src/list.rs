@@ -1,6 +1,6 @@
 //! An intrusive FIFO from whose middle a node can leave. The only linked list of the project.
 //!
-//! Nodes live in the frame of whoever waits, or in a control block: linking one allocates nothing.
+//! Nodes live in the frame of whoever waits: linking one allocates nothing.
 //!
 //! Invariant `[linked-is-pinned]`: a node that is linked neither moves nor dies. Whoever links a
 //! node unlinks it first; the callers of the unsafe functions here keep that.

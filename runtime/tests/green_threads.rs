@@ -12,6 +12,7 @@ use std::cell::{Cell, RefCell};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use common::within;
@@ -868,11 +869,11 @@ fn unpark_from_other_os_threads() {
                     let flag = Arc::new(std::sync::atomic::AtomicBool::new(false));
                     let set = Arc::clone(&flag);
                     let other = std::thread::spawn(move || {
-                        set.store(true, std::sync::atomic::Ordering::Release);
+                        set.store(true, Ordering::Release);
                         unparker.unpark();
                         unparker.unpark();
                     });
-                    while !flag.load(std::sync::atomic::Ordering::Acquire) {
+                    while !flag.load(Ordering::Acquire) {
                         thread::park();
                     }
                     other.join().unwrap();
@@ -1064,5 +1065,59 @@ fn a_hundred_thousand_parked_then_woken_and_joined() {
             .map(|handle| handle.join().unwrap())
             .sum();
         assert_eq!(sum, count * (count - 1) / 2);
+    });
+}
+
+#[test]
+fn lots_may_fall_on_who_yields() {
+    within(|| {
+        let twice_in_a_row = Arc::new(AtomicUsize::new(0));
+        let seen = Arc::clone(&twice_in_a_row);
+        test::explore(0..100, move || {
+            let log = Log::default();
+            let both: Vec<_> = ["a", "b"]
+                .into_iter()
+                .map(|name| {
+                    let log = log.clone();
+                    spawn(move || {
+                        for _ in 0..3 {
+                            log.add(name);
+                            yield_now();
+                        }
+                    })
+                })
+                .collect();
+            both.into_iter().for_each(|one| one.join().unwrap());
+            // Both had begun, and neither had ended.
+            let turns = log.take();
+            if turns[..2] != ["a", "a"] && turns[..2] != ["b", "b"] && turns[2] == turns[1] {
+                seen.fetch_add(1, Ordering::Relaxed);
+            }
+        });
+        let twice = twice_in_a_row.load(Ordering::Relaxed);
+        assert!((1..100).contains(&twice), "{twice} of 100");
+    });
+}
+
+/// A kill that was held back to the end drops its error there.
+#[test]
+fn what_a_late_destructor_begins_ends_with_its_green_thread() {
+    struct Late(Arc<AtomicUsize>);
+    impl Drop for Late {
+        fn drop(&mut self) {
+            let late = Arc::clone(&self.0);
+            spawn_after_local(SHORT, move || late.fetch_add(100, Ordering::Relaxed));
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+    virtually(|| {
+        let count = Arc::new(AtomicUsize::new(0));
+        let victim = spawn(|| shield(thread::park));
+        yield_now();
+        victim.kill_with(Late(Arc::clone(&count)));
+        victim.thread().unpark();
+        victim.join().unwrap();
+        sleep(SHORT * 10);
+        assert_eq!(count.load(Ordering::Relaxed), 1);
     });
 }

@@ -394,3 +394,31 @@ fn is_timeout() {
         assert!(!is_timeout(&error));
     });
 }
+
+/// There are more descriptors than one round of the poller reports.
+#[test]
+fn where_data_and_deadlines_are_due_the_data_win() {
+    const COUNT: usize = 150;
+    const LIMIT: Duration = Duration::from_millis(50);
+    within(|| {
+        let pipes: Vec<_> = (0..COUNT).map(|_| io::pipe().unwrap()).collect();
+        let (readers, writers): (Vec<_>, Vec<_>) = pipes.into_iter().unzip();
+        let readers: Vec<_> = readers
+            .into_iter()
+            .map(|reader| {
+                let mut reader = Green::new(reader).unwrap();
+                spawn(move || timeout(LIMIT, || reader.read(&mut [0]).unwrap()))
+            })
+            .collect();
+        yield_now();
+        for mut writer in writers {
+            writer.write_all(b"x").unwrap();
+        }
+        let start = Instant::now();
+        while start.elapsed() < LIMIT * 2 {
+            std::hint::spin_loop();
+        }
+        let read = readers.into_iter().map(|reader| reader.join().unwrap());
+        assert_eq!(read.filter(|read| *read == Ok(1)).count(), COUNT);
+    });
+}

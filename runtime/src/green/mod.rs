@@ -17,16 +17,20 @@
 //! whoever wants to reach a green thread from elsewhere goes through [`crate::inbox`].
 //!
 //! `[live-ref]` A `GreenRef` is followed only while its green thread is not `Done`: after that, the
-//! control block is another one's. Those who keep one drop it first:
+//! control block is another one's, though it stays in place until the scheduler is gone. Those who keep
+//! one drop it first:
 //! 1. the run queue holds `Ready` (and `New`) green threads only;
-//! 2. a wait node is unlinked before the wait returns or unwinds;
+//! 2. a wait node is unlinked before the wait returns or unwinds, and so is all that a wait has left
+//!    elsewhere (who was woken last, who watches the ends of others);
 //! 3. the timer node is unlinked when its green thread becomes ready;
-//! 4. a join packet and an inbox token forget the reference when the green thread ends.
+//! 4. a join packet and an inbox token forget the reference when the green thread ends, and so do links
+//!    to it.
 //!
-//! The roster alone keeps them beyond that, for it is who takes them up again.
+//! The roster keeps them beyond that, for it is who takes them up again; whoever else has asked it for
+//! all that live, and lets them run meanwhile, compares the id.
 //!
-//! `[one-runs]` Exactly one green thread of an OS thread runs, and it is `Ready`. Only the scheduler changes
-//! states, by the table in [`state`].
+//! `[one-runs]` Exactly one green thread of an OS thread runs, and it is `Ready`. Only the scheduler has
+//! states changed, by the table in [`state`].
 
 mod rare;
 mod roster;
@@ -171,7 +175,8 @@ impl GreenThread {
     }
 
     /// Makes one that rests a new green thread. What is not written here is as it must be whenever a
-    /// green thread has ended: no timer is set, no scope open, and there is nothing that it rarely has.
+    /// green thread has ended: no timer is set, no scope open, no handle leads to it, and there is
+    /// nothing that it rarely has.
     #[inline(always)]
     pub(crate) fn renew(&self, identity: Identity) {
         debug_assert!(self.state.get() == State::Done && self.rare.get().is_none());

@@ -6,6 +6,7 @@
 //! | Ready   | Parked  | park, by the one that runs                                    |
 //! | Parked  | Ready   | unpark, its timer, a kill: the first of them, the rest is void |
 //! | Ready   | Done    | its closure is finished                                       |
+//! | Done    | New     | a spawn that takes it up again, as another one                |
 //!
 //! The one that runs is `Ready` too: which one that is, the scheduler knows. So a switch and a yield
 //! change no state. `Ready` says what has ended the last wait, for whoever has waited to read.

@@ -15,15 +15,10 @@ use rustix::buffer::spare_capacity;
 use rustix::event::{Timespec, epoll};
 use rustix::io::Errno;
 
-use super::Event;
+use super::{Event, ROUND};
 
 /// The key that `polling` gives to its notifier.
 const NOTIFIER: u64 = usize::MAX as u64;
-
-/// The most that one round reports; the rest is reported by the next. So few that what is touched to
-/// wake somebody is still in the cache when it runs: with 1 000 connections busy, an echo costs some
-/// hundredths less than with 1024.
-const CAPACITY: usize = 64;
 
 pub(super) fn add(poller: &Poller, fd: BorrowedFd<'_>, key: usize) -> io::Result<()> {
     use epoll::EventFlags as E;
@@ -54,7 +49,7 @@ impl std::fmt::Debug for Events {
 impl Events {
     pub(super) fn new() -> Self {
         Self {
-            raw: Vec::with_capacity(CAPACITY),
+            raw: Vec::with_capacity(ROUND),
             cleared: polling::Events::new(),
         }
     }
@@ -71,6 +66,11 @@ impl Events {
             poller.wait(&mut self.cleared, Some(Duration::ZERO))?;
         }
         Ok(())
+    }
+
+    /// The round has reported as many as it can: there may be more.
+    pub(super) fn is_full(&self) -> bool {
+        self.raw.len() >= ROUND
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = Event> {

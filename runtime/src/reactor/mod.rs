@@ -27,6 +27,11 @@ pub(crate) use source::{Readiness, Source};
 use crate::green::GreenRef;
 use crate::inbox::Inbox;
 
+/// The most that one round reports; the rest is reported by the next. So few that what is touched to
+/// wake somebody is still in the cache when it runs: with 1 000 connections busy, an echo costs some
+/// hundredths less than with 1024.
+pub(crate) const ROUND: usize = 64;
+
 /// Readiness as the kernel reports it.
 #[derive(Clone, Copy, Debug)]
 struct Event {
@@ -142,7 +147,7 @@ impl Reactor {
     }
 
     /// Waits for events, at most `timeout` (`None`: for ever), and adds to `due` who has waited for
-    /// them. Returns early when another OS thread notifies.
+    /// them. Returns early when another OS thread notifies. `true`: there may be more.
     ///
     /// # Errors
     ///
@@ -151,7 +156,7 @@ impl Reactor {
         &self,
         timeout: Option<Duration>,
         due: &mut Vec<GreenRef>,
-    ) -> io::Result<()> {
+    ) -> io::Result<bool> {
         let mut events = self.events.borrow_mut();
         events.wait(&self.inbox.poller, timeout)?;
         let table = self.table.borrow();
@@ -170,7 +175,12 @@ impl Reactor {
                 due.extend(source.set_ready(Direction::Write, event.uncertain));
             }
         }
-        Ok(())
+        Ok(events.is_full())
+    }
+
+    /// How many descriptors have ever been registered at the same time.
+    pub(crate) fn most(&self) -> usize {
+        self.table.borrow().slots.len()
     }
 }
 

@@ -3,12 +3,13 @@
 //! Its events do not say whether an end of the stream came along, so each is taken as uncertain.
 
 use std::io;
+use std::num::NonZeroUsize;
 use std::os::fd::{AsRawFd, BorrowedFd};
 use std::time::Duration;
 
 use polling::{PollMode, Poller};
 
-use super::Event;
+use super::{Event, ROUND};
 
 pub(super) fn add(poller: &Poller, fd: BorrowedFd<'_>, key: usize) -> io::Result<()> {
     if !poller.supports_edge() {
@@ -33,7 +34,8 @@ impl std::fmt::Debug for Events {
 
 impl Events {
     pub(super) fn new() -> Self {
-        Self(polling::Events::new())
+        let round = NonZeroUsize::new(ROUND).expect("a round reports something");
+        Self(polling::Events::with_capacity(round))
     }
 
     pub(super) fn wait(&mut self, poller: &Poller, timeout: Option<Duration>) -> io::Result<()> {
@@ -42,6 +44,11 @@ impl Events {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(()),
             other => other.map(|_| ()),
         }
+    }
+
+    /// The round has reported as many as it can: there may be more.
+    pub(super) fn is_full(&self) -> bool {
+        self.0.len() >= ROUND
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = Event> {

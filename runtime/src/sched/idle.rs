@@ -2,6 +2,7 @@
 
 use std::io::Write;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::Scheduler;
 use crate::green::{GreenRef, State, WaitReason, Wake};
@@ -44,25 +45,35 @@ impl Scheduler {
             if timeout.is_none_or(|timeout| !timeout.is_zero()) {
                 self.roster.trim();
             }
-            self.poll(timeout);
+            let is_full = self.poll(timeout);
             if !self.timers.is_empty() {
-                self.expire_timers();
+                self.expire_timers_after(is_full);
             }
         }
     }
 
     /// A look at everything that could make somebody ready, without waiting: those who yield must
-    /// not starve those who wait. `otherwise` goes on where nobody is ready even then.
+    /// not starve those who wait.
     #[cold]
     #[inline(never)]
-    pub(super) fn look_around(&self, otherwise: Option<GreenRef>) {
+    pub(super) fn look_around(&self) {
         if self.is_look_due() {
             self.look();
         }
         self.draw();
-        if let Some(next) = self.run_queue.first().or(otherwise) {
+        if let Some(next) = self.run_queue.first() {
             self.write_run(Some(next));
         }
+    }
+
+    /// A look around before `me` yields, and who is next: `None` if `me` is. Where lots are drawn, it
+    /// may be.
+    #[cold]
+    #[inline(never)]
+    pub(super) fn look_and_rotate(&self, me: GreenRef) -> Option<GreenRef> {
+        self.run_queue.push(me);
+        self.look_around();
+        self.run_queue.pop().filter(|next| *next != me)
     }
 
     fn look(&self) {
@@ -70,22 +81,20 @@ impl Scheduler {
         // Whoever waits under a timeout may be ready just now, and without a timer. If data keep
         // coming, so it may be at every look.
         let is_time_wanted = self.time_wanted.take();
-        if self.reactor.waiting() > 0 {
-            self.poll(Some(std::time::Duration::ZERO));
-        }
+        let is_full = self.reactor.waiting() > 0 && self.poll(Some(Duration::ZERO));
         if is_time_wanted || !self.timers.is_empty() {
-            self.expire_timers();
+            self.expire_timers_after(is_full);
         }
     }
 
     /// Wakes whoever has something to read or write, or was sent something; waits for it at most
-    /// `timeout`.
-    fn poll(&self, timeout: Option<std::time::Duration>) {
+    /// `timeout`. `true`: there may be more.
+    fn poll(&self, timeout: Option<Duration>) -> bool {
         let mut due = self.due.borrow_mut();
         let polled = self
             .clock
             .in_real_time(|| self.reactor.poll(timeout, &mut due));
-        if let Err(error) = polled {
+        let is_full = polled.unwrap_or_else(|error| {
             // Without a poller no wait would ever end. A panic here would unwind whoever happens
             // to drive it, out of waits that nothing may unwind (`thread::scoped`).
             writeln!(
@@ -94,13 +103,31 @@ impl Scheduler {
             )
             .ok();
             std::process::abort();
-        }
+        });
         for green in &*due {
             self.unpark(*green, Wake::Unparked);
         }
         due.clear();
         drop(due);
         self.drain_inbox();
+        is_full
+    }
+
+    /// Ends the waits whose deadline has come, after a round that may have been full. Data wins over a
+    /// deadline: if one is due, what else is ready is looked at first, so often that each descriptor
+    /// may have been reported once.
+    fn expire_timers_after(&self, mut is_full: bool) {
+        let is_due = || {
+            self.timers
+                .first()
+                .is_some_and(|first| first <= self.clock.now())
+        };
+        let mut left = self.reactor.most();
+        while is_full && left > 0 && is_due() {
+            is_full = self.poll(Some(Duration::ZERO));
+            left = left.saturating_sub(crate::reactor::ROUND);
+        }
+        self.expire_timers();
     }
 
     pub(super) fn expire_timers(&self) {

@@ -44,6 +44,7 @@ use run_queue::RunQueue;
 
 /// So many turns may pass before descriptors, timers and other OS threads get a look: a power of two.
 const TURNS_PER_LOOK: usize = 64;
+const _: () = assert!(TURNS_PER_LOOK.is_power_of_two());
 
 /// So many ids a scheduler takes at once from what all share.
 const IDS_AT_ONCE: u64 = 1 << 10;

@@ -1,8 +1,8 @@
-//! Park, unpark, yield: the only callers of the switch.
+//! Park, unpark, yield: all switches but the last of a green thread (`spawn.rs`).
 //!
-//! `yield_now -> next -> switch` is inlined into whoever parks, all the way: the return that follows
-//! a switch out of line goes to another caller than the processor has predicted, which costs more
-//! than everything else here. What is rarely needed is `#[cold]`.
+//! `park -> next -> switch` and `yield_now -> rotate -> switch` are inlined into whoever parks, all the
+//! way: the return that follows a switch out of line goes to another caller than the processor has
+//! predicted, which costs more than everything else here. What is rarely needed is `#[cold]`.
 
 use std::io::Write;
 use std::ptr;
@@ -35,10 +35,11 @@ impl Scheduler {
     #[inline(always)]
     pub(crate) fn yield_now(&self) -> GreenRef {
         let me = self.running();
-        if self.is_turn_for_a_look() {
-            self.look_around(Some(me));
-        }
-        match self.run_queue.rotate(me) {
+        let next = match self.is_turn_for_a_look() {
+            true => self.look_and_rotate(me),
+            false => self.run_queue.rotate(me),
+        };
+        match next {
             Some(next) => self.switch(me, next),
             None => me,
         }
@@ -133,7 +134,7 @@ impl Scheduler {
     #[inline(always)]
     pub(super) fn next(&self) -> GreenRef {
         if self.is_turn_for_a_look() {
-            self.look_around(None);
+            self.look_around();
         }
         match self.run_queue.pop() {
             Some(green) => green,

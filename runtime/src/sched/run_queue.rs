@@ -48,7 +48,8 @@ impl RunQueue {
         self.len.get()
     }
 
-    /// Counts the turns: how often somebody was taken from the head, or might have been.
+    /// Counts the turns: how often somebody was taken from the head, or might have been. That of who
+    /// was put there out of turn does not count.
     #[inline(always)]
     pub(super) fn turns(&self) -> usize {
         self.head.get()

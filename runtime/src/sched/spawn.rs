@@ -156,14 +156,15 @@ pub(crate) fn run_exit_calls(me: GreenRef) {
     }
 }
 
-/// The end of what it rarely has: what is to be called is called, the rest dropped.
+/// The end of what it rarely has: what is to be called is called, the rest dropped. A destructor may
+/// make it anew, which ends likewise.
 #[cold]
 #[inline(never)]
 fn end_rare(me: GreenRef) {
-    run_exit_calls(me);
-    // SAFETY: nobody else has a reference into it: they last no longer than a look at it.
-    // What a destructor makes anew in here goes too.
-    while let Some(rare) = unsafe { GreenThread::take_rare(me) } {
+    while me.if_rare().is_some() {
+        run_exit_calls(me);
+        // SAFETY: nobody else has a reference into it: they last no longer than a look at it.
+        let rare = unsafe { GreenThread::take_rare(me) };
         forget_panics(|| drop(rare));
     }
 }

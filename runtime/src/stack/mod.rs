@@ -7,7 +7,8 @@
 //!                 ^ limit     base ^
 //! ```
 //!
-//! A stack grows down from its base towards its limit; who runs past the limit faults in the guard.
+//! A stack grows down from its base towards its limit; who runs past the limit faults in the guard. Where
+//! it takes one to make their distance an odd number of pages, a page above each base is not used.
 //! Slabs are mapped without reserving memory and without huge pages, and are carved one stack at a
 //! time. A stack is never uncarved: who has one keeps it for the next green thread
 //! (`green::roster`).

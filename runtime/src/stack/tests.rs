@@ -2,6 +2,11 @@
 
 use super::{COLOUR_STEP, COLOURS, DEFAULT_SIZE, KEPT_BYTES, MIN_SIZE, Slabs, Stack, round_size};
 
+/// The least that there is.
+fn least() -> usize {
+    round_size(1).unwrap()
+}
+
 /// So many stacks of `size`, and what they were carved from.
 fn carve(size: usize, count: usize) -> (Slabs, Vec<Stack>) {
     let mut slabs = Slabs::new(size);
@@ -11,7 +16,7 @@ fn carve(size: usize, count: usize) -> (Slabs, Vec<Stack>) {
 
 #[test]
 fn sizes_are_powers_of_two_and_never_tiny() {
-    assert_eq!(round_size(1).unwrap(), MIN_SIZE);
+    assert_eq!(least(), MIN_SIZE.max(super::page_size()));
     assert_eq!(round_size(DEFAULT_SIZE).unwrap(), DEFAULT_SIZE);
     assert_eq!(round_size(100_000).unwrap(), 128 * 1024);
     assert_eq!(
@@ -22,7 +27,7 @@ fn sizes_are_powers_of_two_and_never_tiny() {
 
 #[test]
 fn neighbours_start_in_different_cache_sets() {
-    let (slabs, stacks) = carve(MIN_SIZE, COLOURS);
+    let (slabs, stacks) = carve(least(), COLOURS);
     let mut offsets: Vec<_> = stacks
         .iter()
         .map(|stack| stack.base().addr() % 4096)
@@ -54,7 +59,7 @@ fn neighbours_lie_in_different_sets_of_the_table_of_pages() {
 
 #[test]
 fn a_stack_is_writable_from_base_to_limit_and_a_trim_keeps_its_base() {
-    let (slabs, stacks) = carve(MIN_SIZE, 100);
+    let (slabs, stacks) = carve(MIN_SIZE * 4, 100);
     for stack in &stacks {
         let (limit, base) = (stack.limit(), stack.base());
         // SAFETY: all addresses lie between limit and base, and nobody else uses the stack.
@@ -64,9 +69,10 @@ fn a_stack_is_writable_from_base_to_limit_and_a_trim_keeps_its_base() {
             stack.trim();
             assert_eq!(limit.read_volatile(), 0, "its memory was not given back");
             assert_eq!(base.sub(1).read_volatile(), 2);
-            limit.add(MIN_SIZE - KEPT_BYTES).write_volatile(3);
+            let kept = limit.add(stack.size() - KEPT_BYTES);
+            kept.write_volatile(3);
             stack.trim();
-            assert_eq!(limit.add(MIN_SIZE - KEPT_BYTES).read_volatile(), 3);
+            assert_eq!(kept.read_volatile(), 3);
         }
     }
     // SAFETY: no stack is used again.

@@ -309,9 +309,9 @@ pub(super) fn kill(victim: GreenRef, error: Option<Payload>) {
                 throw_kill(victim);
             }
         }
-        State::Done => {}
         State::Ready(_) if victim.shields.get() > 0 => {}
         State::Parked if !victim.is_interruptible() => {}
+        State::Done => {}
         State::New | State::Ready(_) | State::Parked => {
             unwinding::left_alone(scheduler, || {
                 scheduler.run_now(victim, Wake::Interrupted);

@@ -59,8 +59,8 @@ fn spawn() -> f64 {
 /// is the sixteenth to come, which is the best that was found.
 fn pages() -> f64 {
     const PAGES: usize = 50_000;
-    /// As far apart as the stacks are.
-    const STRIDE: usize = (256 + 64) * 1024;
+    /// As far apart as the stacks are: with their guard, and a page that makes it an odd number.
+    const STRIDE: usize = (256 + 64 + 4) * 1024;
     const TURNS: usize = 40;
     static START: OnceLock<usize> = OnceLock::new();
     let start = *START.get_or_init(|| {
@@ -75,7 +75,8 @@ fn pages() -> f64 {
                 flags,
             );
             let mapped = mapped.expect("address space");
-            madvise(mapped, bytes, Advice::LinuxNoHugepage).expect("small pages");
+            // A system without huge pages refuses, and needs no advice.
+            madvise(mapped, bytes, Advice::LinuxNoHugepage).ok();
             mapped
         };
         start.expose_provenance()

@@ -6,7 +6,7 @@ use evy::{Queue, spawn, spawn_n, wait_all, yield_now};
 
 use super::{
     Measure, ROUND_TRIP, ROUND_TRIPS, SPAWN, SPAWN_JOIN, SPAWNS, SWITCH, YIELD_2, YIELD_10,
-    YIELD_1000, YIELD_50000, YIELD_APART, YIELDS, each, turns,
+    YIELD_1000, YIELD_50000, YIELD_APART, YIELDS, deep, each, turns,
 };
 
 #[path = "../../../pair.rs"]
@@ -16,7 +16,7 @@ pub(super) const WORK: &[(&str, Measure)] = &[
     (SWITCH, switch),
     (YIELD_2, || yields::<2>(|_| yield_now())),
     (YIELD_10, || yields::<10>(|_| yield_now())),
-    (YIELD_APART, || yields::<10>(deep)),
+    (YIELD_APART, || yields::<10>(|turn| deep(turn, yield_now))),
     (YIELD_1000, || yields::<1000>(|_| yield_now())),
     (YIELD_50000, || yields::<50_000>(|_| yield_now())),
     (SPAWN, spawns),
@@ -30,21 +30,6 @@ fn switch() -> f64 {
     let start = Instant::now();
     (0..YIELDS).for_each(|_| there_and_back());
     each(start.elapsed(), YIELDS)
-}
-
-/// Some calls further down, more or fewer from turn to turn.
-fn deep(turn: usize) {
-    #[inline(never)]
-    fn at(depth: usize) -> usize {
-        match depth {
-            0 => {
-                yield_now();
-                0
-            }
-            _ => at(depth - 1) + 1,
-        }
-    }
-    std::hint::black_box(at(turn % 8));
 }
 
 fn yields<const N: usize>(pause: impl Fn(usize) + Copy + 'static) -> f64 {

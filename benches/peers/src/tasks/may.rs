@@ -7,14 +7,14 @@ use may::sync::mpsc;
 
 use super::{
     Measure, ROUND_TRIP, ROUND_TRIPS, SPAWN_JOIN, SPAWNS, YIELD_2, YIELD_10, YIELD_1000,
-    YIELD_APART, each, turns,
+    YIELD_APART, deep, each, turns,
 };
 
 /// 50 000 need more mappings than a system allows by default.
 pub(super) const WORK: &[(&str, Measure)] = &[
     (YIELD_2, || yields::<2>(|_| yield_now())),
     (YIELD_10, || yields::<10>(|_| yield_now())),
-    (YIELD_APART, || yields::<10>(deep)),
+    (YIELD_APART, || yields::<10>(|turn| deep(turn, yield_now))),
     (YIELD_1000, || yields::<1000>(|_| yield_now())),
     (SPAWN_JOIN, spawn_join),
     (ROUND_TRIP, round_trip),
@@ -27,21 +27,6 @@ pub(super) fn configure() {
 fn spawn<T: Send + 'static>(f: impl FnOnce() -> T + Send + 'static) -> JoinHandle<T> {
     // SAFETY: what is spawned here touches no thread local and needs little stack.
     unsafe { may::coroutine::spawn(f) }
-}
-
-/// Some calls further down, more or fewer from turn to turn.
-fn deep(turn: usize) {
-    #[inline(never)]
-    fn at(depth: usize) -> usize {
-        match depth {
-            0 => {
-                yield_now();
-                0
-            }
-            _ => at(depth - 1) + 1,
-        }
-    }
-    std::hint::black_box(at(turn % 8));
 }
 
 fn yields<const N: usize>(pause: impl Fn(usize) + Copy + Send + 'static) -> f64 {

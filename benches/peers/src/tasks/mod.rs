@@ -70,6 +70,21 @@ const fn turns(n: usize) -> usize {
     if turns < 40 { 40 } else { turns }
 }
 
+/// Calls `pause` some calls further down, more or fewer from turn to turn.
+fn deep(turn: usize, pause: fn()) {
+    #[inline(never)]
+    fn at(depth: usize, pause: fn()) -> usize {
+        match depth {
+            0 => {
+                pause();
+                0
+            }
+            _ => at(depth - 1, pause) + 1,
+        }
+    }
+    std::hint::black_box(at(turn % 8, pause));
+}
+
 /// Nanoseconds for each of `count` things that took `elapsed`.
 fn each(elapsed: Duration, count: usize) -> f64 {
     elapsed.as_nanos() as f64 / count as f64
