@@ -411,7 +411,8 @@ fn where_data_and_deadlines_are_due_the_data_win() {
             })
             .collect();
         yield_now();
-        for mut writer in writers {
+        // Not in the order of the deadlines.
+        for mut writer in writers.into_iter().rev() {
             writer.write_all(b"x").unwrap();
         }
         let start = Instant::now();
