@@ -95,18 +95,25 @@ impl RunQueue {
     }
 
     /// A pop and a push in one: `green` goes behind all others, the first comes out. `None`: there is
-    /// nobody else, and nothing happens.
+    /// nobody else, and a turn has passed.
     #[inline(always)]
     pub(crate) fn rotate(&self, green: GreenRef) -> Option<GreenRef> {
         let (head, len) = (self.head.get(), self.len.get());
         if len == 0 {
-            self.head.set(head.wrapping_add(1));
+            self.pass();
             return None;
         }
         let first = self.take_head(len);
         // If the ring is full, this is the place that was the first one's.
         self.place(head.wrapping_add(len)).set(green.as_ptr());
         Some(first)
+    }
+
+    /// A turn that nobody takes. Out of line, so that the way of a yield to somebody is straight.
+    #[cold]
+    #[inline(never)]
+    fn pass(&self) {
+        self.head.set(self.head.get().wrapping_add(1));
     }
 
     /// Who is at the head, of `len` above zero. The head moves on; the length is the caller's.
