@@ -1,16 +1,34 @@
-//! Bars beside each other, on a logarithmic scale, as SVG in `docs/plots`.
+//! Bars beside each other, as SVG in `docs/plots`.
 
 use std::error::Error;
 use std::io;
 use std::path::Path;
 
+use plotters::coord::Shift;
+use plotters::coord::ranged1d::ValueFormatter;
+use plotters::coord::types::RangedCoordf64;
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 
 /// Of the picture, in its own units.
-const SIZE: (u32, u32) = (1200, 480);
+const SIZE: (u32, u32) = (1500, 480);
 
-/// Draws a group of bars for each of `groups`, one for each of `series` that has a value there.
+/// How bars grow with what they stand for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Scale {
+    /// From zero.
+    Linear,
+    Logarithmic,
+}
+
+/// What is drawn: a group of bars for each of `groups`, one for each of `series` that has a value there.
+struct Bars<'a> {
+    groups: &'a [&'a str],
+    series: &'a [&'a str],
+    value: &'a dyn Fn(usize, usize) -> Option<f64>,
+}
+
+/// Draws the bars.
 ///
 /// # Errors
 ///
@@ -18,8 +36,8 @@ const SIZE: (u32, u32) = (1200, 480);
 pub(crate) fn bars(
     file: &str,
     title: &str,
-    groups: &[&str],
-    series: &[&str],
+    scale: Scale,
+    (groups, series): (&[&str], &[&str]),
     value: impl Fn(usize, usize) -> Option<f64>,
 ) -> io::Result<()> {
     if !Path::new("docs").exists() {
@@ -27,37 +45,68 @@ pub(crate) fn bars(
     }
     std::fs::create_dir_all("docs/plots")?;
     let path = format!("docs/plots/{file}.svg");
-    draw(&path, title, groups, series, value).map_err(|error| io::Error::other(error.to_string()))
+    let bars = Bars {
+        groups,
+        series,
+        value: &value,
+    };
+    draw(&path, title, scale, &bars).map_err(|error| io::Error::other(error.to_string()))
 }
 
-fn draw(
-    path: &str,
-    title: &str,
-    groups: &[&str],
-    series: &[&str],
-    value: impl Fn(usize, usize) -> Option<f64>,
-) -> Result<(), Box<dyn Error>> {
-    let places = || (0..groups.len()).flat_map(|g| (0..series.len()).map(move |s| (g, s)));
-    let values = || places().filter_map(|(group, series)| value(group, series));
-    let (least, most) = values().fold((f64::MAX, 1.0_f64), |(least, most), value| {
+fn draw(path: &str, title: &str, scale: Scale, bars: &Bars<'_>) -> Result<(), Box<dyn Error>> {
+    let places = (0..bars.groups.len()).flat_map(|g| (0..bars.series.len()).map(move |s| (g, s)));
+    let values = places.filter_map(|(group, series)| (bars.value)(group, series));
+    let (least, most) = values.fold((f64::MAX, 1.0_f64), |(least, most), value| {
         (least.min(value), most.max(value))
     });
-    // Down to where the scale has a line.
-    let floor = 10_f64.powf(least.log10().floor());
-
     let area = SVGBackend::new(path, SIZE).into_drawing_area();
     area.fill(&WHITE)?;
-    let mut chart = ChartBuilder::on(&area)
+    let mut builder = ChartBuilder::on(&area);
+    builder
         .caption(title, ("sans-serif", 18))
         .margin(10)
         .x_label_area_size(30)
-        .y_label_area_size(60)
-        .build_cartesian_2d(0.0..groups.len() as f64, (floor..most * 1.3).log_scale())?;
+        .y_label_area_size(60);
+    let width = 0.0..bars.groups.len() as f64;
+    // Room for the legend above them.
+    match scale {
+        Scale::Linear => {
+            let chart = builder.build_cartesian_2d(width, 0.0..most * 1.4)?;
+            fill(&area, chart, 0.0, bars)?;
+        }
+        Scale::Logarithmic => {
+            // Down to where the scale has a line.
+            let floor = 10_f64.powf(least.log10().floor());
+            let chart = builder.build_cartesian_2d(width, (floor..most * 1.4).log_scale())?;
+            fill(&area, chart, floor, bars)?;
+        }
+    }
+    area.present()?;
+    Ok(())
+}
+
+type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
+type Chart<'a, Y> = ChartContext<'a, SVGBackend<'a>, Cartesian2d<RangedCoordf64, Y>>;
+
+fn fill<'a, Y>(
+    area: &Area<'a>,
+    mut chart: Chart<'a, Y>,
+    floor: f64,
+    bars: &Bars<'_>,
+) -> Result<(), Box<dyn Error>>
+where
+    Y: Ranged<ValueType = f64> + ValueFormatter<f64>,
+{
+    let Bars {
+        groups,
+        series,
+        value,
+    } = bars;
     chart
         .configure_mesh()
         .disable_x_mesh()
         .x_labels(0)
-        .y_label_formatter(&|value| value.to_string())
+        .y_label_formatter(&f64::to_string)
         .draw()?;
     let width = 0.85 / series.len() as f64;
     for (at, name) in series.iter().enumerate() {
@@ -84,6 +133,5 @@ fn draw(
         .position(SeriesLabelPosition::UpperLeft)
         .background_style(WHITE.mix(0.8))
         .draw()?;
-    area.present()?;
     Ok(())
 }

@@ -90,9 +90,12 @@ pub(super) fn run(workload: &Workload, choices: &Choices) -> io::Result<()> {
     let groups: Vec<_> = groups.iter().map(String::as_str).collect();
     plot::bars(
         workload.name,
-        &format!("{}: nanoseconds of processor time a request", workload.name),
-        &groups,
-        &names,
-        |connections, peer| results[connections].median(peer, Sample::cost),
+        &format!(
+            "{}: processor time a request, to that of {}",
+            workload.name, names[0]
+        ),
+        plot::Scale::Linear,
+        (&groups, &names),
+        |connections, peer| Some(results[connections].ratio(peer, 0)?.median),
     )
 }

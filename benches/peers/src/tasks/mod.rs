@@ -62,7 +62,7 @@ const PEERS: [Peer; 7] = [
 const YIELDS: usize = 500_000;
 const SPAWNS: usize = 100_000;
 const ROUND_TRIPS: usize = 100_000;
-const ROUNDS: usize = 9;
+const ROUNDS: usize = 15;
 
 /// How often each of `n` yields: so often that their beginning and end do not count.
 const fn turns(n: usize) -> usize {
@@ -121,8 +121,8 @@ pub(super) fn run() -> std::io::Result<()> {
     plot::bars(
         "tasks",
         "nanoseconds each, one core",
-        &WORK,
-        &names,
+        plot::Scale::Logarithmic,
+        (&WORK, &names),
         |work, peer| results.median(WORK[work], names[peer]),
     )
 }

@@ -4,7 +4,7 @@ use super::{
     ROUND_TRIP, ROUNDS, SPAWN, SPAWN_JOIN, SWITCH, WORK, YIELD_2, YIELD_10, YIELD_50000,
     YIELD_APART,
 };
-use crate::aim::{self, Aim};
+use crate::aim::{self, Aim, Ratio};
 
 /// The samples of one run, a list for each work and peer. Those of one round stand at the same place.
 #[derive(Debug)]
@@ -23,10 +23,17 @@ impl<'a> Results<'a> {
         aim::median(self.of(work, peer)?.iter().copied())
     }
 
-    /// The median over the rounds of what one work took a peer beside what another took another.
-    fn ratio(&self, (work, peer): (&str, &str), (other_work, other): (&str, &str)) -> Option<f64> {
-        let pairs = self.of(work, peer)?.iter().zip(self.of(other_work, other)?);
-        aim::median(pairs.map(|(own, other)| own / other))
+    /// What one work took a peer beside what another took another.
+    fn ratio(
+        &self,
+        (work, peer): (&str, &str),
+        (other_work, other): (&str, &str),
+    ) -> Option<Ratio> {
+        let own = self.of(work, peer)?.iter().copied();
+        let pairs: Vec<_> = own
+            .zip(self.of(other_work, other)?.iter().copied())
+            .collect();
+        aim::ratio(&pairs)
     }
 
     fn of(&self, work: &str, peer: &str) -> Option<&[f64]> {
@@ -50,7 +57,7 @@ impl<'a> Results<'a> {
             });
             let cells: Vec<_> = cells.collect();
             let ratio = self.ratio((work, "evy"), (work, "bare"));
-            let ratio = ratio.map_or(String::new(), |ratio| format!("{ratio:.2}"));
+            let ratio = ratio.map_or(String::new(), |ratio| format!("{:.2}", ratio.median));
             println!("| {work} | {} | {ratio} |", cells.join(" | "));
         }
     }
