@@ -47,9 +47,10 @@
 //!
 //! A prepared context starts in `trampoline`, a function without a caller. Its unwind table says
 //! that the return address is undefined, and it leaves a frame pointer of zero (in its first
-//! instructions, that register holds what it goes on to): unwinders of both schools stop there cleanly. It goes on to `entry`, which never returns and must catch every panic:
-//! there is nothing above that could. The address that `entry` would return to is preceded by a
-//! `nop`, because an unwinder looks up the instruction *before* an address.
+//! instructions, that register holds what it goes on to): unwinders of both schools stop there
+//! cleanly. It goes on to `entry`, which never returns and must catch every panic: there is nothing
+//! above that could. The address that `entry` would return to is preceded by a `nop`, because an
+//! unwinder looks up the instruction *before* an address.
 //!
 //! # Porting
 //!

@@ -54,7 +54,8 @@ struct Borrowed {
 }
 
 // SAFETY:
-// - `base` and `limit` are those given to `prepare`: aligned, writable, reserved until it is left for good;
+// - `base` and `limit` are those given to `prepare`: aligned, writable, reserved until the context is
+//   left for good;
 // - the guard below `limit` is the business of whoever made the stack (`stack::guard`).
 unsafe impl Stack for Borrowed {
     fn base(&self) -> StackPointer {

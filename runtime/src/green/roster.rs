@@ -1,9 +1,9 @@
 //! All green threads that a scheduler has ever made: those that live, and those that rest.
 //!
 //! A stack that was carved gets a control block, and keeps it for good. A green thread that has ended
-//! rests there, until a spawn takes it up again and writes what tells the new one from the old: a
-//! fifth of what a control block holds. The last to come to rest is the first to be taken up, since
-//! its pages are warm; those that rest for long give their memory back, but for the block.
+//! rests there, until a spawn takes it up again and writes what tells the new one from the old. The
+//! last to come to rest is the first to be taken up, since its pages are warm; those that rest for long
+//! give their memory back, but for the block.
 //!
 //! So nobody needs to be entered in a list of the living, nor be taken out of one: who lives is all
 //! but those that rest.
@@ -128,13 +128,8 @@ impl Roster {
     /// Gives the memory of some that rest for long back to the system, not their address space.
     #[inline]
     pub(crate) fn trim(&self) {
-        let mut usual = self.usual.borrow_mut();
-        if usual.resting.len() > WARM {
-            usual.trim();
-        }
-        if !self.others.borrow().is_empty() {
-            self.others.borrow_mut().iter_mut().for_each(Size::trim);
-        }
+        self.usual.borrow_mut().trim();
+        self.others.borrow_mut().iter_mut().for_each(Size::trim);
     }
 
     /// Unmaps everything.
@@ -192,17 +187,26 @@ impl Size {
         Ok(green)
     }
 
+    #[inline]
     fn trim(&mut self) {
-        let cold = self.resting.len().saturating_sub(WARM);
+        if self.resting.len() > WARM + self.trimmed {
+            self.trim_some();
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn trim_some(&mut self) {
+        let cold = self.resting.len() - WARM;
         let end = cold.min(self.trimmed + TRIM_BATCH);
-        for green in &self.resting[self.trimmed.min(end)..end] {
+        for green in &self.resting[self.trimmed..end] {
             if let Some(stack) = &green.stack {
                 // SAFETY: it has ended and rests, so nobody reads what its frames held; the block is
                 // at the base, which is kept.
                 unsafe { stack.trim() };
             }
         }
-        self.trimmed = self.trimmed.max(end);
+        self.trimmed = end;
     }
 }
 
