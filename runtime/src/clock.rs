@@ -7,20 +7,20 @@ use std::time::{Duration, Instant};
 #[derive(Debug)]
 pub(crate) struct Clock {
     /// `None`: the system's monotonic clock.
-    held: Cell<Option<Instant>>,
+    paused_at: Cell<Option<Instant>>,
 }
 
 impl Clock {
     pub(crate) const fn new() -> Self {
         Self {
-            held: Cell::new(None),
+            paused_at: Cell::new(None),
         }
     }
 
     /// The one place that reads the time.
     #[inline]
     pub(crate) fn now(&self) -> Instant {
-        self.held.get().unwrap_or_else(real_now)
+        self.paused_at.get().unwrap_or_else(real_now)
     }
 
     /// The moment `timeout` from now, or `None` (never) where it lies beyond what the clock can say.
@@ -29,30 +29,30 @@ impl Clock {
     }
 
     /// Stops the clock at the present moment: from here on it moves when told to.
-    pub(crate) fn hold(&self) {
-        self.held.set(Some(self.now()));
+    pub(crate) fn pause(&self) {
+        self.paused_at.set(Some(self.now()));
     }
 
-    pub(crate) fn is_held(&self) -> bool {
-        self.held.get().is_some()
+    pub(crate) fn is_paused(&self) -> bool {
+        self.paused_at.get().is_some()
     }
 
     /// Moves a held clock, forwards only.
     pub(crate) fn advance_to(&self, moment: Instant) {
-        if let Some(held) = self.held.get() {
-            self.held.set(Some(held.max(moment)));
+        if let Some(paused_at) = self.paused_at.get() {
+            self.paused_at.set(Some(paused_at.max(moment)));
         }
     }
 
     /// Runs `f`, and moves a held clock by the time that it really took.
     #[inline]
-    pub(crate) fn in_real_time<T>(&self, f: impl FnOnce() -> T) -> T {
-        let Some(held) = self.held.get() else {
+    pub(crate) fn advance_by_elapsed<T>(&self, f: impl FnOnce() -> T) -> T {
+        let Some(paused_at) = self.paused_at.get() else {
             return f();
         };
         let begin = real_now();
         let value = f();
-        self.held.set(Some(held + begin.elapsed()));
+        self.paused_at.set(Some(paused_at + begin.elapsed()));
         value
     }
 }
@@ -87,7 +87,7 @@ mod tests {
     #[test]
     fn a_held_clock_moves_when_told_and_never_back() {
         let clock = Clock::new();
-        clock.hold();
+        clock.pause();
         let start = clock.now();
         assert_eq!(clock.now(), start);
         clock.advance_to(start + SECOND);

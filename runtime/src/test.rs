@@ -36,7 +36,7 @@ use crate::thread::{Elapsed, JoinHandle, in_open_scope, shutdown, spawn, yield_n
 /// });
 /// ```
 pub fn virtual_time<T: Send>(body: impl FnOnce() -> T + Send) -> T {
-    on_an_os_thread(|scheduler| scheduler.clock.hold(), body)
+    on_an_os_thread(|scheduler| scheduler.clock.pause(), body)
 }
 
 /// Runs `body` once for each seed, as [`virtual_time`] does, with the order in which ready green
@@ -80,7 +80,7 @@ pub fn explore(seeds: Range<u64>, body: impl Fn() + Sync) {
     for seed in seeds {
         let _told = TellIfPanicking(format!("seed {seed} fails: EVY_SEED={seed} runs it alone"));
         let prepare = |scheduler: &Scheduler| {
-            scheduler.clock.hold();
+            scheduler.clock.pause();
             scheduler.shuffle(seed);
         };
         on_an_os_thread(prepare, &body);

@@ -48,12 +48,12 @@ impl Timers {
     }
 
     /// The first deadline.
-    pub(crate) fn first(&self) -> Option<Instant> {
+    pub(crate) fn next_deadline(&self) -> Option<Instant> {
         self.heap.first_key()
     }
 
     /// Unsets the first timer that is due, and says whose it was.
-    pub(crate) fn pop_due(&self, now: Instant) -> Option<GreenRef> {
+    pub(crate) fn pop_expired(&self, now: Instant) -> Option<GreenRef> {
         let node = self.heap.pop_due(now)?;
         // SAFETY: it was linked a moment ago, so its green thread lives ([live-ref] 3).
         Some(unsafe { GreenRef::new(node.as_ref().value) })

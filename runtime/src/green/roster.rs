@@ -48,26 +48,26 @@ impl Roster {
         }
     }
 
-    /// A control block on top of a stack of at least `wish` usable bytes, for `scheduler`. It lives
+    /// A control block on top of a stack of at least `requested` usable bytes, for `scheduler`. It lives
     /// from here on, and is to be [renewed](GreenThread::renew).
     ///
     /// # Errors
     ///
     /// `OutOfMemory`, or what the system says, where no stack can be had.
     #[inline(always)]
-    pub(crate) fn take(&self, wish: usize, scheduler: *const ()) -> io::Result<GreenRef> {
-        if wish == stack::DEFAULT_SIZE
+    pub(crate) fn take(&self, requested: usize, scheduler: *const ()) -> io::Result<GreenRef> {
+        if requested == stack::DEFAULT_SIZE
             && let Some(green) = self.usual.borrow_mut().take_warm()
         {
             return Ok(green);
         }
-        self.take_slowly(wish, scheduler)
+        self.take_slowly(requested, scheduler)
     }
 
     #[cold]
     #[inline(never)]
-    fn take_slowly(&self, wish: usize, scheduler: *const ()) -> io::Result<GreenRef> {
-        let wanted = stack::round_size(wish)?;
+    fn take_slowly(&self, requested: usize, scheduler: *const ()) -> io::Result<GreenRef> {
+        let wanted = stack::round_size(requested)?;
         self.with_size(wanted, |size| size.take(scheduler))
     }
 

@@ -24,14 +24,14 @@ impl Scheduler {
                 return next;
             }
             self.write_run(None);
-            let first = self.timers.first();
+            let first = self.timers.next_deadline();
             let is_alone = self.reactor.waiting() == 0 && self.inbox.mailbox.is_forsaken();
             match first {
                 None if is_alone && self.shared_waits.get() == 0 => {
                     self.stall();
                     continue;
                 }
-                Some(first) if is_alone && self.clock.is_held() => {
+                Some(first) if is_alone && self.clock.is_paused() => {
                     self.clock.advance_to(first);
                     self.expire_timers();
                     continue;
@@ -93,7 +93,7 @@ impl Scheduler {
         let mut due = self.due.borrow_mut();
         let polled = self
             .clock
-            .in_real_time(|| self.reactor.poll(timeout, &mut due));
+            .advance_by_elapsed(|| self.reactor.poll(timeout, &mut due));
         let is_full = polled.unwrap_or_else(|error| {
             // Without a poller no wait would ever end. A panic here would unwind whoever happens
             // to drive it, out of waits that nothing may unwind (`thread::scoped`).
@@ -119,7 +119,7 @@ impl Scheduler {
     fn expire_timers_after(&self, mut is_full: bool) {
         let is_due = || {
             self.timers
-                .first()
+                .next_deadline()
                 .is_some_and(|first| first <= self.clock.now())
         };
         let mut left = self.reactor.most();
@@ -133,7 +133,7 @@ impl Scheduler {
     pub(super) fn expire_timers(&self) {
         let now = self.clock.now();
         self.looked_at.set(now);
-        while let Some(green) = self.timers.pop_due(now) {
+        while let Some(green) = self.timers.pop_expired(now) {
             match green.state.get() {
                 State::New => self.make_ready(green, Wake::Unparked),
                 _ => drop(self.unpark(green, Wake::TimedOut)),

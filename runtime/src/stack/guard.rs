@@ -38,22 +38,22 @@ const MADV_GUARD_INSTALL: libc::c_int = 102;
 ///
 /// The range is page-aligned, part of a mapping of our own, and in nobody's use.
 pub(super) unsafe fn install(start: *mut u8) -> io::Result<()> {
-    if installs_without_splitting() {
+    if has_guard_install() {
         // SAFETY: a range of our own (caller).
         return unsafe { install_in_mapping(start, GUARD_SIZE) };
     }
-    reserve_split()?;
+    reserve_mapping_split()?;
     // SAFETY: a range of our own, in nobody's use (caller).
     unsafe { mm::mprotect(start.cast(), GUARD_SIZE, MprotectFlags::empty()) }.map_err(|errno| {
-        SPLITS.fetch_sub(1, Ordering::Relaxed);
+        MAPPING_SPLITS.fetch_sub(1, Ordering::Relaxed);
         io::Error::from(errno)
     })
 }
 
 /// Tells that the slab which held `guards` guards is unmapped.
-pub(super) fn forget(guards: usize) {
-    if !installs_without_splitting() {
-        SPLITS.fetch_sub(guards, Ordering::Relaxed);
+pub(super) fn release_guards(guards: usize) {
+    if !has_guard_install() {
+        MAPPING_SPLITS.fetch_sub(guards, Ordering::Relaxed);
     }
 }
 
@@ -69,13 +69,13 @@ unsafe fn install_in_mapping(start: *mut u8, size: usize) -> io::Result<()> {
 }
 
 /// Whether guards can be had inside a mapping. Tried once for the process.
-fn installs_without_splitting() -> bool {
-    static PROVED: OnceLock<bool> = OnceLock::new();
-    *PROVED.get_or_init(|| prove().unwrap_or(false))
+fn has_guard_install() -> bool {
+    static SUPPORTED: OnceLock<bool> = OnceLock::new();
+    *SUPPORTED.get_or_init(|| probe().unwrap_or(false))
 }
 
 /// Installs a guard and has the kernel read from it, which must give `EFAULT`.
-fn prove() -> io::Result<bool> {
+fn probe() -> io::Result<bool> {
     if !cfg!(target_os = "linux") {
         return Ok(false);
     }
@@ -104,11 +104,11 @@ fn prove() -> io::Result<bool> {
 }
 
 /// Guards that split a mapping, in this process, now.
-static SPLITS: AtomicUsize = AtomicUsize::new(0);
+static MAPPING_SPLITS: AtomicUsize = AtomicUsize::new(0);
 
 /// Counts one more split, or says that there is no room. Some room is left for the others: a
 /// process without any mapping to spare cannot even allocate the message of its panic.
-fn reserve_split() -> io::Result<()> {
+fn reserve_mapping_split() -> io::Result<()> {
     static CAP: OnceLock<usize> = OnceLock::new();
     const HEADROOM: usize = 4096;
     let cap = *CAP.get_or_init(|| {
@@ -121,10 +121,10 @@ fn reserve_split() -> io::Result<()> {
             limit.saturating_sub(in_use + HEADROOM) / 2
         })
     });
-    if SPLITS.fetch_add(1, Ordering::Relaxed) < cap {
+    if MAPPING_SPLITS.fetch_add(1, Ordering::Relaxed) < cap {
         return Ok(());
     }
-    SPLITS.fetch_sub(1, Ordering::Relaxed);
+    MAPPING_SPLITS.fetch_sub(1, Ordering::Relaxed);
     Err(io::Error::new(
         io::ErrorKind::OutOfMemory,
         format!(

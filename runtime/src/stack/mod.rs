@@ -76,20 +76,20 @@ impl Stack {
     }
 }
 
-/// The usable size for a wish: powers of two of whole pages, so that stacks of few sizes can be reused.
+/// The usable size for a requested: powers of two of whole pages, so that stacks of few sizes can be reused.
 ///
 /// # Errors
 ///
 /// `OutOfMemory` where no such size exists.
-pub(crate) fn round_size(wish: usize) -> io::Result<usize> {
+pub(crate) fn round_size(requested: usize) -> io::Result<usize> {
     const LARGEST: usize = 1 << 40;
-    if wish > LARGEST {
+    if requested > LARGEST {
         return Err(io::Error::new(
             io::ErrorKind::OutOfMemory,
-            format!("a stack of {wish} bytes is more than the address space has to give"),
+            format!("a stack of {requested} bytes is more than the address space has to give"),
         ));
     }
-    Ok(wish.max(MIN_SIZE).max(page_size()).next_power_of_two())
+    Ok(requested.max(MIN_SIZE).max(page_size()).next_power_of_two())
 }
 
 /// Bytes of a page of memory. Not as `rustix` finds it out, which crashes under valgrind.

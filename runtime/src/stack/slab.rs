@@ -43,9 +43,10 @@ impl Slabs {
         if let Some(carved) = self.slabs.last_mut().and_then(Slab::carve) {
             return carved.map(|(limit, index)| self.stack(limit, index));
         }
-        let most = (SLAB_BYTES / self.size).max(1);
+        let max_count = (SLAB_BYTES / self.size).max(1);
         let doubled = FIRST_COUNT << self.slabs.len().min(16);
-        let slab = Slab::map(self.size, doubled.min(most)).or_else(|_| Slab::map(self.size, 1))?;
+        let slab =
+            Slab::map(self.size, doubled.min(max_count)).or_else(|_| Slab::map(self.size, 1))?;
         self.slabs.push(slab);
         let carved = self.slabs.last_mut().and_then(Slab::carve);
         let (limit, index) = carved.expect("the slab is new")?;
@@ -160,7 +161,7 @@ impl Slab {
         // SAFETY: the mapping of `map`, in nobody's use (caller).
         let unmapped = unsafe { mm::munmap(self.start.cast(), self.stride * self.count) };
         debug_assert!(unmapped.is_ok(), "the slab was mapped by us: {unmapped:?}");
-        guard::forget(self.carved);
+        guard::release_guards(self.carved);
     }
 }
 
