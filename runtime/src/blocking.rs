@@ -1,10 +1,11 @@
 //! `unblock`: what can only block runs on a helper OS thread.
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::thread::Result as Caught;
 
 use crate::green::WaitReason;
+use crate::primitive::lock;
 use crate::thread::{Parker, current, park_while};
 
 /// Runs `f` on a helper OS thread and parks until it is done: for file systems, name resolution,
@@ -44,9 +45,4 @@ where
     while !park_while(WaitReason::Unblock, None, || lock(&slot).is_none()) {}
     let outcome = lock(&slot).take().expect("the helper has left it there");
     outcome.unwrap_or_else(|payload| resume_unwind(payload))
-}
-
-/// Nobody panics while holding this lock.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -94,7 +94,7 @@ pub(crate) struct Inbox {
     /// Closed when the scheduler is gone.
     pub(crate) mailbox: Mailbox<Handle>,
     /// Registrations whose descriptor was closed on another OS thread.
-    pub(crate) stale: std::sync::Mutex<Vec<usize>>,
+    pub(crate) deregistered_remotely: std::sync::Mutex<Vec<usize>>,
 }
 
 impl Inbox {
@@ -102,7 +102,7 @@ impl Inbox {
         Ok(Self {
             poller: Poller::new()?,
             mailbox: Mailbox::new(),
-            stale: std::sync::Mutex::new(Vec::new()),
+            deregistered_remotely: std::sync::Mutex::new(Vec::new()),
         })
     }
 

@@ -14,7 +14,7 @@ use std::ops::Range;
 use std::panic::resume_unwind;
 use std::time::Duration;
 
-use crate::sched::{self, Blow, Scheduler};
+use crate::sched::{self, Fault, Scheduler};
 use crate::thread::{Elapsed, JoinHandle, in_open_scope, shutdown, spawn, yield_now};
 
 /// Runs `body` with a clock that is held still, on an OS thread of its own, and waits for it.
@@ -81,7 +81,7 @@ pub fn explore(seeds: Range<u64>, body: impl Fn() + Sync) {
         let _told = TellIfPanicking(format!("seed {seed} fails: EVY_SEED={seed} runs it alone"));
         let prepare = |scheduler: &Scheduler| {
             scheduler.clock.pause();
-            scheduler.shuffle(seed);
+            scheduler.randomize_order(seed);
         };
         on_an_os_thread(prepare, &body);
     }
@@ -117,12 +117,17 @@ pub fn explore(seeds: Range<u64>, body: impl Fn() + Sync) {
 /// ```
 pub fn strike_everywhere(round: impl Fn(&Striker) + Sync) -> usize {
     let mut struck = 0;
-    for blow in [Blow::Kill, Blow::KillWoken, Blow::Timeout, Blow::Panic] {
+    for fault in [
+        Fault::Kill,
+        Fault::KillAfterWake,
+        Fault::Timeout,
+        Fault::Panic,
+    ] {
         for after in 0.. {
-            let _told = TellIfPanicking(format!("struck at parking point {after}: {blow:?}"));
+            let _told = TellIfPanicking(format!("struck at parking point {after}: {fault:?}"));
             let landed = virtual_time(|| {
-                round(&Striker { blow, after });
-                sched::current().strike.get().is_none()
+                round(&Striker { fault, after });
+                sched::current().planned_fault.get().is_none()
             });
             if !landed {
                 break;
@@ -136,7 +141,7 @@ pub fn strike_everywhere(round: impl Fn(&Striker) + Sync) -> usize {
 /// Interrupts one green thread, once; see [`strike_everywhere`].
 #[derive(Debug)]
 pub struct Striker {
-    blow: Blow,
+    fault: Fault,
     after: usize,
 }
 
@@ -148,11 +153,13 @@ impl Striker {
         f: impl FnOnce() -> T + 'static,
     ) -> JoinHandle<Result<T, Elapsed>> {
         let victim = spawn(move || in_open_scope(f));
-        sched::current().strike.set(Some(sched::Strike {
-            victim: victim.thread().number(),
-            after: self.after,
-            blow: self.blow,
-        }));
+        sched::current()
+            .planned_fault
+            .set(Some(sched::PlannedFault {
+                victim: victim.thread().number(),
+                after: self.after,
+                fault: self.fault,
+            }));
         victim
     }
 }
@@ -161,7 +168,7 @@ impl Striker {
 pub fn wait_all_parked() {
     let scheduler = sched::current();
     yield_now();
-    while scheduler.is_anybody_ready() {
+    while scheduler.has_ready() {
         yield_now();
     }
 }
@@ -174,7 +181,7 @@ fn on_an_os_thread<T: Send>(
         let scheduler = sched::current();
         prepare(scheduler);
         let value = body();
-        scheduler.unshuffle();
+        scheduler.restore_fifo();
         let left = shutdown(Duration::ZERO);
         assert!(left == 0, "{left} green threads cannot be killed");
         value

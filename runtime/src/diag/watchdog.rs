@@ -18,7 +18,7 @@ use std::time::Duration;
 
 use crate::clock::Clock;
 use crate::inbox::Handle;
-use crate::sched::{self, Board};
+use crate::sched::{self, RunMonitor};
 use crate::thread::ThreadId;
 
 /// Watches the calling OS thread until the guard is dropped: each green thread that runs for `limit`
@@ -52,8 +52,8 @@ pub fn watchdog(limit: Duration) -> Watchdog {
 /// Watches an OS thread as long as it lives; made by [`watchdog`] or [`Watchdog::with`].
 #[must_use = "it watches until it is dropped"]
 pub struct Watchdog {
-    board: Arc<Board>,
-    leave: Arc<AtomicBool>,
+    monitor: Arc<RunMonitor>,
+    stopped: Arc<AtomicBool>,
     helper: Option<JoinHandle<()>>,
     /// It belongs to the OS thread that it watches.
     not_send: PhantomData<*const ()>,
@@ -79,18 +79,18 @@ impl Watchdog {
     /// # drop(watchdog);
     /// ```
     pub fn with(limit: Duration, report: impl FnMut(&HogReport) + Send + 'static) -> Self {
-        let board = sched::current().watch();
-        let leave = Arc::new(AtomicBool::new(false));
-        let (its_board, its_leave) = (Arc::clone(&board), Arc::clone(&leave));
+        let monitor = sched::current().watch();
+        let stopped = Arc::new(AtomicBool::new(false));
+        let (its_monitor, its_stopped) = (Arc::clone(&monitor), Arc::clone(&stopped));
         let mut watchdog = Self {
-            board,
-            leave,
+            monitor,
+            stopped,
             helper: None,
             not_send: PhantomData,
         };
         let helper = std::thread::Builder::new()
             .name("evy-watchdog".to_owned())
-            .spawn(move || keep_watch(&its_board, &its_leave, limit, report));
+            .spawn(move || keep_watch(&its_monitor, &its_stopped, limit, report));
         watchdog.helper = Some(helper.expect("the system has an OS thread to give"));
         watchdog
     }
@@ -100,9 +100,9 @@ impl Drop for Watchdog {
     /// When it returns, nothing is reported any more.
     fn drop(&mut self) {
         if let Some(scheduler) = sched::if_current() {
-            scheduler.unwatch(&self.board);
+            scheduler.unwatch(&self.monitor);
         }
-        self.board.dismiss(&self.leave);
+        self.monitor.stop(&self.stopped);
         if let Some(helper) = self.helper.take() {
             // A panic of the callback was reported by the panic hook.
             drop(helper.join());
@@ -178,24 +178,24 @@ impl fmt::Debug for HogReport {
 
 /// What the helper does until it is dismissed.
 fn keep_watch(
-    board: &Board,
-    leave: &AtomicBool,
+    monitor: &RunMonitor,
+    stopped: &AtomicBool,
     limit: Duration,
     mut report: impl FnMut(&HogReport),
 ) {
     let clock = Clock::new();
     let tick = (limit / 4).max(Duration::from_millis(1));
-    let mut sight = Sight::default();
+    let mut sampler = RunSampler::default();
     let mut last = clock.now();
-    while let Some(run) = board.read_after(tick, leave) {
+    while let Some(run) = monitor.sample_after(tick, stopped) {
         let now = clock.now();
         let passed = (now - last).min(tick * 2);
         last = now;
-        let is_hog = sight.is_first_over(limit, run.number, passed);
+        let is_hog = sampler.just_exceeded(limit, run.number, passed);
         if let Some(hog) = run.who.filter(|_| is_hog) {
             report(&HogReport {
                 hog,
-                ran_for: sight.ran_for,
+                ran_for: sampler.ran_for,
             });
         }
     }
@@ -203,16 +203,16 @@ fn keep_watch(
 
 /// One run, as it is seen from look to look.
 #[derive(Debug, Default)]
-struct Sight {
+struct RunSampler {
     run: u64,
     ran_for: Duration,
-    is_told: bool,
+    is_reported: bool,
 }
 
-impl Sight {
+impl RunSampler {
     /// Takes a look at the run of this number, `passed` after the last one. `true`: this is the
     /// first look at which it has run for `limit`.
-    fn is_first_over(&mut self, limit: Duration, run: u64, passed: Duration) -> bool {
+    fn just_exceeded(&mut self, limit: Duration, run: u64, passed: Duration) -> bool {
         if run != self.run {
             *self = Self {
                 run,
@@ -222,45 +222,45 @@ impl Sight {
         }
         self.ran_for += passed;
         let is_over = self.ran_for >= limit;
-        is_over && !std::mem::replace(&mut self.is_told, is_over)
+        is_over && !std::mem::replace(&mut self.is_reported, is_over)
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::Sight;
+    use super::RunSampler;
     use std::time::Duration;
 
     const LIMIT: Duration = Duration::from_millis(100);
 
     #[test]
     fn a_long_run_is_told_once() {
-        let mut sight = Sight::default();
+        let mut sampler = RunSampler::default();
         let looks = [30, 30, 30, 30, 30, 30, 300].map(|ms| {
             let passed = Duration::from_millis(ms);
-            sight.is_first_over(LIMIT, 7, passed)
+            sampler.just_exceeded(LIMIT, 7, passed)
         });
         assert_eq!(looks, [false, false, false, false, true, false, false]);
-        assert_eq!(sight.ran_for, Duration::from_millis(450));
+        assert_eq!(sampler.ran_for, Duration::from_millis(450));
     }
 
     #[test]
     fn short_runs_do_not_add_up() {
-        let mut sight = Sight::default();
+        let mut sampler = RunSampler::default();
         for look in 0..100 {
             // Each is seen three times.
             let passed = Duration::from_millis(40);
-            assert!(!sight.is_first_over(LIMIT, 1 + look / 3, passed));
+            assert!(!sampler.just_exceeded(LIMIT, 1 + look / 3, passed));
         }
     }
 
     #[test]
     fn the_next_long_run_is_told_again() {
-        let mut sight = Sight::default();
+        let mut sampler = RunSampler::default();
         for run in 1..4 {
-            assert!(!sight.is_first_over(LIMIT, run, LIMIT));
-            assert!(sight.is_first_over(LIMIT, run, LIMIT));
-            assert!(!sight.is_first_over(LIMIT, run, LIMIT));
+            assert!(!sampler.just_exceeded(LIMIT, run, LIMIT));
+            assert!(sampler.just_exceeded(LIMIT, run, LIMIT));
+            assert!(!sampler.just_exceeded(LIMIT, run, LIMIT));
         }
     }
 }

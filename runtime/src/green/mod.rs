@@ -8,7 +8,7 @@
 //! ```
 //!
 //! So a spawn touches one page and allocates nothing. A control block stays on its stack for good, for
-//! one green thread after the other ([`roster`]). That of a root green thread (the OS thread's own
+//! one green thread after the other ([`table`]). That of a root green thread (the OS thread's own
 //! stack) lies in the scheduler.
 //!
 //! # Rules of access
@@ -26,27 +26,27 @@
 //! 4. a join packet and an inbox token forget the reference when the green thread ends, and so do links
 //!    to it.
 //!
-//! The roster keeps them beyond that, for it is who takes them up again; whoever else has asked it for
+//! The table keeps them beyond that, for it is who takes them up again; whoever else has asked it for
 //! all that live, and lets them run meanwhile, compares the id.
 //!
 //! `[one-runs]` Exactly one green thread of an OS thread runs, and it is `Ready`. Only the scheduler has
 //! states changed, by the table in [`state`].
 
-mod rare;
-mod roster;
+mod cold;
 mod state;
-mod wait;
+mod table;
+mod wait_reason;
 
 use std::cell::{Cell, OnceCell, UnsafeCell};
 use std::ptr::{self, NonNull};
 use std::sync::Arc;
 use std::time::Instant;
 
-pub(crate) use rare::{Payload, Rare};
-pub(crate) use roster::Roster;
+pub(crate) use cold::{ColdState, Payload};
 pub(crate) use state::State;
-pub use wait::WaitReason;
-pub(crate) use wait::Wake;
+pub(crate) use table::ThreadTable;
+pub use wait_reason::WaitReason;
+pub(crate) use wait_reason::Wake;
 
 use crate::context::Context;
 use crate::heap;
@@ -54,7 +54,7 @@ use crate::inbox::Handle;
 use crate::stack::Stack;
 
 /// Where a green thread was spawned.
-pub(crate) type Site = &'static std::panic::Location<'static>;
+pub(crate) type SpawnSite = &'static std::panic::Location<'static>;
 
 /// What tells a green thread apart, also after its end.
 #[derive(Clone, Copy, Debug)]
@@ -62,7 +62,7 @@ pub(crate) struct Identity {
     pub(crate) id: u64,
     /// Zero for a root.
     pub(crate) parent: u64,
-    pub(crate) site: Site,
+    pub(crate) site: SpawnSite,
 }
 
 /// The control block. What a switch touches comes first, on a cache line of its own.
@@ -72,11 +72,11 @@ pub(crate) struct GreenThread {
     pub(crate) context: UnsafeCell<Context>,
     pub(crate) state: Cell<State>,
     /// Something is to be looked at where it parks: a kill is pending, or a timeout scope is open.
-    pub(crate) attention: Cell<bool>,
+    pub(crate) interrupt_pending: Cell<bool>,
     /// Parked in a destructor that runs while it unwinds: nothing ends that wait before its time.
-    pub(crate) left_alone: Cell<bool>,
+    pub(crate) uninterruptible: Cell<bool>,
     /// `thread::unpark` came before `thread::park`.
-    pub(crate) token: Cell<bool>,
+    pub(crate) park_token: Cell<bool>,
     /// It is to be killed at its next opportunity.
     pub(crate) killed: Cell<bool>,
     /// It has run: too late to cancel it.
@@ -84,7 +84,7 @@ pub(crate) struct GreenThread {
     /// Depth of shields: while above zero nothing is thrown.
     pub(crate) shields: Cell<u32>,
     /// The period in which it began to unwind, zero if it does not: see `thread::unwinding`.
-    pub(crate) panicked: Cell<u64>,
+    pub(crate) unwinding_since: Cell<u64>,
     /// The scheduler it belongs to, for all its life. Opaque here, a layer above knows the type.
     pub(crate) scheduler: *const (),
     /// What it waits for while parked.
@@ -92,11 +92,11 @@ pub(crate) struct GreenThread {
     /// When to wake it at the latest. Linked only while parked, or before a delayed start.
     pub(crate) timer: heap::Node<Instant, NonNull<Self>>,
     /// The innermost open timeout scope, in a frame of this green thread.
-    pub(crate) scopes: Cell<*const TimeoutScope>,
+    pub(crate) timeout_scopes: Cell<*const TimeoutScope>,
     identity: Cell<Identity>,
     /// The handle that reaches it from everywhere, made when first asked for.
     handle: Cell<Option<Arc<Handle>>>,
-    rare: OnceCell<Box<Rare>>,
+    cold: OnceCell<Box<ColdState>>,
     /// None for a root.
     pub(crate) stack: Option<Stack>,
 }
@@ -115,7 +115,7 @@ impl GreenThread {
     /// The control block of a root. It must be [`Self::pin`]ned when it has reached its place.
     pub(crate) fn root(identity: Identity, name: Option<Box<str>>) -> Self {
         let root = Self::new(ptr::null(), None);
-        root.renew(identity);
+        root.reinit(identity);
         root.set_name(name);
         root.state.set(State::Ready(Wake::Unparked));
         root
@@ -126,7 +126,7 @@ impl GreenThread {
     /// # Safety
     ///
     /// Nobody else uses the stack, and it stays mapped for as long as the block is used.
-    unsafe fn place(scheduler: *const (), stack: Stack) -> GreenRef {
+    unsafe fn init_on_stack(scheduler: *const (), stack: Stack) -> GreenRef {
         let block = NonNull::new(block_below(stack.base())).expect("a stack has an address");
         // SAFETY: aligned and inside the stack, which is ours alone (caller); it stays there.
         unsafe {
@@ -146,20 +146,20 @@ impl GreenThread {
         Self {
             context: UnsafeCell::new(Context::new()),
             state: Cell::new(State::Done),
-            attention: Cell::new(false),
-            left_alone: Cell::new(false),
-            token: Cell::new(false),
+            interrupt_pending: Cell::new(false),
+            uninterruptible: Cell::new(false),
+            park_token: Cell::new(false),
             killed: Cell::new(false),
             started: Cell::new(false),
             shields: Cell::new(0),
-            panicked: Cell::new(0),
+            unwinding_since: Cell::new(0),
             scheduler,
             reason: Cell::new(WaitReason::Start),
             timer: heap::Node::new(NonNull::dangling()),
-            scopes: Cell::new(ptr::null()),
+            timeout_scopes: Cell::new(ptr::null()),
             identity: Cell::new(nobody),
             handle: Cell::new(None),
-            rare: OnceCell::new(),
+            cold: OnceCell::new(),
             stack,
         }
     }
@@ -178,17 +178,17 @@ impl GreenThread {
     /// green thread has ended: no timer is set, no scope open, no handle leads to it, and there is
     /// nothing that it rarely has.
     #[inline(always)]
-    pub(crate) fn renew(&self, identity: Identity) {
-        debug_assert!(self.state.get() == State::Done && self.rare.get().is_none());
-        debug_assert!(!self.timer.is_linked() && self.scopes.get().is_null());
+    pub(crate) fn reinit(&self, identity: Identity) {
+        debug_assert!(self.state.get() == State::Done && self.cold.get().is_none());
+        debug_assert!(!self.timer.is_linked() && self.timeout_scopes.get().is_null());
         self.state.set(State::New);
-        self.attention.set(false);
-        self.left_alone.set(false);
-        self.token.set(false);
+        self.interrupt_pending.set(false);
+        self.uninterruptible.set(false);
+        self.park_token.set(false);
         self.killed.set(false);
         self.started.set(false);
         self.shields.set(0);
-        self.panicked.set(0);
+        self.unwinding_since.set(0);
         self.reason.set(WaitReason::Start);
         self.identity.set(identity);
     }
@@ -210,19 +210,19 @@ impl GreenThread {
     }
 
     /// What it rarely has, made now if it was not yet.
-    pub(crate) fn rare(&self) -> &Rare {
-        self.rare.get_or_init(Box::default)
+    pub(crate) fn cold_or_init(&self) -> &ColdState {
+        self.cold.get_or_init(Box::default)
     }
 
     /// What it rarely has, if it has.
-    pub(crate) fn if_rare(&self) -> Option<&Rare> {
-        self.rare.get().map(|rare| &**rare)
+    pub(crate) fn cold(&self) -> Option<&ColdState> {
+        self.cold.get().map(|cold| &**cold)
     }
 
     /// As its locals must be when it ends: gone.
     pub(crate) fn drop_locals(&self) {
-        if let Some(rare) = self.if_rare() {
-            rare.drop_locals();
+        if let Some(cold) = self.cold() {
+            cold.drop_locals();
         }
     }
 
@@ -231,9 +231,9 @@ impl GreenThread {
     /// # Safety
     ///
     /// Nobody has a reference to it.
-    pub(crate) unsafe fn take_rare(green: GreenRef) -> Option<Box<Rare>> {
+    pub(crate) unsafe fn take_cold(green: GreenRef) -> Option<Box<ColdState>> {
         // SAFETY: it lives; the reference to this one field is the only one (caller).
-        unsafe { (*green.as_ptr()).rare.take() }
+        unsafe { (*green.as_ptr()).cold.take() }
     }
 
     #[inline(always)]
@@ -247,14 +247,14 @@ impl GreenThread {
     }
 
     pub(crate) fn name(&self) -> Option<&str> {
-        self.if_rare()?.name.as_deref()
+        self.cold()?.name.as_deref()
     }
 
     /// Names it, before it has anything else that is rare.
     #[inline(always)]
     pub(crate) fn set_name(&self, name: Option<Box<str>>) {
         if name.is_some() {
-            self.rare.get_or_init(|| Rare::named(name));
+            self.cold.get_or_init(|| ColdState::named(name));
         }
     }
 
@@ -282,7 +282,7 @@ impl GreenThread {
     /// The open scope that fires first; the outer one among equals.
     pub(crate) fn first_scope(&self) -> Option<&TimeoutScope> {
         let mut first: Option<&TimeoutScope> = None;
-        let mut at = self.scopes.get();
+        let mut at = self.timeout_scopes.get();
         // SAFETY: a linked scope lies in a frame below the caller's, and unlinks itself before that
         // frame ends (`thread::timeout`).
         while let Some(scope) = unsafe { at.as_ref() } {
@@ -299,7 +299,7 @@ impl GreenThread {
 
     /// Whether a kill or a timeout may end its wait. Does not change while it is parked.
     pub(crate) fn is_interruptible(&self) -> bool {
-        self.shields.get() == 0 && !self.left_alone.get()
+        self.shields.get() == 0 && !self.uninterruptible.get()
     }
 
     /// Whether a kill waits to be thrown here.
@@ -307,10 +307,10 @@ impl GreenThread {
         self.killed.get() && self.shields.get() == 0
     }
 
-    /// Brings `attention` up to date after a change to what it sums up.
-    pub(crate) fn look_again(&self) {
-        self.attention
-            .set(self.killed.get() || !self.scopes.get().is_null());
+    /// Brings `interrupt_pending` up to date after a change to what it sums up.
+    pub(crate) fn update_interrupt_pending(&self) {
+        self.interrupt_pending
+            .set(self.killed.get() || !self.timeout_scopes.get().is_null());
     }
 }
 

@@ -95,13 +95,13 @@ impl Registration {
             if let Some(source) = home {
                 check_free(source, direction, sharing)?;
             }
-            if home.is_none_or(|source| source.readiness(direction) != Readiness::No) {
+            if home.is_none_or(|source| source.readiness(direction) != Readiness::NotReady) {
                 match op() {
                     Ok(value) => {
                         if let Some(source) = home {
                             after_success(scheduler, source, direction, is_short(&value));
                         }
-                        if scheduler.spend() {
+                        if scheduler.consume_budget() {
                             thread::yield_on(scheduler);
                         }
                         return Ok(value);
@@ -109,7 +109,7 @@ impl Registration {
                     Err(error) => match error.kind() {
                         io::ErrorKind::WouldBlock => {
                             if let Some(source) = home {
-                                source.set_readiness(direction, Readiness::No);
+                                source.set_readiness(direction, Readiness::NotReady);
                             }
                         }
                         io::ErrorKind::Interrupted => continue,
@@ -239,8 +239,8 @@ fn busy(direction: Direction, waiter: GreenRef) -> io::Error {
 
 #[inline]
 fn after_success(scheduler: &Scheduler, source: &Source, direction: Direction, short: bool) {
-    if short && source.readiness(direction) == Readiness::Yes {
-        source.set_readiness(direction, Readiness::No);
+    if short && source.readiness(direction) == Readiness::Ready {
+        source.set_readiness(direction, Readiness::NotReady);
     } else {
         pass_on(scheduler, source, direction);
     }
@@ -249,7 +249,7 @@ fn after_success(scheduler: &Scheduler, source: &Source, direction: Direction, s
 /// There may be more: whoever waits is to look.
 #[inline]
 fn pass_on(scheduler: &Scheduler, source: &Source, direction: Direction) {
-    if source.readiness(direction) != Readiness::No
+    if source.readiness(direction) != Readiness::NotReady
         && let Some(next) = source.pop_waiter(direction)
     {
         scheduler.unpark(next, Wake::Unparked);
@@ -317,7 +317,7 @@ fn wait_at(
         match wake {
             Wake::Unparked => {}
             Wake::TimedOut => return Err(timed_out()),
-            Wake::Interrupted | Wake::Stalled => return Err(killed()),
+            Wake::Interrupted | Wake::Deadlocked => return Err(killed()),
         }
     }
 }

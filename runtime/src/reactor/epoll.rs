@@ -15,7 +15,7 @@ use rustix::buffer::spare_capacity;
 use rustix::event::{Timespec, epoll};
 use rustix::io::Errno;
 
-use super::{Event, ROUND};
+use super::{Event, MAX_EVENTS};
 
 /// The key that `polling` gives to its notifier.
 const NOTIFIER: u64 = usize::MAX as u64;
@@ -49,7 +49,7 @@ impl std::fmt::Debug for Events {
 impl Events {
     pub(super) fn new() -> Self {
         Self {
-            raw: Vec::with_capacity(ROUND),
+            raw: Vec::with_capacity(MAX_EVENTS),
             cleared: polling::Events::new(),
         }
     }
@@ -70,7 +70,7 @@ impl Events {
 
     /// The round has reported as many as it can: there may be more.
     pub(super) fn is_full(&self) -> bool {
-        self.raw.len() >= ROUND
+        self.raw.len() >= MAX_EVENTS
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = Event> {
@@ -86,14 +86,14 @@ impl Events {
                     key: event.data.u64() as usize,
                     readable: over || flags.intersects(E::IN | E::PRI),
                     writable: flags.intersects(E::OUT | E::HUP | E::ERR),
-                    uncertain: over,
+                    may_hide_more: over,
                 }
             });
         raw.chain(self.cleared.iter().map(|event| Event {
             key: event.key,
             readable: event.readable,
             writable: event.writable,
-            uncertain: true,
+            may_hide_more: true,
         }))
     }
 }

@@ -26,11 +26,12 @@ pub(crate) use source::{Readiness, Source};
 
 use crate::green::GreenRef;
 use crate::inbox::Inbox;
+use crate::primitive::lock;
 
 /// The most that one round reports; the rest is reported by the next. So few that what is touched to
 /// wake somebody is still in the cache when it runs: with 1 000 connections busy, an echo costs some
 /// hundredths less than with 1024.
-pub(crate) const ROUND: usize = 64;
+pub(crate) const MAX_EVENTS: usize = 64;
 
 /// Readiness as the kernel reports it.
 #[derive(Clone, Copy, Debug)]
@@ -40,7 +41,7 @@ struct Event {
     writable: bool,
     /// More than data may have been reported, an end or an error: the next short read or write says
     /// nothing about what else is there.
-    uncertain: bool,
+    may_hide_more: bool,
 }
 
 /// Keys are a place in the table and a generation, so that an event for a descriptor which was
@@ -101,7 +102,7 @@ impl Reactor {
     ///
     /// The system's: no memory, a descriptor that cannot be polled, one registered already.
     pub(crate) fn register(&self, fd: BorrowedFd<'_>) -> io::Result<Arc<Source>> {
-        self.forget_stale();
+        self.release_remote_deregistrations();
         let mut table = self.table.borrow_mut();
         let index = table.free.pop().unwrap_or_else(|| {
             table.slots.push(Slot::default());
@@ -139,9 +140,9 @@ impl Reactor {
     }
 
     /// Forgets what was deregistered on other OS threads.
-    fn forget_stale(&self) {
-        let stale = std::mem::take(&mut *source::lock(&self.inbox.stale));
-        for key in stale {
+    fn release_remote_deregistrations(&self) {
+        let deregistered_remotely = std::mem::take(&mut *lock(&self.inbox.deregistered_remotely));
+        for key in deregistered_remotely {
             self.forget(key);
         }
     }
@@ -169,17 +170,17 @@ impl Reactor {
                 continue;
             }
             if event.readable {
-                due.extend(source.set_ready(Direction::Read, event.uncertain));
+                due.extend(source.set_ready(Direction::Read, event.may_hide_more));
             }
             if event.writable {
-                due.extend(source.set_ready(Direction::Write, event.uncertain));
+                due.extend(source.set_ready(Direction::Write, event.may_hide_more));
             }
         }
         Ok(events.is_full())
     }
 
     /// How many descriptors have ever been registered at the same time.
-    pub(crate) fn most(&self) -> usize {
+    pub(crate) fn slot_count(&self) -> usize {
         self.table.borrow().slots.len()
     }
 }
@@ -189,7 +190,7 @@ pub(crate) fn deregister_from_outside(source: &Source) {
     source.remove_from_poller();
     let inbox = source.inbox();
     if !inbox.mailbox.is_closed() {
-        source::lock(&inbox.stale).push(source.key());
+        lock(&inbox.deregistered_remotely).push(source.key());
     }
 }
 

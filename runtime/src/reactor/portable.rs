@@ -1,6 +1,6 @@
 //! Every unix but Linux: what `polling` offers, edge-triggered.
 //!
-//! Its events do not say whether an end of the stream came along, so each is taken as uncertain.
+//! Its events do not say whether an end of the stream came along, so each is taken as may_hide_more.
 
 use std::io;
 use std::num::NonZeroUsize;
@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use polling::{PollMode, Poller};
 
-use super::{Event, ROUND};
+use super::{Event, MAX_EVENTS};
 
 pub(super) fn add(poller: &Poller, fd: BorrowedFd<'_>, key: usize) -> io::Result<()> {
     if !poller.supports_edge() {
@@ -34,7 +34,7 @@ impl std::fmt::Debug for Events {
 
 impl Events {
     pub(super) fn new() -> Self {
-        let round = NonZeroUsize::new(ROUND).expect("a round reports something");
+        let round = NonZeroUsize::new(MAX_EVENTS).expect("a round reports something");
         Self(polling::Events::with_capacity(round))
     }
 
@@ -48,7 +48,7 @@ impl Events {
 
     /// The round has reported as many as it can: there may be more.
     pub(super) fn is_full(&self) -> bool {
-        self.0.len() >= ROUND
+        self.0.len() >= MAX_EVENTS
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = Event> {
@@ -56,7 +56,7 @@ impl Events {
             key: event.key,
             readable: event.readable,
             writable: event.writable,
-            uncertain: true,
+            may_hide_more: true,
         })
     }
 }

@@ -4,9 +4,9 @@
 //!
 //! | state               | meaning                        | a short read or write | would block |
 //! | ------------------- | ------------------------------ | --------------------- | ----------- |
-//! | `No`                | wait for an event              | -                     | -           |
-//! | `Yes`               | the last event said so         | -> `No`               | -> `No`     |
-//! | `UntilItWouldBlock` | so, or an end or error besides | stays                 | -> `No`     |
+//! | `NotReady`             | wait for an event              | -                     | -           |
+//! | `Ready`                | the last event said so         | -> `NotReady`               | -> `NotReady`     |
+//! | `ReadyUntilWouldBlock` | so, or an end or error besides | stays                 | -> `NotReady`     |
 //!
 //! A read that fills less than its buffer has taken everything that the event stood for; whatever
 //! comes later makes a new event. This saves the call that would only say "would block". It does
@@ -18,7 +18,7 @@
 use std::cell::Cell;
 use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
 use std::ptr::NonNull;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use crate::green::GreenRef;
 use crate::inbox::Inbox;
@@ -36,26 +36,26 @@ pub enum Direction {
 /// See the table above.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Readiness {
-    No,
-    Yes,
-    UntilItWouldBlock,
+    NotReady,
+    Ready,
+    ReadyUntilWouldBlock,
 }
 
 #[derive(Debug)]
-struct Side {
+struct DirectionState {
     readiness: Cell<Readiness>,
     waiters: List<GreenRef>,
     /// Was popped last, and has not run since: it forgets itself in [`Source::leave`] ([live-ref]).
-    woken: Cell<Option<GreenRef>>,
+    last_woken: Cell<Option<GreenRef>>,
 }
 
-impl Side {
+impl DirectionState {
     /// A new registration knows nothing; the kernel reports what is ready at once.
     const fn new() -> Self {
         Self {
-            readiness: Cell::new(Readiness::No),
+            readiness: Cell::new(Readiness::NotReady),
             waiters: List::new(),
-            woken: Cell::new(None),
+            last_woken: Cell::new(None),
         }
     }
 }
@@ -66,8 +66,8 @@ pub(crate) struct Source {
     fd: RawFd,
     key: usize,
     inbox: Arc<Inbox>,
-    read: Side,
-    write: Side,
+    read: DirectionState,
+    write: DirectionState,
 }
 
 // SAFETY: what is not `Send` and `Sync` by itself, the two sides, is touched on one OS thread only:
@@ -82,8 +82,8 @@ impl Source {
             fd: fd.as_raw_fd(),
             key,
             inbox,
-            read: Side::new(),
-            write: Side::new(),
+            read: DirectionState::new(),
+            write: DirectionState::new(),
         }
     }
 
@@ -102,7 +102,7 @@ impl Source {
         &self.inbox
     }
 
-    fn side(&self, direction: Direction) -> &Side {
+    fn side(&self, direction: Direction) -> &DirectionState {
         match direction {
             Direction::Read => &self.read,
             Direction::Write => &self.write,
@@ -122,11 +122,11 @@ impl Source {
     }
 
     /// An event has come: who is due by it? One of those who wait; it passes on what it leaves.
-    pub(super) fn set_ready(&self, direction: Direction, uncertain: bool) -> Option<GreenRef> {
-        let ready = if uncertain {
-            Readiness::UntilItWouldBlock
+    pub(super) fn set_ready(&self, direction: Direction, may_hide_more: bool) -> Option<GreenRef> {
+        let ready = if may_hide_more {
+            Readiness::ReadyUntilWouldBlock
         } else {
-            Readiness::Yes
+            Readiness::Ready
         };
         self.set_readiness(direction, ready);
         self.pop_waiter(direction)
@@ -137,8 +137,8 @@ impl Source {
         let side = self.side(direction);
         let node = side.waiters.pop_front()?;
         // SAFETY: it was linked a moment ago, so it is valid ([linked-is-pinned]).
-        side.woken.set(Some(unsafe { node.as_ref() }.value));
-        side.woken.get()
+        side.last_woken.set(Some(unsafe { node.as_ref() }.value));
+        side.last_woken.get()
     }
 
     /// Who waits, or was woken and will look when it runs. `[owner-thread]`
@@ -148,7 +148,7 @@ impl Source {
         match side.waiters.front() {
             // SAFETY: it is linked, so it is valid ([linked-is-pinned]).
             Some(node) => Some(unsafe { node.as_ref() }.value),
-            None => side.woken.get(),
+            None => side.last_woken.get(),
         }
     }
 
@@ -182,7 +182,7 @@ impl Source {
     #[inline]
     pub(crate) unsafe fn leave(&self, direction: Direction, node: NonNull<Node<GreenRef>>) {
         let side = self.side(direction);
-        side.woken.set(None);
+        side.last_woken.set(None);
         // SAFETY: passed on to the caller.
         unsafe { side.waiters.remove(node) };
     }
@@ -192,9 +192,4 @@ impl Source {
         // A failure would mean that the descriptor is closed already, and then it is forgotten.
         drop(self.inbox.poller.delete(super::borrow(&self.fd)));
     }
-}
-
-/// A lock that no panic can leave broken: what it protects is a plain list.
-pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -90,6 +90,6 @@ impl Drop for AtThreadEnd {
         }
         CURRENT.set(ptr::null());
         // SAFETY: this OS thread is the owner, is on its own stack, and has reset `CURRENT`.
-        unsafe { super::exit::end(scheduler.cast_mut()) };
+        unsafe { super::os_thread_exit::end(scheduler.cast_mut()) };
     }
 }

@@ -18,17 +18,17 @@ impl Scheduler {
     pub(super) fn idle(&self) -> GreenRef {
         self.drain_inbox();
         loop {
-            self.draw();
+            self.randomize_next();
             if let Some(next) = self.run_queue.pop() {
-                self.write_run(Some(next));
+                self.publish_running(Some(next));
                 return next;
             }
-            self.write_run(None);
+            self.publish_running(None);
             let first = self.timers.next_deadline();
             let is_alone = self.reactor.waiting() == 0 && self.inbox.mailbox.is_forsaken();
             match first {
-                None if is_alone && self.shared_waits.get() == 0 => {
-                    self.stall();
+                None if is_alone && self.cross_thread_waiters.get() == 0 => {
+                    self.deadlock();
                     continue;
                 }
                 Some(first) if is_alone && self.clock.is_paused() => {
@@ -39,13 +39,13 @@ impl Scheduler {
                 _ => {}
             }
             let timeout = first.map(|first| {
-                self.looked_at.set(self.clock.now());
-                first.saturating_duration_since(self.looked_at.get())
+                self.last_now.set(self.clock.now());
+                first.saturating_duration_since(self.last_now.get())
             });
             if timeout.is_none_or(|timeout| !timeout.is_zero()) {
-                self.roster.trim();
+                self.threads.trim();
             }
-            let is_full = self.poll(timeout);
+            let is_full = self.poll_events(timeout);
             if !self.timers.is_empty() {
                 self.expire_timers_after(is_full);
             }
@@ -56,13 +56,13 @@ impl Scheduler {
     /// not starve those who wait.
     #[cold]
     #[inline(never)]
-    pub(super) fn look_around(&self) {
-        if self.is_look_due() {
-            self.look();
+    pub(super) fn maintenance(&self) {
+        if self.is_maintenance_due() {
+            self.poll_all();
         }
-        self.draw();
+        self.randomize_next();
         if let Some(next) = self.run_queue.first() {
-            self.write_run(Some(next));
+            self.publish_running(Some(next));
         }
     }
 
@@ -70,27 +70,27 @@ impl Scheduler {
     /// may be.
     #[cold]
     #[inline(never)]
-    pub(super) fn look_and_rotate(&self, me: GreenRef) -> Option<GreenRef> {
+    pub(super) fn maintenance_and_rotate(&self, me: GreenRef) -> Option<GreenRef> {
         self.run_queue.push(me);
-        self.look_around();
+        self.maintenance();
         self.run_queue.pop().filter(|next| *next != me)
     }
 
-    fn look(&self) {
+    fn poll_all(&self) {
         self.drain_inbox();
         // Whoever waits under a timeout may be ready just now, and without a timer. If data keep
         // coming, so it may be at every look.
-        let is_time_wanted = self.time_wanted.take();
-        let is_full = self.reactor.waiting() > 0 && self.poll(Some(Duration::ZERO));
-        if is_time_wanted || !self.timers.is_empty() {
+        let is_clock_read_requested = self.clock_read_requested.take();
+        let is_full = self.reactor.waiting() > 0 && self.poll_events(Some(Duration::ZERO));
+        if is_clock_read_requested || !self.timers.is_empty() {
             self.expire_timers_after(is_full);
         }
     }
 
     /// Wakes whoever has something to read or write, or was sent something; waits for it at most
     /// `timeout`. `true`: there may be more.
-    fn poll(&self, timeout: Option<Duration>) -> bool {
-        let mut due = self.due.borrow_mut();
+    fn poll_events(&self, timeout: Option<Duration>) -> bool {
+        let mut due = self.ready_buf.borrow_mut();
         let polled = self
             .clock
             .advance_by_elapsed(|| self.reactor.poll(timeout, &mut due));
@@ -122,17 +122,17 @@ impl Scheduler {
                 .next_deadline()
                 .is_some_and(|first| first <= self.clock.now())
         };
-        let mut left = self.reactor.most();
+        let mut left = self.reactor.slot_count();
         while is_full && left > 0 && is_due() {
-            is_full = self.poll(Some(Duration::ZERO));
-            left = left.saturating_sub(crate::reactor::ROUND);
+            is_full = self.poll_events(Some(Duration::ZERO));
+            left = left.saturating_sub(crate::reactor::MAX_EVENTS);
         }
         self.expire_timers();
     }
 
     pub(super) fn expire_timers(&self) {
         let now = self.clock.now();
-        self.looked_at.set(now);
+        self.last_now.set(now);
         while let Some(green) = self.timers.pop_expired(now) {
             match green.state.get() {
                 State::New => self.make_ready(green, Wake::Unparked),
@@ -167,7 +167,7 @@ impl Scheduler {
 
     /// `thread::unpark`: ends `thread::park`, the current one or the next.
     pub(crate) fn give_token(&self, green: GreenRef) {
-        green.token.set(true);
+        green.park_token.set(true);
         if green.reason.get() == WaitReason::Park {
             self.unpark(green, Wake::Unparked);
         }
@@ -175,13 +175,13 @@ impl Scheduler {
 
     /// Every green thread is parked, and nothing is left that could wake one. The root is told,
     /// since somebody must be.
-    fn stall(&self) {
+    fn deadlock(&self) {
         let root = self.root();
         if !root.is_interruptible() {
             // The root unwinds already, or must wait for others: a panic there would not arrive.
-            writeln!(std::io::stderr(), "evy: {}", self.stall_report()).ok();
+            writeln!(std::io::stderr(), "evy: {}", self.deadlock_report()).ok();
             std::process::abort();
         }
-        self.unpark(root, Wake::Stalled);
+        self.unpark(root, Wake::Deadlocked);
     }
 }

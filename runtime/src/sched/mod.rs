@@ -12,16 +12,16 @@
 //! the scheduler therefore stays right across a switch, and so does the address of a thread local.
 
 mod current;
-mod exit;
+mod deadlock;
 mod idle;
+mod monitor;
+mod os_thread_exit;
 mod overflow;
-mod panic_name;
+mod panic_hook;
 mod park;
-mod report;
 mod run_queue;
 mod spawn;
-mod trial;
-mod watch;
+mod test_hooks;
 
 use std::cell::{Cell, RefCell};
 use std::io;
@@ -31,20 +31,20 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 pub(crate) use current::{current, if_current, try_current};
-pub(crate) use spawn::{Options, run_exit_calls};
-pub(crate) use trial::{Blow, Strike};
-pub(crate) use watch::Board;
+pub(crate) use monitor::RunMonitor;
+pub(crate) use spawn::{SpawnOptions, run_exit_calls};
+pub(crate) use test_hooks::{Fault, PlannedFault};
 
 use crate::clock::Clock;
-use crate::green::{GreenRef, GreenThread, Identity, Roster};
+use crate::green::{GreenRef, GreenThread, Identity, ThreadTable};
 use crate::inbox::{Handle, Inbox};
 use crate::reactor::Reactor;
 use crate::timer::Timers;
 use run_queue::RunQueue;
 
 /// So many turns may pass before descriptors, timers and other OS threads get a look: a power of two.
-const TURNS_PER_LOOK: usize = 64;
-const _: () = assert!(TURNS_PER_LOOK.is_power_of_two());
+const EVENT_INTERVAL: usize = 64;
+const _: () = assert!(EVENT_INTERVAL.is_power_of_two());
 
 /// So many ids a scheduler takes at once from what all share.
 const IDS_AT_ONCE: u64 = 1 << 10;
@@ -57,38 +57,38 @@ pub(crate) struct Scheduler {
     run_queue: RunQueue,
     running: Cell<NonNull<GreenThread>>,
     /// Turns with none of these bits set begin with a look around.
-    look_mask: Cell<usize>,
+    event_tick_mask: Cell<usize>,
     /// Operations left that the running green thread may do without parking, in that turn.
     budget: Cell<(u32, usize)>,
     pub(crate) clock: Clock,
     /// When the clock was last read.
-    looked_at: Cell<Instant>,
+    last_now: Cell<Instant>,
     /// The next look is to read it: somebody waits under a timeout.
-    pub(crate) time_wanted: Cell<bool>,
+    pub(crate) clock_read_requested: Cell<bool>,
     pub(crate) timers: Timers,
     pub(crate) reactor: Reactor,
     pub(crate) inbox: Arc<Inbox>,
     /// All green threads but the root.
-    roster: Roster,
+    threads: ThreadTable,
     /// Scratch of a look around; empty otherwise.
-    due: RefCell<Vec<GreenRef>>,
+    ready_buf: RefCell<Vec<GreenRef>>,
     /// Waits for others to end.
-    watcher: Cell<Option<GreenRef>>,
+    exit_waiter: Cell<Option<GreenRef>>,
     /// Depth of `no_park`.
     no_park: Cell<u32>,
     /// Green threads parked on what other OS threads may have a hand on.
-    pub(crate) shared_waits: Cell<usize>,
+    pub(crate) cross_thread_waiters: Cell<usize>,
     /// Green threads that are parked in the middle of unwinding.
     pub(crate) unwinding: Cell<usize>,
     /// Grows whenever that rises from zero.
     pub(crate) unwinding_period: Cell<u64>,
     /// Somebody has parked meanwhile, and nothing may be thrown at it.
-    pub(crate) held_back: Cell<bool>,
+    pub(crate) interrupts_deferred: Cell<bool>,
     random: RefCell<fastrand::Rng>,
-    shuffled: Cell<bool>,
-    pub(crate) strike: Cell<Option<Strike>>,
+    random_order: Cell<bool>,
+    pub(crate) planned_fault: Cell<Option<PlannedFault>>,
     last_id: Cell<u64>,
-    watched: watch::Watched,
+    monitor: monitor::MonitorState,
     /// The OS thread's own stack.
     root: GreenThread,
 }
@@ -123,27 +123,27 @@ impl Scheduler {
         let scheduler = Box::new(Self {
             run_queue: RunQueue::new(),
             running: Cell::new(NonNull::dangling()),
-            look_mask: Cell::new(TURNS_PER_LOOK - 1),
+            event_tick_mask: Cell::new(EVENT_INTERVAL - 1),
             budget: Cell::new((BUDGET, 0)),
-            looked_at: Cell::new(clock.now()),
-            time_wanted: Cell::new(false),
+            last_now: Cell::new(clock.now()),
+            clock_read_requested: Cell::new(false),
             clock,
             timers: Timers::new(),
             reactor: Reactor::new(Arc::clone(&inbox)),
             inbox,
-            roster: Roster::new(),
-            due: RefCell::new(Vec::new()),
-            watcher: Cell::new(None),
+            threads: ThreadTable::new(),
+            ready_buf: RefCell::new(Vec::new()),
+            exit_waiter: Cell::new(None),
             no_park: Cell::new(0),
-            shared_waits: Cell::new(0),
+            cross_thread_waiters: Cell::new(0),
             unwinding: Cell::new(0),
             unwinding_period: Cell::new(1),
-            held_back: Cell::new(false),
+            interrupts_deferred: Cell::new(false),
             random: RefCell::new(fastrand::Rng::new()),
-            shuffled: Cell::new(false),
-            strike: Cell::new(None),
+            random_order: Cell::new(false),
+            planned_fault: Cell::new(None),
             last_id: Cell::new(first_id),
-            watched: watch::Watched::default(),
+            monitor: monitor::MonitorState::default(),
             root,
         });
         let scheduler = NonNull::from(Box::leak(scheduler));
@@ -155,7 +155,7 @@ impl Scheduler {
             scheduler.as_ref().running.set(root);
         }
         overflow::install();
-        panic_name::install();
+        panic_hook::install();
         Ok(scheduler)
     }
 
@@ -185,18 +185,18 @@ impl Scheduler {
     }
 
     /// When the clock was last read: no later than now.
-    pub(crate) fn looked_at(&self) -> Instant {
-        self.looked_at.get()
+    pub(crate) fn last_now(&self) -> Instant {
+        self.last_now.get()
     }
 
     /// How many green threads live, the root not counted.
     pub(crate) fn live(&self) -> usize {
-        self.roster.live()
+        self.threads.live()
     }
 
     /// The live green threads but the root, oldest first.
     pub(crate) fn all_live(&self) -> Vec<GreenRef> {
-        self.roster.all_live()
+        self.threads.all_live()
     }
 
     /// How many green threads live besides `me` and the root.
@@ -204,14 +204,14 @@ impl Scheduler {
         self.live() - usize::from(me != self.root())
     }
 
-    /// Has `watcher` unparked whenever a green thread has ended, until the guard is dropped.
-    pub(crate) fn watch_ends(&self, watcher: GreenRef) -> Watch<'_> {
+    /// Has `exit_waiter` unparked whenever a green thread has ended, until the guard is dropped.
+    pub(crate) fn wait_for_exits(&self, exit_waiter: GreenRef) -> ExitWaiterGuard<'_> {
         assert!(
-            self.watcher.get().is_none(),
+            self.exit_waiter.get().is_none(),
             "another green thread is shutting down already"
         );
-        self.watcher.set(Some(watcher));
-        Watch(self)
+        self.exit_waiter.set(Some(exit_waiter));
+        ExitWaiterGuard(self)
     }
 
     /// The handle by which other OS threads reach `green`.
@@ -221,7 +221,7 @@ impl Scheduler {
 
     /// Counts an operation that succeeded without parking. `true`: it is somebody else's turn.
     #[inline]
-    pub(crate) fn spend(&self) -> bool {
+    pub(crate) fn consume_budget(&self) -> bool {
         // Told apart in here, so that a switch need not write: turns that happen to begin with the
         // same number share a budget, which does no harm.
         let turn = self.run_queue.turns();
@@ -241,13 +241,13 @@ impl Scheduler {
     }
 }
 
-/// See [`Scheduler::watch_ends`].
+/// See [`Scheduler::wait_for_exits`].
 #[derive(Debug)]
-pub(crate) struct Watch<'a>(&'a Scheduler);
+pub(crate) struct ExitWaiterGuard<'a>(&'a Scheduler);
 
-impl Drop for Watch<'_> {
+impl Drop for ExitWaiterGuard<'_> {
     fn drop(&mut self) {
-        self.0.watcher.set(None);
+        self.0.exit_waiter.set(None);
     }
 }
 

@@ -35,8 +35,8 @@ impl Scheduler {
     #[inline(always)]
     pub(crate) fn yield_now(&self) -> GreenRef {
         let me = self.running();
-        let next = match self.is_turn_for_a_look() {
-            true => self.look_and_rotate(me),
+        let next = match self.is_event_tick() {
+            true => self.maintenance_and_rotate(me),
             false => self.run_queue.rotate(me),
         };
         match next {
@@ -68,17 +68,17 @@ impl Scheduler {
 
     /// Has all those look again that were left alone because a neighbour unwinds: nobody is parked in
     /// the middle of that any more.
-    pub(crate) fn release_held_back(&self) {
-        if !self.held_back.replace(false) {
+    pub(crate) fn wake_deferred(&self) {
+        if !self.interrupts_deferred.replace(false) {
             return;
         }
-        let look_again = |green: GreenRef| {
-            if green.left_alone.get() {
+        let wake = |green: GreenRef| {
+            if green.uninterruptible.get() {
                 self.unpark(green, Wake::Unparked);
             }
         };
-        look_again(self.root());
-        self.all_live().into_iter().for_each(look_again);
+        wake(self.root());
+        self.all_live().into_iter().for_each(wake);
     }
 
     /// Queues a green thread that is parked or new.
@@ -107,7 +107,7 @@ impl Scheduler {
             }
         }
         self.run_queue.push_front(me);
-        self.write_run(Some(victim));
+        self.publish_running(Some(victim));
         let _me = self.switch(me, victim);
     }
 
@@ -133,8 +133,8 @@ impl Scheduler {
     /// Who is to run after the one that stops here. Waits until there is somebody.
     #[inline(always)]
     pub(super) fn next(&self) -> GreenRef {
-        if self.is_turn_for_a_look() {
-            self.look_around();
+        if self.is_event_tick() {
+            self.maintenance();
         }
         match self.run_queue.pop() {
             Some(green) => green,
@@ -143,8 +143,8 @@ impl Scheduler {
     }
 
     #[inline(always)]
-    fn is_turn_for_a_look(&self) -> bool {
-        self.run_queue.turns() & self.look_mask.get() == 0
+    fn is_event_tick(&self) -> bool {
+        self.run_queue.turns() & self.event_tick_mask.get() == 0
     }
 
     /// Continues `next` in place of `me`, which has been put wherever it is to be found again, and is

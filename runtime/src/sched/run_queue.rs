@@ -11,32 +11,32 @@ use std::ptr::NonNull;
 use crate::green::{GreenRef, GreenThread};
 
 /// A place of the ring.
-type Place = Cell<*const GreenThread>;
+type RingSlot = Cell<*const GreenThread>;
 
 /// References to green threads that are `Ready`.
 ///
-/// Invariant `[ring]`: `places` is an allocation of `mask + 1` places, a power of two, that this
-/// queue owns. `head` wraps around, and an index is masked before it is used. The `len` places from
+/// Invariant `[ring]`: `slots` is an allocation of `mask + 1` slots, a power of two, that this
+/// queue owns. `head` wraps around, and an index is masked before it is used. The `len` slots from
 /// `head` on hold what was pushed.
 #[derive(Debug)]
 pub(crate) struct RunQueue {
-    places: Cell<NonNull<Place>>,
+    slots: Cell<NonNull<RingSlot>>,
     mask: Cell<usize>,
     head: Cell<usize>,
     len: Cell<usize>,
 }
 
 /// So far ahead the control block is fetched; half as far, the stack that it names.
-const AHEAD: usize = 16;
+const PREFETCH_DISTANCE: usize = 16;
 
 /// Below this length everything is in the cache anyway.
-const MANY: usize = 256;
+const PREFETCH_MIN_LEN: usize = 256;
 
 impl RunQueue {
     pub(crate) fn new() -> Self {
         const FIRST: usize = 64;
         Self {
-            places: Cell::new(allocate(FIRST)),
+            slots: Cell::new(allocate(FIRST)),
             mask: Cell::new(FIRST - 1),
             head: Cell::new(0),
             len: Cell::new(0),
@@ -56,10 +56,10 @@ impl RunQueue {
     }
 
     #[inline(always)]
-    fn place(&self, index: usize) -> &Place {
+    fn slot(&self, index: usize) -> &RingSlot {
         // SAFETY: a masked index lies inside ([ring]). The reference is used up before the next
         // call that could exchange the allocation: all callers are in this file.
-        unsafe { self.places.get().add(index & self.mask.get()).as_ref() }
+        unsafe { self.slots.get().add(index & self.mask.get()).as_ref() }
     }
 
     #[inline(always)]
@@ -68,7 +68,7 @@ impl RunQueue {
         if len > self.mask.get() {
             self.grow();
         }
-        self.place(self.head.get().wrapping_add(len))
+        self.slot(self.head.get().wrapping_add(len))
             .set(green.as_ptr());
         self.len.set(len + 1);
     }
@@ -79,7 +79,7 @@ impl RunQueue {
             self.grow();
         }
         let head = self.head.get().wrapping_sub(1);
-        self.place(head).set(green.as_ptr());
+        self.slot(head).set(green.as_ptr());
         self.head.set(head);
         self.len.set(self.len() + 1);
     }
@@ -100,19 +100,19 @@ impl RunQueue {
     pub(crate) fn rotate(&self, green: GreenRef) -> Option<GreenRef> {
         let (head, len) = (self.head.get(), self.len.get());
         if len == 0 {
-            self.pass();
+            self.skip_turn();
             return None;
         }
         let first = self.take_head(len);
         // If the ring is full, this is the place that was the first one's.
-        self.place(head.wrapping_add(len)).set(green.as_ptr());
+        self.slot(head.wrapping_add(len)).set(green.as_ptr());
         Some(first)
     }
 
     /// A turn that nobody takes. Out of line, so that the way of a yield to somebody is straight.
     #[cold]
     #[inline(never)]
-    fn pass(&self) {
+    fn skip_turn(&self) {
         self.head.set(self.head.get().wrapping_add(1));
     }
 
@@ -120,11 +120,11 @@ impl RunQueue {
     #[inline(always)]
     fn take_head(&self, len: usize) -> GreenRef {
         let head = self.head.get();
-        let green = self.place(head).get();
+        let green = self.slot(head).get();
         self.head.set(head.wrapping_add(1));
-        if len > MANY {
-            GreenThread::prefetch(self.place(head.wrapping_add(AHEAD)).get());
-            GreenThread::prefetch_stack(self.place(head.wrapping_add(AHEAD / 2)).get());
+        if len > PREFETCH_MIN_LEN {
+            GreenThread::prefetch(self.slot(head.wrapping_add(PREFETCH_DISTANCE)).get());
+            GreenThread::prefetch_stack(self.slot(head.wrapping_add(PREFETCH_DISTANCE / 2)).get());
         }
         // SAFETY: at the head lies what `push` has put there ([ring]), and it is ready since, so it is
         // not null, and it lives ([live-ref] 1).
@@ -133,7 +133,7 @@ impl RunQueue {
 
     /// The one that `pop` would take.
     pub(super) fn first(&self) -> Option<GreenRef> {
-        let head = self.place(self.head.get()).get();
+        let head = self.slot(self.head.get()).get();
         // SAFETY: as in `take_head`, where there is one.
         (self.len() > 0).then(|| unsafe { GreenRef::new(NonNull::new_unchecked(head.cast_mut())) })
     }
@@ -141,24 +141,24 @@ impl RunQueue {
     /// Takes out one that is to run right now instead of in its turn.
     pub(crate) fn remove(&self, green: GreenRef) {
         let (head, len) = (self.head.get(), self.len());
-        let is_it = |n: &usize| self.place(head.wrapping_add(*n)).get() == green.as_ptr();
+        let is_it = |n: &usize| self.slot(head.wrapping_add(*n)).get() == green.as_ptr();
         // Mostly it was spawned just now.
         let Some(found) = (0..len).rev().find(is_it) else {
             return;
         };
         // Those behind it move up by one.
         for n in found + 1..len {
-            let behind = self.place(head.wrapping_add(n)).get();
-            self.place(head.wrapping_add(n - 1)).set(behind);
+            let behind = self.slot(head.wrapping_add(n)).get();
+            self.slot(head.wrapping_add(n - 1)).set(behind);
         }
         self.len.set(len - 1);
     }
 
-    /// Has the `nth` of those who wait change places with the first. There are more than `nth`.
-    pub(super) fn bring_forward(&self, nth: usize) {
+    /// Has the `nth` of those who wait change slots with the first. There are more than `nth`.
+    pub(super) fn swap_with_front(&self, nth: usize) {
         debug_assert!(nth < self.len());
         let head = self.head.get();
-        self.place(head).swap(self.place(head.wrapping_add(nth)));
+        self.slot(head).swap(self.slot(head.wrapping_add(nth)));
     }
 
     #[cold]
@@ -168,14 +168,14 @@ impl RunQueue {
         let new = allocate(capacity * 2);
         for n in 0..len {
             let index = self.head.get().wrapping_add(n);
-            let green = self.place(index).get();
+            let green = self.slot(index).get();
             // SAFETY: an index that is masked for twice the capacity lies inside.
             unsafe { new.add(index & (capacity * 2 - 1)).as_ref() }.set(green);
         }
         // The head counts turns, so it stays, and they go where it will look for them.
-        let old = self.places.replace(new);
+        let old = self.slots.replace(new);
         self.mask.set(capacity * 2 - 1);
-        // SAFETY: the queue's own allocation of that many places ([ring]), now unused.
+        // SAFETY: the queue's own allocation of that many slots ([ring]), now unused.
         unsafe { free(old, capacity) };
     }
 }
@@ -183,20 +183,20 @@ impl RunQueue {
 impl Drop for RunQueue {
     fn drop(&mut self) {
         // SAFETY: the queue's own allocation ([ring]), used no more.
-        unsafe { free(self.places.get(), self.mask.get() + 1) };
+        unsafe { free(self.slots.get(), self.mask.get() + 1) };
     }
 }
 
-fn allocate(capacity: usize) -> NonNull<Place> {
-    let places = vec![Place::new(std::ptr::null()); capacity].into_boxed_slice();
-    NonNull::from(Box::leak(places)).cast()
+fn allocate(capacity: usize) -> NonNull<RingSlot> {
+    let slots = vec![RingSlot::new(std::ptr::null()); capacity].into_boxed_slice();
+    NonNull::from(Box::leak(slots)).cast()
 }
 
 /// # Safety
 ///
-/// `places` came from `allocate(capacity)` and is used no more.
-unsafe fn free(places: NonNull<Place>, capacity: usize) {
-    let slice = NonNull::slice_from_raw_parts(places, capacity);
+/// `slots` came from `allocate(capacity)` and is used no more.
+unsafe fn free(slots: NonNull<RingSlot>, capacity: usize) {
+    let slice = NonNull::slice_from_raw_parts(slots, capacity);
     // SAFETY: what `allocate` has leaked (caller).
     drop(unsafe { Box::from_raw(slice.as_ptr()) });
 }

@@ -6,20 +6,20 @@ use std::ptr::{self, NonNull};
 
 use super::Scheduler;
 use crate::context;
-use crate::green::{GreenRef, GreenThread, Identity, Site, State, Wake, closure_below};
+use crate::green::{GreenRef, GreenThread, Identity, SpawnSite, State, Wake, closure_below};
 use crate::stack;
 
 /// What a spawn may choose.
 #[derive(Debug)]
-pub(crate) struct Options {
+pub(crate) struct SpawnOptions {
     pub(crate) name: Option<Box<str>>,
     pub(crate) stack_size: usize,
-    pub(crate) site: Site,
+    pub(crate) site: SpawnSite,
 }
 
-impl Options {
+impl SpawnOptions {
     #[inline]
-    pub(crate) fn new(site: Site) -> Self {
+    pub(crate) fn new(site: SpawnSite) -> Self {
         Self {
             name: None,
             stack_size: stack::DEFAULT_SIZE,
@@ -41,13 +41,13 @@ impl Scheduler {
     #[inline]
     pub(crate) fn spawn<F: FnOnce() + 'static>(
         &self,
-        options: Options,
+        options: SpawnOptions,
         start: Option<std::time::Instant>,
         f: F,
     ) -> io::Result<GreenRef> {
         let scheduler = ptr::from_ref(self).cast::<()>();
-        let green = self.roster.take(options.stack_size, scheduler)?;
-        green.renew(Identity {
+        let green = self.threads.allocate(options.stack_size, scheduler)?;
+        green.reinit(Identity {
             id: self.next_id(),
             parent: self.running().id(),
             site: options.site,
@@ -72,19 +72,19 @@ impl Scheduler {
 
     /// The end of the running green thread, and who goes on: its stack is to be left for good.
     fn end(&self, me: GreenRef) -> GreenRef {
-        if me.if_rare().is_some() {
-            end_rare(me);
+        if me.cold().is_some() {
+            end_cold(me);
         }
         me.forget_handle();
         me.state.set(State::Done);
-        if let Some(watcher) = self.watcher.get() {
-            self.unpark(watcher, Wake::Unparked);
+        if let Some(exit_waiter) = self.exit_waiter.get() {
+            self.unpark(exit_waiter, Wake::Unparked);
         }
         // May wait, on this very stack.
         let next = self.next();
         // Last, since the stack that this runs on goes with it: nothing is spawned before the switch,
         // so nobody gets it before it is left.
-        self.roster.give_back(me);
+        self.threads.free(me);
         next
     }
 }
@@ -147,10 +147,10 @@ unsafe extern "C" fn entry<F: FnOnce() + 'static>(green: *mut ()) -> ! {
 #[cold]
 pub(crate) fn run_exit_calls(me: GreenRef) {
     me.shields.set(me.shields.get() + 1);
-    let rare = me.rare();
-    rare.drop_locals();
+    let cold = me.cold_or_init();
+    cold.drop_locals();
     // One by one: each may add some, and take back those behind it.
-    let next = || rare.on_exit.borrow_mut().pop_front();
+    let next = || cold.on_exit.borrow_mut().pop_front();
     while let Some((_, call)) = next() {
         forget_panics(call);
     }
@@ -160,12 +160,12 @@ pub(crate) fn run_exit_calls(me: GreenRef) {
 /// make it anew, which ends likewise.
 #[cold]
 #[inline(never)]
-fn end_rare(me: GreenRef) {
-    while me.if_rare().is_some() {
+fn end_cold(me: GreenRef) {
+    while me.cold().is_some() {
         run_exit_calls(me);
         // SAFETY: nobody else has a reference into it: they last no longer than a look at it.
-        let rare = unsafe { GreenThread::take_rare(me) };
-        forget_panics(|| drop(rare));
+        let cold = unsafe { GreenThread::take_cold(me) };
+        forget_panics(|| drop(cold));
     }
 }
 

@@ -179,7 +179,9 @@ fn attempt<A: Arms>(scheduler: &Scheduler, arms: &A) -> Option<A::Output> {
 fn wait_for_one<A: Arms>(scheduler: &Scheduler, arms: &A) -> Option<A::Output> {
     let choice = Choice::new();
     let deadline = (0..A::LEN).filter_map(|n| arms.deadline(n)).min();
-    let _counted = arms.is_shared().then(|| count(&scheduler.shared_waits));
+    let _counted = arms
+        .is_shared()
+        .then(|| count(&scheduler.cross_thread_waiters));
     let mut queued = Queued {
         arms,
         choice: &choice,

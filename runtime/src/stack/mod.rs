@@ -11,7 +11,7 @@
 //! it takes one to make their distance an odd number of pages, a page above each base is not used.
 //! Slabs are mapped without reserving memory and without huge pages, and are carved one stack at a
 //! time. A stack is never uncarved: who has one keeps it for the next green thread
-//! (`green::roster`).
+//! (`green::table`).
 
 mod guard;
 mod slab;

@@ -5,7 +5,7 @@ use std::panic::Location;
 use std::time::Duration;
 
 use super::join_handle::{JoinHandle, packet};
-use crate::sched::{self, Options};
+use crate::sched::{self, SpawnOptions};
 
 /// Chooses how a green thread is spawned, as [`std::thread::Builder`] does.
 ///
@@ -23,7 +23,7 @@ use crate::sched::{self, Options};
 #[derive(Debug)]
 #[must_use = "a builder spawns nothing by itself"]
 pub struct Builder {
-    options: Options,
+    options: SpawnOptions,
 }
 
 impl Builder {
@@ -32,7 +32,7 @@ impl Builder {
     #[track_caller]
     pub fn new() -> Self {
         Self {
-            options: Options::new(Location::caller()),
+            options: SpawnOptions::new(Location::caller()),
         }
     }
 

@@ -8,7 +8,7 @@ use super::handle::Thread;
 use super::interrupt;
 use super::join_handle::JoinHandle;
 use crate::green::{WaitReason, Wake};
-use crate::sched::{self, Options};
+use crate::sched::{self, SpawnOptions};
 
 /// Spawns a green thread on this OS thread and returns the handle to its result.
 ///
@@ -59,7 +59,7 @@ where
 #[track_caller]
 #[inline]
 pub fn spawn_n<F: FnOnce() + 'static>(f: F) {
-    let options = Options::new(Location::caller());
+    let options = SpawnOptions::new(Location::caller());
     expect_stack(sched::current().spawn(options, None, f));
 }
 
@@ -171,9 +171,9 @@ pub(crate) fn deadline_after(timeout: Duration) -> Option<Instant> {
 fn park_until(deadline: Option<Instant>) {
     let scheduler = sched::current();
     let me = scheduler.running();
-    if !me.token.replace(false) {
+    if !me.park_token.replace(false) {
         interrupt::wait(scheduler, WaitReason::Park, deadline);
-        me.token.set(false);
+        me.park_token.set(false);
     }
 }
 

@@ -23,7 +23,7 @@ use std::time::{Duration, Instant};
 
 use super::unwinding::{self, panicking, rethrow};
 use crate::green::{GreenRef, GreenThread, Payload, State, TimeoutScope, WaitReason, Wake};
-use crate::sched::{self, Blow, Options, Scheduler};
+use crate::sched::{self, Fault, Scheduler, SpawnOptions};
 
 /// What is thrown. Nobody outside can make one.
 #[derive(Debug, PartialEq, Eq)]
@@ -80,14 +80,14 @@ pub(crate) fn wait_or_fail(
     let me = scheduler.running();
     // Here, and not further in, where it would be copied through memory.
     me.reason.set(reason);
-    if me.attention.get() || panicking() {
+    if me.interrupt_pending.get() || panicking() {
         return wait_attentively(scheduler, me, deadline);
     }
     if let Some(deadline) = deadline {
         scheduler.timers.set(me, deadline);
     }
     match scheduler.park(me) {
-        Wake::Unparked if !me.attention.get() => Wake::Unparked,
+        Wake::Unparked if !me.interrupt_pending.get() => Wake::Unparked,
         Wake::TimedOut => Wake::TimedOut,
         wake => after(scheduler, me, wake),
     }
@@ -106,37 +106,37 @@ fn wait_attentively(scheduler: &Scheduler, me: GreenRef, deadline: Option<Instan
         if me.kill_due() {
             return throw_kill(me);
         }
-        if scope.is_some_and(|scope| scope <= scheduler.looked_at()) {
+        if scope.is_some_and(|scope| scope <= scheduler.last_now()) {
             return throw_expired(me);
         }
         if scope.is_some() {
-            scheduler.time_wanted.set(true);
+            scheduler.clock_read_requested.set(true);
         }
     }
-    let blow = match unwinding {
+    let fault = match unwinding {
         true => None,
-        false => scheduler.strike_due(me),
+        false => scheduler.take_due_fault(me),
     };
-    if let Some(blow) = blow {
-        return wait_for_blow(scheduler, me, deadline, blow);
+    if let Some(fault) = fault {
+        return wait_with_fault(scheduler, me, deadline, fault);
     }
     let first = match (deadline, scope) {
         (Some(own), Some(scope)) => Some(own.min(scope)),
         (own, scope) => own.or(scope),
     };
-    me.left_alone.set(unwinding);
+    me.uninterruptible.set(unwinding);
     if unwinding && !unwinding::unwinding() {
-        scheduler.held_back.set(true);
+        scheduler.interrupts_deferred.set(true);
     }
     if let Some(first) = first {
         scheduler.timers.set(me, first);
     }
     let wake = match unwinding {
-        true => unwinding::left_alone(scheduler, || scheduler.park(me)),
+        true => unwinding::switch_while_unwinding(scheduler, || scheduler.park(me)),
         false => scheduler.park(me),
     };
     if unwinding {
-        me.left_alone.set(false);
+        me.uninterruptible.set(false);
         return if wake == Wake::Interrupted {
             Wake::Unparked
         } else {
@@ -154,7 +154,7 @@ fn wait_attentively(scheduler: &Scheduler, me: GreenRef, deadline: Option<Instan
 #[inline(never)]
 fn after(scheduler: &Scheduler, me: GreenRef, wake: Wake) -> Wake {
     match wake {
-        Wake::Stalled => panic!("{}", scheduler.stall_report()),
+        Wake::Deadlocked => panic!("{}", scheduler.deadlock_report()),
         Wake::TimedOut => Wake::TimedOut,
         Wake::Unparked | Wake::Interrupted if me.kill_due() => throw_kill(me),
         Wake::Unparked | Wake::Interrupted => Wake::Unparked,
@@ -168,7 +168,7 @@ pub(crate) fn yield_now(scheduler: &Scheduler) {
         return yield_while_unwinding(scheduler);
     }
     let me = scheduler.yield_now();
-    if me.attention.get() {
+    if me.interrupt_pending.get() {
         after_yield(scheduler, me);
     }
 }
@@ -177,7 +177,7 @@ pub(crate) fn yield_now(scheduler: &Scheduler) {
 #[inline(never)]
 fn yield_while_unwinding(scheduler: &Scheduler) {
     scheduler.check_may_park(WaitReason::Other("its turn"));
-    unwinding::left_alone(scheduler, || scheduler.yield_now());
+    unwinding::switch_while_unwinding(scheduler, || scheduler.yield_now());
 }
 
 #[cold]
@@ -186,10 +186,10 @@ fn after_yield(scheduler: &Scheduler, me: GreenRef) {
     if panicking() {
         return;
     }
-    match scheduler.strike_due(me) {
-        Some(Blow::Kill | Blow::KillWoken) => me.killed.set(true),
-        Some(Blow::Timeout) => expire_outermost(me, scheduler.clock.now()),
-        Some(Blow::Panic) => rethrow(Box::new(STRUCK)),
+    match scheduler.take_due_fault(me) {
+        Some(Fault::Kill | Fault::KillAfterWake) => me.killed.set(true),
+        Some(Fault::Timeout) => expire_outermost(me, scheduler.clock.now()),
+        Some(Fault::Panic) => rethrow(Box::new(INJECTED_PANIC)),
         None => {}
     }
     if me.kill_due() {
@@ -205,14 +205,14 @@ fn after_yield(scheduler: &Scheduler, me: GreenRef) {
 /// Parks, with the interruption that a test has asked for here.
 #[cold]
 #[inline(never)]
-fn wait_for_blow(
+fn wait_with_fault(
     scheduler: &Scheduler,
     me: GreenRef,
     deadline: Option<Instant>,
-    blow: Blow,
+    fault: Fault,
 ) -> Wake {
-    match blow {
-        Blow::Kill => {
+    match fault {
+        Fault::Kill => {
             let handle = scheduler.handle(me);
             run_next(scheduler, move || {
                 // SAFETY: green threads do not leave their OS thread, and `me` is of this one.
@@ -223,37 +223,37 @@ fn wait_for_blow(
         }
         // A moment after this one, so that it comes while it is parked; and before whatever those
         // who are ready would do for it.
-        Blow::Timeout => {
+        Fault::Timeout => {
             let moment = scheduler.clock.now() + Duration::from_nanos(1);
             expire_outermost(me, moment);
-            run_next(scheduler, move || sched::current().pass_time_until(moment));
+            run_next(scheduler, move || sched::current().advance_clock_to(moment));
         }
-        Blow::KillWoken | Blow::Panic => {}
+        Fault::KillAfterWake | Fault::Panic => {}
     }
     let wake = wait_attentively(scheduler, me, deadline);
-    match blow {
-        Blow::KillWoken => {
+    match fault {
+        Fault::KillAfterWake => {
             me.killed.set(true);
             throw_kill(me)
         }
-        Blow::Panic => rethrow(Box::new(STRUCK)),
-        Blow::Kill | Blow::Timeout => wake,
+        Fault::Panic => rethrow(Box::new(INJECTED_PANIC)),
+        Fault::Kill | Fault::Timeout => wake,
     }
 }
 
 /// Has a green thread of its own run `f`, before all who are ready.
 fn run_next(scheduler: &Scheduler, f: impl FnOnce() + 'static) {
-    let spawned = scheduler.spawn(Options::new(Location::caller()), None, f);
+    let spawned = scheduler.spawn(SpawnOptions::new(Location::caller()), None, f);
     super::functions::expect_stack(spawned);
-    scheduler.prefer_youngest();
+    scheduler.run_newest_next();
 }
 
 /// What a victim panics with where a test wants it to.
-pub(crate) const STRUCK: &str = "struck by a test";
+pub(crate) const INJECTED_PANIC: &str = "struck by a test";
 
 /// Sets the deadline of the timeout around all that `me` does.
 fn expire_outermost(me: GreenRef, deadline: Instant) {
-    let mut at = me.scopes.get();
+    let mut at = me.timeout_scopes.get();
     // SAFETY: a linked scope lies in a frame below the caller's (`thread::timeout`).
     while let Some(scope) = unsafe { at.as_ref() } {
         if scope.outer.is_null() {
@@ -273,7 +273,7 @@ fn throw_expired(me: GreenRef) -> Wake {
 
 /// Throws the kill that is due: with its own error the first time, if it has one.
 fn throw_kill(me: GreenRef) -> Wake {
-    match me.if_rare().and_then(|rare| rare.error.take()) {
+    match me.cold().and_then(|cold| cold.error.take()) {
         Some(error) if !cfg!(panic = "abort") => rethrow(error),
         _ => throw(Interrupt::Kill),
     }
@@ -299,9 +299,9 @@ pub(super) fn kill(victim: GreenRef, error: Option<Payload>) {
         return;
     }
     victim.killed.set(true);
-    victim.look_again();
+    victim.update_interrupt_pending();
     if error.is_some() {
-        victim.rare().error.set(error);
+        victim.cold_or_init().error.set(error);
     }
     match victim.state.get() {
         State::Ready(_) if victim == scheduler.running() => {
@@ -313,7 +313,7 @@ pub(super) fn kill(victim: GreenRef, error: Option<Payload>) {
         State::Parked if !victim.is_interruptible() => {}
         State::Done => {}
         State::New | State::Ready(_) | State::Parked => {
-            unwinding::left_alone(scheduler, || {
+            unwinding::switch_while_unwinding(scheduler, || {
                 scheduler.run_now(victim, Wake::Interrupted);
             });
         }

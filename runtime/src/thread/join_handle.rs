@@ -195,8 +195,8 @@ impl<T> Drop for Completion<T> {
         let green = packet.green.get();
         // Dropped without having run: killed before it started.
         let error = || {
-            let rare = green.as_ref().and_then(|green| green.if_rare());
-            match rare.and_then(|rare| rare.error.take()) {
+            let cold = green.as_ref().and_then(|green| green.cold());
+            match cold.and_then(|cold| cold.error.take()) {
                 Some(error) => JoinError::Panicked(error),
                 None => JoinError::Killed,
             }
@@ -206,7 +206,7 @@ impl<T> Drop for Completion<T> {
         // A stack that could not be had has never made a green thread.
         if let Some(green) = green {
             packet.stage.set(Stage::TellsLinks);
-            if green.if_rare().is_some() {
+            if green.cold().is_some() {
                 sched::run_exit_calls(green);
             }
             if Rc::strong_count(packet) > 1 && green.name().is_some() {

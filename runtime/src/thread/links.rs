@@ -4,19 +4,19 @@ use crate::green::GreenRef;
 
 /// Adds a call, behind those that are there. Its number is unique for this green thread.
 pub(super) fn link(green: GreenRef, call: Box<dyn FnOnce()>) -> u64 {
-    let rare = green.rare();
-    let id = rare.next_link.get() + 1;
-    rare.next_link.set(id);
-    rare.on_exit.borrow_mut().push_back((id, call));
+    let cold = green.cold_or_init();
+    let id = cold.next_link.get() + 1;
+    cold.next_link.set(id);
+    cold.on_exit.borrow_mut().push_back((id, call));
     id
 }
 
 /// Takes a call back; `false` if it is not there any more.
 pub(super) fn unlink(green: GreenRef, id: u64) -> bool {
-    let Some(rare) = green.if_rare() else {
+    let Some(cold) = green.cold() else {
         return false;
     };
-    let mut calls = rare.on_exit.borrow_mut();
+    let mut calls = cold.on_exit.borrow_mut();
     let Some(at) = calls.iter().position(|(other, _)| *other == id) else {
         return false;
     };

@@ -95,7 +95,7 @@ impl<T: 'static> LocalKey<T> {
 
     fn value(&'static self) -> Result<Rc<dyn Any>, AccessError> {
         let me = sched::current().running();
-        let locals = &me.rare().locals;
+        let locals = &me.cold_or_init().locals;
         let find = || {
             let locals = locals.borrow();
             let (_, value) = locals.iter().find(|(id, _)| *id == self.id())?;

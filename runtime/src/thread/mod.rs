@@ -45,7 +45,7 @@ pub use timeout::{Elapsed, timeout, timeout_at};
 pub use waiters::WaitQueue;
 
 pub(crate) use choice::{Choice, Ticket};
-pub(crate) use parker::{Parker, park_while, shared_deadline_after, take_turns};
+pub(crate) use parker::{Parker, park_while, shared_deadline_after, yield_if_over_budget};
 pub(crate) use timeout::in_open_scope;
 pub(crate) use unwinding::{count, unwinding};
 pub(crate) use waiters::Entry;

@@ -69,7 +69,7 @@ pub(crate) fn park_while(
         }
         return true;
     };
-    let _counted = count(&scheduler.shared_waits);
+    let _counted = count(&scheduler.cross_thread_waiters);
     while waiting() {
         match interrupt::wait(scheduler, reason, deadline) {
             Wake::Unparked => {}
@@ -91,9 +91,9 @@ pub(crate) fn shared_deadline_after(timeout: Duration) -> Option<Instant> {
 /// Before an operation that need not park because somebody elsewhere is fast: once in a while it is
 /// the turn of the others of this OS thread. A kill is thrown here too, before anything is done.
 #[inline]
-pub(crate) fn take_turns() {
+pub(crate) fn yield_if_over_budget() {
     if let Some(scheduler) = sched::if_current()
-        && scheduler.spend()
+        && scheduler.consume_budget()
     {
         interrupt::yield_now(scheduler);
     }

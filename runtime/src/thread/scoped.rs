@@ -35,7 +35,7 @@ use super::join_handle::{Completion, JoinError, JoinHandle, packet};
 use super::unwinding::{catch, rethrow};
 use super::waiters::WaitQueue;
 use crate::green::{GreenRef, WaitReason};
-use crate::sched::{self, Options};
+use crate::sched::{self, SpawnOptions};
 
 /// The children of one scope.
 #[derive(Default)]
@@ -187,10 +187,14 @@ impl<'scope> Scope<'scope, '_> {
         F: FnOnce() -> T + 'scope,
         T: 'scope,
     {
-        super::functions::expect_stack(self.start(Options::new(Location::caller()), f))
+        super::functions::expect_stack(self.start(SpawnOptions::new(Location::caller()), f))
     }
 
-    fn start<F, T>(&'scope self, options: Options, f: F) -> io::Result<ScopedJoinHandle<'scope, T>>
+    fn start<F, T>(
+        &'scope self,
+        options: SpawnOptions,
+        f: F,
+    ) -> io::Result<ScopedJoinHandle<'scope, T>>
     where
         F: FnOnce() -> T + 'scope,
         T: 'scope,

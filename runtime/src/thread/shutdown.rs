@@ -28,7 +28,7 @@ use crate::sched::{self, Scheduler};
 pub fn shutdown(grace: Duration) -> usize {
     let scheduler = sched::current();
     let me = scheduler.running();
-    let _last_one_tells = scheduler.watch_ends(me);
+    let _last_one_tells = scheduler.wait_for_exits(me);
     wait_for_ends(scheduler, me, grace);
     if scheduler.others(me) > 0 {
         kill_all(scheduler, me);

@@ -77,16 +77,16 @@ fn run_until<T>(deadline: Option<Instant>, f: impl FnOnce() -> T) -> Result<T, E
     let me = sched::current().running();
     let scope = TimeoutScope {
         deadline: Cell::new(deadline),
-        outer: me.scopes.get(),
+        outer: me.timeout_scopes.get(),
         shields: me.shields.get(),
     };
     let address = ptr::from_ref(&scope);
-    me.scopes.set(address);
-    me.look_again();
+    me.timeout_scopes.set(address);
+    me.update_interrupt_pending();
     // Caught, so the scope is unlinked before its frame goes, whatever `f` does.
     let outcome = catch(f);
-    me.scopes.set(scope.outer);
-    me.look_again();
+    me.timeout_scopes.set(scope.outer);
+    me.update_interrupt_pending();
     let payload = match outcome {
         Ok(value) => return Ok(value),
         Err(payload) => payload,

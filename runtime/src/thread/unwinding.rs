@@ -6,7 +6,7 @@
 //!
 //! - none: `panicking` speaks of the running green thread, and is right;
 //! - some: what the running one has seen itself counts. The panic hook and `rethrow` say when it
-//!   begins to unwind, `catch` when that ends. `GreenThread::panicked` is the number of the period in
+//!   begins to unwind, `catch` when that ends. `GreenThread::unwinding_since` is the number of the period in
 //!   which it began; what lies before the present period (`Scheduler::unwinding_period`) is over, or
 //!   the green thread would be among those that are parked.
 //!
@@ -46,7 +46,7 @@ pub(crate) fn unwinding() -> bool {
 #[cold]
 fn is_unwinding(scheduler: &Scheduler) -> bool {
     scheduler.unwinding.get() == 0
-        || scheduler.running().panicked.get() == scheduler.unwinding_period.get()
+        || scheduler.running().unwinding_since.get() == scheduler.unwinding_period.get()
 }
 
 /// Unwinds with `payload`, and remembers that this green thread does.
@@ -75,12 +75,12 @@ fn set(scheduler: &Scheduler, unwinding: bool) {
     } else {
         0
     };
-    scheduler.running().panicked.set(period);
+    scheduler.running().unwinding_since.set(period);
 }
 
 /// Runs `switch`, which lets others run, and has them know if the running green thread unwinds.
 #[inline]
-pub(super) fn left_alone<T>(scheduler: &Scheduler, switch: impl FnOnce() -> T) -> T {
+pub(super) fn switch_while_unwinding<T>(scheduler: &Scheduler, switch: impl FnOnce() -> T) -> T {
     if !unwinding() {
         return switch();
     }
@@ -93,7 +93,7 @@ pub(super) fn left_alone<T>(scheduler: &Scheduler, switch: impl FnOnce() -> T) -
     drop(counted);
     set(scheduler, true);
     if scheduler.unwinding.get() == 0 {
-        scheduler.release_held_back();
+        scheduler.wake_deferred();
     }
     value
 }

@@ -19,9 +19,9 @@ mod list;
 #[path = "../../src/green"]
 mod green {
     #[expect(dead_code, unreachable_pub, reason = "mounted for the reasons alone")]
-    mod wait;
+    mod wait_reason;
 
-    pub(crate) use wait::WaitReason;
+    pub(crate) use wait_reason::WaitReason;
 }
 
 #[path = "../../src/mailbox.rs"]

@@ -17,7 +17,7 @@ pub use std::sync::mpsc::{RecvError, RecvTimeoutError, SendError, TryRecvError, 
 #[doc(hidden)]
 pub use channel::Channel;
 
-use crate::thread::{shared_deadline_after, take_turns};
+use crate::thread::{shared_deadline_after, yield_if_over_budget};
 
 /// A channel that is never full. Never parks.
 ///
@@ -76,7 +76,7 @@ impl<T> SyncSender<T> {
     ///
     /// If the receiver is gone; the error has the message.
     pub fn send(&self, message: T) -> Result<(), SendError<T>> {
-        take_turns();
+        yield_if_over_budget();
         self.0.send(message)
     }
 
@@ -119,7 +119,7 @@ impl<T> Receiver<T> {
     ///
     /// If there is none, and all senders are gone.
     pub fn recv(&self) -> Result<T, RecvError> {
-        take_turns();
+        yield_if_over_budget();
         self.channel.recv(None).map_err(|_| RecvError)
     }
 
@@ -129,7 +129,7 @@ impl<T> Receiver<T> {
     ///
     /// `Timeout` if there was none in time; `Disconnected` as `recv`.
     pub fn recv_timeout(&self, timeout: Duration) -> Result<T, RecvTimeoutError> {
-        take_turns();
+        yield_if_over_budget();
         // A moment that no clock can show is as good as never.
         self.channel.recv(shared_deadline_after(timeout))
     }

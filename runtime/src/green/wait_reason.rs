@@ -113,5 +113,5 @@ pub(crate) enum Wake {
     /// A kill or an enclosing timeout: the wait is over whatever becomes of it.
     Interrupted,
     /// Nothing can ever end this wait. Only a root is told.
-    Stalled,
+    Deadlocked,
 }

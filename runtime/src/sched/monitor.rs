@@ -9,39 +9,39 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, PoisonError};
 use std::time::Duration;
 
-use super::{Scheduler, TURNS_PER_LOOK};
+use super::{EVENT_INTERVAL, Scheduler};
 use crate::green::GreenRef;
 use crate::inbox::Handle;
 use crate::primitive::{Mutex, lock};
 
 /// A scheduler's part in being watched.
 #[derive(Debug, Default)]
-pub(super) struct Watched {
+pub(super) struct MonitorState {
     watchers: Cell<usize>,
-    board: OnceCell<Arc<Board>>,
+    monitor: OnceCell<Arc<RunMonitor>>,
     /// Looks that were for the watchdog alone, since the last one at everything.
     skipped: Cell<usize>,
 }
 
 /// Who runs on an OS thread at this moment.
 #[derive(Debug, Default)]
-pub(crate) struct Board {
-    run: Mutex<Run>,
-    /// Somebody runs again, or a watcher is to leave.
+pub(crate) struct RunMonitor {
+    run: Mutex<Turn>,
+    /// Notified when a green thread runs again, and when a sampler is to stop.
     changed: Condvar,
 }
 
 /// One turn of one green thread: from a switch to the next.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Run {
+pub(crate) struct Turn {
     pub(crate) number: u64,
     /// `None`: the OS thread waits, everybody is parked.
     pub(crate) who: Option<Arc<Handle>>,
-    /// A watcher sleeps until somebody runs.
+    /// A sampler sleeps until a green thread runs.
     asleep: bool,
 }
 
-impl Board {
+impl RunMonitor {
     fn write(&self, who: Option<Arc<Handle>>) {
         let mut run = lock(&self.run);
         run.number += 1;
@@ -54,10 +54,10 @@ impl Board {
         }
     }
 
-    /// The present run, `tick` from now; while nobody runs, a tick after somebody does. `None`: the
-    /// watcher is to leave.
-    pub(crate) fn read_after(&self, tick: Duration, leave: &AtomicBool) -> Option<Run> {
-        let left = || leave.load(Ordering::Relaxed);
+    /// Returns the turn in progress after `tick`. While every green thread is parked, the tick counts
+    /// from the next turn. Returns `None` once `stopped` is set.
+    pub(crate) fn sample_after(&self, tick: Duration, stopped: &AtomicBool) -> Option<Turn> {
+        let left = || stopped.load(Ordering::Relaxed);
         let mut run = lock(&self.run);
         while run.who.is_none() && !left() {
             run.asleep = true;
@@ -71,11 +71,11 @@ impl Board {
         (!left()).then(|| run.clone())
     }
 
-    /// Has the watcher that reads with `leave` leave.
-    pub(crate) fn dismiss(&self, leave: &AtomicBool) {
+    /// Stops the sampler that polls `stopped`.
+    pub(crate) fn stop(&self, stopped: &AtomicBool) {
         // Under the lock, so that it does not fall between its question and its sleep.
         let run = lock(&self.run);
-        leave.store(true, Ordering::Relaxed);
+        stopped.store(true, Ordering::Relaxed);
         drop(run);
         self.changed.notify_all();
     }
@@ -84,48 +84,48 @@ impl Board {
 impl Scheduler {
     /// Begins to write down who runs, and says where. Ends with as many calls of
     /// [`Self::unwatch`].
-    pub(crate) fn watch(&self) -> Arc<Board> {
-        let board = Arc::clone(self.watched.board.get_or_init(Arc::default));
-        self.watched.watchers.set(self.watched.watchers.get() + 1);
-        self.adjust_looks();
-        self.write_run(Some(self.running()));
-        board
+    pub(crate) fn watch(&self) -> Arc<RunMonitor> {
+        let monitor = Arc::clone(self.monitor.monitor.get_or_init(Arc::default));
+        self.monitor.watchers.set(self.monitor.watchers.get() + 1);
+        self.update_event_tick_mask();
+        self.publish_running(Some(self.running()));
+        monitor
     }
 
-    /// Ends what [`Self::watch`] has begun, if `board` is from here.
-    pub(crate) fn unwatch(&self, board: &Arc<Board>) {
-        let own = self.watched.board.get();
-        if own.is_some_and(|own| Arc::ptr_eq(own, board)) {
+    /// Ends what [`Self::watch`] has begun, if `monitor` is from here.
+    pub(crate) fn unwatch(&self, monitor: &Arc<RunMonitor>) {
+        let own = self.monitor.monitor.get();
+        if own.is_some_and(|own| Arc::ptr_eq(own, monitor)) {
             // So that it keeps nothing of anybody who runs now.
-            self.write_run(None);
-            self.watched.watchers.set(self.watched.watchers.get() - 1);
-            self.write_run(Some(self.running()));
-            self.adjust_looks();
+            self.publish_running(None);
+            self.monitor.watchers.set(self.monitor.watchers.get() - 1);
+            self.publish_running(Some(self.running()));
+            self.update_event_tick_mask();
         }
     }
 
     pub(super) fn is_watched(&self) -> bool {
-        self.watched.watchers.get() > 0
+        self.monitor.watchers.get() > 0
     }
 
     /// Writes down who runs from here on, if anybody wants to know.
-    pub(super) fn write_run(&self, who: Option<GreenRef>) {
+    pub(super) fn publish_running(&self, who: Option<GreenRef>) {
         if !self.is_watched() {
             return;
         }
-        if let Some(board) = self.watched.board.get() {
-            board.write(who.map(|green| self.handle(green)));
+        if let Some(monitor) = self.monitor.monitor.get() {
+            monitor.write(who.map(|green| self.handle(green)));
         }
     }
 
     /// Whether a look around is to be at everything, and not for a watchdog alone.
-    pub(super) fn is_look_due(&self) -> bool {
-        if !self.is_watched() || self.shuffled.get() {
+    pub(super) fn is_maintenance_due(&self) -> bool {
+        if !self.is_watched() || self.random_order.get() {
             return true;
         }
-        let skipped = self.watched.skipped.get() + 1;
-        let due = skipped == TURNS_PER_LOOK;
-        self.watched.skipped.set(if due { 0 } else { skipped });
+        let skipped = self.monitor.skipped.get() + 1;
+        let due = skipped == EVENT_INTERVAL;
+        self.monitor.skipped.set(if due { 0 } else { skipped });
         due
     }
 }

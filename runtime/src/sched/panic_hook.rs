@@ -24,7 +24,7 @@ pub(super) fn install() {
             let _no_park = if_current().map(|scheduler| {
                 scheduler
                     .running()
-                    .panicked
+                    .unwinding_since
                     .set(scheduler.unwinding_period.get());
                 name(scheduler);
                 scheduler.no_park()

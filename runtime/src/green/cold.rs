@@ -17,7 +17,7 @@ pub(crate) type Payload = Box<dyn Any + Send>;
 pub(crate) type Local = (usize, Option<Rc<dyn Any>>);
 
 #[derive(Default)]
-pub(crate) struct Rare {
+pub(crate) struct ColdState {
     pub(crate) name: Option<Box<str>>,
     pub(crate) next_link: Cell<u64>,
     /// Called in order when it ends.
@@ -27,7 +27,7 @@ pub(crate) struct Rare {
     pub(crate) locals: RefCell<Vec<Local>>,
 }
 
-impl Rare {
+impl ColdState {
     #[cold]
     pub(super) fn named(name: Option<Box<str>>) -> Box<Self> {
         Box::new(Self {

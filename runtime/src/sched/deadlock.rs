@@ -6,11 +6,11 @@ use super::Scheduler;
 use crate::green::{GreenRef, Identity, State};
 
 /// More lines than this help nobody.
-const MOST: usize = 100;
+const MAX_REPORT_LINES: usize = 100;
 
 impl Scheduler {
     /// One line for each green thread: its name, its spawn site, what it waits for.
-    pub(crate) fn stall_report(&self) -> String {
+    pub(crate) fn deadlock_report(&self) -> String {
         let mut text = String::from(
             "every green thread of this OS thread is parked, no timer is set, no descriptor is \
              awaited, and nobody outside could wake one:",
@@ -18,15 +18,15 @@ impl Scheduler {
         let mut lines = 0;
         let mut line = |green: GreenRef| {
             lines += 1;
-            if lines <= MOST {
+            if lines <= MAX_REPORT_LINES {
                 text.push_str("\n  ");
                 describe(&mut text, green).expect("a string takes all that is written to it");
             }
         };
         line(self.root());
         self.all_live().into_iter().for_each(&mut line);
-        if lines > MOST {
-            text.push_str(&format!("\n  and {} more", lines - MOST));
+        if lines > MAX_REPORT_LINES {
+            text.push_str(&format!("\n  and {} more", lines - MAX_REPORT_LINES));
         }
         text
     }

@@ -18,14 +18,14 @@ pub(super) unsafe fn end(scheduler: *mut Scheduler) {
     // SAFETY: valid until it is freed below (caller).
     let alive = unsafe { &*scheduler };
     drop(alive.inbox.mailbox.close());
-    alive.write_run(None);
+    alive.publish_running(None);
     alive.root.forget_handle();
     alive.root.drop_locals();
     match alive.live() {
         0 => {
             // SAFETY: no green thread lives, so no stack is in use, and nothing outside keeps a
             // pointer into one ([live-ref]).
-            unsafe { alive.roster.unmap_all() };
+            unsafe { alive.threads.unmap_all() };
             // SAFETY: leaked by `start`, and nobody else has it (caller).
             drop(unsafe { Box::from_raw(scheduler) });
         }

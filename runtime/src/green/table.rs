@@ -22,92 +22,94 @@ const TRIM_BATCH: usize = 64;
 
 /// The green threads of one scheduler, the root not counted.
 #[derive(Debug)]
-pub(crate) struct Roster {
+pub(crate) struct ThreadTable {
     /// Those with a stack of the default size: nearly all.
-    usual: RefCell<Size>,
+    default_class: RefCell<SizeClass>,
     /// An entry for each other size in use: a handful at most.
-    others: RefCell<Vec<Size>>,
+    other_classes: RefCell<Vec<SizeClass>>,
 }
 
 /// Those with a stack of one size.
 #[derive(Debug)]
-struct Size {
+struct SizeClass {
     slabs: Slabs,
     all: Vec<GreenRef>,
     /// Those of `all` that rest, and room for the others.
-    resting: Vec<GreenRef>,
+    free: Vec<GreenRef>,
     /// So many of them, those that rest longest, were trimmed already.
     trimmed: usize,
 }
 
-impl Roster {
+impl ThreadTable {
     pub(crate) const fn new() -> Self {
         Self {
-            usual: RefCell::new(Size::new(stack::DEFAULT_SIZE)),
-            others: RefCell::new(Vec::new()),
+            default_class: RefCell::new(SizeClass::new(stack::DEFAULT_SIZE)),
+            other_classes: RefCell::new(Vec::new()),
         }
     }
 
     /// A control block on top of a stack of at least `requested` usable bytes, for `scheduler`. It lives
-    /// from here on, and is to be [renewed](GreenThread::renew).
+    /// from here on, and is to be [renewed](GreenThread::reinit).
     ///
     /// # Errors
     ///
     /// `OutOfMemory`, or what the system says, where no stack can be had.
     #[inline(always)]
-    pub(crate) fn take(&self, requested: usize, scheduler: *const ()) -> io::Result<GreenRef> {
+    pub(crate) fn allocate(&self, requested: usize, scheduler: *const ()) -> io::Result<GreenRef> {
         if requested == stack::DEFAULT_SIZE
-            && let Some(green) = self.usual.borrow_mut().take_warm()
+            && let Some(green) = self.default_class.borrow_mut().allocate_warm()
         {
             return Ok(green);
         }
-        self.take_slowly(requested, scheduler)
+        self.allocate_slow(requested, scheduler)
     }
 
     #[cold]
     #[inline(never)]
-    fn take_slowly(&self, requested: usize, scheduler: *const ()) -> io::Result<GreenRef> {
+    fn allocate_slow(&self, requested: usize, scheduler: *const ()) -> io::Result<GreenRef> {
         let wanted = stack::round_size(requested)?;
-        self.with_size(wanted, |size| size.take(scheduler))
+        self.with_class(wanted, |class| class.allocate(scheduler))
     }
 
     /// Takes back a green thread that has ended. It may run still, up to its last switch: the caller
     /// sees to it that nobody takes one before that.
     #[inline(always)]
-    pub(crate) fn give_back(&self, green: GreenRef) {
+    pub(crate) fn free(&self, green: GreenRef) {
         debug_assert_eq!(green.state.get(), State::Done);
         let stack = green.stack.as_ref().expect("the root does not end");
         let size = stack.size();
         if size == stack::DEFAULT_SIZE {
-            self.usual.borrow_mut().resting.push(green);
+            self.default_class.borrow_mut().free.push(green);
         } else {
-            self.give_back_slowly(size, green);
+            self.free_slow(size, green);
         }
     }
 
     #[cold]
     #[inline(never)]
-    fn give_back_slowly(&self, size: usize, green: GreenRef) {
-        self.with_size(size, |size| size.resting.push(green));
+    fn free_slow(&self, size: usize, green: GreenRef) {
+        self.with_class(size, |class| class.free.push(green));
     }
 
-    fn with_size<R>(&self, wanted: usize, f: impl FnOnce(&mut Size) -> R) -> R {
+    fn with_class<R>(&self, wanted: usize, f: impl FnOnce(&mut SizeClass) -> R) -> R {
         if wanted == stack::DEFAULT_SIZE {
-            return f(&mut self.usual.borrow_mut());
+            return f(&mut self.default_class.borrow_mut());
         }
-        let mut others = self.others.borrow_mut();
-        let found = others.iter().position(|other| other.slabs.size() == wanted);
+        let mut other_classes = self.other_classes.borrow_mut();
+        let found = other_classes
+            .iter()
+            .position(|other| other.slabs.size() == wanted);
         let at = found.unwrap_or_else(|| {
-            others.push(Size::new(wanted));
-            others.len() - 1
+            other_classes.push(SizeClass::new(wanted));
+            other_classes.len() - 1
         });
-        f(&mut others[at])
+        f(&mut other_classes[at])
     }
 
     /// How many live.
     pub(crate) fn live(&self) -> usize {
-        let mut live = self.usual.borrow().live();
-        for other in self.others.borrow().iter() {
+        let mut live = self.default_class.borrow().live();
+        for other in self.other_classes.borrow().iter() {
             live += other.live();
         }
         live
@@ -116,8 +118,8 @@ impl Roster {
     /// All that live, oldest first. It looks at all that there ever were at the same time, so it is for
     /// what is rare.
     pub(crate) fn all_live(&self) -> Vec<GreenRef> {
-        let mut all = self.usual.borrow().all.clone();
-        for other in self.others.borrow().iter() {
+        let mut all = self.default_class.borrow().all.clone();
+        for other in self.other_classes.borrow().iter() {
             all.extend(&other.all);
         }
         all.retain(|green| green.state.get() != State::Done);
@@ -128,8 +130,11 @@ impl Roster {
     /// Gives the memory of some that rest for long back to the system, not their address space.
     #[inline]
     pub(crate) fn trim(&self) {
-        self.usual.borrow_mut().trim();
-        self.others.borrow_mut().iter_mut().for_each(Size::trim);
+        self.default_class.borrow_mut().trim();
+        self.other_classes
+            .borrow_mut()
+            .iter_mut()
+            .for_each(SizeClass::trim);
     }
 
     /// Unmaps everything.
@@ -138,10 +143,12 @@ impl Roster {
     ///
     /// None lives, and no pointer into a stack or to a control block is left.
     pub(crate) unsafe fn unmap_all(&self) {
-        let usual = self.usual.replace(Size::new(stack::DEFAULT_SIZE));
-        for size in mem::take(&mut *self.others.borrow_mut())
+        let default_class = self
+            .default_class
+            .replace(SizeClass::new(stack::DEFAULT_SIZE));
+        for size in mem::take(&mut *self.other_classes.borrow_mut())
             .into_iter()
-            .chain([usual])
+            .chain([default_class])
         {
             // SAFETY: nothing uses its stacks (caller). What a control block had to drop went when
             // its green thread came to rest.
@@ -150,46 +157,46 @@ impl Roster {
     }
 }
 
-impl Size {
+impl SizeClass {
     const fn new(size: usize) -> Self {
         Self {
             slabs: Slabs::new(size),
             all: Vec::new(),
-            resting: Vec::new(),
+            free: Vec::new(),
             trimmed: 0,
         }
     }
 
     fn live(&self) -> usize {
-        self.all.len() - self.resting.len()
+        self.all.len() - self.free.len()
     }
 
     /// The one that came to rest last, if it was not trimmed.
     #[inline(always)]
-    fn take_warm(&mut self) -> Option<GreenRef> {
-        if self.resting.len() <= self.trimmed {
+    fn allocate_warm(&mut self) -> Option<GreenRef> {
+        if self.free.len() <= self.trimmed {
             return None;
         }
-        self.resting.pop()
+        self.free.pop()
     }
 
-    fn take(&mut self, scheduler: *const ()) -> io::Result<GreenRef> {
-        if let Some(green) = self.resting.pop() {
-            self.trimmed = self.trimmed.min(self.resting.len());
+    fn allocate(&mut self, scheduler: *const ()) -> io::Result<GreenRef> {
+        if let Some(green) = self.free.pop() {
+            self.trimmed = self.trimmed.min(self.free.len());
             return Ok(green);
         }
         let stack = self.slabs.carve()?;
         // SAFETY: a new stack, which nobody else knows, and which stays until `unmap_all`.
-        let green = unsafe { GreenThread::place(scheduler, stack) };
+        let green = unsafe { GreenThread::init_on_stack(scheduler, stack) };
         self.all.push(green);
         // So that coming to rest cannot fail.
-        self.resting.reserve(self.all.len() - self.resting.len());
+        self.free.reserve(self.all.len() - self.free.len());
         Ok(green)
     }
 
     #[inline]
     fn trim(&mut self) {
-        if self.resting.len() > WARM + self.trimmed {
+        if self.free.len() > WARM + self.trimmed {
             self.trim_some();
         }
     }
@@ -197,9 +204,9 @@ impl Size {
     #[cold]
     #[inline(never)]
     fn trim_some(&mut self) {
-        let cold = self.resting.len() - WARM;
+        let cold = self.free.len() - WARM;
         let end = cold.min(self.trimmed + TRIM_BATCH);
-        for green in &self.resting[self.trimmed..end] {
+        for green in &self.free[self.trimmed..end] {
             if let Some(stack) = &green.stack {
                 // SAFETY: it has ended and rests, so nobody reads what its frames held; the block is
                 // at the base, which is kept.
@@ -212,15 +219,15 @@ impl Size {
 
 #[cfg(test)]
 mod tests {
-    use super::{Roster, TRIM_BATCH, WARM};
+    use super::{TRIM_BATCH, ThreadTable, WARM};
     use crate::green::{GreenRef, Identity, State};
     use crate::stack::{DEFAULT_SIZE, Stack};
     use std::panic::Location;
     use std::ptr;
 
-    fn begin(roster: &Roster, size: usize, id: u64) -> GreenRef {
-        let green = roster.take(size, ptr::null()).unwrap();
-        green.renew(Identity {
+    fn begin(table: &ThreadTable, size: usize, id: u64) -> GreenRef {
+        let green = table.allocate(size, ptr::null()).unwrap();
+        green.reinit(Identity {
             id,
             parent: 0,
             site: Location::caller(),
@@ -228,9 +235,9 @@ mod tests {
         green
     }
 
-    fn end(roster: &Roster, green: GreenRef) {
+    fn end(table: &ThreadTable, green: GreenRef) {
         green.state.set(State::Done);
-        roster.give_back(green);
+        table.free(green);
     }
 
     fn limit(green: GreenRef) -> *mut u8 {
@@ -239,35 +246,35 @@ mod tests {
 
     #[test]
     fn the_last_to_rest_is_the_next_to_be_taken_up_for_each_size() {
-        let roster = Roster::new();
+        let table = ThreadTable::new();
         for size in [DEFAULT_SIZE, DEFAULT_SIZE / 2, 2 * DEFAULT_SIZE] {
-            let (a, b) = (begin(&roster, size, 1), begin(&roster, size, 2));
+            let (a, b) = (begin(&table, size, 1), begin(&table, size, 2));
             assert_ne!(a, b);
-            end(&roster, a);
-            end(&roster, b);
-            assert_eq!(begin(&roster, size, 3), b);
-            assert_eq!(begin(&roster, size, 4), a);
+            end(&table, a);
+            end(&table, b);
+            assert_eq!(begin(&table, size, 3), b);
+            assert_eq!(begin(&table, size, 4), a);
             assert!(a.stack.as_ref().is_some_and(|stack| stack.size() == size));
         }
-        assert_eq!(roster.live(), 6);
+        assert_eq!(table.live(), 6);
         // SAFETY: none of them is used again.
-        unsafe { roster.unmap_all() };
+        unsafe { table.unmap_all() };
     }
 
     #[test]
     fn who_lives_is_told_oldest_first() {
-        let roster = Roster::new();
-        let [a, b, c] = [7, 5, 6].map(|id| begin(&roster, DEFAULT_SIZE, id));
-        let d = begin(&roster, 2 * DEFAULT_SIZE, 4);
-        assert_eq!(roster.all_live(), [d, b, c, a]);
-        end(&roster, b);
-        assert_eq!(roster.all_live(), [d, c, a]);
-        assert_eq!(roster.live(), 3);
-        let again = begin(&roster, DEFAULT_SIZE, 8);
+        let table = ThreadTable::new();
+        let [a, b, c] = [7, 5, 6].map(|id| begin(&table, DEFAULT_SIZE, id));
+        let d = begin(&table, 2 * DEFAULT_SIZE, 4);
+        assert_eq!(table.all_live(), [d, b, c, a]);
+        end(&table, b);
+        assert_eq!(table.all_live(), [d, c, a]);
+        assert_eq!(table.live(), 3);
+        let again = begin(&table, DEFAULT_SIZE, 8);
         assert_eq!(again, b);
-        assert_eq!(roster.all_live(), [d, c, a, again]);
+        assert_eq!(table.all_live(), [d, c, a, again]);
         // SAFETY: none of them is used again.
-        unsafe { roster.unmap_all() };
+        unsafe { table.unmap_all() };
     }
 
     /// Marks the far end of each stack, which a trim wipes.
@@ -283,34 +290,34 @@ mod tests {
 
     #[test]
     fn those_that_rest_longest_are_trimmed_batch_by_batch() {
-        let roster = Roster::new();
+        let table = ThreadTable::new();
         let count = WARM + TRIM_BATCH + 10;
         let all: Vec<_> = (0..count as u64)
-            .map(|id| begin(&roster, DEFAULT_SIZE, id))
+            .map(|id| begin(&table, DEFAULT_SIZE, id))
             .collect();
         let marked = || all.iter().filter(|green| is_marked(**green)).count();
         for green in &all {
             mark(*green);
-            end(&roster, *green);
+            end(&table, *green);
         }
         assert_eq!(marked(), count);
-        roster.trim();
+        table.trim();
         assert_eq!(marked(), count - TRIM_BATCH);
-        roster.trim();
-        roster.trim();
+        table.trim();
+        table.trim();
         assert_eq!(marked(), WARM);
         assert!(all[..count - WARM].iter().all(|green| !is_marked(*green)));
         // Taken up, used and at rest again, the trimmed ones are not taken for trimmed any more.
         let again: Vec<_> = (0..count as u64)
-            .map(|id| begin(&roster, DEFAULT_SIZE, id))
+            .map(|id| begin(&table, DEFAULT_SIZE, id))
             .collect();
         for green in &again {
             mark(*green);
-            end(&roster, *green);
+            end(&table, *green);
         }
-        roster.trim();
+        table.trim();
         assert_eq!(marked(), count - TRIM_BATCH);
         // SAFETY: none of them is used again.
-        unsafe { roster.unmap_all() };
+        unsafe { table.unmap_all() };
     }
 }
