@@ -3,6 +3,6 @@
 fn main() {
     evy::scope(|s| {
         let local = 5;
-        s.spawn(|| println!("{local}"));
+        s.spawn(|| println!("{local}")); //~ E0373: may outlive the current function
     });
 }

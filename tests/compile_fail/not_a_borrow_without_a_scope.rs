@@ -2,6 +2,6 @@
 
 fn main() {
     let mut local = 5;
-    evy::spawn(|| local += 1);
-    evy::spawn_n(|| println!("{local}"));
+    evy::spawn(|| local += 1); //~ E0373: may outlive the current function
+    evy::spawn_n(|| println!("{local}")); //~ E0502: also borrowed as mutable //~ E0373: may outlive the current function
 }

@@ -12,8 +12,8 @@ fn share<T: Sync>(_: &T) {}
 
 fn main() {
     let (sender, receiver) = mpsc::channel::<Rc<u8>>();
-    cross(sender);
-    cross(receiver);
+    cross(sender); //~ E0277: cannot be sent between threads safely
+    cross(receiver); //~ E0277: cannot be sent between threads safely
     let (_sender, receiver) = mpsc::channel::<u8>();
-    share(&receiver);
+    share(&receiver); //~ E0277: cannot be shared between threads safely
 }

@@ -8,5 +8,5 @@ use evy::sync::Mutex;
 fn share<T: Sync>(_: &T) {}
 
 fn main() {
-    share(&Mutex::new(Cell::new(1)).lock().unwrap());
+    share(&Mutex::new(Cell::new(1)).lock().unwrap()); //~ E0277: cannot be shared between threads safely
 }

@@ -9,8 +9,8 @@ use evy::sync::{Arc, LazyLock, Mutex, OnceLock, RwLock};
 fn cross<T: Send + 'static>(_: T) {}
 
 fn main() {
-    cross(Arc::new(Mutex::new(Rc::new(1))));
-    cross(Arc::new(RwLock::new(Cell::new(1))));
-    cross(Arc::new(OnceLock::<Cell<u8>>::new()));
-    cross(Arc::new(LazyLock::new(|| Cell::new(1))));
+    cross(Arc::new(Mutex::new(Rc::new(1)))); //~ E0277: cannot be sent between threads safely
+    cross(Arc::new(RwLock::new(Cell::new(1)))); //~ E0277: cannot be shared between threads safely
+    cross(Arc::new(OnceLock::<Cell<u8>>::new())); //~ E0277: cannot be shared between threads safely
+    cross(Arc::new(LazyLock::new(|| Cell::new(1)))); //~ E0277: cannot be shared between threads safely
 }

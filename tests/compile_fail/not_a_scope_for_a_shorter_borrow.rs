@@ -4,7 +4,7 @@ fn main() {
     evy::scope(|outer| {
         evy::scope(|inner| {
             let local = String::new();
-            outer.spawn(|| println!("{local}"));
+            outer.spawn(|| println!("{local}")); //~ E0373: may outlive the current function
             inner.spawn(|| ());
         });
     });

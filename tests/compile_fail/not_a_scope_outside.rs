@@ -2,6 +2,6 @@
 
 fn main() {
     let mut outside = None;
-    evy::scope(|s| outside = Some(s));
+    evy::scope(|s| outside = Some(s)); //~ E0521: escapes outside of closure
     outside.unwrap().spawn(|| ());
 }

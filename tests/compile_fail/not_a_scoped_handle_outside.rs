@@ -1,6 +1,6 @@
 //! The result of a scoped green thread may hold what it has borrowed.
 
 fn main() {
-    let handle = evy::scope(|s| s.spawn(|| 5));
+    let handle = evy::scope(|s| s.spawn(|| 5)); //~ error: lifetime may not live long enough
     handle.join().unwrap();
 }

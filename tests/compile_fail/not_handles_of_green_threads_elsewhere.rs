@@ -4,6 +4,6 @@
 fn cross<T: Send + 'static>(_: T) {}
 
 fn main() {
-    cross(evy::spawn(|| 5));
-    cross(evy::thread::current());
+    cross(evy::spawn(|| 5)); //~ E0277: cannot be sent between threads safely
+    cross(evy::thread::current()); //~ E0277: cannot be sent between threads safely
 }

@@ -3,7 +3,7 @@
 fn main() {
     evy::scope(|s| {
         std::thread::scope(|os| {
-            os.spawn(|| {
+            os.spawn(|| { //~ E0277: cannot be shared between threads safely
                 s.spawn(|| ());
             });
         });

@@ -4,6 +4,6 @@ fn main() {
     let mut local = 5;
     evy::scope(|s| {
         s.spawn(|| local += 1);
-        println!("{local}");
+        println!("{local}"); //~ E0502: also borrowed as mutable
     });
 }
