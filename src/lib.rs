@@ -35,8 +35,8 @@
 #![forbid(unsafe_code)]
 
 pub use evy_runtime::{
-    AlreadySent, BoundedSemaphore, CappedSemaphore, Elapsed, Event, EventError, Full, Group,
-    HogReport, LifoQueue, NotSent, Permit, PriorityQueue, Queue, ReleasedTooOften, Semaphore,
+    AlreadySent, BoundedSemaphore, CappedSemaphore, Elapsed, Event, EventError, Full, HogReport,
+    JoinSet, LifoQueue, NotSent, PriorityQueue, Queue, ReleasedTooOften, Semaphore, SemaphoreGuard,
     Watchdog, as_completed, block_on, fs, green_local, lowlevel, scope, select, shield, shutdown,
     sleep, spawn, spawn_after, spawn_after_local, spawn_n, sync, test, thread, timeout, timeout_at,
     unblock, wait_all, watchdog, yield_now,
@@ -60,7 +60,7 @@ pub use net::{connect, connect_timeout, listen, serve};
 #[cfg(feature = "net")]
 pub mod net {
     pub use evy_net::{
-        AddrParseError, Incoming, IpAddr, Ipv4Addr, Ipv6Addr, Outcome, Server, ServerHandle,
+        AddrParseError, HandlerResult, Incoming, IpAddr, Ipv4Addr, Ipv6Addr, Server, ServerHandle,
         Shutdown, SocketAddr, SocketAddrV4, SocketAddrV6, TcpListener, TcpStream, ToSocketAddrs,
         connect, connect_timeout, listen, serve,
     };
@@ -75,5 +75,5 @@ pub use evy_pool::{GreenPile, GreenPool};
 /// Pools of green threads, and of resources.
 #[cfg(feature = "pool")]
 pub mod pool {
-    pub use evy_pool::{Builder, Full, GreenPile, GreenPool, Guard, Imap, Pool, Splat};
+    pub use evy_pool::{Full, GreenPile, GreenPool, Imap, Pool, PoolBuilder, PoolGuard, Splat};
 }

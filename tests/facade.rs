@@ -4,7 +4,7 @@ use std::cell::{Cell, RefCell};
 use std::time::Duration;
 
 use evy::sync::{Arc, Mutex, OnceLock, mpsc};
-use evy::test::{explore, strike_everywhere, virtual_time, wait_all_parked};
+use evy::test::{explore_schedules, inject_faults, virtual_time, wait_all_parked};
 use evy::{Event, Queue, Semaphore, thread};
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -106,7 +106,7 @@ fn locals_are_each_green_threads_own() {
 
 #[test]
 fn tests_steer_time_and_order_and_strike() {
-    explore(0..20, || {
+    explore_schedules(0..20, || {
         let total = Arc::new(Mutex::new(0));
         let adders = [1, 2, 3].map(|n| {
             let total = Arc::clone(&total);
@@ -119,11 +119,11 @@ fn tests_steer_time_and_order_and_strike() {
         assert!(evy::wait_all(adders).iter().all(Result::is_ok));
         assert_eq!(*total.lock().unwrap(), 6);
     });
-    let struck = strike_everywhere(|striker| {
+    let struck = inject_faults(|injector| {
         let queue = Queue::bounded(0);
         let (items, rest) = (queue.clone(), queue.clone());
         let victim =
-            striker.spawn(move || evy::select! { get(&items) -> n => n, after(MINUTE) => 0 });
+            injector.spawn(move || evy::select! { get(&items) -> n => n, after(MINUTE) => 0 });
         evy::spawn_n(move || queue.put(1));
         let taken = victim.join().map_or(0, |n| n.unwrap_or(0));
         wait_all_parked();

@@ -16,7 +16,7 @@ pub mod http;
 
 pub use addr::ToSocketAddrs;
 pub use listen::{connect, connect_timeout, listen};
-pub use serve::{Outcome, Server, ServerHandle, serve};
+pub use serve::{HandlerResult, Server, ServerHandle, serve};
 pub use std::net::{
     AddrParseError, IpAddr, Ipv4Addr, Ipv6Addr, Shutdown, SocketAddr, SocketAddrV4, SocketAddrV6,
 };

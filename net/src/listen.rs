@@ -4,7 +4,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use evy_runtime::io::{Direction, Green, Patience, Sharing};
+use evy_runtime::io::{Direction, Green, Sharing, Timeout};
 use evy_runtime::lowlevel::now;
 use socket2::{Domain, Protocol, Socket, Type};
 
@@ -32,7 +32,7 @@ const BACKLOG: i32 = 1024;
 /// # Ok::<(), std::io::Error>(())
 /// ```
 pub fn listen<A: ToSocketAddrs>(addr: A) -> io::Result<TcpListener> {
-    first_that_works(addr, |addr| {
+    each_addr(addr, |addr| {
         let socket = Socket::new(Domain::for_address(addr), Type::STREAM, Some(Protocol::TCP))?;
         socket.set_reuse_address(true)?;
         socket.bind(&addr.into())?;
@@ -51,7 +51,7 @@ pub fn listen<A: ToSocketAddrs>(addr: A) -> io::Result<TcpListener> {
 /// The system's, of the last address tried: `ConnectionRefused` and others; `InvalidInput` if there
 /// is none.
 pub fn connect<A: ToSocketAddrs>(addr: A) -> io::Result<TcpStream> {
-    first_that_works(addr, |addr| connect_one(addr, Patience::Forever))
+    each_addr(addr, |addr| connect_addr(addr, Timeout::Never))
 }
 
 /// As [`connect`], giving up when `timeout` has passed, over all addresses together.
@@ -60,13 +60,13 @@ pub fn connect<A: ToSocketAddrs>(addr: A) -> io::Result<TcpStream> {
 ///
 /// `TimedOut`, and those of `connect`; `InvalidInput` for a timeout of zero.
 pub fn connect_timeout<A: ToSocketAddrs>(addr: A, timeout: Duration) -> io::Result<TcpStream> {
-    refuse_zero(timeout)?;
-    let patience = patience_from_now(timeout);
-    first_that_works(addr, |addr| connect_one(addr, patience))
+    check_nonzero(timeout)?;
+    let timeout = timeout_from_now(timeout);
+    each_addr(addr, |addr| connect_addr(addr, timeout))
 }
 
 /// Starts a connection and waits for it.
-pub(crate) fn connect_one(addr: SocketAddr, patience: Patience) -> io::Result<TcpStream> {
+pub(crate) fn connect_addr(addr: SocketAddr, timeout: Timeout) -> io::Result<TcpStream> {
     let socket = Socket::new(Domain::for_address(addr), Type::STREAM, Some(Protocol::TCP))?;
     socket.set_nonblocking(true)?;
     let mut pending = match socket.connect(&addr.into()) {
@@ -75,10 +75,10 @@ pub(crate) fn connect_one(addr: SocketAddr, patience: Patience) -> io::Result<Tc
         Err(error) => return Err(error),
     };
     let stream = Green::from_non_blocking(std::net::TcpStream::from(socket));
-    stream.attempt(
+    stream.with_io(
         Direction::Write,
         Sharing::Exclusive,
-        patience,
+        timeout,
         |stream| {
             if std::mem::take(&mut pending) {
                 return Err(io::ErrorKind::WouldBlock.into());
@@ -100,7 +100,7 @@ pub(crate) fn connect_one(addr: SocketAddr, patience: Patience) -> io::Result<Tc
 }
 
 /// std refuses it too: zero could mean "at once" or "never".
-pub(crate) fn refuse_zero(timeout: Duration) -> io::Result<()> {
+pub(crate) fn check_nonzero(timeout: Duration) -> io::Result<()> {
     if timeout.is_zero() {
         return Err(io::Error::new(
             io::ErrorKind::InvalidInput,
@@ -111,13 +111,13 @@ pub(crate) fn refuse_zero(timeout: Duration) -> io::Result<()> {
 }
 
 /// One deadline for several waits.
-fn patience_from_now(timeout: Duration) -> Patience {
+fn timeout_from_now(timeout: Duration) -> Timeout {
     now()
         .checked_add(timeout)
-        .map_or(Patience::Forever, Patience::Until)
+        .map_or(Timeout::Never, Timeout::At)
 }
 
-fn first_that_works<T>(
+fn each_addr<T>(
     addr: impl ToSocketAddrs,
     mut attempt: impl FnMut(SocketAddr) -> io::Result<T>,
 ) -> io::Result<T> {

@@ -14,13 +14,14 @@ use evy_runtime::{scope, sleep, spawn_n};
 use crate::tcp::{TcpListener, TcpStream};
 
 /// Clients served at once unless said otherwise.
-const CONCURRENCY: usize = 1000;
+const MAX_CONNECTIONS: usize = 1000;
 
 /// The first and the longest pause after an error that says "not now".
-const PAUSES: (Duration, Duration) = (Duration::from_millis(5), Duration::from_secs(1));
+const BACKOFF_MIN: Duration = Duration::from_millis(5);
+const BACKOFF_MAX: Duration = Duration::from_secs(1);
 
 /// What a handler may return: nothing, or a result whose error ends the server.
-pub trait Outcome {
+pub trait HandlerResult {
     /// The error, if there is one.
     ///
     /// # Errors
@@ -29,13 +30,13 @@ pub trait Outcome {
     fn into_result(self) -> io::Result<()>;
 }
 
-impl Outcome for () {
+impl HandlerResult for () {
     fn into_result(self) -> io::Result<()> {
         Ok(())
     }
 }
 
-impl<E: Into<io::Error>> Outcome for Result<(), E> {
+impl<E: Into<io::Error>> HandlerResult for Result<(), E> {
     fn into_result(self) -> io::Result<()> {
         self.map_err(Into::into)
     }
@@ -62,7 +63,7 @@ impl<E: Into<io::Error>> Outcome for Result<(), E> {
 pub fn serve<H, O>(listener: TcpListener, handler: H) -> io::Result<()>
 where
     H: Fn(TcpStream, SocketAddr) -> O + 'static,
-    O: Outcome,
+    O: HandlerResult,
 {
     Server::new().serve(listener, handler)
 }
@@ -70,9 +71,9 @@ where
 /// An accept loop with choices.
 #[derive(Debug)]
 pub struct Server {
-    concurrency: usize,
+    max_connections: usize,
     on_error: Option<OnError>,
-    control: Rc<Control>,
+    state: Rc<ServerState>,
 }
 
 struct OnError(Box<dyn Fn(&io::Error)>);
@@ -85,30 +86,30 @@ impl fmt::Debug for OnError {
 
 /// What the loop, its handlers and its handles share.
 #[derive(Debug, Default)]
-struct Control {
+struct ServerState {
     stopped: Cell<bool>,
     error: RefCell<Option<io::Error>>,
-    changed: WaitQueue,
+    stopped_or_failed: WaitQueue,
 }
 
-impl Control {
+impl ServerState {
     fn stop(&self, error: Option<io::Error>) {
         if !self.stopped.replace(true) {
             *self.error.borrow_mut() = error;
         }
-        self.changed.wake_all();
+        self.stopped_or_failed.wake_all();
     }
 }
 
 /// Stops a [`Server`] from another green thread. Keeps nothing alive.
 #[derive(Clone, Debug)]
-pub struct ServerHandle(Weak<Control>);
+pub struct ServerHandle(Weak<ServerState>);
 
 impl ServerHandle {
     /// Has `serve` return. Clients that are being served go on to their end. Never parks.
     pub fn stop(&self) {
-        if let Some(control) = self.0.upgrade() {
-            control.stop(None);
+        if let Some(state) = self.0.upgrade() {
+            state.stop(None);
         }
     }
 }
@@ -118,9 +119,9 @@ impl Server {
     #[must_use]
     pub fn new() -> Self {
         Self {
-            concurrency: CONCURRENCY,
+            max_connections: MAX_CONNECTIONS,
             on_error: None,
-            control: Rc::default(),
+            state: Rc::default(),
         }
     }
 
@@ -130,12 +131,12 @@ impl Server {
     ///
     /// If it is zero.
     #[must_use]
-    pub fn concurrency(mut self, clients: usize) -> Self {
+    pub fn max_connections(mut self, clients: usize) -> Self {
         assert!(
             clients > 0,
             "a server that serves nobody at once serves nobody"
         );
-        self.concurrency = clients;
+        self.max_connections = clients;
         self
     }
 
@@ -149,7 +150,7 @@ impl Server {
     /// The means to stop it. Never parks.
     #[must_use]
     pub fn handle(&self) -> ServerHandle {
-        ServerHandle(Rc::downgrade(&self.control))
+        ServerHandle(Rc::downgrade(&self.state))
     }
 
     /// Accepts and serves. Parks until a handle stops it, or it fails.
@@ -164,22 +165,22 @@ impl Server {
     pub fn serve<H, O>(self, listener: TcpListener, handler: H) -> io::Result<()>
     where
         H: Fn(TcpStream, SocketAddr) -> O + 'static,
-        O: Outcome,
+        O: HandlerResult,
     {
-        let control = &self.control;
+        let state = &self.state;
         scope(|s| {
             let accepting = s.spawn(|| {
                 let error = self.accept(&listener, Rc::new(handler));
-                control.stop(Some(error));
+                state.stop(Some(error));
             });
-            while !control.stopped.get() {
-                control
-                    .changed
+            while !state.stopped.get() {
+                state
+                    .stopped_or_failed
                     .wait(WaitReason::Other("its server to be stopped"));
             }
             accepting.kill();
         });
-        match self.control.error.take() {
+        match self.state.error.take() {
             Some(error) => Err(error),
             None => Ok(()),
         }
@@ -189,30 +190,30 @@ impl Server {
     fn accept<H, O>(&self, listener: &TcpListener, handler: Rc<H>) -> io::Error
     where
         H: Fn(TcpStream, SocketAddr) -> O + 'static,
-        O: Outcome,
+        O: HandlerResult,
     {
-        let passes = Semaphore::new(self.concurrency);
-        let mut pause = PAUSES.0;
+        let permits = Semaphore::new(self.max_connections);
+        let mut backoff = BACKOFF_MIN;
         loop {
-            let pass = passes.access();
+            let permit = permits.acquire_guard();
             let (client, addr) = match listener.accept() {
                 Ok(accepted) => accepted,
-                Err(error) if is_passing(&error) => {
+                Err(error) if is_transient(&error) => {
                     if let Some(OnError(report)) = &self.on_error {
                         report(&error);
                     }
-                    sleep(pause);
-                    pause = (pause * 2).min(PAUSES.1);
+                    sleep(backoff);
+                    backoff = (backoff * 2).min(BACKOFF_MAX);
                     continue;
                 }
                 Err(error) => return error,
             };
-            pause = PAUSES.0;
-            let (handler, control) = (Rc::clone(&handler), Rc::clone(&self.control));
+            backoff = BACKOFF_MIN;
+            let (handler, state) = (Rc::clone(&handler), Rc::clone(&self.state));
             spawn_n(move || {
-                let _pass = pass;
+                let _permit = permit;
                 if let Err(error) = handler(client, addr).into_result() {
-                    control.stop(Some(error));
+                    state.stop(Some(error));
                 }
             });
         }
@@ -226,7 +227,7 @@ impl Default for Server {
 }
 
 /// Whether there may be room again later.
-fn is_passing(error: &io::Error) -> bool {
+fn is_transient(error: &io::Error) -> bool {
     matches!(
         error.raw_os_error(),
         Some(libc::EMFILE | libc::ENFILE | libc::ENOMEM | libc::ENOBUFS)

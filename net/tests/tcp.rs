@@ -21,7 +21,7 @@ use std::time::{Duration, Instant};
 use again::again;
 use common::within;
 use evy_net::{Server, Shutdown, TcpListener, TcpStream, connect, connect_timeout, listen};
-use evy_runtime::io::{Direction, Green, Patience, Sharing};
+use evy_runtime::io::{Direction, Green, Sharing, Timeout};
 use evy_runtime::{sleep, spawn, spawn_n, timeout, yield_now};
 
 const SHORT: Duration = Duration::from_millis(10);
@@ -177,8 +177,8 @@ fn dead_reader_cleanup() {
             spawn(move || {
                 let mut byte = [0];
                 let op = |mut stream: &std::net::TcpStream| stream.read(&mut byte);
-                let patience = Patience::Forever;
-                let done = stream.attempt(Direction::Read, Sharing::Queue, patience, op, |_| false);
+                let timeout = Timeout::Never;
+                let done = stream.with_io(Direction::Read, Sharing::Shared, timeout, op, |_| false);
                 assert_eq!(done.unwrap(), 1);
                 byte[0]
             })
@@ -761,7 +761,7 @@ fn serve_concurrency() {
         let addr = listener.local_addr().unwrap();
         let serving = spawn(move || {
             Server::new()
-                .concurrency(5)
+                .max_connections(5)
                 .serve(listener, |mut client, _| {
                     client.write_all(b"x").unwrap();
                     // Served until it hangs up.

@@ -7,7 +7,7 @@ use evy_runtime::lowlevel::run_inline;
 use evy_runtime::thread::JoinHandle;
 
 use crate::imap::{Imap, Order};
-use crate::slots::{Slot, Slots};
+use crate::pool_state::{PoolState, Slot};
 use crate::splat::Splat;
 
 /// How many green threads a pool runs at once unless said otherwise.
@@ -30,7 +30,7 @@ const DEFAULT_SIZE: usize = 1000;
 /// ```
 #[derive(Clone, Debug)]
 pub struct GreenPool {
-    pub(crate) slots: Rc<Slots>,
+    pub(crate) state: Rc<PoolState>,
 }
 
 impl GreenPool {
@@ -38,7 +38,7 @@ impl GreenPool {
     #[must_use]
     pub fn new(size: usize) -> Self {
         Self {
-            slots: Rc::new(Slots::new(size)),
+            state: Rc::new(PoolState::new(size)),
         }
     }
 
@@ -54,10 +54,10 @@ impl GreenPool {
         F: FnOnce() -> T + 'static,
         T: 'static,
     {
-        if self.slots.is_full() && self.slots.is_member() {
+        if self.state.is_full() && self.state.is_member() {
             return run_inline(f);
         }
-        self.start(self.slots.take(), f)
+        self.start(self.state.take(), f)
     }
 
     /// As [`spawn`](Self::spawn), for a job whose result nobody wants. A panic is reported by the
@@ -86,7 +86,7 @@ impl GreenPool {
         F: FnOnce() -> T + 'static,
         T: 'static,
     {
-        match self.slots.try_take() {
+        match self.state.try_take() {
             Some(slot) => Ok(self.start(slot, f)),
             None => Err(Full(f)),
         }
@@ -100,7 +100,7 @@ impl GreenPool {
     {
         let job = slot.job();
         let handle = evy_runtime::spawn(move || slot.run(f));
-        self.slots.register(job, handle.killer());
+        self.state.register(job, handle.kill_handle());
         handle
     }
 
@@ -176,28 +176,28 @@ impl GreenPool {
     /// If a member of the pool calls it: it would wait for itself.
     pub fn wait_all(&self) {
         assert!(
-            !self.slots.is_member(),
+            !self.state.is_member(),
             "a member of a pool cannot wait for all of its members"
         );
-        self.slots.wait_idle();
+        self.state.wait_idle();
     }
 
     /// Changes the number of places. Never parks. With more, waiting spawners go on at once; with
     /// fewer, nobody is cut short, and [`free`](Self::free) is negative until enough have ended.
     pub fn resize(&self, size: usize) {
-        self.slots.resize(size);
+        self.state.resize(size);
     }
 
     /// How many jobs may run at once. Never parks.
     #[must_use]
     pub fn size(&self) -> usize {
-        self.slots.size()
+        self.state.size()
     }
 
     /// How many places are taken. Never parks.
     #[must_use]
     pub fn running(&self) -> usize {
-        self.slots.taken()
+        self.state.in_use()
     }
 
     /// How many places are free; negative after a [`resize`](Self::resize) to less than run. Never
@@ -210,13 +210,13 @@ impl GreenPool {
     /// How many green threads are parked until there is a place. Never parks.
     #[must_use]
     pub fn waiting(&self) -> usize {
-        self.slots.waiting()
+        self.state.waiting()
     }
 
     /// Kills all jobs, in the order they were spawned; see
     /// [`JoinHandle::kill`](evy_runtime::thread::JoinHandle::kill).
     pub fn kill_all(&self) {
-        self.slots.kill_all();
+        self.state.kill_all();
     }
 }
 

@@ -11,7 +11,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::rc::Rc;
 
 use evy_runtime::lowlevel::{WaitQueue, WaitReason};
-use evy_runtime::thread::{JoinHandle, Killer, is_kill};
+use evy_runtime::thread::{JoinHandle, KillHandle, is_kill};
 
 use crate::green_pile::result;
 use crate::green_pool::GreenPool;
@@ -26,7 +26,7 @@ pub(crate) enum Order {
 /// The results of [`GreenPool::imap`] and its relatives. `next` parks until there is one.
 pub struct Imap<T> {
     shared: Rc<Shared<T>>,
-    feeder: Killer,
+    feeder: KillHandle,
 }
 
 struct Shared<T> {
@@ -39,9 +39,9 @@ struct Shared<T> {
     failure: Cell<Option<Box<dyn Any + Send>>>,
     fed: Cell<bool>,
     /// The reader waits for a job, or for the end.
-    news: WaitQueue,
+    progress: WaitQueue,
     /// The feeder waits for results to be read.
-    room: WaitQueue,
+    space: WaitQueue,
 }
 
 impl<T: 'static> Imap<T> {
@@ -61,31 +61,31 @@ impl<T: 'static> Imap<T> {
             ended: RefCell::default(),
             failure: Cell::new(None),
             fed: Cell::new(false),
-            news: WaitQueue::new(),
-            room: WaitQueue::new(),
+            progress: WaitQueue::new(),
+            space: WaitQueue::new(),
         });
         let (feeding, pool) = (Rc::clone(&shared), pool.clone());
         // What a member of the pool maps may not wait for that member: it feeds as one.
-        let feeds_as_member = pool.slots.is_member();
+        let inherits_membership = pool.state.is_member();
         let feeder = evy_runtime::spawn(move || {
-            let _member = feeds_as_member.then(|| pool.slots.join());
-            let _end = Fed(&feeding);
+            let _member = inherits_membership.then(|| pool.state.enter());
+            let _end = FeederDone(&feeding);
             feed(&feeding, &pool, &Rc::new(f), inputs);
         });
         Self {
             shared,
-            feeder: feeder.killer(),
+            feeder: feeder.kill_handle(),
         }
     }
 }
 
 /// Tells the reader, however the feeder ends.
-struct Fed<'a, T>(&'a Shared<T>);
+struct FeederDone<'a, T>(&'a Shared<T>);
 
-impl<T> Drop for Fed<'_, T> {
+impl<T> Drop for FeederDone<'_, T> {
     fn drop(&mut self) {
         self.0.fed.set(true);
-        self.0.news.wake_all();
+        self.0.progress.wake_all();
     }
 }
 
@@ -104,7 +104,7 @@ where
             Err(payload) => return shared.failure.set(Some(payload)),
         };
         while shared.jobs.borrow().len() >= pool.size().max(1) {
-            shared.room.wait(WaitReason::Other("results to be read"));
+            shared.space.wait(WaitReason::Other("results to be read"));
         }
         let f = Rc::clone(f);
         let job = Rc::new(pool.spawn(move || f(input)));
@@ -114,11 +114,11 @@ where
             job.on_exit(move || {
                 if let (Some(shared), Some(job)) = (ended.upgrade(), own.upgrade()) {
                     shared.ended.borrow_mut().push_back(job);
-                    shared.news.wake_all();
+                    shared.progress.wake_all();
                 }
             });
         }
-        shared.news.wake_all();
+        shared.progress.wake_all();
     }
 }
 
@@ -138,7 +138,7 @@ impl<T> Shared<T> {
             if self.jobs.borrow().is_empty() && self.fed.get() {
                 return None;
             }
-            self.news.wait(WaitReason::Result);
+            self.progress.wait(WaitReason::Result);
         }
     }
 
@@ -160,7 +160,7 @@ impl<T> Iterator for Imap<T> {
             return shared.failure.take().map(|payload| resume_unwind(payload));
         };
         shared.forget(&job);
-        shared.room.wake_one();
+        shared.space.wake_one();
         Some(result(&job))
     }
 }

@@ -5,16 +5,16 @@
 
 mod green_pile;
 mod green_pool;
-mod guard;
 mod imap;
-mod resource;
-mod slots;
+mod pool;
+mod pool_guard;
+mod pool_state;
+mod resource_state;
 mod splat;
-mod stock;
 
 pub use green_pile::GreenPile;
 pub use green_pool::{Full, GreenPool};
-pub use guard::Guard;
 pub use imap::Imap;
-pub use resource::{Builder, Pool};
+pub use pool::{Pool, PoolBuilder};
+pub use pool_guard::PoolGuard;
 pub use splat::Splat;

@@ -11,7 +11,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use common::within;
-use evy_pool::{GreenPool, Guard, Pool};
+use evy_pool::{GreenPool, Pool, PoolGuard};
 use evy_runtime::lowlevel::{WaitQueue, WaitReason, now};
 use evy_runtime::thread::{JoinError, JoinHandle};
 use evy_runtime::{spawn, timeout, yield_now};
@@ -66,7 +66,7 @@ fn numbers(max_size: usize) -> (Pool<Numbered>, Factory) {
     (Pool::infallible(max_size, move || makes.make()), factory)
 }
 
-fn take<T>(pool: &Pool<T>) -> Guard<T> {
+fn take<T>(pool: &Pool<T>) -> PoolGuard<T> {
     let Ok(guard) = pool.get();
     guard
 }
@@ -481,7 +481,7 @@ fn discard() {
         let (pool, factory) = numbers(1);
         let broken = take(&pool);
         let waiter = getter(&pool);
-        Guard::discard(broken);
+        PoolGuard::discard(broken);
         assert_eq!((factory.counts(), counts(&pool)), ((1, 0), (0, 0, 0)));
         assert_eq!(waiter.join().unwrap(), 2);
         assert_eq!((factory.counts(), counts(&pool)), ((2, 1), (1, 1, 0)));
@@ -494,7 +494,7 @@ fn taken_out_for_good() {
         let (pool, factory) = numbers(1);
         let guard = take(&pool);
         let waiter = getter(&pool);
-        let mine = Guard::into_inner(guard);
+        let mine = PoolGuard::into_inner(guard);
         assert_eq!(waiter.join().unwrap(), 2);
         assert_eq!(
             (mine.0, factory.counts(), counts(&pool)),
@@ -569,7 +569,7 @@ fn create_and_destructors_may_use_the_pool() {
         let guards = [take(&pool), take(&pool), take(&pool)];
         assert_eq!(pool.current_size(), 3);
         drop(guards);
-        Guard::discard(take(&pool));
+        PoolGuard::discard(take(&pool));
         pool.resize(1);
         assert_eq!(counts(&pool), (1, 1, 0));
         shared.take();
@@ -593,14 +593,14 @@ fn a_destructor_that_panics_leaves_its_place() {
         let fuse = Rc::new(Cell::new(false));
         let holds = Rc::clone(&fuse);
         let pool = Pool::infallible(1, move || Explosive(Rc::clone(&holds)));
-        let explodes = |f: &dyn Fn(Guard<Explosive>), bad| {
+        let explodes = |f: &dyn Fn(PoolGuard<Explosive>), bad| {
             fuse.set(true);
             let exploded = catch_unwind(AssertUnwindSafe(|| f(bad))).is_err();
             // Else it would go off in the middle of a failing assertion.
             fuse.set(false);
             exploded
         };
-        assert!(explodes(&Guard::discard, take(&pool)));
+        assert!(explodes(&PoolGuard::discard, take(&pool)));
         assert_eq!(counts(&pool), (0, 1, 0));
         let excess = take(&pool);
         pool.resize(0);

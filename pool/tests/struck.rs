@@ -6,19 +6,19 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use evy_pool::{GreenPile, GreenPool, Pool};
-use evy_runtime::test::{strike_everywhere, wait_all_parked};
+use evy_runtime::test::{inject_faults, wait_all_parked};
 use evy_runtime::{sleep, spawn_n, yield_now};
 
 const SECOND: Duration = Duration::from_secs(1);
 
 #[test]
 fn a_spawner_at_a_full_pool() {
-    let struck = strike_everywhere(|striker| {
+    let struck = inject_faults(|injector| {
         let pool = GreenPool::new(1);
         let theirs = pool.clone();
         let ran = Rc::new(Cell::new(0));
         let runs = Rc::clone(&ran);
-        let victim = striker.spawn(move || {
+        let victim = injector.spawn(move || {
             for _ in 0..3 {
                 let runs = Rc::clone(&runs);
                 theirs.spawn_n(move || {
@@ -38,11 +38,11 @@ fn a_spawner_at_a_full_pool() {
 
 #[test]
 fn a_member_of_a_pool() {
-    let struck = strike_everywhere(|striker| {
+    let struck = inject_faults(|injector| {
         let pool = GreenPool::new(1);
         let inside = pool.clone();
         // The victim is the one that waits for a place, and a job is what it runs in it.
-        let victim = striker.spawn(move || {
+        let victim = injector.spawn(move || {
             let job = inside.spawn(|| {
                 yield_now();
                 7
@@ -60,7 +60,7 @@ fn a_member_of_a_pool() {
 
 #[test]
 fn a_reader_of_a_pile() {
-    let struck = strike_everywhere(|striker| {
+    let struck = inject_faults(|injector| {
         let pool = GreenPool::new(2);
         let mut pile = GreenPile::with_pool(&pool);
         for n in 0..2 {
@@ -69,7 +69,7 @@ fn a_reader_of_a_pile() {
                 n
             });
         }
-        let victim = striker.spawn(move || pile.by_ref().sum::<u32>());
+        let victim = injector.spawn(move || pile.by_ref().sum::<u32>());
         victim.join().ok();
         pool.wait_all();
         assert_eq!((pool.running(), pool.waiting()), (0, 0));
@@ -79,10 +79,10 @@ fn a_reader_of_a_pile() {
 
 #[test]
 fn a_reader_of_an_imap() {
-    let struck = strike_everywhere(|striker| {
+    let struck = inject_faults(|injector| {
         let pool = GreenPool::new(2);
         let theirs = pool.clone();
-        let victim = striker.spawn(move || {
+        let victim = injector.spawn(move || {
             let doubled = theirs.imap(
                 |n: u32| {
                     sleep(SECOND);
@@ -103,7 +103,7 @@ fn a_reader_of_an_imap() {
 
 #[test]
 fn a_user_of_resources() {
-    let struck = strike_everywhere(|striker| {
+    let struck = inject_faults(|injector| {
         let created = Rc::new(Cell::new(0));
         let count = Rc::clone(&created);
         let pool: Pool<u32, Infallible> = Pool::new(2, move || {
@@ -119,7 +119,7 @@ fn a_user_of_resources() {
                 sleep(SECOND);
             });
         }
-        let victim = striker.spawn(move || {
+        let victim = injector.spawn(move || {
             for _ in 0..2 {
                 let Ok(_resource) = theirs.get();
                 sleep(SECOND);

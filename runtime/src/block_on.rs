@@ -30,11 +30,11 @@ pub fn block_on<F: Future>(future: F) -> F::Output {
     let mut future = pin!(future);
     // First, for it starts evy on this OS thread, which may be new to it: the parker of one that is
     // would wake the OS thread out of a wait that it is not in.
-    let outsider = current().unparker();
+    let unparker = current().unparker();
     let signal = Arc::new(Signal {
         woken: AtomicBool::new(false),
         parker: Parker::current(),
-        _outsider: outsider,
+        _unparker: unparker,
     });
     let waker = Waker::from(Arc::clone(&signal));
     let mut context = Context::from_waker(&waker);
@@ -55,7 +55,7 @@ struct Signal {
     woken: AtomicBool,
     parker: Parker,
     /// As long as a waker lives, the wait is not taken for a stall.
-    _outsider: Unparker,
+    _unparker: Unparker,
 }
 
 impl Wake for Signal {

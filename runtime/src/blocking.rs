@@ -33,13 +33,13 @@ where
     let slot: Arc<Mutex<Option<Caught<T>>>> = Arc::default();
     let result = Arc::clone(&slot);
     // As long as the helper has it, the wait is not taken for a stall.
-    let outsider = current().unparker();
+    let unparker = current().unparker();
     let parker = Parker::current();
     blocking::unblock(move || {
         let outcome = catch_unwind(AssertUnwindSafe(f));
         *lock(&result) = Some(outcome);
         parker.unpark();
-        drop(outsider);
+        drop(unparker);
     })
     .detach();
     while !park_while(WaitReason::Unblock, None, || lock(&slot).is_none()) {}

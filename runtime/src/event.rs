@@ -81,7 +81,7 @@ impl<T: Clone> Event<T> {
         }
         let sent = Rc::new(result);
         state.sent.replace(Some(Rc::clone(&sent)));
-        while state.waiters.hand(Rc::clone(&sent)).is_ok() {}
+        while state.waiters.wake_one_with(Rc::clone(&sent)).is_ok() {}
         Ok(())
     }
 
@@ -116,7 +116,7 @@ impl<T: Clone> Event<T> {
             return Some(sent);
         }
         let waiters = &self.0.waiters;
-        let slot = waiters.exchange(WaitReason::Event, deadline, None, drop);
+        let slot = waiters.wait_with_slot(WaitReason::Event, deadline, None, drop);
         slot.ok().flatten().map(|sent| Result::clone(&sent))
     }
 

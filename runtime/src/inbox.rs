@@ -3,7 +3,7 @@
 //! Each scheduler has one inbox. Another OS thread sends the handle of the green thread, by the
 //! protocol of [`mailbox`](crate::mailbox), and notifies the poller that the owner waits in.
 //!
-//! `[owner-thread]` `Handle::green` is read and written by the owner alone; the rest of a handle is
+//! `[owner-thread]` `RemoteHandle::green` is read and written by the owner alone; the rest of a handle is
 //! for everybody.
 
 use std::io;
@@ -18,24 +18,24 @@ use crate::mailbox::{Link, Linked, Mailbox};
 
 /// What the rest of the world knows of a green thread.
 #[derive(Debug)]
-pub(crate) struct Handle {
+pub(crate) struct RemoteHandle {
     pub(crate) identity: Identity,
     pub(crate) name: Option<Box<str>>,
-    pub(crate) inbox: Arc<Inbox>,
+    pub(crate) inbox: Arc<SchedulerHandle>,
     /// Null when it has ended. `[owner-thread]`
     green: AtomicPtr<GreenThread>,
     /// Its token: somebody outside has called `unpark` on it, and not merely woken it.
     link: Link<Self>,
 }
 
-impl Linked for Handle {
+impl Linked for RemoteHandle {
     fn link(&self) -> &Link<Self> {
         &self.link
     }
 }
 
-impl Handle {
-    pub(crate) fn new(green: GreenRef, inbox: Arc<Inbox>) -> Self {
+impl RemoteHandle {
+    pub(crate) fn new(green: GreenRef, inbox: Arc<SchedulerHandle>) -> Self {
         Self {
             name: green.name().map(Box::from),
             green: AtomicPtr::new(green.as_ptr()),
@@ -44,7 +44,7 @@ impl Handle {
     }
 
     /// The handle of a green thread that is no more and had no name.
-    pub(crate) fn ended(identity: Identity, inbox: Arc<Inbox>) -> Self {
+    pub(crate) fn ended(identity: Identity, inbox: Arc<SchedulerHandle>) -> Self {
         Self {
             identity,
             name: None,
@@ -89,15 +89,15 @@ impl Handle {
 
 /// The receiving end: one for each scheduler, and what else of it is shared between OS threads.
 #[derive(Debug)]
-pub(crate) struct Inbox {
+pub(crate) struct SchedulerHandle {
     pub(crate) poller: Poller,
     /// Closed when the scheduler is gone.
-    pub(crate) mailbox: Mailbox<Handle>,
+    pub(crate) mailbox: Mailbox<RemoteHandle>,
     /// Registrations whose descriptor was closed on another OS thread.
     pub(crate) deregistered_remotely: std::sync::Mutex<Vec<usize>>,
 }
 
-impl Inbox {
+impl SchedulerHandle {
     pub(crate) fn new() -> io::Result<Self> {
         Ok(Self {
             poller: Poller::new()?,
@@ -113,7 +113,7 @@ impl Inbox {
     }
 }
 
-impl Drop for Inbox {
+impl Drop for SchedulerHandle {
     fn drop(&mut self) {
         // A handle in the mailbox keeps the inbox alive.
         debug_assert!(self.mailbox.is_empty());

@@ -48,8 +48,10 @@ pub use blocking::unblock;
 pub use diag::{HogReport, Watchdog, watchdog};
 pub use event::{AlreadySent, Event, EventError, NotSent};
 pub use queue::{Full, LifoQueue, PriorityQueue, Queue};
-pub use semaphore::{BoundedSemaphore, CappedSemaphore, Permit, ReleasedTooOften, Semaphore};
+pub use semaphore::{
+    BoundedSemaphore, CappedSemaphore, ReleasedTooOften, Semaphore, SemaphoreGuard,
+};
 pub use thread::{
-    Elapsed, Group, as_completed, scope, shield, shutdown, sleep, spawn, spawn_after,
+    Elapsed, JoinSet, as_completed, scope, shield, shutdown, sleep, spawn, spawn_after,
     spawn_after_local, spawn_n, timeout, timeout_at, wait_all, yield_now,
 };

@@ -7,7 +7,7 @@
 
 use std::ptr::{self, NonNull};
 
-use crate::primitive::{Cell, constructor};
+use crate::primitive::{Cell, const_fn_unless_loom};
 
 /// A place in a [`List`], and what stands there.
 #[derive(Debug)]
@@ -20,7 +20,7 @@ pub(crate) struct Node<T> {
 }
 
 impl<T> Node<T> {
-    constructor! {
+    const_fn_unless_loom! {
         #[inline]
         pub(crate) fn new(value: T) -> Self {
             Self {
@@ -51,7 +51,7 @@ pub(crate) struct List<T> {
 }
 
 impl<T> List<T> {
-    constructor! {
+    const_fn_unless_loom! {
         pub(crate) fn new() -> Self {
             Self {
                 head: Cell::new(ptr::null()),

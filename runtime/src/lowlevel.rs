@@ -20,13 +20,6 @@ pub fn now() -> std::time::Instant {
     crate::sched::current().clock.now()
 }
 
-/// Whether the running green thread unwinds. `std::thread::panicking` may also mean a neighbour that
-/// parks in the middle of unwinding. Never parks.
-#[must_use]
-pub fn is_unwinding() -> bool {
-    crate::thread::unwinding()
-}
-
 /// Which backend switches: `"native"` for own assembly, `"corosensei"`.
 pub const SWITCH_BACKEND: &str = if cfg!(evy_context = "native") {
     "native"

@@ -20,7 +20,7 @@
 
 use std::ptr;
 
-use crate::primitive::{Arc, AtomicBool, AtomicPtr, AtomicUsize, Ordering, constructor};
+use crate::primitive::{Arc, AtomicBool, AtomicPtr, AtomicUsize, Ordering, const_fn_unless_loom};
 
 /// What can be sent.
 pub(crate) trait Linked: Sized {
@@ -37,7 +37,7 @@ pub(crate) struct Link<T> {
 }
 
 impl<T> Link<T> {
-    constructor! {
+    const_fn_unless_loom! {
         pub(crate) fn new() -> Self {
             Self {
                 queued: AtomicBool::new(false),
@@ -64,15 +64,15 @@ impl<T> Link<T> {
 pub(crate) struct Mailbox<T> {
     head: AtomicPtr<T>,
     /// How many others hold the means to send.
-    outsiders: AtomicUsize,
+    remote_handles: AtomicUsize,
 }
 
 impl<T: Linked> Mailbox<T> {
-    constructor! {
+    const_fn_unless_loom! {
         pub(crate) fn new() -> Self {
             Self {
                 head: AtomicPtr::new(ptr::null_mut()),
-                outsiders: AtomicUsize::new(0),
+                remote_handles: AtomicUsize::new(0),
             }
         }
     }
@@ -81,12 +81,12 @@ impl<T: Linked> Mailbox<T> {
     const CLOSED: *mut T = ptr::without_provenance_mut(1);
 
     /// Sends, from any OS thread. `notify` ends the owner's wait, the present one or the next.
-    pub(crate) fn send(&self, letter: &Arc<T>, notify: impl FnOnce()) {
-        let link = letter.link();
+    pub(crate) fn send(&self, message: &Arc<T>, notify: impl FnOnce()) {
+        let link = message.link();
         if link.queued.swap(true, Ordering::AcqRel) {
             return;
         }
-        let new = Arc::into_raw(Arc::clone(letter)).cast_mut();
+        let new = Arc::into_raw(Arc::clone(message)).cast_mut();
         let mut head = self.head.load(Ordering::Relaxed);
         while head != Self::CLOSED {
             // Nobody else touches the link of what this call has marked as queued.
@@ -130,32 +130,32 @@ impl<T: Linked> Mailbox<T> {
         let mut all = Vec::new();
         while !at.is_null() && at != Self::CLOSED {
             // SAFETY: `send` made it of an `Arc`, which is ours now: the swap took it off the stack.
-            let letter = unsafe { Arc::from_raw(at) };
-            let link = letter.link();
+            let message = unsafe { Arc::from_raw(at) };
+            let link = message.link();
             at = link.next.load(Ordering::Relaxed);
             // From here on it may be sent anew. What a sender did that found it queued is visible:
             // both sides of this flag are acquire and release.
             link.queued.swap(false, Ordering::AcqRel);
-            all.push(letter);
+            all.push(message);
         }
         all.reverse();
         all
     }
 
-    pub(crate) fn add_outsider(&self) {
-        self.outsiders.fetch_add(1, Ordering::Relaxed);
+    pub(crate) fn add_remote(&self) {
+        self.remote_handles.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Has the owner look once more: an outsider that leaves may have been its last hope.
-    pub(crate) fn remove_outsider(&self, notify: impl FnOnce()) {
-        if self.outsiders.fetch_sub(1, Ordering::Release) == 1 && !self.is_closed() {
+    pub(crate) fn remove_remote(&self, notify: impl FnOnce()) {
+        if self.remote_handles.fetch_sub(1, Ordering::Release) == 1 && !self.is_closed() {
             notify();
         }
     }
 
     /// Whether nothing was sent, and nobody is left who could. Called by the owner.
-    pub(crate) fn is_forsaken(&self) -> bool {
+    pub(crate) fn is_disconnected(&self) -> bool {
         // In this order: who has left may have sent something before.
-        self.outsiders.load(Ordering::Acquire) == 0 && self.is_empty()
+        self.remote_handles.load(Ordering::Acquire) == 0 && self.is_empty()
     }
 }

@@ -6,13 +6,13 @@ pub(crate) use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU8, AtomicUsize,
 pub(crate) use std::sync::{Arc, Mutex, MutexGuard};
 
 /// Declares a constructor: `const` here, while loom's primitives are made at run time.
-macro_rules! constructor {
+macro_rules! const_fn_unless_loom {
     ($(#[$attribute:meta])* $vis:vis fn $($rest:tt)*) => {
         $(#[$attribute])*
         $vis const fn $($rest)*
     };
 }
-pub(crate) use constructor;
+pub(crate) use const_fn_unless_loom;
 
 /// Nobody panics while holding an inner lock, so it is never poisoned.
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -15,7 +15,7 @@ use std::panic::resume_unwind;
 use std::time::Duration;
 
 use crate::sched::{self, Fault, Scheduler};
-use crate::thread::{Elapsed, JoinHandle, in_open_scope, shutdown, spawn, yield_now};
+use crate::thread::{Elapsed, JoinHandle, shutdown, spawn, timeout_never, yield_now};
 
 /// Runs `body` with a clock that is held still, on an OS thread of its own, and waits for it.
 ///
@@ -56,7 +56,7 @@ pub fn virtual_time<T: Send>(body: impl FnOnce() -> T + Send) -> T {
 /// use std::{cell::Cell, rc::Rc};
 /// use evy_runtime::{spawn, test, yield_now};
 ///
-/// test::explore(0..100, || {
+/// test::explore_schedules(0..100, || {
 ///     let count = Rc::new(Cell::new(0));
 ///     let adders: Vec<_> = (0..3)
 ///         .map(|_| {
@@ -73,7 +73,7 @@ pub fn virtual_time<T: Send>(body: impl FnOnce() -> T + Send) -> T {
 /// });
 /// # yield_now();
 /// ```
-pub fn explore(seeds: Range<u64>, body: impl Fn() + Sync) {
+pub fn explore_schedules(seeds: Range<u64>, body: impl Fn() + Sync) {
     let wanted = std::env::var("EVY_SEED").ok();
     let wanted = wanted.map(|seed| seed.parse().expect("EVY_SEED is a number"));
     let seeds = wanted.map_or(seeds, |seed: u64| seed..seed + 1);
@@ -88,7 +88,7 @@ pub fn explore(seeds: Range<u64>, body: impl Fn() + Sync) {
 }
 
 /// Runs `round` again and again, as [`virtual_time`] does, and interrupts what it gives to
-/// [`Striker::spawn`]: at its first parking point in the first run, at its second in the second, and
+/// [`FaultInjector::spawn`]: at its first parking point in the first run, at its second in the second, and
 /// so on until it has no more of them. All that is done in four ways: killed while parked, killed
 /// after it was woken but before it runs, timed out, and panicking as soon as it is woken. Returns
 /// how often it has struck.
@@ -104,10 +104,10 @@ pub fn explore(seeds: Range<u64>, body: impl Fn() + Sync) {
 /// ```
 /// use evy_runtime::{Semaphore, spawn_n, test};
 ///
-/// let struck = test::strike_everywhere(|striker| {
+/// let struck = test::inject_faults(|injector| {
 ///     let permits = Semaphore::new(0);
 ///     let (wanted, given) = (permits.clone(), permits.clone());
-///     let victim = striker.spawn(move || drop(wanted.access()));
+///     let victim = injector.spawn(move || drop(wanted.acquire_guard()));
 ///     spawn_n(move || given.release());
 ///     victim.join().ok();
 ///     test::wait_all_parked();
@@ -115,7 +115,7 @@ pub fn explore(seeds: Range<u64>, body: impl Fn() + Sync) {
 /// });
 /// assert!(struck >= 4);
 /// ```
-pub fn strike_everywhere(round: impl Fn(&Striker) + Sync) -> usize {
+pub fn inject_faults(round: impl Fn(&FaultInjector) + Sync) -> usize {
     let mut struck = 0;
     for fault in [
         Fault::Kill,
@@ -126,7 +126,7 @@ pub fn strike_everywhere(round: impl Fn(&Striker) + Sync) -> usize {
         for after in 0.. {
             let _told = TellIfPanicking(format!("struck at parking point {after}: {fault:?}"));
             let landed = virtual_time(|| {
-                round(&Striker { fault, after });
+                round(&FaultInjector { fault, after });
                 sched::current().planned_fault.get().is_none()
             });
             if !landed {
@@ -138,21 +138,21 @@ pub fn strike_everywhere(round: impl Fn(&Striker) + Sync) -> usize {
     struck
 }
 
-/// Interrupts one green thread, once; see [`strike_everywhere`].
+/// Interrupts one green thread, once; see [`inject_faults`].
 #[derive(Debug)]
-pub struct Striker {
+pub struct FaultInjector {
     fault: Fault,
     after: usize,
 }
 
-impl Striker {
+impl FaultInjector {
     /// Spawns the green thread that is to be interrupted. `Elapsed` is its result if it timed out.
     #[track_caller]
     pub fn spawn<T: 'static>(
         &self,
         f: impl FnOnce() -> T + 'static,
     ) -> JoinHandle<Result<T, Elapsed>> {
-        let victim = spawn(move || in_open_scope(f));
+        let victim = spawn(move || timeout_never(f));
         sched::current()
             .planned_fault
             .set(Some(sched::PlannedFault {
@@ -200,7 +200,7 @@ struct TellIfPanicking(String);
 
 impl Drop for TellIfPanicking {
     fn drop(&mut self) {
-        if crate::thread::unwinding() {
+        if crate::thread::panicking() {
             // A destructor has nobody to return an error to.
             drop(writeln!(std::io::stderr(), "evy::test: {}", self.0));
         }

@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use evy_runtime::lowlevel::now;
-use evy_runtime::test::{strike_everywhere, virtual_time, wait_all_parked};
+use evy_runtime::test::{inject_faults, virtual_time, wait_all_parked};
 use evy_runtime::thread::JoinHandle;
 use evy_runtime::{Event, EventError, sleep, spawn, spawn_after, spawn_n, timeout};
 use trial::{Log, in_any_order};
@@ -219,7 +219,7 @@ const TURNS: usize = 3;
 #[test]
 fn a_waiter_struck_anywhere_is_missed_by_nobody() {
     let harmed = AtomicUsize::new(0);
-    let struck = strike_everywhere(|striker| {
+    let struck = inject_faults(|injector| {
         let events = Rc::new([(); TURNS].map(|()| Event::new()));
         let turns = || {
             let events = Rc::clone(&events);
@@ -234,7 +234,7 @@ fn a_waiter_struck_anywhere_is_missed_by_nobody() {
             }
         };
         let first = spawn(turns());
-        let victim = striker.spawn(turns());
+        let victim = injector.spawn(turns());
         let last = spawn(turns());
         for (turn, event) in events.iter().enumerate() {
             sleep(SHORT);

@@ -109,7 +109,7 @@ fn spawn_n_state() {
     });
 }
 
-// The method form is `Killer`; `spawn_n` gives nothing to kill.
+// The method form is `KillHandle`; `spawn_n` gives nothing to kill.
 
 #[test]
 fn round_robin() {
@@ -134,8 +134,9 @@ fn round_robin() {
 #[test]
 fn kill_before_start() {
     virtually(|| {
-        let ways: [fn(&thread::JoinHandle<()>); 2] =
-            [thread::JoinHandle::kill, |handle| handle.killer().kill()];
+        let ways: [fn(&thread::JoinHandle<()>); 2] = [thread::JoinHandle::kill, |handle| {
+            handle.kill_handle().kill();
+        }];
         for kill in ways {
             let log = Log::default();
             let (captured, ran) = (OnDrop(log.clone(), "dropped"), log.clone());
@@ -255,7 +256,7 @@ fn kill_dead() {
         yield_now();
         handle.kill();
         handle.kill_with("too late");
-        handle.killer().kill();
+        handle.kill_handle().kill();
         assert!(!handle.cancel());
         assert_eq!(handle.join().unwrap(), 7);
     });
@@ -387,25 +388,25 @@ fn link_error_isolated() {
 }
 
 #[test]
-fn unlink() {
+fn remove_exit_hook() {
     virtually(|| {
         let log = Log::default();
         let handle = Rc::new(spawn(|| ()));
         let (never, own) = (log.clone(), Rc::clone(&handle));
         let link = handle.on_exit(move || never.add("never"));
-        assert!(handle.unlink(link));
-        assert!(!handle.unlink(link));
+        assert!(handle.remove_exit_hook(link));
+        assert!(!handle.remove_exit_hook(link));
         // Also from a link that is called before it.
         let (told, never) = (log.clone(), log.clone());
         let behind = Rc::new(Cell::new(None));
         let its_name = Rc::clone(&behind);
         handle.on_exit(move || {
-            let found = own.unlink(its_name.get().unwrap());
+            let found = own.remove_exit_hook(its_name.get().unwrap());
             told.add(if found { "taken back" } else { "not found" });
         });
         behind.set(Some(handle.on_exit(move || never.add("never"))));
         handle.wait();
-        assert!(!handle.unlink(behind.get().unwrap()));
+        assert!(!handle.remove_exit_hook(behind.get().unwrap()));
         assert_eq!(log.take(), ["taken back"]);
     });
 }
@@ -528,7 +529,7 @@ fn error_context_isolated() {
     impl Drop for ParksInDrop {
         fn drop(&mut self) {
             for _ in 0..2 {
-                let own = lowlevel::is_unwinding();
+                let own = thread::panicking();
                 self.0.add(if own { "unwinding" } else { "calm" });
                 sleep(SHORT);
             }
@@ -546,11 +547,11 @@ fn error_context_isolated() {
         yield_now();
         // While they park in the middle of unwinding, another panics and is caught.
         let other = spawn(|| {
-            assert!(!lowlevel::is_unwinding());
+            assert!(!thread::panicking());
             catch_unwind(|| std::panic::resume_unwind(Box::new("two"))).is_err()
         });
         assert!(other.join().unwrap());
-        assert!(!lowlevel::is_unwinding());
+        assert!(!thread::panicking());
         log.add("other done");
         for handle in bad {
             assert!(handle.join().is_err());
@@ -1073,7 +1074,7 @@ fn lots_may_fall_on_who_yields() {
     within(|| {
         let twice_in_a_row = Arc::new(AtomicUsize::new(0));
         let seen = Arc::clone(&twice_in_a_row);
-        test::explore(0..100, move || {
+        test::explore_schedules(0..100, move || {
             let log = Log::default();
             let both: Vec<_> = ["a", "b"]
                 .into_iter()

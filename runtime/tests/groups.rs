@@ -5,8 +5,8 @@ use std::panic::Location;
 use std::rc::Rc;
 use std::time::Duration;
 
-use evy_runtime::test::{explore, strike_everywhere, virtual_time};
-use evy_runtime::{Group, as_completed, sleep, spawn, thread, wait_all, yield_now};
+use evy_runtime::test::{explore_schedules, inject_faults, virtual_time};
+use evy_runtime::{JoinSet, as_completed, sleep, spawn, thread, wait_all, yield_now};
 
 /// Counts those who have ended by unwinding.
 struct Unwound(Rc<Cell<u32>>);
@@ -68,7 +68,7 @@ fn as_completed_takes_what_had_ended_before() {
 fn a_group_kills_its_members_when_dropped() {
     virtual_time(|| {
         let unwound = Rc::new(Cell::new(0));
-        let group = Group::new();
+        let group = JoinSet::new();
         for _ in 0..5 {
             let mark = Unwound(Rc::clone(&unwound));
             group.spawn(move || {
@@ -89,7 +89,7 @@ fn a_group_that_unwinds_with_its_owner_kills_its_members() {
         let unwound = Rc::new(Cell::new(0));
         let mark = Unwound(Rc::clone(&unwound));
         let owner = spawn(move || {
-            let group = Group::new();
+            let group = JoinSet::new();
             group.spawn(move || {
                 let _mark = mark;
                 thread::park();
@@ -104,8 +104,8 @@ fn a_group_that_unwinds_with_its_owner_kills_its_members() {
 
 #[test]
 fn members_of_a_group_may_add_members() {
-    explore(0..100, || {
-        let group = Rc::new(Group::new());
+    explore_schedules(0..100, || {
+        let group = Rc::new(JoinSet::new());
         let inner = Rc::clone(&group);
         group.spawn(move || {
             for n in 1..=3 {
@@ -123,8 +123,8 @@ fn members_of_a_group_may_add_members() {
 
 #[test]
 fn whoever_waits_for_a_group_and_is_struck_takes_no_result_along() {
-    let struck = strike_everywhere(|striker| {
-        let group = Rc::new(Group::new());
+    let struck = inject_faults(|injector| {
+        let group = Rc::new(JoinSet::new());
         for n in 1..=4 {
             group.spawn(move || {
                 sleep(Duration::from_secs(n));
@@ -133,7 +133,7 @@ fn whoever_waits_for_a_group_and_is_struck_takes_no_result_along() {
         }
         let taken = Rc::new(Cell::new(0));
         let (theirs, took) = (Rc::clone(&group), Rc::clone(&taken));
-        let victim = striker.spawn(move || {
+        let victim = injector.spawn(move || {
             while let Some(n) = theirs.join_next() {
                 took.set(took.get() + n.unwrap());
             }
@@ -164,8 +164,8 @@ fn a_green_thread_knows_its_parent_and_where_it_was_spawned() {
 
 #[test]
 fn all_who_take_from_a_group_hear_that_it_is_empty() {
-    explore(0..50, || {
-        let group = Rc::new(Group::new());
+    explore_schedules(0..50, || {
+        let group = Rc::new(JoinSet::new());
         for n in 1..=3 {
             group.spawn(move || sleep(Duration::from_secs(n)));
         }
@@ -182,7 +182,7 @@ fn all_who_take_from_a_group_hear_that_it_is_empty() {
 fn a_member_that_drops_its_group_takes_all_others_along() {
     virtual_time(|| {
         let unwound = Rc::new(Cell::new(0));
-        let group = Rc::new(Group::new());
+        let group = Rc::new(JoinSet::new());
         let own = Rc::clone(&group);
         let mark = Unwound(Rc::clone(&unwound));
         group.spawn(move || {

@@ -43,7 +43,7 @@ fn open<T: Send + 'static>(bound: Option<usize>) -> (Box<dyn Fn(T) -> bool + Sen
 fn messages_come_in_the_order_in_which_they_were_sent() {
     within(|| {
         for bound in [None, Some(0), Some(1), Some(3)] {
-            test::explore(0..50, || {
+            test::explore_schedules(0..50, || {
                 let (send, receiver) = open(bound);
                 let send = Rc::new(send);
                 for from in 0..3 {
@@ -73,7 +73,7 @@ fn messages_come_in_the_order_in_which_they_were_sent() {
 fn senders_that_wait_are_served_in_the_order_of_arrival() {
     within(|| {
         for bound in [0, 1, 2] {
-            test::explore(0..50, || {
+            test::explore_schedules(0..50, || {
                 let (sender, receiver) = sync_channel(bound);
                 for n in 0..6 {
                     let sender = sender.clone();
@@ -196,7 +196,7 @@ fn a_receive_ends_when_its_time_is_up() {
 #[test]
 fn a_receiver_without_senders_gets_what_is_left_and_then_an_error() {
     within(|| {
-        test::explore(0..50, || {
+        test::explore_schedules(0..50, || {
             let (sender, receiver) = channel();
             let other = sender.clone();
             spawn_n(move || {
@@ -218,7 +218,7 @@ fn a_receiver_without_senders_gets_what_is_left_and_then_an_error() {
 fn senders_without_a_receiver_get_their_message_back() {
     within(|| {
         for bound in [0, 1] {
-            test::explore(0..50, || {
+            test::explore_schedules(0..50, || {
                 let (sender, receiver) = sync_channel(bound);
                 let senders: Vec<_> = (0..3)
                     .map(|n| {
@@ -395,7 +395,7 @@ impl Drop for Counted {
 fn struck_anywhere_a_sender_loses_no_message_but_its_own() {
     within(|| {
         for bound in [0, 1, 2] {
-            let struck = test::strike_everywhere(|striker| {
+            let struck = test::inject_faults(|injector| {
                 let (sender, receiver) = sync_channel(bound);
                 let dropped = Rc::new(Cell::new(0));
                 let send = |sender: SyncSender<Counted>, from: u32| {
@@ -411,7 +411,7 @@ fn struck_anywhere_a_sender_loses_no_message_but_its_own() {
                 };
                 let before = spawn(send(sender.clone(), 0));
                 test::wait_all_parked();
-                let victim = striker.spawn(send(sender.clone(), 10));
+                let victim = injector.spawn(send(sender.clone(), 10));
                 test::wait_all_parked();
                 let after = spawn(send(sender, 20));
                 test::wait_all_parked();
@@ -440,12 +440,12 @@ fn struck_anywhere_a_sender_loses_no_message_but_its_own() {
 fn struck_anywhere_a_receiver_loses_no_message_that_it_has_not_got() {
     within(|| {
         for bound in [Some(0), Some(1), None] {
-            let struck = test::strike_everywhere(|striker| {
+            let struck = test::inject_faults(|injector| {
                 let (send, receiver) = open(bound);
                 let receiver = Rc::new(receiver);
                 let got = Rc::new(RefCell::new(Vec::new()));
                 let (own, seen) = (Rc::clone(&receiver), Rc::clone(&got));
-                let victim = striker.spawn(move || {
+                let victim = injector.spawn(move || {
                     for _ in 0..4 {
                         seen.borrow_mut().extend(own.recv());
                     }

@@ -16,7 +16,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use evy_runtime::lowlevel::now;
-use evy_runtime::test::{Striker, strike_everywhere, virtual_time, wait_all_parked};
+use evy_runtime::test::{FaultInjector, inject_faults, virtual_time, wait_all_parked};
 use evy_runtime::thread::JoinHandle;
 use evy_runtime::{
     Full, LifoQueue, PriorityQueue, Queue, sleep, spawn, spawn_n, timeout, yield_now,
@@ -708,12 +708,12 @@ const TURNS: usize = 3;
 
 /// Runs `round` for each capacity, and for others who act at once or at leisure. It says whether the
 /// victim came to harm, which each strike must do.
-fn struck<K: Kind>(round: impl Fn(&Striker, &K, Duration) -> bool + Sync) {
+fn struck<K: Kind>(round: impl Fn(&FaultInjector, &K, Duration) -> bool + Sync) {
     for capacity in [Some(0), Some(1), None] {
         for pace in [Duration::ZERO, SHORT] {
             let harmed = AtomicUsize::new(0);
-            let struck = strike_everywhere(|striker| {
-                let came_to_harm = round(striker, &K::with_capacity(capacity), pace);
+            let struck = inject_faults(|injector| {
+                let came_to_harm = round(injector, &K::with_capacity(capacity), pace);
                 harmed.fetch_add(came_to_harm.into(), Ordering::Relaxed);
             });
             assert!(struck >= 4 * TURNS, "{struck} at capacity {capacity:?}");
@@ -733,7 +733,7 @@ fn settle<K: Kind>(queue: &K, ledger: &Ledger) -> (usize, usize) {
 }
 
 fn struck_getters<K: Kind>() {
-    struck(|striker, queue: &K, pace| {
+    struck(|injector, queue: &K, pace| {
         let ledger = Ledger::default();
         let turns = |queue: K| {
             move || {
@@ -745,7 +745,7 @@ fn struck_getters<K: Kind>() {
                 }
             }
         };
-        let victim = striker.spawn(turns(queue.clone()));
+        let victim = injector.spawn(turns(queue.clone()));
         let rival = spawn(turns(queue.clone()));
         let (full, account) = (queue.clone(), ledger.clone());
         let putter = spawn(move || {
@@ -763,7 +763,7 @@ fn struck_getters<K: Kind>() {
 }
 
 fn struck_putters<K: Kind>() {
-    struck(|striker, queue: &K, pace| {
+    struck(|injector, queue: &K, pace| {
         let ledger = Ledger::default();
         let turns = |done: &Rc<Cell<usize>>| {
             let (queue, ledger, done) = (queue.clone(), ledger.clone(), Rc::clone(done));
@@ -780,7 +780,7 @@ fn struck_putters<K: Kind>() {
             }
         };
         let done = Rc::default();
-        let victim = striker.spawn(turns(&done));
+        let victim = injector.spawn(turns(&done));
         let rival = spawn(turns(&Rc::default()));
         let empty = queue.clone();
         let getter = spawn(move || {
@@ -839,11 +839,11 @@ fn a_putter_of_a_priority_queue_struck_anywhere_loses_nothing() {
 
 #[test]
 fn a_joiner_struck_anywhere_is_missed_by_nobody() {
-    let struck = strike_everywhere(|striker| {
+    let struck = inject_faults(|injector| {
         let queue = Queue::unbounded();
         queue.put(());
         let (victim, other) = (queue.clone(), queue.clone());
-        let victim = striker.spawn(move || victim.join());
+        let victim = injector.spawn(move || victim.join());
         let other = spawn(move || other.join());
         wait_all_parked();
         queue.task_done();

@@ -10,7 +10,7 @@ use std::time::Duration;
 use common::within;
 use evy_runtime::io::Green;
 use evy_runtime::sync::mpsc;
-use evy_runtime::test::{explore, strike_everywhere, virtual_time, wait_all_parked};
+use evy_runtime::test::{explore_schedules, inject_faults, virtual_time, wait_all_parked};
 use evy_runtime::{
     Event, LifoQueue, PriorityQueue, Queue, Semaphore, lowlevel, select, sleep, spawn, spawn_n,
     timeout, yield_now,
@@ -150,7 +150,7 @@ fn the_choice_among_ready_arms_is_fair() {
 
 #[test]
 fn two_selects_meet_where_there_is_no_room() {
-    explore(0..100, || {
+    explore_schedules(0..100, || {
         let (a, b) = (Queue::bounded(0), Queue::bounded(0));
         let (to_a, to_b) = (a.clone(), b.clone());
         let (from_a, from_b) = (a.clone(), b.clone());
@@ -182,7 +182,7 @@ fn two_selects_meet_where_there_is_no_room() {
 
 #[test]
 fn two_selects_meet_in_a_channel_without_room() {
-    explore(0..100, || {
+    explore_schedules(0..100, || {
         let ((to_a, a), (to_b, b)) = (mpsc::sync_channel(0), mpsc::sync_channel(0));
         let sender = spawn(move || {
             for n in 0..50 {
@@ -205,7 +205,7 @@ fn two_selects_meet_in_a_channel_without_room() {
 
 #[test]
 fn several_selects_share_what_comes() {
-    explore(0..100, || {
+    explore_schedules(0..100, || {
         let (a, b) = (Queue::bounded(1), Queue::unbounded());
         let sum = Rc::new(Cell::new(0));
         let getters: Vec<_> = (0..4)
@@ -339,14 +339,14 @@ fn a_timeout_around_a_select_leaves_no_trace() {
 
 #[test]
 fn whoever_is_struck_in_a_select_loses_nothing() {
-    let struck = strike_everywhere(|striker| {
+    let struck = inject_faults(|injector| {
         let (a, b) = (Queue::bounded(0), Queue::bounded(1));
         let permits = Semaphore::new(0);
         let (sender, receiver) = mpsc::sync_channel(1);
         let got = Rc::new(Cell::new(0));
         let (va, vb, vp, vg) = (a.clone(), b.clone(), permits.clone(), Rc::clone(&got));
         let (victim_sender, back) = mpsc::sync_channel(0);
-        let victim = striker.spawn(move || {
+        let victim = injector.spawn(move || {
             let mut returned = 0;
             while returned < 4 {
                 select! {

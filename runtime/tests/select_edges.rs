@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use common::within;
 use evy_runtime::sync::mpsc;
-use evy_runtime::test::{explore, strike_everywhere, virtual_time};
+use evy_runtime::test::{explore_schedules, inject_faults, virtual_time};
 use evy_runtime::{Event, Queue, select, spawn, spawn_n, yield_now};
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -52,7 +52,7 @@ fn a_select_does_not_meet_itself_in_a_queue() {
 
 #[test]
 fn the_same_queue_twice_gives_an_item_once() {
-    explore(0..50, || {
+    explore_schedules(0..50, || {
         let queue = Queue::bounded(1);
         let items = queue.clone();
         spawn_n(move || (0..10).for_each(|n| items.put(n)));
@@ -66,7 +66,7 @@ fn the_same_queue_twice_gives_an_item_once() {
 
 #[test]
 fn whoever_offers_and_takes_at_once_meets_another() {
-    explore(0..100, || {
+    explore_schedules(0..100, || {
         let (sender, receiver) = mpsc::sync_channel(0);
         let receiver = Rc::new(receiver);
         let peers: Vec<_> = (0..4)
@@ -167,7 +167,7 @@ fn a_select_that_is_abandoned_with_its_os_thread_harms_nobody() {
 
 #[test]
 fn whoever_is_struck_leaves_the_message_to_those_who_share_the_receiver() {
-    let struck = strike_everywhere(|striker| {
+    let struck = inject_faults(|injector| {
         let (sender, receiver) = mpsc::sync_channel(0);
         let receiver = Rc::new(receiver);
         let taker = || {
@@ -180,7 +180,7 @@ fn whoever_is_struck_leaves_the_message_to_those_who_share_the_receiver() {
                 sum
             }
         };
-        let victim = striker.spawn(taker());
+        let victim = injector.spawn(taker());
         let other = spawn(taker());
         spawn_n(move || (1..=4).for_each(|n| sender.send(n).unwrap()));
         let taken = victim.join();

@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use evy_runtime::lowlevel::now;
-use evy_runtime::test::{Striker, strike_everywhere, virtual_time, wait_all_parked};
+use evy_runtime::test::{FaultInjector, inject_faults, virtual_time, wait_all_parked};
 use evy_runtime::thread::JoinError;
 use evy_runtime::{
     BoundedSemaphore, CappedSemaphore, Elapsed, Semaphore, shield, sleep, spawn, spawn_n, timeout,
@@ -134,7 +134,7 @@ fn contention() {
             let (mutex, counts) = (mutex.clone(), Rc::clone(&counts));
             spawn_n(move || {
                 loop {
-                    let _permit = mutex.access();
+                    let _permit = mutex.acquire_guard();
                     counts[own].set(counts[own].get() + 1);
                     sleep(Duration::from_millis(1));
                 }
@@ -305,14 +305,14 @@ impl Drop for Inside<'_> {
 /// sees that it comes to harm and the permit does not.
 fn struck<S: Clone + 'static>(new: fn() -> S, turn: fn(&S, &Cell<bool>), check: fn(&S)) {
     let harmed = AtomicUsize::new(0);
-    let struck = strike_everywhere(|striker| {
+    let struck = inject_faults(|injector| {
         let (permits, inside) = (new(), Rc::new(Cell::new(false)));
         let turns = || {
             let (permits, inside) = (permits.clone(), Rc::clone(&inside));
             move || (0..TURNS).for_each(|_| turn(&permits, &inside))
         };
         let first = spawn(turns());
-        let victim = striker.spawn(turns());
+        let victim = injector.spawn(turns());
         let last = spawn(turns());
         let victim = victim.join();
         harmed.fetch_add((!matches!(victim, Ok(Ok(())))).into(), Ordering::Relaxed);
@@ -333,7 +333,7 @@ fn one_is_left(permits: &Semaphore) {
 #[test]
 fn a_permit_struck_anywhere_is_released() {
     let turn = |permits: &Semaphore, inside: &Cell<bool>| {
-        let _permit = permits.access();
+        let _permit = permits.acquire_guard();
         let _inside = Inside::enter(inside);
         sleep(SHORT);
     };
@@ -387,14 +387,14 @@ fn an_acquirer_of_a_bounded_semaphore_struck_anywhere_loses_no_permit() {
 
 /// Runs `round` with a semaphore for each limit, and with others who act at once or at leisure. It
 /// leaves the semaphore as it was, and says whether the victim came to harm.
-fn struck_capped(round: impl Fn(&Striker, &CappedSemaphore, Duration) -> bool + Sync) {
+fn struck_capped(round: impl Fn(&FaultInjector, &CappedSemaphore, Duration) -> bool + Sync) {
     for limit in [0, 1, 2] {
         for pace in [Duration::ZERO, SHORT] {
             let harmed = AtomicUsize::new(0);
-            let struck = strike_everywhere(|striker| {
+            let struck = inject_faults(|injector| {
                 let permits = CappedSemaphore::new(0, limit);
                 let before = permits.balance();
-                let came_to_harm = round(striker, &permits, pace);
+                let came_to_harm = round(injector, &permits, pace);
                 assert_eq!(permits.balance(), before, "no permit, and nobody waits");
                 harmed.fetch_add(came_to_harm.into(), Ordering::Relaxed);
             });
@@ -416,7 +416,7 @@ fn drain(permits: &CappedSemaphore, pace: Duration) -> usize {
 
 #[test]
 fn an_acquirer_of_a_capped_semaphore_struck_anywhere_loses_no_permit() {
-    struck_capped(|striker, permits, pace| {
+    struck_capped(|injector, permits, pace| {
         let had = Rc::new(Cell::new(0));
         let turns = || {
             let (permits, had) = (permits.clone(), Rc::clone(&had));
@@ -427,7 +427,7 @@ fn an_acquirer_of_a_capped_semaphore_struck_anywhere_loses_no_permit() {
                 }
             }
         };
-        let victim = striker.spawn(turns());
+        let victim = injector.spawn(turns());
         let rival = spawn(turns());
         let released = permits.clone();
         let releaser = spawn(move || {
@@ -446,7 +446,7 @@ fn an_acquirer_of_a_capped_semaphore_struck_anywhere_loses_no_permit() {
 
 #[test]
 fn a_releaser_of_a_capped_semaphore_struck_anywhere_releases_once_or_not() {
-    struck_capped(|striker, permits, pace| {
+    struck_capped(|injector, permits, pace| {
         // How often each of them has begun to release, and has done it.
         let turns = |begun: &Rc<Cell<usize>>, done: &Rc<Cell<usize>>| {
             let (permits, begun, done) = (permits.clone(), Rc::clone(begun), Rc::clone(done));
@@ -461,7 +461,7 @@ fn a_releaser_of_a_capped_semaphore_struck_anywhere_releases_once_or_not() {
             }
         };
         let (begun, done) = (Rc::default(), Rc::default());
-        let victim = striker.spawn(turns(&begun, &done));
+        let victim = injector.spawn(turns(&begun, &done));
         let rival = spawn(turns(&Rc::default(), &Rc::default()));
         let acquirer = permits.clone();
         let acquirer = spawn(move || drain(&acquirer, pace));

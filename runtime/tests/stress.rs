@@ -9,8 +9,8 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::time::Duration;
 
-use evy_runtime::test::explore;
-use evy_runtime::thread::{JoinHandle, Killer};
+use evy_runtime::test::explore_schedules;
+use evy_runtime::thread::{JoinHandle, KillHandle};
 use evy_runtime::{Queue, Semaphore, sleep, spawn, spawn_n, timeout, yield_now};
 use ledger::{Item, Ledger};
 
@@ -34,7 +34,7 @@ fn a_million_operations_lose_nothing() {
     let slow = std::env::var_os("EVY_UNDER_QEMU").is_some();
     let operations = if slow { OPERATIONS / 50 } else { OPERATIONS };
     let share = operations / SEEDS;
-    explore(0..SEEDS as u64, || {
+    explore_schedules(0..SEEDS as u64, || {
         let tally = work(share / TOOLS);
         assert_eq!(tally.operations.get(), share);
         let (killed, late) = (tally.killed.get(), tally.late.get());
@@ -105,7 +105,7 @@ struct Office {
     tally: Rc<Tally>,
     desks: Vec<JoinHandle<()>>,
     /// How to kill who sits there.
-    killers: Rc<RefCell<Vec<Killer>>>,
+    killers: Rc<RefCell<Vec<KillHandle>>>,
 }
 
 impl Office {
@@ -125,14 +125,14 @@ impl Office {
         };
         let mut worker = spawn(work.clone());
         let desk = self.desks.len();
-        self.killers.borrow_mut().push(worker.killer());
+        self.killers.borrow_mut().push(worker.kill_handle());
         let (tally, killers) = (Rc::clone(&self.tally), Rc::clone(&self.killers));
         self.desks.push(spawn(move || {
             while let Err(error) = worker.join() {
                 assert!(error.is_killed(), "{error}");
                 count(&tally.killed);
                 worker = spawn(work.clone());
-                killers.borrow_mut()[desk] = worker.killer();
+                killers.borrow_mut()[desk] = worker.kill_handle();
             }
         }));
     }

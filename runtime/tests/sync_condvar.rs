@@ -58,7 +58,7 @@ fn queue_up(door: &Arc<Door>, log: &Rc<RefCell<Vec<usize>>>, number: usize) -> V
 #[test]
 fn notify_one_wakes_the_one_that_has_waited_longest() {
     within(|| {
-        test::explore(0..100, || {
+        test::explore_schedules(0..100, || {
             let (door, log) = (Arc::default(), Rc::default());
             let waiters = queue_up(&door, &log, 4);
             for woken in 1..=4 {
@@ -80,7 +80,7 @@ fn notify_one_wakes_the_one_that_has_waited_longest() {
 #[test]
 fn notify_all_wakes_those_who_wait_now() {
     within(|| {
-        test::explore(0..100, || {
+        test::explore_schedules(0..100, || {
             let (door, log) = (Arc::default(), Rc::default());
             let waiters = queue_up(&door, &log, 4);
             door.opened.notify_all();
@@ -97,7 +97,7 @@ fn notify_all_wakes_those_who_wait_now() {
 #[test]
 fn waiting_releases_the_mutex_and_misses_nothing() {
     within(|| {
-        test::explore(0..100, || {
+        test::explore_schedules(0..100, || {
             let door = Arc::new(Door::default());
             let waiters: Vec<_> = (0..3)
                 .map(|_| {
@@ -357,7 +357,7 @@ impl Buffer {
 #[test]
 fn a_bounded_buffer_stands_on_it() {
     within(|| {
-        test::explore(0..100, || {
+        test::explore_schedules(0..100, || {
             let buffer = Arc::new(Buffer::default());
             let putters: Vec<_> = (0..3)
                 .map(|n| {
@@ -386,7 +386,7 @@ fn a_bounded_buffer_stands_on_it() {
 fn struck_anywhere_a_bounded_buffer_loses_nothing() {
     within(|| {
         for role in ["puts", "gets"] {
-            let struck = test::strike_everywhere(|striker| {
+            let struck = test::inject_faults(|injector| {
                 let buffer = Arc::new(Buffer::default());
                 let done = Rc::new(Cell::new(0));
                 let neighbour = |puts: bool, times: u32| {
@@ -404,7 +404,7 @@ fn struck_anywhere_a_bounded_buffer_loses_nothing() {
                 let before = neighbour(puts, 2);
                 test::wait_all_parked();
                 let (own, did) = (Arc::clone(&buffer), Rc::clone(&done));
-                let victim = striker.spawn(move || {
+                let victim = injector.spawn(move || {
                     for _ in 0..3 {
                         match puts {
                             true => own.put(1),
@@ -437,7 +437,7 @@ fn struck_anywhere_a_bounded_buffer_loses_nothing() {
 #[test]
 fn a_barrier_lets_all_go_together_again_and_again() {
     within(|| {
-        test::explore(0..100, || {
+        test::explore_schedules(0..100, || {
             let barrier = Arc::new(Barrier::new(4));
             let round = Rc::new(Cell::new(0));
             let all: Vec<_> = (0..4)
@@ -499,7 +499,7 @@ fn a_waiter_that_gives_up_leaves_the_barrier_as_if_it_had_not_come() {
 #[test]
 fn struck_anywhere_a_barrier_counts_those_who_are_there() {
     within(|| {
-        let struck = test::strike_everywhere(|striker| {
+        let struck = test::inject_faults(|injector| {
             let barrier = Arc::new(Barrier::new(3));
             let comes = || {
                 let barrier = Arc::clone(&barrier);
@@ -511,7 +511,7 @@ fn struck_anywhere_a_barrier_counts_those_who_are_there() {
             let own = Arc::clone(&barrier);
             let passed = Rc::new(Cell::new(false));
             let seen = Rc::clone(&passed);
-            let victim = striker.spawn(move || {
+            let victim = injector.spawn(move || {
                 own.wait();
                 seen.set(true);
                 // A second round, which the others do not come to.

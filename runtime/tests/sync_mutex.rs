@@ -38,7 +38,7 @@ impl Drop for Slow {
 #[test]
 fn one_at_a_time_also_across_parking() {
     within(|| {
-        test::explore(0..100, || {
+        test::explore_schedules(0..100, || {
             let count = Arc::new(Mutex::new(0));
             let adders: Vec<_> = (0..8)
                 .map(|n| {
@@ -79,7 +79,7 @@ fn queue_up(mutex: &Arc<Mutex<Vec<usize>>>, number: usize) -> Vec<thread::JoinHa
 #[test]
 fn first_come_first_served() {
     within(|| {
-        test::explore(0..100, || {
+        test::explore_schedules(0..100, || {
             let mutex = Arc::new(Mutex::new(Vec::new()));
             let guard = mutex.lock().unwrap();
             let waiters = queue_up(&mutex, 5);
@@ -97,7 +97,7 @@ fn first_come_first_served() {
 #[test]
 fn the_order_stays_however_often_the_lock_is_taken_meanwhile() {
     within(|| {
-        test::explore(0..100, || {
+        test::explore_schedules(0..100, || {
             let mutex = Arc::new(Mutex::new(Vec::new()));
             let mut guard = mutex.lock().unwrap();
             let waiters = queue_up(&mutex, 5);
@@ -436,7 +436,7 @@ fn a_lock_crosses_os_threads_both_ways() {
 #[test]
 fn struck_anywhere_a_mutex_goes_on_and_is_poisoned_by_a_holder_only() {
     within(|| {
-        let struck = test::strike_everywhere(|striker| {
+        let struck = test::inject_faults(|injector| {
             let mutex = Arc::new(Mutex::new(0));
             let add = |mutex: &Mutex<i32>| {
                 let mut count = any(mutex);
@@ -451,7 +451,7 @@ fn struck_anywhere_a_mutex_goes_on_and_is_poisoned_by_a_holder_only() {
                 spawn(move || (0..3).for_each(|_| add(&mutex)))
             };
             let before = neighbour();
-            let victim = striker.spawn(move || {
+            let victim = injector.spawn(move || {
                 for _ in 0..3 {
                     let mut count = own.lock().unwrap();
                     flag.set(true);
@@ -487,12 +487,12 @@ fn struck_anywhere_a_mutex_goes_on_and_is_poisoned_by_a_holder_only() {
 fn struck_in_a_crowd_a_waiter_costs_nobody_the_lock() {
     within(|| {
         for place in 0..4 {
-            let struck = test::strike_everywhere(|striker| {
+            let struck = test::inject_faults(|injector| {
                 let mutex = Arc::new(Mutex::new(Vec::new()));
                 let guard = any(&mutex);
                 let mut others = queue_up(&mutex, place);
                 let own = Arc::clone(&mutex);
-                let victim = striker.spawn(move || own.lock().unwrap().push(100));
+                let victim = injector.spawn(move || own.lock().unwrap().push(100));
                 test::wait_all_parked();
                 others.extend(queue_up(&mutex, 4 - place));
                 drop(guard);

@@ -53,7 +53,7 @@ const WAYS: [&str; 3] = ["panic", "kill", "timeout"];
 #[test]
 fn once_runs_once_and_the_others_wait_for_its_end() {
     within(|| {
-        test::explore(0..100, || {
+        test::explore_schedules(0..100, || {
             let (once, runs) = (Arc::new(Once::new()), Rc::new(Cell::new(0)));
             let callers: Vec<_> = (0..5)
                 .map(|n| {
@@ -108,7 +108,7 @@ fn an_initialisation_that_unwinds_poisons_and_can_be_repaired() {
 #[test]
 fn those_who_wait_learn_that_it_unwound() {
     within(|| {
-        test::explore(0..100, || {
+        test::explore_schedules(0..100, || {
             let once = Arc::new(Once::new());
             let first = Arc::clone(&once);
             let fails = spawn(move || {
@@ -136,7 +136,7 @@ fn those_who_wait_learn_that_it_unwound() {
 #[test]
 fn one_that_forces_takes_over_where_the_first_was_killed() {
     within(|| {
-        test::explore(0..100, || {
+        test::explore_schedules(0..100, || {
             let once = Arc::new(Once::new());
             let (first, log) = (Arc::clone(&once), Rc::new(RefCell::new(Vec::new())));
             let killed = spawn(move || first.call_once(|| sleep(LONG)));
@@ -163,7 +163,7 @@ fn one_that_forces_takes_over_where_the_first_was_killed() {
 #[test]
 fn a_cell_is_filled_by_one_while_the_others_wait() {
     within(|| {
-        test::explore(0..100, || {
+        test::explore_schedules(0..100, || {
             let cell = Arc::new(OnceLock::new());
             let callers: Vec<_> = (0..5)
                 .map(|n| {
@@ -265,7 +265,7 @@ fn a_cell_gives_back_what_is_in_it() {
 #[test]
 fn a_lazy_value_is_made_at_its_first_use_by_one() {
     within(|| {
-        test::explore(0..100, || {
+        test::explore_schedules(0..100, || {
             static RUNS: AtomicUsize = AtomicUsize::new(0);
             let runs = RUNS.load(Ordering::Relaxed);
             let lazy: Arc<LazyLock<usize>> = Arc::new(LazyLock::new(|| {
@@ -335,7 +335,7 @@ fn a_lazy_value_whose_making_unwinds_is_poisoned_for_good() {
 fn struck_anywhere_a_cell_is_filled_in_the_end() {
     within(|| {
         for first in [true, false] {
-            let struck = test::strike_everywhere(|striker| {
+            let struck = test::inject_faults(|injector| {
                 let cell = Arc::new(OnceLock::new());
                 let runs = Rc::new(Cell::new(0));
                 let init = || {
@@ -354,7 +354,7 @@ fn struck_anywhere_a_cell_is_filled_in_the_end() {
                     others.push(spawn(init()));
                     yield_now();
                 }
-                let victim = striker.spawn(init());
+                let victim = injector.spawn(init());
                 yield_now();
                 others.extend([spawn(init()), spawn(init())]);
                 let waiting = Arc::clone(&cell);
@@ -373,11 +373,11 @@ fn struck_anywhere_a_cell_is_filled_in_the_end() {
 #[test]
 fn struck_anywhere_once_is_done_or_poisoned() {
     within(|| {
-        let struck = test::strike_everywhere(|striker| {
+        let struck = test::inject_faults(|injector| {
             let once = Arc::new(Once::new());
             let (own, began) = (Arc::clone(&once), Rc::new(Cell::new(false)));
             let seen = Rc::clone(&began);
-            let victim = striker.spawn(move || {
+            let victim = injector.spawn(move || {
                 own.call_once(|| {
                     seen.set(true);
                     yield_now();

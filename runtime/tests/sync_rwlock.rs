@@ -76,7 +76,7 @@ fn join_all(handles: Vec<JoinHandle<()>>) {
 fn readers_go_together_and_a_writer_alone() {
     within(|| {
         let most = Arc::new(AtomicUsize::new(0));
-        test::explore(0..100, || {
+        test::explore_schedules(0..100, || {
             let lock = Arc::new(RwLock::new((0, 0)));
             let reading = Rc::new(Cell::new(0));
             let mut all = Vec::new();
@@ -121,7 +121,7 @@ fn readers_go_together_and_a_writer_alone() {
 #[test]
 fn first_come_first_served_and_neighbouring_readers_together() {
     within(|| {
-        test::explore(0..100, || {
+        test::explore_schedules(0..100, || {
             let lock = Arc::default();
             let log = Log::default();
             join_all(queue_up(&lock, &["A", "b", "c", "D", "E", "f"], &log));
@@ -401,7 +401,7 @@ fn os_threads_that_never_used_evy_read_and_write() {
 fn struck_anywhere_a_rwlock_goes_on_and_is_poisoned_by_a_writer_only() {
     within(|| {
         for role in ["write", "read", "downgrade"] {
-            let struck = test::strike_everywhere(|striker| {
+            let struck = test::inject_faults(|injector| {
                 let lock = Arc::new(RwLock::new((0, 0)));
                 let writes = Rc::new(Cell::new(false));
                 let neighbours = || {
@@ -426,7 +426,7 @@ fn struck_anywhere_a_rwlock_goes_on_and_is_poisoned_by_a_writer_only() {
                 };
                 let before = neighbours();
                 let (own, flag) = (Arc::clone(&lock), Rc::clone(&writes));
-                let victim = striker.spawn(move || {
+                let victim = injector.spawn(move || {
                     for _ in 0..2 {
                         if role == "read" {
                             let _guard = read(&own);

@@ -17,7 +17,7 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use common::within;
-use evy_runtime::io::{Direction, Green, Patience};
+use evy_runtime::io::{Direction, Green, Timeout};
 use evy_runtime::lowlevel::now;
 use evy_runtime::{Elapsed, sleep, spawn, spawn_n, test, thread, timeout, timeout_at, yield_now};
 
@@ -384,12 +384,12 @@ fn is_timeout() {
 
         let (reader, _writer) = io::pipe().unwrap();
         let reader = Green::new(reader).unwrap();
-        let patience = Patience::AtMost(Duration::from_millis(1));
+        let patience = Timeout::After(Duration::from_millis(1));
         let error = reader.wait_ready(Direction::Read, patience).unwrap_err();
         assert!(is_timeout(&error));
         assert!(!error.get_ref().is_some_and(|inner| inner.is::<Elapsed>()));
         let error = reader
-            .wait_ready(Direction::Read, Patience::None)
+            .wait_ready(Direction::Read, Timeout::NonBlocking)
             .unwrap_err();
         assert!(!is_timeout(&error));
     });

@@ -46,9 +46,9 @@ fn who_unwinds_is_told_apart() {
             struct Look(Rc<Cell<bool>>);
             impl Drop for Look {
                 fn drop(&mut self) {
-                    assert!(lowlevel::is_unwinding());
+                    assert!(evy_runtime::thread::panicking());
                     sleep(SECOND);
-                    assert!(lowlevel::is_unwinding());
+                    assert!(evy_runtime::thread::panicking());
                     self.0.set(true);
                 }
             }
@@ -60,14 +60,14 @@ fn who_unwinds_is_told_apart() {
                 sleep(LONG);
             });
             yield_now();
-            assert!(std::thread::panicking() && !lowlevel::is_unwinding());
-            let neighbour = spawn(lowlevel::is_unwinding);
+            assert!(std::thread::panicking() && !evy_runtime::thread::panicking());
+            let neighbour = spawn(evy_runtime::thread::panicking);
             assert!(!neighbour.join().unwrap());
             assert!(unwinds.join().is_err());
             also.kill();
-            assert!(!lowlevel::is_unwinding());
+            assert!(!evy_runtime::thread::panicking());
             assert!(also.join().is_err() && looked.get());
-            assert!(!std::thread::panicking() && !lowlevel::is_unwinding());
+            assert!(!std::thread::panicking() && !evy_runtime::thread::panicking());
         });
     });
 }
@@ -130,7 +130,7 @@ fn a_wait_that_was_begun_meanwhile_ends_when_it_should() {
             let sleeper = spawn(|| sleep(5 * SECOND));
             let door = evy_runtime::Semaphore::new(0);
             let inner = door.clone();
-            let waiter = spawn(move || drop(inner.access()));
+            let waiter = spawn(move || drop(inner.acquire_guard()));
             sleeper.join().unwrap();
             assert_eq!(lowlevel::now() - start, 5 * SECOND);
             assert!(!waiter.is_finished());

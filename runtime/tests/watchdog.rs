@@ -20,7 +20,7 @@ use evy_runtime::{Watchdog, sleep, spawn, spawn_n, test, thread, yield_now};
 struct Told {
     id: thread::ThreadId,
     name: Option<String>,
-    ran_for: Duration,
+    busy_time: Duration,
     text: String,
 }
 
@@ -31,7 +31,7 @@ fn watch(limit: Duration) -> (Watchdog, Receiver<Told>) {
         let told = Told {
             id: report.id(),
             name: report.name().map(str::to_owned),
-            ran_for: report.ran_for(),
+            busy_time: report.busy_time(),
             text: report.to_string(),
         };
         sender.send(told).expect("somebody listens");
@@ -69,7 +69,7 @@ fn hog_detected() {
         other.join().unwrap();
         drop(watchdog);
         assert_eq!((report.id, report.name.as_deref()), (id, Some("hog")));
-        assert!(report.ran_for >= LIMIT, "{report:?}");
+        assert!(report.busy_time >= LIMIT, "{report:?}");
         let described = format!("green thread {id} 'hog' (spawned at {site} by #");
         assert!(report.text.starts_with(&described), "{report:?}");
         // Once.
@@ -140,7 +140,7 @@ fn several_watchdogs_and_none() {
         // One that was dropped tells no more.
         drop(watch(LIMIT));
         let report = told.recv().unwrap();
-        assert!(report.ran_for >= LIMIT);
+        assert!(report.busy_time >= LIMIT);
         drop(strict);
         hog(LIMIT * 4, || true);
         assert!(told.recv().is_err());
@@ -167,7 +167,7 @@ fn an_os_thread_that_has_ended_is_no_hog() {
 fn lots_are_drawn_as_if_nobody_watched() {
     let order = |is_watched: bool| {
         let orders = std::sync::Mutex::new(Vec::new());
-        test::explore(0..20, || {
+        test::explore_schedules(0..20, || {
             let _watchdog = is_watched.then(|| watch(Duration::from_secs(60)));
             let order: Rc<Cell<Vec<usize>>> = Rc::default();
             let handles: Vec<_> = (0..4)

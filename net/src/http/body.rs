@@ -5,10 +5,10 @@ use std::fmt;
 use std::io::{self, Read};
 
 /// The most that is taken from a reader before it is sent on.
-const BLOCK: usize = 16 * 1024;
+const READ_CHUNK: usize = 16 * 1024;
 
 /// A body in memory up to this size is copied behind its head, and both leave in one write.
-const COPIED: usize = 64 * 1024;
+const MAX_COALESCED_BODY: usize = 64 * 1024;
 
 /// What a message carries: bytes in memory, or a reader.
 ///
@@ -74,7 +74,7 @@ impl Body {
             Source::Bytes(bytes, at) => Ok(bytes[at..].to_vec()),
             Source::Reader(mut reader, left) => {
                 // A length is only what the peer says: no more than a block on its word.
-                let expected = left.map_or(0, |left| left.min(BLOCK as u64));
+                let expected = left.map_or(0, |left| left.min(READ_CHUNK as u64));
                 let mut bytes = Vec::with_capacity(expected as usize);
                 reader.read_to_end(&mut bytes)?;
                 Ok(bytes)
@@ -100,15 +100,15 @@ impl Body {
     pub(super) fn send(
         &mut self,
         out: &mut Vec<u8>,
-        delimiting: Delimiting,
+        framing: BodyFraming,
         mut write: impl FnMut(&[u8]) -> io::Result<()>,
     ) -> io::Result<()> {
-        match (delimiting, &self.0) {
-            (Delimiting::Nothing, _) => write(out)?,
+        match (framing, &self.0) {
+            (BodyFraming::Nothing, _) => write(out)?,
             (_, Source::Bytes(bytes, at)) => {
                 // Not consumed: the client may have to send it again.
                 let rest = &bytes[*at..];
-                if rest.len() <= COPIED {
+                if rest.len() <= MAX_COALESCED_BODY {
                     out.extend_from_slice(rest);
                     write(out)?;
                 } else {
@@ -116,11 +116,11 @@ impl Body {
                     write(rest)?;
                 }
             }
-            (Delimiting::Length(length), _) => self.send_exactly(length, out, write)?,
-            (Delimiting::Chunked, _) => while self.send_chunk(out, &mut write)? {},
-            (Delimiting::Close, _) => loop {
+            (BodyFraming::Length(length), _) => self.send_exactly(length, out, write)?,
+            (BodyFraming::Chunked, _) => while self.send_chunk(out, &mut write)? {},
+            (BodyFraming::Close, _) => loop {
                 let at = out.len();
-                let read = self.append(out, BLOCK)?;
+                let read = self.append(out, READ_CHUNK)?;
                 if out.len() > at || at > 0 {
                     write(out)?;
                 }
@@ -142,7 +142,7 @@ impl Body {
     ) -> io::Result<()> {
         let mut left = length;
         while left > 0 {
-            let read = self.append(out, left.min(BLOCK as u64) as usize)?;
+            let read = self.append(out, left.min(READ_CHUNK as u64) as usize)?;
             if read == 0 {
                 let message = "the body ended before its `Content-Length`";
                 return Err(io::Error::new(io::ErrorKind::UnexpectedEof, message));
@@ -163,7 +163,7 @@ impl Body {
         // Four digits are enough for a block; they are filled in once its size is known.
         let at = out.len();
         out.extend_from_slice(b"0000\r\n");
-        let read = self.append(out, BLOCK)?;
+        let read = self.append(out, READ_CHUNK)?;
         if read == 0 {
             out.truncate(at);
             out.extend_from_slice(b"0\r\n\r\n");
@@ -254,14 +254,14 @@ impl fmt::Debug for Body {
 
 /// How the end of a body that is sent is told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Delimiting {
+pub(super) enum BodyFraming {
     Nothing,
     Length(u64),
     Chunked,
     Close,
 }
 
-impl Delimiting {
+impl BodyFraming {
     pub(super) fn write_header(self, out: &mut Vec<u8>) {
         match self {
             Self::Nothing | Self::Close => {}

@@ -8,11 +8,11 @@ use std::time::Duration;
 use ::http::header::HOST;
 use ::http::{HeaderValue, Method, Request, Response, StatusCode, Uri, Version};
 
-use super::body::{Body, Delimiting};
-use super::framing::{Decoder, Framing};
-use super::head::{self, Limits, MOST_HEADERS};
-use super::idle::{Peer, Pool, is_quiet};
-use super::wire::{Patience, Transport, Wire, cut_off};
+use super::body::{Body, BodyFraming};
+use super::buffered::{BufferedStream, IoDeadline, Stream, unexpected_eof};
+use super::decoder::{Decoder, DecoderState};
+use super::head::{self, Limits, MAX_HEADERS};
+use super::idle::{HostPort, IdleConnections, is_reusable};
 use crate::listen::connect_timeout;
 use crate::tcp::TcpStream;
 
@@ -54,7 +54,7 @@ pub struct Client(Rc<Shared>);
 
 struct Shared {
     settings: Settings,
-    idle: Pool,
+    idle: IdleConnections,
 }
 
 #[derive(Clone, Debug)]
@@ -92,7 +92,7 @@ impl ClientBuilder {
 
     /// The most headers of a response. 100 unless said otherwise; 256 at most.
     pub fn max_headers(mut self, headers: usize) -> Self {
-        self.0.limits.headers = headers.min(MOST_HEADERS);
+        self.0.limits.headers = headers.min(MAX_HEADERS);
         self
     }
 
@@ -114,7 +114,7 @@ impl ClientBuilder {
     pub fn build(self) -> Client {
         Client(Rc::new(Shared {
             settings: self.0,
-            idle: Pool::default(),
+            idle: IdleConnections::default(),
         }))
     }
 }
@@ -177,51 +177,52 @@ impl Client {
     /// - Those of name resolution, of the socket, and of the request's body.
     pub fn request<B: Into<Body>>(&self, request: Request<B>) -> io::Result<Response<Body>> {
         let settings = &self.0.settings;
-        let patience = Patience::within(settings.timeout);
+        let deadline = IoDeadline::after(settings.timeout);
         let mut request = request.map(Into::into);
-        let peer = Peer::of(request.uri())?;
-        refuse_connect(request.method())?;
+        let peer = HostPort::of(request.uri())?;
+        reject_connect_method(request.method())?;
         let may_repeat = request.method().is_idempotent() && request.body().is_in_memory();
-        if let Some(mut wire) = self.0.idle.take(&peer) {
-            wire.patience = patience;
-            if may_repeat || is_quiet(&wire) {
+        if let Some(mut stream) = self.0.idle.take(&peer) {
+            stream.deadline = deadline;
+            if may_repeat || is_reusable(&stream) {
                 let mut untouched = true;
-                match self.exchange(&mut wire, &mut request, &mut untouched) {
-                    Err(error) if may_repeat && untouched && is_hangup(&error) => {}
-                    response => return self.hand_out(response?, wire, &peer, &request),
+                match self.exchange(&mut stream, &mut request, &mut untouched) {
+                    Err(error) if may_repeat && untouched && is_connection_closed(&error) => {}
+                    response => return self.attach_body(response?, stream, &peer, &request),
                 }
             }
         }
-        let timeout = match patience.left()? {
+        let timeout = match deadline.remaining()? {
             Some(left) => left.min(settings.connect_timeout),
             None => settings.connect_timeout,
         };
         let stream = connect_timeout((peer.0.as_str(), peer.1), timeout)?;
         stream.set_nodelay(true)?;
-        let mut wire = Box::new(Wire::new(stream, patience));
-        let response = self.exchange(&mut wire, &mut request, &mut true)?;
-        self.hand_out(response, wire, &peer, &request)
+        let mut stream = Box::new(BufferedStream::new(stream, deadline));
+        let response = self.exchange(&mut stream, &mut request, &mut true)?;
+        self.attach_body(response, stream, &peer, &request)
     }
 
     /// Sends the request and reads the head of the final response. `untouched` stays true if not a
     /// byte came back.
-    fn exchange<S: Transport>(
+    fn exchange<S: Stream>(
         &self,
-        wire: &mut Wire<S>,
+        stream: &mut BufferedStream<S>,
         request: &mut Request<Body>,
         untouched: &mut bool,
     ) -> io::Result<Response<()>> {
         let settings = &self.0.settings;
         let mut out = Vec::with_capacity(512);
-        let delimiting = write_head(&mut out, request, settings.max_idle_per_host > 0)?;
+        let framing = write_head(&mut out, request, settings.max_idle_per_host > 0)?;
         let mut hung_up = false;
-        let sent = request.body_mut().send(&mut out, delimiting, |bytes| {
-            wire.write_all(bytes)
-                .inspect_err(|error| hung_up = is_hangup(error))
+        let sent = request.body_mut().send(&mut out, framing, |bytes| {
+            stream
+                .write_all(bytes)
+                .inspect_err(|error| hung_up = is_connection_closed(error))
         });
         // A server that has heard enough answers and hangs up: the answer may be there all the same.
         if let Err(error) = sent {
-            return match hung_up.then(|| read_head(wire, &settings.limits, untouched)) {
+            return match hung_up.then(|| read_head(stream, &settings.limits, untouched)) {
                 Some(Ok(mut response)) => {
                     let close = HeaderValue::from_static("close");
                     response
@@ -232,40 +233,40 @@ impl Client {
                 _ => Err(error),
             };
         }
-        read_head(wire, &settings.limits, untouched)
+        read_head(stream, &settings.limits, untouched)
     }
 
     /// The response with its body, which brings the connection back.
-    fn hand_out(
+    fn attach_body(
         &self,
         response: Response<()>,
-        wire: Box<Wire<TcpStream>>,
-        peer: &Peer,
+        stream: Box<BufferedStream<TcpStream>>,
+        peer: &HostPort,
         request: &Request<Body>,
     ) -> io::Result<Response<Body>> {
         let (version, headers) = (response.version(), response.headers());
-        let declared = head::declared_framing(headers, version)?;
-        let framing = match response.status() {
-            _ if request.method() == Method::HEAD => Framing::Length(0),
-            StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED => Framing::Length(0),
-            _ => declared.unwrap_or(Framing::UntilClose),
+        let declared = head::body_framing(headers, version)?;
+        let state = match response.status() {
+            _ if request.method() == Method::HEAD => DecoderState::Length(0),
+            StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED => DecoderState::Length(0),
+            _ => declared.unwrap_or(DecoderState::UntilClose),
         };
-        let keep = framing != Framing::UntilClose
+        let keep = state != DecoderState::UntilClose
             && head::keeps_alive(headers, version)
             && head::keeps_alive(request.headers(), Version::HTTP_11);
-        let home = keep.then(|| (Rc::downgrade(&self.0), peer.clone()));
-        let decoder = Decoder::new(framing, self.0.settings.limits.body)?;
-        let mut incoming = Incoming {
-            wire: Some(wire),
+        let return_to = keep.then(|| (Rc::downgrade(&self.0), peer.clone()));
+        let decoder = Decoder::new(state, self.0.settings.limits.body)?;
+        let mut body_reader = ResponseBody {
+            stream: Some(stream),
             decoder,
-            home,
+            return_to,
         };
-        if incoming.decoder.is_done() {
-            incoming.retire();
+        if body_reader.decoder.is_done() {
+            body_reader.return_connection();
             return Ok(response.map(|()| Body::empty()));
         }
-        let length = incoming.decoder.length();
-        Ok(response.map(|()| Body::received(incoming, length)))
+        let length = body_reader.decoder.length();
+        Ok(response.map(|()| Body::received(body_reader, length)))
     }
 }
 
@@ -282,41 +283,42 @@ impl fmt::Debug for Client {
 }
 
 /// The body of a response; done, it takes its connection home.
-struct Incoming {
-    wire: Option<Box<Wire<TcpStream>>>,
+struct ResponseBody {
+    stream: Option<Box<BufferedStream<TcpStream>>>,
     decoder: Decoder,
-    home: Option<(Weak<Shared>, Peer)>,
+    return_to: Option<(Weak<Shared>, HostPort)>,
 }
 
-impl Incoming {
-    fn retire(&mut self) {
-        let (Some(wire), Some((shared, peer))) = (self.wire.take(), self.home.take()) else {
+impl ResponseBody {
+    fn return_connection(&mut self) {
+        let (Some(stream), Some((shared, peer))) = (self.stream.take(), self.return_to.take())
+        else {
             return;
         };
         // What came unasked would pass for the answer to the next request.
-        if let (Some(shared), true) = (shared.upgrade(), wire.buffered().is_empty()) {
+        if let (Some(shared), true) = (shared.upgrade(), stream.buffered().is_empty()) {
             shared
                 .idle
-                .put(peer, wire, shared.settings.max_idle_per_host);
+                .put(peer, stream, shared.settings.max_idle_per_host);
         }
     }
 }
 
-impl Read for Incoming {
+impl Read for ResponseBody {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        let Some(wire) = &mut self.wire else {
+        let Some(stream) = &mut self.stream else {
             return Ok(0);
         };
-        let read = self.decoder.read(wire, buf)?;
+        let read = self.decoder.read(stream, buf)?;
         if self.decoder.is_done() {
-            self.retire();
+            self.return_connection();
         }
         Ok(read)
     }
 }
 
 /// Whether the peer is gone, rather than slow or wrong.
-fn is_hangup(error: &io::Error) -> bool {
+fn is_connection_closed(error: &io::Error) -> bool {
     use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, UnexpectedEof};
     matches!(
         error.kind(),
@@ -324,7 +326,7 @@ fn is_hangup(error: &io::Error) -> bool {
     )
 }
 
-fn refuse_connect(method: &Method) -> io::Result<()> {
+fn reject_connect_method(method: &Method) -> io::Result<()> {
     if method == Method::CONNECT {
         return Err(io::Error::new(
             io::ErrorKind::Unsupported,
@@ -335,14 +337,14 @@ fn refuse_connect(method: &Method) -> io::Result<()> {
 }
 
 /// Appends the request's head to `out`.
-fn write_head(out: &mut Vec<u8>, request: &Request<Body>, keep: bool) -> io::Result<Delimiting> {
+fn write_head(out: &mut Vec<u8>, request: &Request<Body>, keep: bool) -> io::Result<BodyFraming> {
     let (method, uri, headers) = (request.method(), request.uri(), request.headers());
-    let has_meaning = matches!(*method, Method::POST | Method::PUT | Method::PATCH);
-    let delimiting = match request.body().length() {
-        Some(0) if !has_meaning => Delimiting::Nothing,
+    let method_expects_body = matches!(*method, Method::POST | Method::PUT | Method::PATCH);
+    let framing = match request.body().length() {
+        Some(0) if !method_expects_body => BodyFraming::Nothing,
         length => match length.map_or_else(|| head::content_length(headers), |n| Ok(Some(n)))? {
-            Some(length) => Delimiting::Length(length),
-            None => Delimiting::Chunked,
+            Some(length) => BodyFraming::Length(length),
+            None => BodyFraming::Chunked,
         },
     };
     let target = uri.path_and_query().map_or("/", |target| target.as_str());
@@ -362,30 +364,33 @@ fn write_head(out: &mut Vec<u8>, request: &Request<Body>, keep: bool) -> io::Res
         );
         out.extend_from_slice(b"\r\n");
     }
-    delimiting.write_header(out);
+    framing.write_header(out);
     if !keep || !head::keeps_alive(headers, Version::HTTP_11) {
         out.extend_from_slice(b"connection: close\r\n");
     }
     head::write_headers(out, headers);
     out.extend_from_slice(b"\r\n");
-    Ok(delimiting)
+    Ok(framing)
 }
 
 /// Reads the head of the final response, past those that only promise one.
-fn read_head<S: Transport>(
-    wire: &mut Wire<S>,
+fn read_head<S: Stream>(
+    stream: &mut BufferedStream<S>,
     limits: &Limits,
     untouched: &mut bool,
 ) -> io::Result<Response<()>> {
     loop {
-        let length = wire.head(limits);
-        *untouched &= wire.buffered().is_empty();
-        let length = length?.ok_or_else(cut_off)?;
-        let response = head::parse_response(&wire.buffered()[..length], limits)?;
-        wire.consume(length);
+        let length = stream.head(limits);
+        *untouched &= stream.buffered().is_empty();
+        let length = length?.ok_or_else(unexpected_eof)?;
+        let response = head::parse_response(&stream.buffered()[..length], limits)?;
+        stream.consume(length);
         match response.status() {
             StatusCode::SWITCHING_PROTOCOLS => {
-                return Err(head::Fault::malformed("the server switches protocols unasked").into());
+                return Err(head::ProtocolError::malformed(
+                    "the server switches protocols unasked",
+                )
+                .into());
             }
             status if status.is_informational() => {}
             _ => return Ok(response),

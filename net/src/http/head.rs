@@ -1,7 +1,7 @@
 //! Message heads: where one ends, what it says, and how its body is framed.
 //!
-//! `Scan` looks at each byte once, however the bytes arrive, and refuses what `httparse` would let
-//! pass (bare LF) before it is asked. What is found wrong is a `Fault`: the server answers with its
+//! `HeadScanner` looks at each byte once, however the bytes arrive, and refuses what `httparse` would let
+//! pass (bare LF) before it is asked. What is found wrong is a `ProtocolError`: the server answers with its
 //! status, the client fails with its sentence.
 
 use std::error::Error;
@@ -15,22 +15,22 @@ use ::http::{
     HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri, Version,
 };
 
-use super::framing::Framing;
+use super::decoder::DecoderState;
 
 /// More headers than this never pass: their table is on the stack (32 bytes each).
-pub(super) const MOST_HEADERS: usize = 256;
+pub(super) const MAX_HEADERS: usize = 256;
 
 /// Room for a method and a version beside the target.
-const BESIDE_TARGET: usize = 64;
+const REQUEST_LINE_OVERHEAD: usize = 64;
 
 /// Why a message was refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Fault {
+pub(super) struct ProtocolError {
     pub(super) status: StatusCode,
     message: &'static str,
 }
 
-impl Fault {
+impl ProtocolError {
     pub(super) const HEAD_TOO_LONG: Self = Self::new(
         StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
         "the head is longer than `max_head_bytes`",
@@ -62,17 +62,17 @@ impl Fault {
     }
 }
 
-impl fmt::Display for Fault {
+impl fmt::Display for ProtocolError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.message)
     }
 }
 
-impl Error for Fault {}
+impl Error for ProtocolError {}
 
-impl From<Fault> for io::Error {
-    fn from(fault: Fault) -> Self {
-        Self::new(io::ErrorKind::InvalidData, fault)
+impl From<ProtocolError> for io::Error {
+    fn from(error: ProtocolError) -> Self {
+        Self::new(io::ErrorKind::InvalidData, error)
     }
 }
 
@@ -88,27 +88,27 @@ pub(super) struct Limits {
 
 /// Looks for the end of a head in bytes that may still be coming.
 #[derive(Debug, Default)]
-pub(super) struct Scan {
+pub(super) struct HeadScanner {
     at: usize,
     line_start: usize,
     lines: usize,
 }
 
-impl Scan {
+impl HeadScanner {
     /// The length of the head, if it is complete. `bytes` only ever grows between calls.
     pub(super) fn advance(
         &mut self,
         bytes: &[u8],
         limits: &Limits,
-    ) -> Result<Option<usize>, Fault> {
+    ) -> Result<Option<usize>, ProtocolError> {
         for &byte in &bytes[self.at..] {
             let after_cr = self.at > 0 && bytes[self.at - 1] == b'\r';
             self.at += 1;
             match (self.lines, limits.target) {
-                (0, Some(target)) if self.at > target.saturating_add(BESIDE_TARGET) => {
-                    return Err(Fault::TARGET_TOO_LONG);
+                (0, Some(target)) if self.at > target.saturating_add(REQUEST_LINE_OVERHEAD) => {
+                    return Err(ProtocolError::TARGET_TOO_LONG);
                 }
-                _ if self.at > limits.head => return Err(Fault::HEAD_TOO_LONG),
+                _ if self.at > limits.head => return Err(ProtocolError::HEAD_TOO_LONG),
                 _ => {}
             }
             match (byte, after_cr) {
@@ -119,13 +119,17 @@ impl Scan {
                         (false, _) => self.lines += 1,
                         // One empty line may precede a request (RFC 9112, 2.2).
                         (true, 0) if self.at == 2 && limits.target.is_some() => {}
-                        (true, 0) => return Err(Fault::malformed("the head is empty")),
+                        (true, 0) => return Err(ProtocolError::malformed("the head is empty")),
                         (true, _) => return Ok(Some(self.at)),
                     }
                 }
-                (_, true) => return Err(Fault::malformed("there is a bare CR in the head")),
-                (b'\n', false) => return Err(Fault::malformed("there is a bare LF in the head")),
-                (0, false) => return Err(Fault::malformed("there is a NUL in the head")),
+                (_, true) => {
+                    return Err(ProtocolError::malformed("there is a bare CR in the head"));
+                }
+                (b'\n', false) => {
+                    return Err(ProtocolError::malformed("there is a bare LF in the head"));
+                }
+                (0, false) => return Err(ProtocolError::malformed("there is a NUL in the head")),
                 _ => {}
             }
         }
@@ -133,22 +137,22 @@ impl Scan {
     }
 }
 
-/// A request's head from the bytes that `Scan` delimited.
-pub(super) fn parse_request(bytes: &[u8], limits: &Limits) -> Result<Request<()>, Fault> {
-    let mut table = [const { MaybeUninit::uninit() }; MOST_HEADERS];
-    let table = &mut table[..limits.headers.min(MOST_HEADERS)];
+/// A request's head from the bytes that `HeadScanner` delimited.
+pub(super) fn parse_request(bytes: &[u8], limits: &Limits) -> Result<Request<()>, ProtocolError> {
+    let mut table = [const { MaybeUninit::uninit() }; MAX_HEADERS];
+    let table = &mut table[..limits.headers.min(MAX_HEADERS)];
     let mut parsed = httparse::Request::new(&mut []);
     let outcome = parsed.parse_with_uninit_headers(bytes, table);
     require_complete(outcome, "the request line or a header is malformed")?;
     let (Some(method), Some(target)) = (parsed.method, parsed.path) else {
-        return Err(Fault::malformed("the request line is malformed"));
+        return Err(ProtocolError::malformed("the request line is malformed"));
     };
     if limits.target.is_some_and(|limit| target.len() > limit) {
-        return Err(Fault::TARGET_TOO_LONG);
+        return Err(ProtocolError::TARGET_TOO_LONG);
     }
     let mut request = Request::new(());
     *request.method_mut() = Method::from_bytes(method.as_bytes())
-        .map_err(|_| Fault::malformed("there is no such method"))?;
+        .map_err(|_| ProtocolError::malformed("there is no such method"))?;
     *request.uri_mut() = parse_target(target, request.method())?;
     *request.version_mut() = version(parsed.version);
     copy_headers(parsed.headers, request.headers_mut())?;
@@ -156,10 +160,10 @@ pub(super) fn parse_request(bytes: &[u8], limits: &Limits) -> Result<Request<()>
     Ok(request)
 }
 
-/// A response's head from the bytes that `Scan` delimited.
-pub(super) fn parse_response(bytes: &[u8], limits: &Limits) -> Result<Response<()>, Fault> {
-    let mut table = [const { MaybeUninit::uninit() }; MOST_HEADERS];
-    let table = &mut table[..limits.headers.min(MOST_HEADERS)];
+/// A response's head from the bytes that `HeadScanner` delimited.
+pub(super) fn parse_response(bytes: &[u8], limits: &Limits) -> Result<Response<()>, ProtocolError> {
+    let mut table = [const { MaybeUninit::uninit() }; MAX_HEADERS];
+    let table = &mut table[..limits.headers.min(MAX_HEADERS)];
     let mut parsed = httparse::Response::new(&mut []);
     let outcome = httparse::ParserConfig::default().parse_response_with_uninit_headers(
         &mut parsed,
@@ -171,17 +175,20 @@ pub(super) fn parse_response(bytes: &[u8], limits: &Limits) -> Result<Response<(
     *response.status_mut() = parsed
         .code
         .and_then(|code| StatusCode::from_u16(code).ok())
-        .ok_or(Fault::malformed("there is no such status"))?;
+        .ok_or(ProtocolError::malformed("there is no such status"))?;
     *response.version_mut() = version(parsed.version);
     copy_headers(parsed.headers, response.headers_mut())?;
     Ok(response)
 }
 
-fn require_complete(outcome: httparse::Result<usize>, message: &'static str) -> Result<(), Fault> {
+fn require_complete(
+    outcome: httparse::Result<usize>,
+    message: &'static str,
+) -> Result<(), ProtocolError> {
     match outcome {
         Ok(httparse::Status::Complete(_)) => Ok(()),
-        Err(httparse::Error::TooManyHeaders) => Err(Fault::TOO_MANY_HEADERS),
-        Ok(httparse::Status::Partial) | Err(_) => Err(Fault::malformed(message)),
+        Err(httparse::Error::TooManyHeaders) => Err(ProtocolError::TOO_MANY_HEADERS),
+        Ok(httparse::Status::Partial) | Err(_) => Err(ProtocolError::malformed(message)),
     }
 }
 
@@ -193,13 +200,13 @@ fn version(minor: Option<u8>) -> Version {
     }
 }
 
-fn copy_headers(from: &[httparse::Header<'_>], to: &mut HeaderMap) -> Result<(), Fault> {
+fn copy_headers(from: &[httparse::Header<'_>], to: &mut HeaderMap) -> Result<(), ProtocolError> {
     to.reserve(from.len());
     for header in from {
         let name = HeaderName::from_bytes(header.name.as_bytes());
         let value = HeaderValue::from_bytes(header.value);
         let (Ok(name), Ok(value)) = (name, value) else {
-            return Err(Fault::malformed("a header is malformed"));
+            return Err(ProtocolError::malformed("a header is malformed"));
         };
         to.append(name, value);
     }
@@ -207,31 +214,33 @@ fn copy_headers(from: &[httparse::Header<'_>], to: &mut HeaderMap) -> Result<(),
 }
 
 /// `/path`, `http://host/path` or, for OPTIONS, `*`.
-fn parse_target(target: &str, method: &Method) -> Result<Uri, Fault> {
-    const FAULT: Fault = Fault::malformed("the target is malformed");
+fn parse_target(target: &str, method: &Method) -> Result<Uri, ProtocolError> {
+    const ERROR: ProtocolError = ProtocolError::malformed("the target is malformed");
     if *method == Method::CONNECT {
-        return Err(Fault::new(
+        return Err(ProtocolError::new(
             StatusCode::NOT_IMPLEMENTED,
             "CONNECT is not served",
         ));
     }
-    let uri = target.parse::<Uri>().map_err(|_| FAULT)?;
+    let uri = target.parse::<Uri>().map_err(|_| ERROR)?;
     let has_form = target.starts_with('/')
         || uri.scheme().is_some()
         || (target == "*" && *method == Method::OPTIONS);
     if !has_form || target.contains('#') {
-        return Err(FAULT);
+        return Err(ERROR);
     }
     Ok(uri)
 }
 
 /// One `Host` where HTTP/1.1 demands it, and none that contradicts the target.
-fn check_host(request: &Request<()>) -> Result<(), Fault> {
+fn check_host(request: &Request<()>) -> Result<(), ProtocolError> {
     let mut hosts = request.headers().get_all(HOST).iter();
     let host = match (hosts.next(), hosts.next()) {
         (None, _) if request.version() == Version::HTTP_10 => return Ok(()),
-        (None, _) => return Err(Fault::malformed("there is no `Host`")),
-        (Some(_), Some(_)) => return Err(Fault::malformed("there is more than one `Host`")),
+        (None, _) => return Err(ProtocolError::malformed("there is no `Host`")),
+        (Some(_), Some(_)) => {
+            return Err(ProtocolError::malformed("there is more than one `Host`"));
+        }
         (Some(host), None) => host,
     };
     let target = request.uri().authority();
@@ -239,53 +248,57 @@ fn check_host(request: &Request<()>) -> Result<(), Fault> {
         return Ok(());
     }
     match Authority::try_from(host.as_bytes()) {
-        Ok(host) if host.as_str().contains('@') => Err(Fault::malformed("`Host` is malformed")),
+        Ok(host) if host.as_str().contains('@') => {
+            Err(ProtocolError::malformed("`Host` is malformed"))
+        }
         Ok(host) if target.is_some_and(|target| *target != host) => {
-            Err(Fault::malformed("`Host` contradicts the target"))
+            Err(ProtocolError::malformed("`Host` contradicts the target"))
         }
         Ok(_) => Ok(()),
-        Err(_) => Err(Fault::malformed("`Host` is malformed")),
+        Err(_) => Err(ProtocolError::malformed("`Host` is malformed")),
     }
 }
 
 /// The framing that a head declares, if it declares one: the same rules for both directions.
-pub(super) fn declared_framing(
+pub(super) fn body_framing(
     headers: &HeaderMap,
     version: Version,
-) -> Result<Option<Framing>, Fault> {
+) -> Result<Option<DecoderState>, ProtocolError> {
     let length = content_length(headers)?;
     let mut codings = headers.get_all(TRANSFER_ENCODING).iter();
     let Some(coding) = codings.next() else {
-        return Ok(length.map(Framing::Length));
+        return Ok(length.map(DecoderState::Length));
     };
     if version == Version::HTTP_10 {
-        return Err(Fault::malformed("HTTP/1.0 has no `Transfer-Encoding`"));
+        return Err(ProtocolError::malformed(
+            "HTTP/1.0 has no `Transfer-Encoding`",
+        ));
     }
     if length.is_some() {
-        return Err(Fault::malformed(
+        return Err(ProtocolError::malformed(
             "both `Content-Length` and `Transfer-Encoding` are given",
         ));
     }
     if codings.next().is_some() || !coding.as_bytes().eq_ignore_ascii_case(b"chunked") {
-        return Err(Fault::malformed(
+        return Err(ProtocolError::malformed(
             "the only transfer coding known is `chunked`",
         ));
     }
-    Ok(Some(Framing::ChunkSize))
+    Ok(Some(DecoderState::ChunkSize))
 }
 
 /// `Content-Length`, given once and in digits only.
-pub(super) fn content_length(headers: &HeaderMap) -> Result<Option<u64>, Fault> {
-    const FAULT: Fault = Fault::malformed("`Content-Length` is not one number");
+pub(super) fn content_length(headers: &HeaderMap) -> Result<Option<u64>, ProtocolError> {
+    const ERROR: ProtocolError = ProtocolError::malformed("`Content-Length` is not one number");
     let mut values = headers.get_all(CONTENT_LENGTH).iter();
     let Some(value) = values.next() else {
         return Ok(None);
     };
-    let text = value.to_str().map_err(|_| FAULT)?;
+    let text = value.to_str().map_err(|_| ERROR)?;
     if values.next().is_some() || !text.bytes().all(|byte| byte.is_ascii_digit()) {
-        return Err(FAULT);
+        return Err(ERROR);
     }
-    text.parse().map(Some).map_err(|_| FAULT)
+    text.parse().map(Some).map_err(|_| ERROR)
 }
 
 /// Whether the sender of this head lets the connection serve another message.
@@ -316,7 +329,7 @@ pub(super) fn write_headers(out: &mut Vec<u8>, headers: &HeaderMap) {
 
 #[cfg(test)]
 mod tests {
-    use super::{Fault, Limits, Scan, declared_framing, parse_request, parse_response};
+    use super::{HeadScanner, Limits, ProtocolError, body_framing, parse_request, parse_response};
     use ::http::{Request, Response, StatusCode};
 
     const LIMITS: Limits = Limits {
@@ -326,21 +339,21 @@ mod tests {
         body: 9,
     };
 
-    fn request(bytes: &[u8]) -> Result<Request<()>, Fault> {
-        let end = Scan::default().advance(bytes, &LIMITS)?;
+    fn request(bytes: &[u8]) -> Result<Request<()>, ProtocolError> {
+        let end = HeadScanner::default().advance(bytes, &LIMITS)?;
         let request = parse_request(&bytes[..end.expect("a whole head")], &LIMITS)?;
-        declared_framing(request.headers(), request.version())?;
+        body_framing(request.headers(), request.version())?;
         Ok(request)
     }
 
-    fn response(head: &str) -> Result<Response<()>, Fault> {
+    fn response(head: &str) -> Result<Response<()>, ProtocolError> {
         let limits = Limits {
             target: None,
             ..LIMITS
         };
-        let end = Scan::default().advance(head.as_bytes(), &limits)?;
+        let end = HeadScanner::default().advance(head.as_bytes(), &limits)?;
         let response = parse_response(&head.as_bytes()[..end.expect("a whole head")], &limits)?;
-        declared_framing(response.headers(), response.version())?;
+        body_framing(response.headers(), response.version())?;
         Ok(response)
     }
 
@@ -380,7 +393,7 @@ mod tests {
             "P / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n",
             "P / HTTP/1.0\r\nHost: a\r\nTransfer-Encoding: chunked\r\n",
         ] {
-            let status = request(format!("{lines}\r\n").as_bytes()).map_err(|fault| fault.status);
+            let status = request(format!("{lines}\r\n").as_bytes()).map_err(|error| error.status);
             assert_eq!(status.err(), Some(StatusCode::BAD_REQUEST), "{lines:?}");
         }
     }
@@ -449,10 +462,10 @@ mod tests {
     fn the_end_of_a_head_is_found_wherever_the_bytes_are_split() {
         let bytes = b"GET / HTTP/1.1\r\nHost: a\r\n\r\nrest";
         for cut in 0..bytes.len() {
-            let mut scan = Scan::default();
-            let found = match scan.advance(&bytes[..cut], &LIMITS).unwrap() {
+            let mut scanner = HeadScanner::default();
+            let found = match scanner.advance(&bytes[..cut], &LIMITS).unwrap() {
                 Some(end) => Some(end),
-                None => scan.advance(bytes, &LIMITS).unwrap(),
+                None => scanner.advance(bytes, &LIMITS).unwrap(),
             };
             assert_eq!(found, Some(bytes.len() - 4), "split at {cut}");
         }

@@ -7,51 +7,56 @@ use std::time::{Duration, Instant};
 use ::http::Uri;
 use ::http::uri::Scheme;
 
-use super::wire::Wire;
+use super::buffered::BufferedStream;
 use crate::tcp::TcpStream;
 use evy_runtime::lowlevel::now;
 
 /// How many connections are kept, over all hosts, and for how long.
-const IDLE: (usize, Duration) = (128, Duration::from_secs(60));
+const MAX_IDLE: usize = 128;
+const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// The connections, the one used last at the end.
 #[derive(Default)]
-pub(super) struct Pool(RefCell<Vec<Idle>>);
+pub(super) struct IdleConnections(RefCell<Vec<IdleConnection>>);
 
 /// A connection that waits for another request to its peer.
-struct Idle {
-    peer: Peer,
-    wire: Box<Wire<TcpStream>>,
+struct IdleConnection {
+    peer: HostPort,
+    stream: Box<BufferedStream<TcpStream>>,
     since: Instant,
 }
 
 /// Host, without the brackets of IPv6, and port.
 #[derive(Clone, PartialEq, Eq)]
-pub(super) struct Peer(pub(super) String, pub(super) u16);
+pub(super) struct HostPort(pub(super) String, pub(super) u16);
 
-impl Pool {
+impl IdleConnections {
     /// The connection to `peer` that was used last.
-    pub(super) fn take(&self, peer: &Peer) -> Option<Box<Wire<TcpStream>>> {
+    pub(super) fn take(&self, peer: &HostPort) -> Option<Box<BufferedStream<TcpStream>>> {
         let mut idle = self.0.borrow_mut();
-        idle.retain(|kept| now().saturating_duration_since(kept.since) < IDLE.1);
+        idle.retain(|kept| now().saturating_duration_since(kept.since) < IDLE_TIMEOUT);
         let at = idle.iter().rposition(|kept| kept.peer == *peer)?;
-        Some(idle.remove(at).wire)
+        Some(idle.remove(at).stream)
     }
 
     /// Keeps a connection, unless there are `most` to its peer already.
-    pub(super) fn put(&self, peer: Peer, wire: Box<Wire<TcpStream>>, most: usize) {
+    pub(super) fn put(&self, peer: HostPort, stream: Box<BufferedStream<TcpStream>>, most: usize) {
         let mut idle = self.0.borrow_mut();
         if idle.iter().filter(|kept| kept.peer == peer).count() < most {
-            if idle.len() == IDLE.0 {
+            if idle.len() == MAX_IDLE {
                 idle.remove(0);
             }
             let since = now();
-            idle.push(Idle { peer, wire, since });
+            idle.push(IdleConnection {
+                peer,
+                stream,
+                since,
+            });
         }
     }
 }
 
-impl Peer {
+impl HostPort {
     /// Where a request to `uri` goes.
     pub(super) fn of(uri: &Uri) -> io::Result<Self> {
         let invalid = |message| Err(io::Error::new(io::ErrorKind::InvalidInput, message));
@@ -83,8 +88,8 @@ impl Peer {
 }
 
 /// Whether a connection that was idle has neither ended nor said anything.
-pub(super) fn is_quiet(wire: &Wire<TcpStream>) -> bool {
-    let stream = &wire.stream;
+pub(super) fn is_reusable(stream: &BufferedStream<TcpStream>) -> bool {
+    let stream = &stream.stream;
     let peeked = stream
         .set_read_timeout(Some(Duration::from_micros(1)))
         .and_then(|()| stream.peek(&mut [0]));

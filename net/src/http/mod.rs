@@ -25,13 +25,13 @@
 //! ```
 
 mod body;
+mod buffered;
 mod client;
-mod conn;
-mod framing;
+mod connection;
+mod decoder;
 mod head;
 mod idle;
 mod server;
-mod wire;
 
 pub use self::body::Body;
 pub use self::client::{Client, ClientBuilder, get};

@@ -8,8 +8,8 @@ use std::time::Duration;
 use ::http::{Request, Response, StatusCode};
 
 use super::body::Body;
-use super::conn::{Calendar, converse};
-use super::head::{Limits, MOST_HEADERS};
+use super::connection::{DateCache, serve_connection};
+use super::head::{Limits, MAX_HEADERS};
 use crate::serve::Server as AcceptLoop;
 use crate::tcp::TcpListener;
 
@@ -36,7 +36,7 @@ impl<R: IntoResponse> IntoResponse for io::Result<R> {
 }
 
 /// A response without a body.
-pub(super) fn plain(status: StatusCode) -> Response<Body> {
+pub(super) fn empty_response(status: StatusCode) -> Response<Body> {
     let mut response = Response::new(Body::empty());
     *response.status_mut() = status;
     response
@@ -84,7 +84,7 @@ pub struct Server {
     pub(super) limits: Limits,
     pub(super) head_timeout: Duration,
     pub(super) idle_timeout: Duration,
-    pub(super) stall_timeout: Duration,
+    pub(super) io_timeout: Duration,
     max_connections: usize,
     on_error: Option<OnError>,
 }
@@ -118,7 +118,7 @@ impl ServerBuilder {
 
     /// The most headers, beyond which the answer is 431. 100 unless said otherwise; 256 at most.
     pub fn max_headers(mut self, headers: usize) -> Self {
-        self.0.limits.headers = headers.min(MOST_HEADERS);
+        self.0.limits.headers = headers.min(MAX_HEADERS);
         self
     }
 
@@ -143,8 +143,8 @@ impl ServerBuilder {
 
     /// How long one read of a body or one write may take, beyond which the connection is closed.
     /// 30 s unless said otherwise.
-    pub fn stall_timeout(mut self, timeout: Duration) -> Self {
-        self.0.stall_timeout = timeout;
+    pub fn io_timeout(mut self, timeout: Duration) -> Self {
+        self.0.io_timeout = timeout;
         self
     }
 
@@ -217,16 +217,16 @@ impl Server {
         H: Fn(Request<Body>) -> R + 'static,
         R: IntoResponse,
     {
-        let mut accepting = AcceptLoop::new().concurrency(self.max_connections);
+        let mut accepting = AcceptLoop::new().max_connections(self.max_connections);
         if let Some(OnError(report)) = &self.on_error {
             let report = Arc::clone(report);
             accepting = accepting.on_error(move |error| report(error));
         }
-        let (server, calendar) = (self.clone(), Calendar::default());
+        let (server, dates) = (self.clone(), DateCache::default());
         accepting.serve(listener, move |stream, _addr| {
             stream.set_nodelay(true).ok();
             // Whatever ends a connection ends this one only.
-            converse(stream, &server, &calendar, |request| {
+            serve_connection(stream, &server, &dates, |request| {
                 server.answer(&handler, request)
             })
             .ok();
@@ -243,7 +243,7 @@ impl Server {
             if let Some(OnError(report)) = &self.on_error {
                 report(&error);
             }
-            plain(StatusCode::INTERNAL_SERVER_ERROR)
+            empty_response(StatusCode::INTERNAL_SERVER_ERROR)
         })
     }
 }
@@ -259,7 +259,7 @@ impl Default for Server {
             },
             head_timeout: Duration::from_secs(10),
             idle_timeout: Duration::from_secs(60),
-            stall_timeout: Duration::from_secs(30),
+            io_timeout: Duration::from_secs(30),
             max_connections: 1000,
             on_error: None,
         }

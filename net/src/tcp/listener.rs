@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use evy_runtime::io::{Direction, Green, Patience, Sharing};
+use evy_runtime::io::{Direction, Green, Sharing, Timeout};
 
 use super::TcpStream;
 use crate::addr::ToSocketAddrs;
@@ -67,17 +67,17 @@ impl TcpListener {
     /// can be accepted when there is room.
     pub fn accept(&self) -> io::Result<(TcpStream, SocketAddr)> {
         let waits = !self.0.non_blocking.load(Ordering::Relaxed);
-        let patience = if waits {
-            Patience::Forever
+        let timeout = if waits {
+            Timeout::Never
         } else {
-            Patience::None
+            Timeout::NonBlocking
         };
         loop {
             let accept = std::net::TcpListener::accept;
             match self
                 .0
                 .io
-                .attempt(Direction::Read, Sharing::Queue, patience, accept, |_| false)
+                .with_io(Direction::Read, Sharing::Shared, timeout, accept, |_| false)
             {
                 Ok((stream, addr)) => return Ok((TcpStream::new(Green::new(stream)?), addr)),
                 Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use evy_runtime::io::{Direction, Green, Patience, Sharing};
+use evy_runtime::io::{Direction, Green, Sharing, Timeout};
 
 use crate::addr::ToSocketAddrs;
 use crate::listen;
@@ -25,8 +25,8 @@ pub struct TcpStream(pub(super) Arc<Inner>);
 
 pub(super) struct Inner {
     pub(super) io: Green<std::net::TcpStream>,
-    read_timeout: Timeout,
-    write_timeout: Timeout,
+    read_timeout: AtomicTimeout,
+    write_timeout: AtomicTimeout,
     non_blocking: AtomicBool,
 }
 
@@ -34,8 +34,8 @@ impl TcpStream {
     pub(crate) fn new(io: Green<std::net::TcpStream>) -> Self {
         Self(Arc::new(Inner {
             io,
-            read_timeout: Timeout::default(),
-            write_timeout: Timeout::default(),
+            read_timeout: AtomicTimeout::default(),
+            write_timeout: AtomicTimeout::default(),
             non_blocking: AtomicBool::new(false),
         }))
     }
@@ -55,8 +55,8 @@ impl TcpStream {
     ///
     /// `TimedOut`; `InvalidInput` for a timeout of zero; the system's.
     pub fn connect_timeout(addr: &SocketAddr, timeout: Duration) -> io::Result<Self> {
-        listen::refuse_zero(timeout)?;
-        listen::connect_one(*addr, Patience::AtMost(timeout))
+        listen::check_nonzero(timeout)?;
+        listen::connect_addr(*addr, Timeout::After(timeout))
     }
 
     /// Another handle to the same connection. Never parks, and never fails.
@@ -138,13 +138,11 @@ impl TcpStream {
         self.0.io.inner()
     }
 
-    fn patience(&self, timeout: &Timeout) -> Patience {
+    fn io_timeout(&self, timeout: &AtomicTimeout) -> Timeout {
         if self.0.non_blocking.load(Ordering::Relaxed) {
-            return Patience::None;
+            return Timeout::NonBlocking;
         }
-        timeout
-            .duration()
-            .map_or(Patience::Forever, Patience::AtMost)
+        timeout.duration().map_or(Timeout::Never, Timeout::After)
     }
 
     /// Less than `wanted`, but something, is all that was there.
@@ -154,11 +152,11 @@ impl TcpStream {
         op: impl FnMut(&std::net::TcpStream) -> io::Result<usize>,
         wanted: usize,
     ) -> io::Result<usize> {
-        let patience = self.patience(&self.0.read_timeout);
-        let is_short = |n: &usize| wanted != usize::MAX && (1..wanted).contains(n);
+        let timeout = self.io_timeout(&self.0.read_timeout);
+        let drained = |n: &usize| wanted != usize::MAX && (1..wanted).contains(n);
         self.0
             .io
-            .attempt(Direction::Read, Sharing::Exclusive, patience, op, is_short)
+            .with_io(Direction::Read, Sharing::Exclusive, timeout, op, drained)
     }
 
     /// Less than `offered` is all there was room for.
@@ -168,16 +166,16 @@ impl TcpStream {
         op: impl FnMut(&std::net::TcpStream) -> io::Result<usize>,
         offered: usize,
     ) -> io::Result<usize> {
-        let patience = self.patience(&self.0.write_timeout);
+        let timeout = self.io_timeout(&self.0.write_timeout);
         self.0
             .io
-            .attempt(Direction::Write, Sharing::Exclusive, patience, op, |n| {
+            .with_io(Direction::Write, Sharing::Exclusive, timeout, op, |n| {
                 *n < offered
             })
     }
 }
 
-macro_rules! pass_on {
+macro_rules! forward {
     ($($(#[$doc:meta])* $name:ident($($arg:ident: $kind:ty),*) -> $result:ty;)*) => {
         /// What needs no waiting is std's own. None of these parks.
         impl TcpStream { $(
@@ -193,7 +191,7 @@ macro_rules! pass_on {
     };
 }
 
-pass_on! {
+forward! {
     /// The address of this end.
     local_addr() -> SocketAddr;
     /// The address of the other end.
@@ -276,11 +274,11 @@ impl fmt::Debug for TcpStream {
 
 /// A duration that handles on several OS threads share: nanoseconds, zero for none.
 #[derive(Debug, Default)]
-struct Timeout(AtomicU64);
+struct AtomicTimeout(AtomicU64);
 
-impl Timeout {
+impl AtomicTimeout {
     fn set(&self, timeout: Option<Duration>) -> io::Result<()> {
-        timeout.map_or(Ok(()), listen::refuse_zero)?;
+        timeout.map_or(Ok(()), listen::check_nonzero)?;
         let nanos = timeout.map_or(0, |timeout| {
             u64::try_from(timeout.as_nanos()).unwrap_or(u64::MAX)
         });

@@ -76,7 +76,7 @@ use portable as backend;
 /// What a fresh context calls, on its own stack, with the argument given to [`prepare`].
 ///
 /// It must not return and must not let a panic out; its last act is a [`switch`] away.
-pub(crate) type Entry = unsafe extern "C" fn(*mut ()) -> !;
+pub(crate) type WaitEntry = unsafe extern "C" fn(*mut ()) -> !;
 
 /// Where a suspended computation goes on. Plain data: dropping one frees nothing.
 pub(crate) use backend::Context;

@@ -1,6 +1,6 @@
 //! Our own backends: what they have in common, which is everything but the instructions.
 
-use super::Entry;
+use super::WaitEntry;
 #[cfg(target_arch = "aarch64")]
 use super::aarch64 as arch;
 #[cfg(target_arch = "riscv64")]
@@ -42,7 +42,7 @@ pub(crate) unsafe fn prepare(
     context: *mut Context,
     base: *mut u8,
     _limit: *mut u8,
-    entry: Entry,
+    entry: WaitEntry,
     arg: *mut (),
 ) {
     debug_assert!(base.addr().is_multiple_of(16));

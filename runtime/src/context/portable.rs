@@ -11,7 +11,7 @@ use std::ptr;
 use corosensei::stack::{Stack, StackPointer};
 use corosensei::{Coroutine, CoroutineResult, Yielder};
 
-use super::Entry;
+use super::WaitEntry;
 
 /// A switch hands the loop the context to continue.
 type Target = *mut Context;
@@ -71,7 +71,7 @@ pub(crate) unsafe fn prepare(
     context: *mut Context,
     base: *mut u8,
     limit: *mut u8,
-    entry: Entry,
+    entry: WaitEntry,
     arg: *mut (),
 ) {
     let pointer = |p: *mut u8| NonZeroUsize::new(p.addr()).expect("a stack is not at address zero");

@@ -27,7 +27,7 @@ fn pair() -> Box<Pair> {
 }
 
 /// Prepares the inner context to run `entry` with the pair as its argument.
-fn start(pair: *mut Pair, entry: super::Entry) {
+fn start(pair: *mut Pair, entry: super::WaitEntry) {
     // SAFETY: the boxed pair stays where it is for the whole test, and only its two contexts use
     // the stack, one at a time.
     unsafe {

@@ -17,7 +17,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use crate::clock::Clock;
-use crate::inbox::Handle;
+use crate::inbox::RemoteHandle;
 use crate::sched::{self, RunMonitor};
 use crate::thread::ThreadId;
 
@@ -118,8 +118,8 @@ impl fmt::Debug for Watchdog {
 
 /// A green thread that has run for longer than the watchdog allows, and still does.
 pub struct HogReport {
-    hog: Arc<Handle>,
-    ran_for: Duration,
+    hog: Arc<RemoteHandle>,
+    busy_time: Duration,
 }
 
 impl HogReport {
@@ -143,8 +143,8 @@ impl HogReport {
 
     /// For how long it has run by now, at least. Never parks.
     #[must_use]
-    pub fn ran_for(&self) -> Duration {
-        self.ran_for
+    pub fn busy_time(&self) -> Duration {
+        self.busy_time
     }
 }
 
@@ -161,7 +161,7 @@ impl fmt::Display for HogReport {
         write!(
             f,
             " has run for {} ms without parking or yielding: all others of its OS thread wait",
-            self.ran_for.as_millis()
+            self.busy_time.as_millis()
         )
     }
 }
@@ -171,7 +171,7 @@ impl fmt::Debug for HogReport {
         f.debug_struct("HogReport")
             .field("id", &self.id())
             .field("name", &self.name())
-            .field("ran_for", &self.ran_for)
+            .field("busy_time", &self.busy_time)
             .finish_non_exhaustive()
     }
 }
@@ -195,7 +195,7 @@ fn keep_watch(
         if let Some(hog) = run.who.filter(|_| is_hog) {
             report(&HogReport {
                 hog,
-                ran_for: sampler.ran_for,
+                busy_time: sampler.busy_time,
             });
         }
     }
@@ -205,7 +205,7 @@ fn keep_watch(
 #[derive(Debug, Default)]
 struct RunSampler {
     run: u64,
-    ran_for: Duration,
+    busy_time: Duration,
     is_reported: bool,
 }
 
@@ -220,8 +220,8 @@ impl RunSampler {
             };
             return false;
         }
-        self.ran_for += passed;
-        let is_over = self.ran_for >= limit;
+        self.busy_time += passed;
+        let is_over = self.busy_time >= limit;
         is_over && !std::mem::replace(&mut self.is_reported, is_over)
     }
 }
@@ -241,7 +241,7 @@ mod tests {
             sampler.just_exceeded(LIMIT, 7, passed)
         });
         assert_eq!(looks, [false, false, false, false, true, false, false]);
-        assert_eq!(sampler.ran_for, Duration::from_millis(450));
+        assert_eq!(sampler.busy_time, Duration::from_millis(450));
     }
 
     #[test]

@@ -8,7 +8,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 
 /// A closure to call when the green thread ends, and the number under which it can be taken back.
-pub(crate) type ExitCall = (u64, Box<dyn FnOnce()>);
+pub(crate) type ExitHook = (u64, Box<dyn FnOnce()>);
 
 /// What a green thread is killed with, in place of an ordinary kill.
 pub(crate) type Payload = Box<dyn Any + Send>;
@@ -19,9 +19,9 @@ pub(crate) type Local = (usize, Option<Rc<dyn Any>>);
 #[derive(Default)]
 pub(crate) struct ColdState {
     pub(crate) name: Option<Box<str>>,
-    pub(crate) next_link: Cell<u64>,
+    pub(crate) next_exit_hook: Cell<u64>,
     /// Called in order when it ends.
-    pub(crate) on_exit: RefCell<VecDeque<ExitCall>>,
+    pub(crate) on_exit: RefCell<VecDeque<ExitHook>>,
     pub(crate) error: Cell<Option<Payload>>,
     /// In the order of their first use.
     pub(crate) locals: RefCell<Vec<Local>>,

@@ -50,7 +50,7 @@ pub(crate) use wait_reason::Wake;
 
 use crate::context::Context;
 use crate::heap;
-use crate::inbox::Handle;
+use crate::inbox::RemoteHandle;
 use crate::stack::Stack;
 
 /// Where a green thread was spawned.
@@ -95,7 +95,7 @@ pub(crate) struct GreenThread {
     pub(crate) timeout_scopes: Cell<*const TimeoutScope>,
     identity: Cell<Identity>,
     /// The handle that reaches it from everywhere, made when first asked for.
-    handle: Cell<Option<Arc<Handle>>>,
+    handle: Cell<Option<Arc<RemoteHandle>>>,
     cold: OnceCell<Box<ColdState>>,
     /// None for a root.
     pub(crate) stack: Option<Stack>,
@@ -259,7 +259,7 @@ impl GreenThread {
     }
 
     /// The handle that reaches it from everywhere.
-    pub(crate) fn handle(&self, make: impl FnOnce() -> Handle) -> Arc<Handle> {
+    pub(crate) fn handle(&self, make: impl FnOnce() -> RemoteHandle) -> Arc<RemoteHandle> {
         let handle = self.handle.take().unwrap_or_else(|| Arc::new(make()));
         let share = Arc::clone(&handle);
         self.handle.set(Some(handle));

@@ -41,8 +41,8 @@ pub enum WaitReason {
     Room,
     /// All items of a [`Queue`](crate::Queue) to be dealt with.
     TasksDone,
-    /// A member of a [`Group`](crate::Group) to end.
-    Member,
+    /// A member of a [`JoinSet`](crate::JoinSet) to end.
+    JoinNext,
     /// The first of several things.
     Select,
     /// A [`Mutex`](crate::sync::Mutex).
@@ -87,7 +87,7 @@ impl fmt::Display for WaitReason {
             Self::Item => f.write_str("an item of a queue"),
             Self::Room => f.write_str("room in a queue"),
             Self::TasksDone => f.write_str("the tasks of a queue to be done"),
-            Self::Member => f.write_str("the end of a group's member"),
+            Self::JoinNext => f.write_str("the end of a group's member"),
             Self::Select => f.write_str("the first of several things"),
             Self::Lock => f.write_str("a mutex"),
             Self::ReadLock => f.write_str("a lock for reading"),

@@ -5,7 +5,7 @@ use std::io::{self, Read, Write};
 use std::mem::ManuallyDrop;
 use std::os::fd::{AsFd, BorrowedFd};
 
-use super::attempt::{Patience, Registration, Sharing};
+use super::registration::{Registration, Sharing, Timeout};
 use crate::reactor::Direction;
 
 /// A descriptor whose reads and writes park the green thread instead of the OS thread: a pipe, a
@@ -69,25 +69,25 @@ impl<T: AsFd> Green<T> {
     /// Runs `op` until it does not say `WouldBlock`, and parks in between. `Interrupted` is tried
     /// again.
     ///
-    /// `is_short` says of a success whether `op` has got less than it asked for, so that the next
+    /// `drained` says of a success whether `op` has got less than it asked for, so that the next
     /// one would block; where in doubt it says `false`.
     ///
     /// # Errors
     ///
-    /// Those of `op`; `TimedOut` or `WouldBlock` when `patience` ends; `ResourceBusy` if another green thread
+    /// Those of `op`; `TimedOut` or `WouldBlock` when `timeout` ends; `ResourceBusy` if another green thread
     /// waits and `sharing` is [`Sharing::Exclusive`]; the poller's.
     #[inline]
-    pub fn attempt<R>(
+    pub fn with_io<R>(
         &self,
         direction: Direction,
         sharing: Sharing,
-        patience: Patience,
+        timeout: Timeout,
         mut op: impl FnMut(&T) -> io::Result<R>,
-        is_short: impl FnOnce(&R) -> bool,
+        drained: impl FnOnce(&R) -> bool,
     ) -> io::Result<R> {
         let op = || op(&self.inner);
         self.registration
-            .attempt(self.as_fd(), direction, sharing, patience, op, is_short)
+            .with_io(self.as_fd(), direction, sharing, timeout, op, drained)
     }
 
     /// Parks until there is something to read, or an end.
@@ -96,7 +96,7 @@ impl<T: AsFd> Green<T> {
     ///
     /// `ResourceBusy` if another green thread reads; the system's.
     pub fn wait_readable(&self) -> io::Result<()> {
-        self.wait_ready(Direction::Read, Patience::Forever)
+        self.wait_ready(Direction::Read, Timeout::Never)
     }
 
     /// Parks until there is room to write, or an error to be told.
@@ -105,17 +105,17 @@ impl<T: AsFd> Green<T> {
     ///
     /// `ResourceBusy` if another green thread writes; the system's.
     pub fn wait_writable(&self) -> io::Result<()> {
-        self.wait_ready(Direction::Write, Patience::Forever)
+        self.wait_ready(Direction::Write, Timeout::Never)
     }
 
-    /// Parks until `direction` is ready, or `patience` ends.
+    /// Parks until `direction` is ready, or `timeout` ends.
     ///
     /// # Errors
     ///
     /// `TimedOut` or `WouldBlock`; `ResourceBusy` if another green thread waits for the same; the system's.
-    pub fn wait_ready(&self, direction: Direction, patience: Patience) -> io::Result<()> {
+    pub fn wait_ready(&self, direction: Direction, timeout: Timeout) -> io::Result<()> {
         self.registration
-            .wait_ready(self.as_fd(), direction, Sharing::Exclusive, patience)
+            .wait_ready(self.as_fd(), direction, Sharing::Exclusive, timeout)
     }
 }
 
@@ -146,10 +146,10 @@ where
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
         let len = buf.len();
         let op = |mut inner: &T| inner.read(buf);
-        self.attempt(
+        self.with_io(
             Direction::Read,
             Sharing::Exclusive,
-            Patience::Forever,
+            Timeout::Never,
             op,
             |n| (1..len).contains(n),
         )
@@ -171,10 +171,10 @@ where
 {
     fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
         let op = |mut inner: &T| inner.write(buf);
-        self.attempt(
+        self.with_io(
             Direction::Write,
             Sharing::Exclusive,
-            Patience::Forever,
+            Timeout::Never,
             op,
             |n| *n < buf.len(),
         )

@@ -1,11 +1,11 @@
 //! Cooperative descriptors.
 
-mod attempt;
 mod green;
-mod watch;
+mod readiness;
+mod registration;
 
 pub use crate::reactor::Direction;
-pub use attempt::{Patience, Sharing};
 pub use green::Green;
+pub use registration::{Sharing, Timeout};
 
-pub(crate) use watch::{Watch, is_ready};
+pub(crate) use readiness::{ReadinessWaiter, is_ready};

@@ -63,13 +63,13 @@ impl<T, S: Store<T>> Core<T, S> {
     #[inline(always)]
     pub(super) fn try_get(&self) -> Option<T> {
         if self.stored.get() == 0 {
-            let item = self.putters.take()?;
-            self.count_in();
+            let item = self.putters.wake_one_taking()?;
+            self.count_unfinished();
             return Some(item);
         }
         let item = self.store.borrow_mut().pop();
-        self.note_len();
-        self.admit();
+        self.update_len();
+        self.accept_parked_puts();
         item
     }
 
@@ -78,25 +78,25 @@ impl<T, S: Store<T>> Core<T, S> {
         if let Some(item) = self.try_get() {
             return Some(item);
         }
-        let give_back = |item: Option<T>| item.into_iter().for_each(|item| self.un_get(item));
+        let give_back = |item: Option<T>| item.into_iter().for_each(|item| self.put_back(item));
         let slot = self
             .getters
-            .exchange(WaitReason::Item, deadline, None, give_back);
+            .wait_with_slot(WaitReason::Item, deadline, None, give_back);
         slot.ok().flatten()
     }
 
     /// Takes back an item that nobody will use.
-    pub(super) fn un_get(&self, item: T) {
-        if let Err(item) = self.getters.hand(item) {
+    pub(super) fn put_back(&self, item: T) {
+        if let Err(item) = self.getters.wake_one_with(item) {
             self.store.borrow_mut().put_back(item);
-            self.note_len();
+            self.update_len();
         }
     }
 
     #[inline(always)]
     pub(super) fn try_put(&self, item: T) -> Result<(), T> {
-        let Err(item) = self.getters.hand(item) else {
-            self.count_in();
+        let Err(item) = self.getters.wake_one_with(item) else {
+            self.count_unfinished();
             return Ok(());
         };
         if self.is_full() {
@@ -117,9 +117,9 @@ impl<T, S: Store<T>> Core<T, S> {
                 Ok(())
             }
             Err(item) => {
-                let slot = self
-                    .putters
-                    .exchange(WaitReason::Room, deadline, Some(item), drop);
+                let slot =
+                    self.putters
+                        .wait_with_slot(WaitReason::Room, deadline, Some(item), drop);
                 slot.err().flatten().map_or(Ok(()), Err)
             }
         }
@@ -127,9 +127,9 @@ impl<T, S: Store<T>> Core<T, S> {
 
     /// Moves items of parked putters up, as far as there is room.
     #[inline]
-    fn admit(&self) {
+    fn accept_parked_puts(&self) {
         while !self.is_full() {
-            let Some(item) = self.putters.take() else {
+            let Some(item) = self.putters.wake_one_taking() else {
                 return;
             };
             self.store(item);
@@ -139,19 +139,19 @@ impl<T, S: Store<T>> Core<T, S> {
     #[inline]
     fn store(&self, item: T) {
         self.store.borrow_mut().push(item);
-        self.note_len();
-        self.count_in();
+        self.update_len();
+        self.count_unfinished();
     }
 
     #[inline]
-    fn note_len(&self) {
+    fn update_len(&self) {
         let len = self.store.borrow().len();
         self.stored.set(len);
     }
 
     pub(super) fn resize(&self, capacity: Option<usize>) {
         self.capacity.set(capacity);
-        self.admit();
+        self.accept_parked_puts();
     }
 
     pub(super) fn unfinished(&self) -> usize {
@@ -159,7 +159,7 @@ impl<T, S: Store<T>> Core<T, S> {
     }
 
     #[inline(always)]
-    fn count_in(&self) {
+    fn count_unfinished(&self) {
         self.unfinished.set(self.unfinished.get() + 1);
     }
 
@@ -181,7 +181,7 @@ impl<T, S: Store<T>> Core<T, S> {
 
 /// A queue as `select!` sees it, whatever its order.
 #[expect(unnameable_types, reason = "a queue is made here, and nowhere else")]
-pub trait Ends<T> {
+pub trait SelectQueue<T> {
     #[doc(hidden)]
     fn getters(&self) -> &WaitQueue<T>;
     #[doc(hidden)]
@@ -190,7 +190,7 @@ pub trait Ends<T> {
     fn try_get(&self) -> Option<T>;
     /// Takes back an item that nobody will use.
     #[doc(hidden)]
-    fn un_get(&self, item: T);
+    fn put_back(&self, item: T);
     /// # Errors
     ///
     /// The item, if there is no room.
@@ -198,7 +198,7 @@ pub trait Ends<T> {
     fn try_put(&self, item: T) -> Result<(), T>;
 }
 
-impl<T, S: Store<T>> Ends<T> for Core<T, S> {
+impl<T, S: Store<T>> SelectQueue<T> for Core<T, S> {
     fn getters(&self) -> &WaitQueue<T> {
         &self.getters
     }
@@ -211,8 +211,8 @@ impl<T, S: Store<T>> Ends<T> for Core<T, S> {
         self.try_get()
     }
 
-    fn un_get(&self, item: T) {
-        self.un_get(item);
+    fn put_back(&self, item: T) {
+        self.put_back(item);
     }
 
     fn try_put(&self, item: T) -> Result<(), T> {

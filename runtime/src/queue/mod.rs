@@ -9,7 +9,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use self::core::Core;
-pub(crate) use self::core::Ends;
+pub(crate) use self::core::SelectQueue;
 use self::store::{Fifo, Lifo, Priority};
 use crate::thread::deadline_after;
 
@@ -19,7 +19,7 @@ pub trait AnyQueue {
     type Item;
 
     #[doc(hidden)]
-    fn ends(&self) -> &dyn Ends<Self::Item>;
+    fn as_select(&self) -> &dyn SelectQueue<Self::Item>;
 }
 
 /// What the three kinds have in common, which is all but their order.
@@ -189,7 +189,7 @@ macro_rules! queue {
         impl<T $(: $bound)?> AnyQueue for $name<T> {
             type Item = T;
 
-            fn ends(&self) -> &dyn Ends<T> {
+            fn as_select(&self) -> &dyn SelectQueue<T> {
                 &*self.0
             }
         }

@@ -56,10 +56,10 @@ impl<T> Store<T> for Lifo<T> {
 
 /// Lowest first, and first in, first out among equals.
 pub(super) struct Priority<T> {
-    heap: BinaryHeap<Ranked<T>>,
+    heap: BinaryHeap<Entry<T>>,
     /// The number of the next item, and of the next one to be put back.
     next: i64,
-    before: i64,
+    next_front_seq: i64,
 }
 
 impl<T: Ord> Default for Priority<T> {
@@ -67,16 +67,16 @@ impl<T: Ord> Default for Priority<T> {
         Self {
             heap: BinaryHeap::new(),
             next: 0,
-            before: -1,
+            next_front_seq: -1,
         }
     }
 }
 
 impl<T: Ord> Store<T> for Priority<T> {
     fn push(&mut self, item: T) {
-        let number = self.next;
+        let seq = self.next;
         self.next += 1;
-        self.heap.push(Ranked { item, number });
+        self.heap.push(Entry { item, seq });
     }
 
     fn pop(&mut self) -> Option<T> {
@@ -84,9 +84,9 @@ impl<T: Ord> Store<T> for Priority<T> {
     }
 
     fn put_back(&mut self, item: T) {
-        let number = self.before;
-        self.before -= 1;
-        self.heap.push(Ranked { item, number });
+        let seq = self.next_front_seq;
+        self.next_front_seq -= 1;
+        self.heap.push(Entry { item, seq });
     }
 
     fn len(&self) -> usize {
@@ -95,28 +95,28 @@ impl<T: Ord> Store<T> for Priority<T> {
 }
 
 /// The greatest of these is the lowest item that came first.
-struct Ranked<T> {
+struct Entry<T> {
     item: T,
-    number: i64,
+    seq: i64,
 }
 
-impl<T: Ord> Ord for Ranked<T> {
+impl<T: Ord> Ord for Entry<T> {
     fn cmp(&self, other: &Self) -> Ordering {
         let by_item = other.item.cmp(&self.item);
-        by_item.then_with(|| other.number.cmp(&self.number))
+        by_item.then_with(|| other.seq.cmp(&self.seq))
     }
 }
 
-impl<T: Ord> PartialOrd for Ranked<T> {
+impl<T: Ord> PartialOrd for Entry<T> {
     fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
         Some(self.cmp(other))
     }
 }
 
-impl<T: Ord> PartialEq for Ranked<T> {
+impl<T: Ord> PartialEq for Entry<T> {
     fn eq(&self, other: &Self) -> bool {
         self.cmp(other) == Ordering::Equal
     }
 }
 
-impl<T: Ord> Eq for Ranked<T> {}
+impl<T: Ord> Eq for Entry<T> {}

@@ -25,7 +25,7 @@ pub use source::Direction;
 pub(crate) use source::{Readiness, Source};
 
 use crate::green::GreenRef;
-use crate::inbox::Inbox;
+use crate::inbox::SchedulerHandle;
 use crate::primitive::lock;
 
 /// The most that one round reports; the rest is reported by the next. So few that what is touched to
@@ -66,7 +66,7 @@ struct Slot {
 /// The descriptors of one scheduler.
 #[derive(Debug)]
 pub(crate) struct Reactor {
-    inbox: Arc<Inbox>,
+    inbox: Arc<SchedulerHandle>,
     table: RefCell<Table>,
     events: RefCell<backend::Events>,
     /// Green threads parked on a descriptor.
@@ -74,7 +74,7 @@ pub(crate) struct Reactor {
 }
 
 impl Reactor {
-    pub(crate) fn new(inbox: Arc<Inbox>) -> Self {
+    pub(crate) fn new(inbox: Arc<SchedulerHandle>) -> Self {
         Self {
             inbox,
             table: RefCell::default(),

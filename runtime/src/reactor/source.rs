@@ -21,7 +21,7 @@ use std::ptr::NonNull;
 use std::sync::Arc;
 
 use crate::green::GreenRef;
-use crate::inbox::Inbox;
+use crate::inbox::SchedulerHandle;
 use crate::list::{List, Node};
 
 /// Which half of a descriptor.
@@ -45,7 +45,7 @@ pub(crate) enum Readiness {
 struct DirectionState {
     readiness: Cell<Readiness>,
     waiters: List<GreenRef>,
-    /// Was popped last, and has not run since: it forgets itself in [`Source::leave`] ([live-ref]).
+    /// Was popped last, and has not run since: it forgets itself in [`Source::unregister_waiter`] ([live-ref]).
     last_woken: Cell<Option<GreenRef>>,
 }
 
@@ -65,7 +65,7 @@ impl DirectionState {
 pub(crate) struct Source {
     fd: RawFd,
     key: usize,
-    inbox: Arc<Inbox>,
+    inbox: Arc<SchedulerHandle>,
     read: DirectionState,
     write: DirectionState,
 }
@@ -77,7 +77,7 @@ unsafe impl Send for Source {}
 unsafe impl Sync for Source {}
 
 impl Source {
-    pub(super) fn new(fd: BorrowedFd<'_>, key: usize, inbox: Arc<Inbox>) -> Self {
+    pub(super) fn new(fd: BorrowedFd<'_>, key: usize, inbox: Arc<SchedulerHandle>) -> Self {
         Self {
             fd: fd.as_raw_fd(),
             key,
@@ -98,7 +98,7 @@ impl Source {
 
     /// Tells whose it is: the sides may be touched where this is the scheduler's own inbox.
     #[inline]
-    pub(crate) fn inbox(&self) -> &Arc<Inbox> {
+    pub(crate) fn inbox(&self) -> &Arc<SchedulerHandle> {
         &self.inbox
     }
 
@@ -143,7 +143,7 @@ impl Source {
 
     /// Who waits, or was woken and will look when it runs. `[owner-thread]`
     #[inline]
-    pub(crate) fn occupant(&self, direction: Direction) -> Option<GreenRef> {
+    pub(crate) fn waiter(&self, direction: Direction) -> Option<GreenRef> {
         let side = self.side(direction);
         match side.waiters.front() {
             // SAFETY: it is linked, so it is valid ([linked-is-pinned]).
@@ -156,9 +156,9 @@ impl Source {
     ///
     /// # Safety
     ///
-    /// `node` is valid, not linked, and is unlinked by [`Self::leave`] before it moves or dies.
+    /// `node` is valid, not linked, and is unlinked by [`Self::unregister_waiter`] before it moves or dies.
     #[inline]
-    pub(crate) unsafe fn enter(
+    pub(crate) unsafe fn register_waiter(
         &self,
         direction: Direction,
         node: NonNull<Node<GreenRef>>,
@@ -178,9 +178,13 @@ impl Source {
     ///
     /// # Safety
     ///
-    /// `node` was given to [`Self::enter`] of this source and direction.
+    /// `node` was given to [`Self::register_waiter`] of this source and direction.
     #[inline]
-    pub(crate) unsafe fn leave(&self, direction: Direction, node: NonNull<Node<GreenRef>>) {
+    pub(crate) unsafe fn unregister_waiter(
+        &self,
+        direction: Direction,
+        node: NonNull<Node<GreenRef>>,
+    ) {
         let side = self.side(direction);
         side.last_woken.set(None);
         // SAFETY: passed on to the caller.

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::Scheduler;
 use crate::green::{GreenRef, State, WaitReason, Wake};
-use crate::inbox::Handle;
+use crate::inbox::RemoteHandle;
 
 impl Scheduler {
     /// Waits until a green thread is ready, on the stack of the one that has just stopped.
@@ -25,7 +25,7 @@ impl Scheduler {
             }
             self.publish_running(None);
             let first = self.timers.next_deadline();
-            let is_alone = self.reactor.waiting() == 0 && self.inbox.mailbox.is_forsaken();
+            let is_alone = self.reactor.waiting() == 0 && self.inbox.mailbox.is_disconnected();
             match first {
                 None if is_alone && self.cross_thread_waiters.get() == 0 => {
                     self.deadlock();
@@ -150,7 +150,7 @@ impl Scheduler {
 
     #[cold]
     #[inline(never)]
-    fn deliver(&self, handles: Vec<Arc<Handle>>) {
+    fn deliver(&self, handles: Vec<Arc<RemoteHandle>>) {
         for handle in handles {
             // SAFETY: a scheduler runs on the OS thread that owns it.
             let Some(green) = (unsafe { handle.green() }) else {

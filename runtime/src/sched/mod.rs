@@ -32,12 +32,12 @@ use std::time::Instant;
 
 pub(crate) use current::{current, if_current, try_current};
 pub(crate) use monitor::RunMonitor;
-pub(crate) use spawn::{SpawnOptions, run_exit_calls};
+pub(crate) use spawn::{SpawnOptions, run_exit_hooks};
 pub(crate) use test_hooks::{Fault, PlannedFault};
 
 use crate::clock::Clock;
 use crate::green::{GreenRef, GreenThread, Identity, ThreadTable};
-use crate::inbox::{Handle, Inbox};
+use crate::inbox::{RemoteHandle, SchedulerHandle};
 use crate::reactor::Reactor;
 use crate::timer::Timers;
 use run_queue::RunQueue;
@@ -67,7 +67,7 @@ pub(crate) struct Scheduler {
     pub(crate) clock_read_requested: Cell<bool>,
     pub(crate) timers: Timers,
     pub(crate) reactor: Reactor,
-    pub(crate) inbox: Arc<Inbox>,
+    pub(crate) inbox: Arc<SchedulerHandle>,
     /// All green threads but the root.
     threads: ThreadTable,
     /// Scratch of a look around; empty otherwise.
@@ -109,7 +109,7 @@ impl Scheduler {
     /// The system's, where no poller can be had.
     #[track_caller]
     fn start() -> io::Result<NonNull<Self>> {
-        let inbox = Arc::new(Inbox::new()?);
+        let inbox = Arc::new(SchedulerHandle::new()?);
         let first_id = take_ids();
         let site = std::panic::Location::caller();
         let identity = Identity {
@@ -215,8 +215,8 @@ impl Scheduler {
     }
 
     /// The handle by which other OS threads reach `green`.
-    pub(crate) fn handle(&self, green: GreenRef) -> Arc<Handle> {
-        green.handle(|| Handle::new(green, Arc::clone(&self.inbox)))
+    pub(crate) fn handle(&self, green: GreenRef) -> Arc<RemoteHandle> {
+        green.handle(|| RemoteHandle::new(green, Arc::clone(&self.inbox)))
     }
 
     /// Counts an operation that succeeded without parking. `true`: it is somebody else's turn.

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use super::{EVENT_INTERVAL, Scheduler};
 use crate::green::GreenRef;
-use crate::inbox::Handle;
+use crate::inbox::RemoteHandle;
 use crate::primitive::{Mutex, lock};
 
 /// A scheduler's part in being watched.
@@ -36,13 +36,13 @@ pub(crate) struct RunMonitor {
 pub(crate) struct Turn {
     pub(crate) number: u64,
     /// `None`: the OS thread waits, everybody is parked.
-    pub(crate) who: Option<Arc<Handle>>,
+    pub(crate) who: Option<Arc<RemoteHandle>>,
     /// A sampler sleeps until a green thread runs.
     asleep: bool,
 }
 
 impl RunMonitor {
-    fn write(&self, who: Option<Arc<Handle>>) {
+    fn write(&self, who: Option<Arc<RemoteHandle>>) {
         let mut run = lock(&self.run);
         run.number += 1;
         let before = std::mem::replace(&mut run.who, who);

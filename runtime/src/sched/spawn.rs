@@ -145,7 +145,7 @@ unsafe extern "C" fn entry<F: FnOnce() + 'static>(green: *mut ()) -> ! {
 /// Drops the locals of the running green thread, then calls what was to be called at its end, first
 /// come first, also what those calls add. A kill does not tear them.
 #[cold]
-pub(crate) fn run_exit_calls(me: GreenRef) {
+pub(crate) fn run_exit_hooks(me: GreenRef) {
     me.shields.set(me.shields.get() + 1);
     let cold = me.cold_or_init();
     cold.drop_locals();
@@ -162,7 +162,7 @@ pub(crate) fn run_exit_calls(me: GreenRef) {
 #[inline(never)]
 fn end_cold(me: GreenRef) {
     while me.cold().is_some() {
-        run_exit_calls(me);
+        run_exit_hooks(me);
         // SAFETY: nobody else has a reference into it: they last no longer than a look at it.
         let cold = unsafe { GreenThread::take_cold(me) };
         forget_panics(|| drop(cold));

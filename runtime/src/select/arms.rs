@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use crate::thread::{Choice, Ticket};
+use crate::thread::{SelectToken, Selection};
 
 /// Something that can be tried, and waited for. Made by the functions of this module; nobody else can
 /// make one:
@@ -11,29 +11,29 @@ use crate::thread::{Choice, Ticket};
 /// struct Mine;
 /// impl evy_runtime::select::Arm for Mine {
 ///     type Output = ();
-///     fn attempt(&self) -> Option<()> {
+///     fn try_select(&self) -> Option<()> {
 ///         None
 ///     }
 /// }
 /// ```
-pub trait Arm: Waits {
+pub trait Arm: SelectHandle {
     /// What it gives when it is ready.
     type Output;
 
     /// Does it, if that needs no waiting.
     #[doc(hidden)]
-    fn attempt(&self) -> Option<Self::Output>;
+    fn try_select(&self) -> Option<Self::Output>;
 
     /// What a place in its queue was served with, if that was not in vain.
     #[doc(hidden)]
-    fn finish(&self) -> Option<Self::Output> {
-        self.attempt()
+    fn accept(&self) -> Option<Self::Output> {
+        self.try_select()
     }
 }
 
 /// How an arm waits.
 #[expect(unnameable_types, reason = "what is unsafe in it stays in this crate")]
-pub trait Waits {
+pub trait SelectHandle {
     /// When it is ready at the latest.
     #[doc(hidden)]
     fn deadline(&self) -> Option<Instant> {
@@ -52,24 +52,24 @@ pub trait Waits {
     ///
     /// The arm stays where it is until it has left, and the ticket's choice as long.
     #[doc(hidden)]
-    unsafe fn enter(&self, ticket: Ticket) -> bool;
+    unsafe fn register(&self, token: SelectToken) -> bool;
 
     /// Leaves the queue, if it is in there.
     #[doc(hidden)]
-    fn leave(&self);
+    fn unregister(&self);
 
     /// Gives back what its place was served with.
     #[doc(hidden)]
-    fn undo(&self) {}
+    fn release(&self) {}
 }
 
 /// One of two.
 #[derive(Debug)]
 pub enum Either<A, B> {
     /// The first arm of a list.
-    This(A),
+    Left(A),
     /// One of the others.
-    Other(B),
+    Right(B),
 }
 
 /// The output of no arm at all.
@@ -85,13 +85,13 @@ pub trait Arms {
     const LEN: usize;
 
     #[doc(hidden)]
-    fn attempt(&self, index: usize) -> Option<Self::Output>;
+    fn try_select(&self, index: usize) -> Option<Self::Output>;
 
     #[doc(hidden)]
-    fn finish(&self, index: usize) -> Option<Self::Output>;
+    fn accept(&self, index: usize) -> Option<Self::Output>;
 
     #[doc(hidden)]
-    fn undo(&self, index: usize);
+    fn release(&self, index: usize);
 
     #[doc(hidden)]
     fn deadline(&self, index: usize) -> Option<Instant>;
@@ -105,10 +105,10 @@ pub trait Arms {
     ///
     /// The arms stay where they are until they have left, and the choice as long.
     #[doc(hidden)]
-    unsafe fn enter(&self, number: usize, choice: &Choice) -> bool;
+    unsafe fn register(&self, number: usize, selection: &Selection) -> bool;
 
     #[doc(hidden)]
-    fn leave(&self);
+    fn unregister(&self);
 }
 
 impl Arms for () {
@@ -116,15 +116,15 @@ impl Arms for () {
 
     const LEN: usize = 0;
 
-    fn attempt(&self, _: usize) -> Option<Never> {
+    fn try_select(&self, _: usize) -> Option<Never> {
         None
     }
 
-    fn finish(&self, _: usize) -> Option<Never> {
+    fn accept(&self, _: usize) -> Option<Never> {
         None
     }
 
-    fn undo(&self, _: usize) {}
+    fn release(&self, _: usize) {}
 
     fn deadline(&self, _: usize) -> Option<Instant> {
         None
@@ -134,11 +134,11 @@ impl Arms for () {
         false
     }
 
-    unsafe fn enter(&self, _: usize, _: &Choice) -> bool {
+    unsafe fn register(&self, _: usize, _: &Selection) -> bool {
         true
     }
 
-    fn leave(&self) {}
+    fn unregister(&self) {}
 }
 
 impl<A: Arm, R: Arms> Arms for (A, R) {
@@ -146,24 +146,24 @@ impl<A: Arm, R: Arms> Arms for (A, R) {
 
     const LEN: usize = 1 + R::LEN;
 
-    fn attempt(&self, index: usize) -> Option<Self::Output> {
+    fn try_select(&self, index: usize) -> Option<Self::Output> {
         match index.checked_sub(1) {
-            None => self.0.attempt().map(Either::This),
-            Some(index) => self.1.attempt(index).map(Either::Other),
+            None => self.0.try_select().map(Either::Left),
+            Some(index) => self.1.try_select(index).map(Either::Right),
         }
     }
 
-    fn finish(&self, index: usize) -> Option<Self::Output> {
+    fn accept(&self, index: usize) -> Option<Self::Output> {
         match index.checked_sub(1) {
-            None => self.0.finish().map(Either::This),
-            Some(index) => self.1.finish(index).map(Either::Other),
+            None => self.0.accept().map(Either::Left),
+            Some(index) => self.1.accept(index).map(Either::Right),
         }
     }
 
-    fn undo(&self, index: usize) {
+    fn release(&self, index: usize) {
         match index.checked_sub(1) {
-            None => self.0.undo(),
-            Some(index) => self.1.undo(index),
+            None => self.0.release(),
+            Some(index) => self.1.release(index),
         }
     }
 
@@ -178,13 +178,15 @@ impl<A: Arm, R: Arms> Arms for (A, R) {
         self.0.is_shared() || self.1.is_shared()
     }
 
-    unsafe fn enter(&self, number: usize, choice: &Choice) -> bool {
+    unsafe fn register(&self, number: usize, selection: &Selection) -> bool {
         // SAFETY: what the caller keeps for the pair, it keeps for both.
-        unsafe { self.0.enter(choice.ticket(number)) && self.1.enter(number + 1, choice) }
+        unsafe {
+            self.0.register(selection.token(number)) && self.1.register(number + 1, selection)
+        }
     }
 
-    fn leave(&self) {
-        self.0.leave();
-        self.1.leave();
+    fn unregister(&self) {
+        self.0.unregister();
+        self.1.unregister();
     }
 }

@@ -3,24 +3,24 @@
 use std::fmt;
 use std::sync::mpsc::{RecvError, SendError, TryRecvError, TrySendError};
 
-use super::arms::{Arm, Waits};
+use super::arms::{Arm, SelectHandle};
 use crate::sync::mpsc::{Channel, Receiver, Sender, SyncSender};
-use crate::sync::waiters::Place;
-use crate::thread::Ticket;
+use crate::sync::wait_list::WaitEntry;
+use crate::thread::SelectToken;
 
 /// Ready when there is a message, or when there will be none any more. As [`Receiver::recv`].
 pub fn recv<T>(receiver: &Receiver<T>) -> Recv<'_, T> {
     Recv {
         channel: receiver.channel(),
-        place: Place::new(None),
+        entry: WaitEntry::new(None),
     }
 }
 
 /// Ready when there is room for `message`, or when the receiver is gone. As the sender's `send`.
 pub fn send<S: AnySender>(sender: &S, message: S::Message) -> Send<'_, S::Message> {
     Send {
-        channel: sender.ends(),
-        place: Place::new(Some(message)),
+        channel: sender.channel(),
+        entry: WaitEntry::new(Some(message)),
     }
 }
 
@@ -30,13 +30,13 @@ pub trait AnySender {
     type Message;
 
     #[doc(hidden)]
-    fn ends(&self) -> &Channel<Self::Message>;
+    fn channel(&self) -> &Channel<Self::Message>;
 }
 
 impl<T> AnySender for Sender<T> {
     type Message = T;
 
-    fn ends(&self) -> &Channel<T> {
+    fn channel(&self) -> &Channel<T> {
         self.channel()
     }
 }
@@ -44,7 +44,7 @@ impl<T> AnySender for Sender<T> {
 impl<T> AnySender for SyncSender<T> {
     type Message = T;
 
-    fn ends(&self) -> &Channel<T> {
+    fn channel(&self) -> &Channel<T> {
         self.channel()
     }
 }
@@ -52,34 +52,34 @@ impl<T> AnySender for SyncSender<T> {
 /// See [`recv`].
 pub struct Recv<'a, T> {
     channel: &'a Channel<T>,
-    place: Place<()>,
+    entry: WaitEntry<()>,
 }
 
-impl<T> Waits for Recv<'_, T> {
+impl<T> SelectHandle for Recv<'_, T> {
     fn is_shared(&self) -> bool {
         true
     }
 
-    unsafe fn enter(&self, ticket: Ticket) -> bool {
-        self.place.prepare(ticket);
+    unsafe fn register(&self, token: SelectToken) -> bool {
+        self.entry.prepare(token);
         // SAFETY: the arm stays where it is until it has left, and the choice as long (caller).
-        unsafe { self.channel.enter_receiving(&self.place) }
+        unsafe { self.channel.register_receiver(&self.entry) }
     }
 
-    fn leave(&self) {
+    fn unregister(&self) {
         // SAFETY: entered there, if anywhere.
-        unsafe { self.channel.leave_receiving(&self.place) };
+        unsafe { self.channel.unregister_receiver(&self.entry) };
     }
 
-    fn undo(&self) {
-        self.channel.pass_on();
+    fn release(&self) {
+        self.channel.renotify();
     }
 }
 
 impl<T> Arm for Recv<'_, T> {
     type Output = Result<T, RecvError>;
 
-    fn attempt(&self) -> Option<Self::Output> {
+    fn try_select(&self) -> Option<Self::Output> {
         match self.channel.try_recv() {
             Ok(message) => Some(Ok(message)),
             Err(TryRecvError::Disconnected) => Some(Err(RecvError)),
@@ -92,43 +92,43 @@ impl<T> Arm for Recv<'_, T> {
 pub struct Send<'a, T> {
     channel: &'a Channel<T>,
     /// With the message, until somebody takes it.
-    place: Place<T>,
+    entry: WaitEntry<T>,
 }
 
-impl<T> Waits for Send<'_, T> {
+impl<T> SelectHandle for Send<'_, T> {
     fn is_shared(&self) -> bool {
         true
     }
 
-    unsafe fn enter(&self, ticket: Ticket) -> bool {
-        self.place.prepare(ticket);
+    unsafe fn register(&self, token: SelectToken) -> bool {
+        self.entry.prepare(token);
         // SAFETY: the arm stays where it is until it has left, and the choice as long (caller).
-        unsafe { self.channel.enter_sending(&self.place) }
+        unsafe { self.channel.register_sender(&self.entry) }
     }
 
-    fn leave(&self) {
+    fn unregister(&self) {
         // SAFETY: entered there, if anywhere.
-        unsafe { self.channel.leave_sending(&self.place) };
+        unsafe { self.channel.unregister_sender(&self.entry) };
     }
 }
 
 impl<T> Arm for Send<'_, T> {
     type Output = Result<(), SendError<T>>;
 
-    fn attempt(&self) -> Option<Self::Output> {
-        match self.channel.try_send(self.place.take()?) {
+    fn try_select(&self) -> Option<Self::Output> {
+        match self.channel.try_send(self.entry.take()?) {
             Ok(()) => Some(Ok(())),
             Err(TrySendError::Disconnected(message)) => Some(Err(SendError(message))),
             Err(TrySendError::Full(message)) => {
-                self.place.bring(Some(message));
+                self.entry.set_slot(Some(message));
                 None
             }
         }
     }
 
-    fn finish(&self) -> Option<Self::Output> {
+    fn accept(&self) -> Option<Self::Output> {
         // What was not taken comes back from a receiver that has left.
-        Some(match self.place.take() {
+        Some(match self.entry.take() {
             None => Ok(()),
             Some(message) => Err(SendError(message)),
         })

@@ -2,18 +2,18 @@
 
 use std::fmt;
 
-use super::arms::{Arm, Waits};
-use super::standing::Standing;
+use super::arms::{Arm, SelectHandle};
+use super::queue_entry::QueueEntry;
 use crate::event::{Event, EventError, Sent};
-use crate::semaphore::{Permit, Semaphore};
-use crate::thread::{JoinError, JoinHandle, Ticket};
+use crate::semaphore::{Semaphore, SemaphoreGuard};
+use crate::thread::{JoinError, JoinHandle, SelectToken};
 
 /// Ready when the green thread has ended, and gives its result. As
 /// [`JoinHandle::take_result`], which can be had once.
 pub fn join<T>(handle: &JoinHandle<T>) -> Join<'_, T> {
     Join {
         handle,
-        place: Standing::new(handle.joiners(), None),
+        entry: QueueEntry::new(handle.joiners(), None),
     }
 }
 
@@ -21,40 +21,40 @@ pub fn join<T>(handle: &JoinHandle<T>) -> Join<'_, T> {
 pub fn wait<T: Clone>(event: &Event<T>) -> Wait<'_, T> {
     Wait {
         event,
-        place: Standing::new(event.waiters(), None),
+        entry: QueueEntry::new(event.waiters(), None),
     }
 }
 
-/// Ready when there is a permit, and gives it. As [`Semaphore::access`].
+/// Ready when there is a permit, and gives it. As [`Semaphore::acquire_guard`].
 pub fn acquire(semaphore: &Semaphore) -> Acquire<'_> {
     Acquire {
         semaphore,
-        place: Standing::new(semaphore.waiters(), None),
+        entry: QueueEntry::new(semaphore.waiters(), None),
     }
 }
 
 /// See [`join`].
 pub struct Join<'a, T> {
     handle: &'a JoinHandle<T>,
-    place: Standing<'a, ()>,
+    entry: QueueEntry<'a, ()>,
 }
 
-impl<T> Waits for Join<'_, T> {
-    unsafe fn enter(&self, ticket: Ticket) -> bool {
+impl<T> SelectHandle for Join<'_, T> {
+    unsafe fn register(&self, token: SelectToken) -> bool {
         // SAFETY: passed on to the caller.
-        unsafe { self.place.enter(ticket) };
+        unsafe { self.entry.register(token) };
         true
     }
 
-    fn leave(&self) {
-        self.place.leave();
+    fn unregister(&self) {
+        self.entry.unregister();
     }
 }
 
 impl<T> Arm for Join<'_, T> {
     type Output = Result<T, JoinError>;
 
-    fn attempt(&self) -> Option<Self::Output> {
+    fn try_select(&self) -> Option<Self::Output> {
         self.handle.is_finished().then(|| self.handle.take_result())
     }
 }
@@ -62,63 +62,63 @@ impl<T> Arm for Join<'_, T> {
 /// See [`wait`].
 pub struct Wait<'a, T> {
     event: &'a Event<T>,
-    place: Standing<'a, Sent<T>>,
+    entry: QueueEntry<'a, Sent<T>>,
 }
 
-impl<T> Waits for Wait<'_, T> {
-    unsafe fn enter(&self, ticket: Ticket) -> bool {
+impl<T> SelectHandle for Wait<'_, T> {
+    unsafe fn register(&self, token: SelectToken) -> bool {
         // SAFETY: passed on to the caller.
-        unsafe { self.place.enter(ticket) };
+        unsafe { self.entry.register(token) };
         true
     }
 
-    fn leave(&self) {
-        self.place.leave();
+    fn unregister(&self) {
+        self.entry.unregister();
     }
 }
 
 impl<T: Clone> Arm for Wait<'_, T> {
     type Output = Result<T, EventError>;
 
-    fn attempt(&self) -> Option<Self::Output> {
+    fn try_select(&self) -> Option<Self::Output> {
         self.event.sent()
     }
 
-    fn finish(&self) -> Option<Self::Output> {
-        self.place.take().map(|sent| Result::clone(&sent))
+    fn accept(&self) -> Option<Self::Output> {
+        self.entry.take().map(|sent| Result::clone(&sent))
     }
 }
 
 /// See [`acquire`].
 pub struct Acquire<'a> {
     semaphore: &'a Semaphore,
-    place: Standing<'a, ()>,
+    entry: QueueEntry<'a, ()>,
 }
 
-impl Waits for Acquire<'_> {
-    unsafe fn enter(&self, ticket: Ticket) -> bool {
+impl SelectHandle for Acquire<'_> {
+    unsafe fn register(&self, token: SelectToken) -> bool {
         // SAFETY: passed on to the caller.
-        unsafe { self.place.enter(ticket) };
+        unsafe { self.entry.register(token) };
         true
     }
 
-    fn leave(&self) {
-        self.place.leave();
+    fn unregister(&self) {
+        self.entry.unregister();
     }
 
-    fn undo(&self) {
+    fn release(&self) {
         self.semaphore.release();
     }
 }
 
 impl Arm for Acquire<'_> {
-    type Output = Permit;
+    type Output = SemaphoreGuard;
 
-    fn attempt(&self) -> Option<Permit> {
-        self.semaphore.try_access()
+    fn try_select(&self) -> Option<SemaphoreGuard> {
+        self.semaphore.try_acquire_guard()
     }
 
-    fn finish(&self) -> Option<Permit> {
+    fn accept(&self) -> Option<SemaphoreGuard> {
         Some(self.semaphore.adopt())
     }
 }

@@ -5,9 +5,9 @@ use std::fmt;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 
-use super::arms::{Arm, Waits};
-use crate::io::{Direction, Watch};
-use crate::thread::Ticket;
+use super::arms::{Arm, SelectHandle};
+use crate::io::{Direction, ReadinessWaiter};
+use crate::thread::SelectToken;
 
 /// Ready when there is something to read from `fd`, an end included.
 pub fn readable(fd: &impl AsFd) -> Ready<'_> {
@@ -24,7 +24,7 @@ pub struct Ready<'a> {
     fd: BorrowedFd<'a>,
     direction: Direction,
     /// While it waits, or why it could not.
-    watch: RefCell<Option<io::Result<Watch>>>,
+    waiter: RefCell<Option<io::Result<ReadinessWaiter>>>,
 }
 
 impl<'a> Ready<'a> {
@@ -32,24 +32,24 @@ impl<'a> Ready<'a> {
         Self {
             fd,
             direction,
-            watch: RefCell::new(None),
+            waiter: RefCell::new(None),
         }
     }
 }
 
-impl Waits for Ready<'_> {
-    unsafe fn enter(&self, _: Ticket) -> bool {
+impl SelectHandle for Ready<'_> {
+    unsafe fn register(&self, _: SelectToken) -> bool {
         // Its news only wakes: what the descriptor says then is asked when all is tried again.
-        let watch = Watch::new(self.fd, self.direction);
-        let watches = watch.is_ok();
-        self.watch.replace(Some(watch));
-        watches
+        let waiter = ReadinessWaiter::new(self.fd, self.direction);
+        let is_registered = waiter.is_ok();
+        self.waiter.replace(Some(waiter));
+        is_registered
     }
 
-    fn leave(&self) {
-        let watch = self.watch.take();
-        if let Some(Err(error)) = watch {
-            self.watch.replace(Some(Err(error)));
+    fn unregister(&self) {
+        let waiter = self.waiter.take();
+        if let Some(Err(error)) = waiter {
+            self.waiter.replace(Some(Err(error)));
         }
     }
 }
@@ -57,8 +57,8 @@ impl Waits for Ready<'_> {
 impl Arm for Ready<'_> {
     type Output = io::Result<()>;
 
-    fn attempt(&self) -> Option<io::Result<()>> {
-        if let Some(Err(error)) = self.watch.take() {
+    fn try_select(&self) -> Option<io::Result<()>> {
+        if let Some(Err(error)) = self.waiter.take() {
             return Some(Err(error));
         }
         crate::io::is_ready(self.fd, self.direction)

@@ -2,7 +2,7 @@
 //!
 //! Each function here makes an *arm*: something that can be tried, and waited for. `run` tries all
 //! arms in an order drawn by lot, timers last. If none is ready it stands in the queues of all of
-//! them with one `Choice`, which the first to serve it makes; the others pass it over. So an item is
+//! them with one `Selection`, which the first to serve it makes; the others pass it over. So an item is
 //! taken from one queue and no other, and two selects can meet at a queue without room.
 //!
 //! What serves a place and is not used, because the green thread unwinds, is given back by its arm.
@@ -12,7 +12,7 @@ mod channel;
 mod coordination;
 mod io;
 mod queue;
-mod standing;
+mod queue_entry;
 mod timer;
 
 pub use arms::{Arm, Arms, Either, Never};
@@ -26,7 +26,7 @@ pub use crate::queue::AnyQueue;
 
 use crate::green::WaitReason;
 use crate::sched::{self, Scheduler};
-use crate::thread::{self, Choice, count};
+use crate::thread::{self, Selection, count};
 
 /// Waits for the first of several things, and runs what belongs to it.
 ///
@@ -42,7 +42,7 @@ use crate::thread::{self, Choice, count};
 /// | `put(&queue, item)` | there is room | `()` |
 /// | `join(&handle)` | the green thread has ended | `Result<T, JoinError>`, as `take_result` |
 /// | `wait(&event)` | it has happened | `Result<T, EventError>` |
-/// | `acquire(&semaphore)` | there is a permit | `Permit` |
+/// | `acquire(&semaphore)` | there is a permit | `SemaphoreGuard` |
 /// | `readable(&fd)`, `writable(&fd)` | the descriptor is | `io::Result<()>` |
 /// | `after(duration)`, `at(instant)` | it is that late | `()` |
 ///
@@ -123,8 +123,8 @@ macro_rules! select {
     (@choose $chosen:expr;) => { match $chosen {} };
     (@choose $chosen:expr; { $call:tt [$pattern:pat] $body:expr } $($rest:tt)*) => {
         match $chosen {
-            $crate::select::Either::This($pattern) => $body,
-            $crate::select::Either::Other(other) => $crate::select!(@choose other; $($rest)*),
+            $crate::select::Either::Left($pattern) => $body,
+            $crate::select::Either::Right(other) => $crate::select!(@choose other; $($rest)*),
         }
     };
     ($arm:ident $($rest:tt)*) => {
@@ -133,7 +133,7 @@ macro_rules! select {
 }
 
 /// So many arms a select may have; more do not compile.
-const MOST: usize = 32;
+const MAX_ARMS: usize = 32;
 
 /// Parks until one of the arms is ready. What [`select!`](crate::select!) calls.
 ///
@@ -143,7 +143,7 @@ const MOST: usize = 32;
 pub fn run<A: Arms>(arms: A) -> A::Output {
     let scheduler = sched::current();
     loop {
-        if let Some(output) = attempt(scheduler, &arms) {
+        if let Some(output) = try_select(scheduler, &arms) {
             return output;
         }
         if let Some(output) = wait_for_one(scheduler, &arms) {
@@ -155,64 +155,64 @@ pub fn run<A: Arms>(arms: A) -> A::Output {
 /// One of the arms that are ready, if any is. What [`select!`](crate::select!) calls for a `default`.
 /// Never parks.
 pub fn try_run<A: Arms>(arms: A) -> Option<A::Output> {
-    attempt(sched::current(), &arms)
+    try_select(sched::current(), &arms)
 }
 
 /// Tries all arms, in an order drawn by lot; those with a deadline when nothing else is ready.
-fn attempt<A: Arms>(scheduler: &Scheduler, arms: &A) -> Option<A::Output> {
-    const { assert!(A::LEN <= MOST, "too many arms in a select") };
-    let mut order: [usize; MOST] = std::array::from_fn(|n| n);
+fn try_select<A: Arms>(scheduler: &Scheduler, arms: &A) -> Option<A::Output> {
+    const { assert!(A::LEN <= MAX_ARMS, "too many arms in a select") };
+    let mut order: [usize; MAX_ARMS] = std::array::from_fn(|n| n);
     let order = &mut order[..A::LEN];
     for n in (1..order.len()).rev() {
         order.swap(n, scheduler.random(n + 1));
     }
-    let try_those = |timers: bool| {
+    let try_arms = |timers: bool| {
         let mut wanted = order
             .iter()
             .filter(|n| arms.deadline(**n).is_some() == timers);
-        wanted.find_map(|n| arms.attempt(*n))
+        wanted.find_map(|n| arms.try_select(*n))
     };
-    try_those(false).or_else(|| try_those(true))
+    try_arms(false).or_else(|| try_arms(true))
 }
 
 /// Stands in all queues until served, or until there is something to try again.
 fn wait_for_one<A: Arms>(scheduler: &Scheduler, arms: &A) -> Option<A::Output> {
-    let choice = Choice::new();
+    let selection = Selection::new();
     let deadline = (0..A::LEN).filter_map(|n| arms.deadline(n)).min();
     let _counted = arms
         .is_shared()
         .then(|| count(&scheduler.cross_thread_waiters));
-    let mut queued = Queued {
+    let mut registered = RegisteredArms {
         arms,
-        choice: &choice,
+        selection: &selection,
         is_over: false,
     };
-    // SAFETY: the arms are borrowed, so they stay where they are; `queued` has them leave, whichever
+    // SAFETY: the arms are borrowed, so they stay where they are; `registered` has them leave, whichever
     // way this function is left, before the choice goes: it is declared after it.
-    let nothing_is_ready = unsafe { queued.arms.enter(0, &choice) };
+    let nothing_is_ready = unsafe { registered.arms.register(0, &selection) };
     if nothing_is_ready {
         thread::wait(scheduler, WaitReason::Select, deadline);
     }
-    queued.arms.leave();
-    queued.is_over = true;
-    queued.arms.finish(choice.made()?)
+    registered.arms.unregister();
+    registered.is_over = true;
+    registered.arms.accept(selection.selected()?)
 }
 
 /// While the arms stand in their queues.
-struct Queued<'a, A: Arms> {
+struct RegisteredArms<'a, A: Arms> {
     arms: &'a A,
-    choice: &'a Choice,
+    selection: &'a Selection,
     is_over: bool,
 }
 
-impl<A: Arms> Drop for Queued<'_, A> {
+impl<A: Arms> Drop for RegisteredArms<'_, A> {
     fn drop(&mut self) {
         if self.is_over {
             return;
         }
-        self.arms.leave();
-        if let Some(served) = self.choice.made() {
-            self.arms.undo(served);
+        self.arms.unregister();
+        if let Some(served) = self.selection.selected() {
+            self.arms.release(served);
         }
     }
 }

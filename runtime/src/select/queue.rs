@@ -2,49 +2,49 @@
 
 use std::fmt;
 
-use super::arms::{Arm, Waits};
-use super::standing::Standing;
-use crate::queue::{AnyQueue, Ends};
-use crate::thread::Ticket;
+use super::arms::{Arm, SelectHandle};
+use super::queue_entry::QueueEntry;
+use crate::queue::{AnyQueue, SelectQueue};
+use crate::thread::SelectToken;
 
 /// Ready when there is an item in `queue`, and gives it. As its `get`.
 pub fn get<Q: AnyQueue>(queue: &Q) -> Get<'_, Q::Item> {
-    let queue = queue.ends();
+    let queue = queue.as_select();
     Get {
         queue,
-        place: Standing::new(queue.getters(), None),
+        entry: QueueEntry::new(queue.getters(), None),
     }
 }
 
 /// Ready when there is room in `queue`, and puts `item`. As its `put`.
 pub fn put<Q: AnyQueue>(queue: &Q, item: Q::Item) -> Put<'_, Q::Item> {
-    let queue = queue.ends();
+    let queue = queue.as_select();
     Put {
         queue,
-        place: Standing::new(queue.putters(), Some(item)),
+        entry: QueueEntry::new(queue.putters(), Some(item)),
     }
 }
 
 /// See [`get`].
 pub struct Get<'a, T> {
-    queue: &'a dyn Ends<T>,
-    place: Standing<'a, T>,
+    queue: &'a dyn SelectQueue<T>,
+    entry: QueueEntry<'a, T>,
 }
 
-impl<T> Waits for Get<'_, T> {
-    unsafe fn enter(&self, ticket: Ticket) -> bool {
+impl<T> SelectHandle for Get<'_, T> {
+    unsafe fn register(&self, token: SelectToken) -> bool {
         // SAFETY: passed on to the caller.
-        unsafe { self.place.enter(ticket) };
+        unsafe { self.entry.register(token) };
         true
     }
 
-    fn leave(&self) {
-        self.place.leave();
+    fn unregister(&self) {
+        self.entry.unregister();
     }
 
-    fn undo(&self) {
-        if let Some(item) = self.place.take() {
-            self.queue.un_get(item);
+    fn release(&self) {
+        if let Some(item) = self.entry.take() {
+            self.queue.put_back(item);
         }
     }
 }
@@ -52,45 +52,45 @@ impl<T> Waits for Get<'_, T> {
 impl<T> Arm for Get<'_, T> {
     type Output = T;
 
-    fn attempt(&self) -> Option<T> {
+    fn try_select(&self) -> Option<T> {
         self.queue.try_get()
     }
 
-    fn finish(&self) -> Option<T> {
-        self.place.take()
+    fn accept(&self) -> Option<T> {
+        self.entry.take()
     }
 }
 
 /// See [`put`].
 pub struct Put<'a, T> {
-    queue: &'a dyn Ends<T>,
+    queue: &'a dyn SelectQueue<T>,
     /// With the item, until somebody takes it.
-    place: Standing<'a, T>,
+    entry: QueueEntry<'a, T>,
 }
 
-impl<T> Waits for Put<'_, T> {
-    unsafe fn enter(&self, ticket: Ticket) -> bool {
+impl<T> SelectHandle for Put<'_, T> {
+    unsafe fn register(&self, token: SelectToken) -> bool {
         // SAFETY: passed on to the caller.
-        unsafe { self.place.enter(ticket) };
+        unsafe { self.entry.register(token) };
         true
     }
 
-    fn leave(&self) {
-        self.place.leave();
+    fn unregister(&self) {
+        self.entry.unregister();
     }
 }
 
 impl<T> Arm for Put<'_, T> {
     type Output = ();
 
-    fn attempt(&self) -> Option<()> {
-        let refused = self.queue.try_put(self.place.take()?).err();
+    fn try_select(&self) -> Option<()> {
+        let refused = self.queue.try_put(self.entry.take()?).err();
         let done = refused.is_none();
-        self.place.bring(refused);
+        self.entry.set_slot(refused);
         done.then_some(())
     }
 
-    fn finish(&self) -> Option<()> {
+    fn accept(&self) -> Option<()> {
         Some(())
     }
 }

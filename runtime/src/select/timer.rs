@@ -2,9 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use super::arms::{Arm, Waits};
+use super::arms::{Arm, SelectHandle};
 use crate::sched;
-use crate::thread::Ticket;
+use crate::thread::SelectToken;
 
 /// Ready when `duration` has passed. Zero is ready at once, if nothing else is.
 #[must_use]
@@ -29,22 +29,22 @@ pub struct Timer {
     deadline: Option<Instant>,
 }
 
-impl Waits for Timer {
+impl SelectHandle for Timer {
     fn deadline(&self) -> Option<Instant> {
         self.deadline
     }
 
-    unsafe fn enter(&self, _: Ticket) -> bool {
+    unsafe fn register(&self, _: SelectToken) -> bool {
         true
     }
 
-    fn leave(&self) {}
+    fn unregister(&self) {}
 }
 
 impl Arm for Timer {
     type Output = ();
 
-    fn attempt(&self) -> Option<()> {
+    fn try_select(&self) -> Option<()> {
         let now = sched::current().clock.now();
         self.deadline
             .is_some_and(|deadline| deadline <= now)

@@ -66,7 +66,7 @@ impl CappedSemaphore {
         while !self.try_acquire()
             && !state
                 .acquirers
-                .wait_or_else(WaitReason::Acquire, None, give_back)
+                .wait_deadline_with(WaitReason::Acquire, None, give_back)
         {}
     }
 

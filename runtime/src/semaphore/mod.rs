@@ -29,7 +29,7 @@ use crate::thread::{WaitQueue, deadline_after};
 /// use evy_runtime::Semaphore;
 ///
 /// let permits = Semaphore::new(2);
-/// let first = permits.access();
+/// let first = permits.acquire_guard();
 /// assert!(permits.try_acquire());
 /// assert!(!permits.try_acquire());
 /// drop(first);
@@ -74,7 +74,8 @@ impl Semaphore {
 
     fn acquire_until(&self, deadline: Option<Instant>) -> bool {
         let waiters = &self.0.waiters;
-        self.try_acquire() || waiters.wait_or_else(WaitReason::Acquire, deadline, || self.release())
+        self.try_acquire()
+            || waiters.wait_deadline_with(WaitReason::Acquire, deadline, || self.release())
     }
 
     /// Takes a permit if there is one right now. Never parks.
@@ -102,18 +103,18 @@ impl Semaphore {
     /// # Panics
     ///
     /// As `acquire`.
-    pub fn access(&self) -> Permit {
+    pub fn acquire_guard(&self) -> SemaphoreGuard {
         self.acquire();
         self.adopt()
     }
 
-    pub(crate) fn try_access(&self) -> Option<Permit> {
+    pub(crate) fn try_acquire_guard(&self) -> Option<SemaphoreGuard> {
         self.try_acquire().then(|| self.adopt())
     }
 
     /// The guard of a permit that was acquired.
-    pub(crate) fn adopt(&self) -> Permit {
-        Permit(self.clone())
+    pub(crate) fn adopt(&self) -> SemaphoreGuard {
+        SemaphoreGuard(self.clone())
     }
 
     pub(crate) fn waiters(&self) -> &WaitQueue {
@@ -139,9 +140,9 @@ impl fmt::Debug for Semaphore {
 /// A permit of a [`Semaphore`], released when dropped.
 #[derive(Debug)]
 #[must_use = "a permit that is dropped at once protects nothing"]
-pub struct Permit(Semaphore);
+pub struct SemaphoreGuard(Semaphore);
 
-impl Drop for Permit {
+impl Drop for SemaphoreGuard {
     fn drop(&mut self) {
         self.0.release();
     }

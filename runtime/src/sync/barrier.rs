@@ -2,9 +2,9 @@
 
 use std::fmt;
 
-use super::waiters::{End, Told, Wait, Waiters};
+use super::wait_list::{PendingUnpark, Position, WaitList, WaitParams};
 use crate::green::WaitReason;
-use crate::primitive::{Mutex, constructor, lock};
+use crate::primitive::{Mutex, const_fn_unless_loom, lock};
 
 /// Lets a number of waiters go on together, as [`std::sync::Barrier`].
 ///
@@ -30,24 +30,24 @@ use crate::primitive::{Mutex, constructor, lock};
 /// assert_eq!(leaders, 1);
 /// ```
 pub struct Barrier {
-    present: Mutex<Present>,
+    state: Mutex<BarrierState>,
     number: usize,
 }
 
-struct Present {
+struct BarrierState {
     count: usize,
-    waiters: Waiters,
+    waiters: WaitList,
 }
 
 impl Barrier {
-    constructor! {
+    const_fn_unless_loom! {
         /// A barrier for so many; zero is as good as one. Never parks.
         #[must_use]
         pub fn new(number: usize) -> Self {
             Self {
-                present: Mutex::new(Present {
+                state: Mutex::new(BarrierState {
                     count: 0,
-                    waiters: Waiters::new(),
+                    waiters: WaitList::new(),
                 }),
                 number,
             }
@@ -57,24 +57,24 @@ impl Barrier {
     /// Parks until all have come; one of them is told to be the leader.
     pub fn wait(&self) -> BarrierWaitResult {
         loop {
-            let mut present = lock(&self.present);
-            present.count += 1;
-            if present.count >= self.number {
-                present.count = 0;
-                let all = present.waiters.tell_all();
-                drop(present);
-                all.into_iter().for_each(Told::unpark);
+            let mut state = lock(&self.state);
+            state.count += 1;
+            if state.count >= self.number {
+                state.count = 0;
+                let all = state.waiters.notify_all();
+                drop(state);
+                all.into_iter().for_each(PendingUnpark::unpark);
                 return BarrierWaitResult { is_leader: true };
             }
-            let wait = Wait {
-                state: &self.present,
-                queue: |present| &present.waiters,
-                end: End::Back,
+            let wait = WaitParams {
+                state: &self.state,
+                queue: |state| &state.waiters,
+                position: Position::Back,
                 reason: WaitReason::Barrier,
                 deadline: None,
             };
-            let leave = |present: &mut Present| present.count -= 1;
-            if wait.park_with(present, None, || {}, leave, drop).is_ok() {
+            let leave = |state: &mut BarrierState| state.count -= 1;
+            if wait.park_with(state, None, || {}, leave, drop).is_ok() {
                 return BarrierWaitResult { is_leader: false };
             }
         }

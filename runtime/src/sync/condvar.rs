@@ -5,10 +5,10 @@ use std::sync::{LockResult, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::mutex::MutexGuard;
-use super::waiters::{End, Told, Wait, Waiters};
+use super::wait_list::{PendingUnpark, Position, WaitList, WaitParams};
 use crate::green::WaitReason;
-use crate::primitive::{Mutex, constructor, lock};
-use crate::thread::shared_deadline_after;
+use crate::primitive::{Mutex, const_fn_unless_loom, lock};
+use crate::thread::deadline_after_any_thread;
 
 /// Waits for a condition on what a [`Mutex`](super::Mutex) protects, as [`std::sync::Condvar`].
 ///
@@ -31,16 +31,16 @@ use crate::thread::shared_deadline_after;
 /// assert!(*open);
 /// ```
 pub struct Condvar {
-    waiters: Mutex<Waiters>,
+    waiters: Mutex<WaitList>,
 }
 
 impl Condvar {
-    constructor! {
+    const_fn_unless_loom! {
         /// A condition variable without waiters. Never parks.
         #[must_use]
         pub fn new() -> Self {
             Self {
-                waiters: Mutex::new(Waiters::new()),
+                waiters: Mutex::new(WaitList::new()),
             }
         }
     }
@@ -83,7 +83,7 @@ impl Condvar {
         guard: MutexGuard<'a, T>,
         timeout: Duration,
     ) -> LockResult<(MutexGuard<'a, T>, WaitTimeoutResult)> {
-        self.wait_until(guard, shared_deadline_after(timeout))
+        self.wait_until(guard, deadline_after_any_thread(timeout))
     }
 
     /// As [`wait_while`](Self::wait_while), for `timeout` at most.
@@ -100,7 +100,7 @@ impl Condvar {
     where
         F: FnMut(&mut T) -> bool,
     {
-        let deadline = shared_deadline_after(timeout);
+        let deadline = deadline_after_any_thread(timeout);
         let mut timed_out = false;
         loop {
             if !condition(&mut guard) {
@@ -121,17 +121,17 @@ impl Condvar {
     ) -> LockResult<(MutexGuard<'a, T>, WaitTimeoutResult)> {
         let mutex = guard.mutex();
         let waiters = lock(&self.waiters);
-        let wait = Wait {
+        let wait = WaitParams {
             state: &self.waiters,
             queue: |waiters| waiters,
-            end: End::Back,
+            position: Position::Back,
             reason: WaitReason::Notify,
             deadline,
         };
         // It is in the queue before the lock is released: who changes the condition finds it there.
         let release = || drop(guard);
-        let pass_on = |_| self.notify_one();
-        let outcome = wait.park_with(waiters, None, release, |_| {}, pass_on);
+        let renotify = |_| self.notify_one();
+        let outcome = wait.park_with(waiters, None, release, |_| {}, renotify);
         let timed_out = WaitTimeoutResult(outcome.is_err());
         let notified = Notified(self, outcome.is_ok());
         let again = mutex.lock();
@@ -141,17 +141,17 @@ impl Condvar {
 
     /// Notifies whoever has waited longest. Never parks.
     pub fn notify_one(&self) {
-        let told = lock(&self.waiters).tell(|_| ());
-        if let Some((told, ())) = told {
-            told.unpark();
+        let pending = lock(&self.waiters).notify_front(|_| ());
+        if let Some((pending, ())) = pending {
+            pending.unpark();
         }
     }
 
     /// Notifies all who wait now. Never parks.
     pub fn notify_all(&self) {
         // The lock is released before anybody is unparked.
-        let all = lock(&self.waiters).tell_all();
-        all.into_iter().for_each(Told::unpark);
+        let all = lock(&self.waiters).notify_all();
+        all.into_iter().for_each(PendingUnpark::unpark);
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::ops::{Deref, DerefMut};
-use std::sync::{Mutex, OnceLock as Slot};
+use std::sync::{Mutex, OnceLock as StdOnceLock};
 
 use super::once::Once;
 use crate::primitive::lock;
@@ -22,7 +22,7 @@ use crate::primitive::lock;
 /// ```
 pub struct LazyLock<T, F = fn() -> T> {
     once: Once,
-    value: Slot<T>,
+    value: StdOnceLock<T>,
     /// Until it is called.
     init: Mutex<Option<F>>,
 }
@@ -33,7 +33,7 @@ impl<T, F: FnOnce() -> T> LazyLock<T, F> {
     pub const fn new(f: F) -> Self {
         Self {
             once: Once::new(),
-            value: Slot::new(),
+            value: StdOnceLock::new(),
             init: Mutex::new(Some(f)),
         }
     }

@@ -20,7 +20,7 @@ mod poison;
 mod raw_mutex;
 mod raw_rwlock;
 mod rwlock;
-pub(crate) mod waiters;
+pub(crate) mod wait_list;
 
 pub use std::sync::{Arc, LockResult, PoisonError, TryLockError, TryLockResult, Weak, atomic};
 

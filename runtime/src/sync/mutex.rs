@@ -7,9 +7,9 @@ use std::ops::{Deref, DerefMut};
 use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::sync::{LockResult, PoisonError, TryLockError, TryLockResult};
 
-use super::poison::{Flag, Witness};
+use super::poison::{Flag, PanickingAtLock};
 use super::raw_mutex::RawMutex;
-use crate::primitive::constructor;
+use crate::primitive::const_fn_unless_loom;
 
 /// Mutual exclusion, as [`std::sync::Mutex`]: between green threads of one OS thread or of several,
 /// and OS threads without any. It may be held while parking.
@@ -55,7 +55,7 @@ impl<T: ?Sized> UnwindSafe for Mutex<T> {}
 impl<T: ?Sized> RefUnwindSafe for Mutex<T> {}
 
 impl<T> Mutex<T> {
-    constructor! {
+    const_fn_unless_loom! {
         /// An unlocked mutex. Never parks.
         #[must_use]
         pub fn new(value: T) -> Self {
@@ -109,7 +109,7 @@ impl<T: ?Sized> Mutex<T> {
     fn guard(&self) -> LockResult<MutexGuard<'_, T>> {
         let guard = MutexGuard {
             mutex: self,
-            witness: Witness::new(),
+            panicking: PanickingAtLock::new(),
             not_send: PhantomData,
         };
         result(self.is_poisoned(), guard)
@@ -176,7 +176,7 @@ impl<T: ?Sized + fmt::Debug> fmt::Debug for Mutex<T> {
 #[must_use = "dropping the guard releases the lock"]
 pub struct MutexGuard<'a, T: ?Sized> {
     mutex: &'a Mutex<T>,
-    witness: Witness,
+    panicking: PanickingAtLock,
     /// As in std: whether the holder unwinds is asked where the guard is dropped.
     not_send: PhantomData<*const ()>,
 }
@@ -211,7 +211,7 @@ impl<T: ?Sized> DerefMut for MutexGuard<'_, T> {
 impl<T: ?Sized> Drop for MutexGuard<'_, T> {
     #[inline]
     fn drop(&mut self) {
-        self.mutex.poison.observe(self.witness);
+        self.mutex.poison.done(self.panicking);
         self.mutex.raw.unlock();
     }
 }

@@ -2,9 +2,9 @@
 
 use std::fmt;
 
-use super::waiters::{End, Told, Wait, Waiters};
+use super::wait_list::{PendingUnpark, Position, WaitList, WaitParams};
 use crate::green::WaitReason;
-use crate::primitive::{AtomicU8, Mutex, Ordering, constructor, lock};
+use crate::primitive::{AtomicU8, Mutex, Ordering, const_fn_unless_loom, lock};
 
 const NEW: u8 = 0;
 const RUNNING: u8 = 1;
@@ -29,17 +29,17 @@ const POISONED: u8 = 3;
 pub struct Once {
     /// Changes under the lock, except to `DONE` and `POISONED`, which the one that runs it sets.
     state: AtomicU8,
-    waiters: Mutex<Waiters>,
+    waiters: Mutex<WaitList>,
 }
 
 impl Once {
-    constructor! {
+    const_fn_unless_loom! {
         /// One that has not run. Never parks.
         #[must_use]
         pub fn new() -> Self {
             Self {
                 state: AtomicU8::new(NEW),
-                waiters: Mutex::new(Waiters::new()),
+                waiters: Mutex::new(WaitList::new()),
             }
         }
     }
@@ -111,14 +111,14 @@ impl Once {
                 before => {
                     self.state.store(RUNNING, Ordering::Relaxed);
                     drop(waiters);
-                    let mut running = Running {
+                    let mut guard = CompletionGuard {
                         once: self,
-                        end: POISONED,
+                        set_on_drop: POISONED,
                     };
                     f(&OnceState {
                         poisoned: before == POISONED,
                     });
-                    running.end = DONE;
+                    guard.set_on_drop = DONE;
                     return;
                 }
             }
@@ -133,10 +133,10 @@ impl Once {
             if over(state) {
                 return state;
             }
-            let wait = Wait {
+            let wait = WaitParams {
                 state: &self.waiters,
                 queue: |waiters| waiters,
-                end: End::Back,
+                position: Position::Back,
                 reason: WaitReason::Once,
                 deadline: None,
             };
@@ -149,18 +149,18 @@ impl Once {
 const POISON: &str = "an initialisation that is run once unwound before it was done";
 
 /// While the initialisation runs; its end wakes everybody, whichever it is.
-struct Running<'a> {
+struct CompletionGuard<'a> {
     once: &'a Once,
-    end: u8,
+    set_on_drop: u8,
 }
 
-impl Drop for Running<'_> {
+impl Drop for CompletionGuard<'_> {
     fn drop(&mut self) {
         let waiters = lock(&self.once.waiters);
-        self.once.state.store(self.end, Ordering::Release);
-        let all = waiters.tell_all();
+        self.once.state.store(self.set_on_drop, Ordering::Release);
+        let all = waiters.notify_all();
         drop(waiters);
-        all.into_iter().for_each(Told::unpark);
+        all.into_iter().for_each(PendingUnpark::unpark);
     }
 }
 

@@ -1,7 +1,7 @@
 //! `OnceLock`, as std's: std's holds the value, and [`Once`] lets others wait for it.
 
 use std::fmt;
-use std::sync::OnceLock as Slot;
+use std::sync::OnceLock as StdOnceLock;
 
 use super::once::Once;
 
@@ -18,7 +18,7 @@ use super::once::Once;
 /// ```
 pub struct OnceLock<T> {
     once: Once,
-    value: Slot<T>,
+    value: StdOnceLock<T>,
 }
 
 impl<T> OnceLock<T> {
@@ -27,7 +27,7 @@ impl<T> OnceLock<T> {
     pub const fn new() -> Self {
         Self {
             once: Once::new(),
-            value: Slot::new(),
+            value: StdOnceLock::new(),
         }
     }
 

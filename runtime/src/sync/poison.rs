@@ -1,14 +1,14 @@
 //! Poison: a lock that was held by a green thread while that unwound.
 
-use crate::primitive::{AtomicBool, Ordering, constructor};
-use crate::thread::unwinding;
+use crate::primitive::{AtomicBool, Ordering, const_fn_unless_loom};
+use crate::thread::panicking;
 
 /// Whether somebody has unwound while holding the lock.
 #[derive(Debug)]
 pub(super) struct Flag(AtomicBool);
 
 impl Flag {
-    constructor! {
+    const_fn_unless_loom! {
         pub(super) fn new() -> Self {
             Self(AtomicBool::new(false))
         }
@@ -23,10 +23,10 @@ impl Flag {
         self.0.store(false, Ordering::Relaxed);
     }
 
-    /// At the end of a guard that began with `witness`.
+    /// At the end of a guard that began with `panicking`.
     #[inline]
-    pub(super) fn observe(&self, witness: Witness) {
-        if !witness.unwinding && unwinding() {
+    pub(super) fn done(&self, at_lock: PanickingAtLock) {
+        if !at_lock.0 && panicking() {
             self.0.store(true, Ordering::Relaxed);
         }
     }
@@ -35,15 +35,11 @@ impl Flag {
 /// What the holder of a lock did when it got it: a destructor may lock while its green thread
 /// unwinds, and does not poison thereby.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Witness {
-    unwinding: bool,
-}
+pub(super) struct PanickingAtLock(bool);
 
-impl Witness {
+impl PanickingAtLock {
     #[inline]
     pub(super) fn new() -> Self {
-        Self {
-            unwinding: unwinding(),
-        }
+        Self(panicking())
     }
 }

@@ -15,16 +15,16 @@
 //! *demands*: then the holder does not release the lock but hands it over. While one is on its way
 //! nobody else is invited, so that the order stays, and those behind are the care of the one that was.
 
-use super::waiters::{End, Wait, Waiters};
+use super::wait_list::{Position, WaitList, WaitParams};
 use crate::green::WaitReason;
-use crate::primitive::{AtomicU8, Mutex, MutexGuard, Ordering, constructor, lock};
+use crate::primitive::{AtomicU8, Mutex, MutexGuard, Ordering, const_fn_unless_loom, lock};
 
 const LOCKED: u8 = 1;
 const PARKED: u8 = 2;
 
 /// In the slot of a waiter: before it is told, that it demands; afterwards, that it holds the lock.
 #[derive(Clone, Copy, Debug)]
-struct Handover;
+struct Handoff;
 
 #[derive(Debug)]
 pub(crate) struct RawMutex {
@@ -34,19 +34,19 @@ pub(crate) struct RawMutex {
 
 #[derive(Debug)]
 struct Queue {
-    waiters: Waiters<Handover>,
+    waiters: WaitList<Handoff>,
     /// One was, and has neither come nor declined yet.
-    invited: bool,
+    wake_pending: bool,
 }
 
 impl RawMutex {
-    constructor! {
+    const_fn_unless_loom! {
         pub(crate) fn new() -> Self {
             Self {
                 state: AtomicU8::new(0),
                 queue: Mutex::new(Queue {
-                    waiters: Waiters::new(),
-                    invited: false,
+                    waiters: WaitList::new(),
+                    wake_pending: false,
                 }),
             }
         }
@@ -54,53 +54,53 @@ impl RawMutex {
 
     #[inline]
     pub(crate) fn try_lock(&self) -> bool {
-        self.change(0, LOCKED, Ordering::Acquire)
+        self.cas(0, LOCKED, Ordering::Acquire)
     }
 
     /// Parks until the lock is held.
     #[inline]
     pub(crate) fn lock(&self) {
         if !self.try_lock() {
-            self.lock_slowly();
+            self.lock_slow();
         }
     }
 
     #[cold]
-    fn lock_slowly(&self) {
-        let mut invited = false;
+    fn lock_slow(&self) {
+        let mut wake_pending = false;
         loop {
             let mut queue = lock(&self.queue);
-            if invited {
-                queue.invited = false;
+            if wake_pending {
+                queue.wake_pending = false;
             }
-            if self.take_or_announce(&queue) {
+            if self.try_lock_or_mark_parked(&queue) {
                 return;
             }
-            let (end, demand) = match invited {
-                true => (End::Front, Some(Handover)),
-                false => (End::Back, None),
+            let (position, wants_handoff) = match wake_pending {
+                true => (Position::Front, Some(Handoff)),
+                false => (Position::Back, None),
             };
-            let wait = Wait {
+            let wait = WaitParams {
                 state: &self.queue,
                 queue: |queue: &Queue| &queue.waiters,
-                end,
+                position,
                 reason: WaitReason::Lock,
                 deadline: None,
             };
-            let undo = |held: Option<Handover>| match held {
-                Some(Handover) => self.unlock(),
-                None => self.decline(),
+            let on_unwind = |held: Option<Handoff>| match held {
+                Some(Handoff) => self.unlock(),
+                None => self.pass_wake_on(),
             };
-            match wait.park(queue, demand, undo) {
-                Ok(Some(Handover)) => return,
-                outcome => invited = outcome.is_ok(),
+            match wait.park(queue, wants_handoff, on_unwind) {
+                Ok(Some(Handoff)) => return,
+                outcome => wake_pending = outcome.is_ok(),
             }
         }
     }
 
     /// Takes the lock if it is free. Whoever holds it then will look into the queue, if there is
     /// reason to. Under the inner lock.
-    fn take_or_announce(&self, queue: &Queue) -> bool {
+    fn try_lock_or_mark_parked(&self, queue: &Queue) -> bool {
         let parked = if queue.waiters.is_empty() { 0 } else { PARKED };
         loop {
             let state = self.state.load(Ordering::Relaxed);
@@ -108,7 +108,7 @@ impl RawMutex {
                 0 => (LOCKED | parked, true),
                 _ => (LOCKED | PARKED, false),
             };
-            if self.change(state, next, Ordering::Acquire) {
+            if self.cas(state, next, Ordering::Acquire) {
                 return taken;
             }
         }
@@ -117,42 +117,42 @@ impl RawMutex {
     /// By the holder. Never parks.
     #[inline]
     pub(crate) fn unlock(&self) {
-        if !self.change(LOCKED, 0, Ordering::Release) {
-            self.release(lock(&self.queue));
+        if !self.cas(LOCKED, 0, Ordering::Release) {
+            self.unlock_slow(lock(&self.queue));
         }
     }
 
     #[cold]
-    fn release(&self, mut queue: MutexGuard<'_, Queue>) {
+    fn unlock_slow(&self, mut queue: MutexGuard<'_, Queue>) {
         // The one that is on its way sees to the others.
-        let next = match queue.invited {
+        let next = match queue.wake_pending {
             true => None,
-            false => queue.waiters.tell(|slot| slot.get().is_some()),
+            false => queue.waiters.notify_front(|slot| slot.get().is_some()),
         };
         let state = match next {
             Some((_, true)) if queue.waiters.is_empty() => LOCKED,
             Some((_, true)) => LOCKED | PARKED,
             _ => 0,
         };
-        queue.invited |= matches!(next, Some((_, false)));
+        queue.wake_pending |= matches!(next, Some((_, false)));
         // Nobody else changes the state of a held lock without the inner one.
         self.state.store(state, Ordering::Release);
         drop(queue);
-        if let Some((told, _)) = next {
-            told.unpark();
+        if let Some((pending, _)) = next {
+            pending.unpark();
         }
     }
 
     /// One that was invited will not come: the next one is to be.
-    fn decline(&self) {
+    fn pass_wake_on(&self) {
         let mut queue = lock(&self.queue);
-        queue.invited = false;
-        if !queue.waiters.is_empty() && self.take_or_announce(&queue) {
-            self.release(queue);
+        queue.wake_pending = false;
+        if !queue.waiters.is_empty() && self.try_lock_or_mark_parked(&queue) {
+            self.unlock_slow(queue);
         }
     }
 
-    fn change(&self, from: u8, to: u8, order: Ordering) -> bool {
+    fn cas(&self, from: u8, to: u8, order: Ordering) -> bool {
         self.state
             .compare_exchange(from, to, order, Ordering::Relaxed)
             .is_ok()

@@ -8,16 +8,18 @@
 //! stand before the first writer. So nobody starves, neither writers behind ever new readers nor the
 //! other way round.
 
-use super::waiters::{End, Told, Wait, Waiters};
+use super::wait_list::{PendingUnpark, Position, WaitList, WaitParams};
 use crate::green::WaitReason;
-use crate::primitive::{AtomicUsize, Cell, Mutex, MutexGuard, Ordering, constructor, lock};
+use crate::primitive::{
+    AtomicUsize, Cell, Mutex, MutexGuard, Ordering, const_fn_unless_loom, lock,
+};
 
 const WRITER: usize = 1;
 const PARKED: usize = 2;
 const READER: usize = 4;
 
 /// More readers than this are refused, long before the count could overflow.
-const MANY: usize = usize::MAX / 2;
+const MAX_READERS: usize = usize::MAX / 2;
 
 /// What a waiter is about to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,15 +31,15 @@ enum Access {
 #[derive(Debug)]
 pub(super) struct RawRwLock {
     state: AtomicUsize,
-    waiters: Mutex<Waiters<Access>>,
+    waiters: Mutex<WaitList<Access>>,
 }
 
 impl RawRwLock {
-    constructor! {
+    const_fn_unless_loom! {
         pub(super) fn new() -> Self {
             Self {
                 state: AtomicUsize::new(0),
-                waiters: Mutex::new(Waiters::new()),
+                waiters: Mutex::new(WaitList::new()),
             }
         }
     }
@@ -46,8 +48,8 @@ impl RawRwLock {
     pub(super) fn try_read(&self) -> bool {
         let mut state = self.state.load(Ordering::Relaxed);
         while state & (WRITER | PARKED) == 0 {
-            assert!(state < MANY, "too many readers");
-            match self.change(state, state + READER) {
+            assert!(state < MAX_READERS, "too many readers");
+            match self.cas(state, state + READER) {
                 Ok(_) => return true,
                 Err(now) => state = now,
             }
@@ -57,38 +59,38 @@ impl RawRwLock {
 
     #[inline]
     pub(super) fn try_write(&self) -> bool {
-        self.change(0, WRITER).is_ok()
+        self.cas(0, WRITER).is_ok()
     }
 
     #[inline]
     pub(super) fn read(&self) {
         if !self.try_read() {
-            while !self.lock_slowly(Access::Read) {}
+            while !self.lock_slow(Access::Read) {}
         }
     }
 
     #[inline]
     pub(super) fn write(&self) {
         if !self.try_write() {
-            while !self.lock_slowly(Access::Write) {}
+            while !self.lock_slow(Access::Write) {}
         }
     }
 
-    fn change(&self, from: usize, to: usize) -> Result<usize, usize> {
+    fn cas(&self, from: usize, to: usize) -> Result<usize, usize> {
         self.state
             .compare_exchange(from, to, Ordering::Acquire, Ordering::Relaxed)
     }
 
     #[cold]
-    fn lock_slowly(&self, access: Access) -> bool {
+    fn lock_slow(&self, access: Access) -> bool {
         let waiters = lock(&self.waiters);
-        if self.take_or_announce(&waiters, access) {
+        if self.try_lock_or_mark_parked(&waiters, access) {
             return true;
         }
-        let wait = Wait {
+        let wait = WaitParams {
             state: &self.waiters,
             queue: |waiters| waiters,
-            end: End::Back,
+            position: Position::Back,
             reason: match access {
                 Access::Read => WaitReason::ReadLock,
                 Access::Write => WaitReason::WriteLock,
@@ -96,18 +98,18 @@ impl RawRwLock {
             deadline: None,
         };
         // Told is handed over, so who unwinds then is a holder.
-        let undo = |_| match access {
+        let on_unwind = |_| match access {
             Access::Read => self.unlock_read(),
             Access::Write => self.unlock_write(),
         };
         // Readers that stood behind a writer which gives up may join those who read.
-        let gave_up = |waiters: &mut Waiters<Access>| unpark(self.admit_readers(waiters));
-        wait.park_with(waiters, Some(access), || {}, gave_up, undo)
+        let on_give_up = |waiters: &mut WaitList<Access>| unpark(self.wake_readers(waiters));
+        wait.park_with(waiters, Some(access), || {}, on_give_up, on_unwind)
             .is_ok()
     }
 
     /// Takes the lock where nobody stands before; else whoever leaves last will look into the queue.
-    fn take_or_announce(&self, waiters: &Waiters<Access>, access: Access) -> bool {
+    fn try_lock_or_mark_parked(&self, waiters: &WaitList<Access>, access: Access) -> bool {
         let mut state = self.state.load(Ordering::Relaxed);
         loop {
             let holders = state & !PARKED;
@@ -120,7 +122,7 @@ impl RawRwLock {
                 (true, Access::Write) => (WRITER, true),
                 (false, _) => (state | PARKED, false),
             };
-            match self.change(state, next) {
+            match self.cas(state, next) {
                 Ok(_) => return taken,
                 Err(now) => state = now,
             }
@@ -132,7 +134,7 @@ impl RawRwLock {
     pub(super) fn unlock_read(&self) {
         let before = self.state.fetch_sub(READER, Ordering::Release);
         if before == READER | PARKED {
-            self.hand_over(lock(&self.waiters), 0);
+            self.hand_off(lock(&self.waiters), 0);
         }
     }
 
@@ -143,7 +145,7 @@ impl RawRwLock {
             .state
             .compare_exchange(WRITER, 0, Ordering::Release, Ordering::Relaxed);
         if free.is_err() {
-            self.hand_over(lock(&self.waiters), WRITER);
+            self.hand_off(lock(&self.waiters), WRITER);
         }
     }
 
@@ -153,7 +155,7 @@ impl RawRwLock {
         let waiters = lock(&self.waiters);
         // What was written is to be seen by the readers that this lets in.
         self.state.fetch_add(READER - WRITER, Ordering::Release);
-        let all = self.admit_readers(&waiters);
+        let all = self.wake_readers(&waiters);
         drop(waiters);
         unpark(all);
     }
@@ -161,7 +163,7 @@ impl RawRwLock {
     /// Gives the lock to those at the head of the queue. `holder` is what is left in the state of
     /// who leaves.
     #[cold]
-    fn hand_over(&self, waiters: MutexGuard<'_, Waiters<Access>>, holder: usize) {
+    fn hand_off(&self, waiters: MutexGuard<'_, WaitList<Access>>, holder: usize) {
         if waiters.is_empty() {
             // They have given up.
             self.state.fetch_and(!(holder | PARKED), Ordering::Release);
@@ -175,13 +177,13 @@ impl RawRwLock {
         let all = match waiters.peek(Cell::get) {
             Some(Some(Access::Write)) => {
                 self.state.store(WRITER | PARKED, Ordering::Release);
-                let told = waiters.tell(|_| ());
-                self.say_if_empty(&waiters);
-                told.map(|(told, ())| told).into_iter().collect()
+                let pending = waiters.notify_front(|_| ());
+                self.clear_parked_if_empty(&waiters);
+                pending.map(|(pending, ())| pending).into_iter().collect()
             }
             _ => {
                 self.state.store(PARKED, Ordering::Release);
-                self.admit_readers(&waiters)
+                self.wake_readers(&waiters)
             }
         };
         drop(waiters);
@@ -189,27 +191,27 @@ impl RawRwLock {
     }
 
     /// Lets in the readers at the head of the queue, unless somebody writes.
-    fn admit_readers(&self, waiters: &Waiters<Access>) -> Vec<Told> {
+    fn wake_readers(&self, waiters: &WaitList<Access>) -> Vec<PendingUnpark> {
         let mut all = Vec::new();
         while self.state.load(Ordering::Relaxed) & WRITER == 0
             && waiters.peek(Cell::get) == Some(Some(Access::Read))
         {
             self.state.fetch_add(READER, Ordering::Relaxed);
-            all.extend(waiters.tell(|_| ()).map(|(told, ())| told));
+            all.extend(waiters.notify_front(|_| ()).map(|(pending, ())| pending));
         }
-        self.say_if_empty(waiters);
+        self.clear_parked_if_empty(waiters);
         all
     }
 
-    fn say_if_empty(&self, waiters: &Waiters<Access>) {
+    fn clear_parked_if_empty(&self, waiters: &WaitList<Access>) {
         if waiters.is_empty() {
             self.state.fetch_and(!PARKED, Ordering::Relaxed);
         }
     }
 }
 
-fn unpark(all: Vec<Told>) {
-    for told in all {
-        told.unpark();
+fn unpark(all: Vec<PendingUnpark>) {
+    for pending in all {
+        pending.unpark();
     }
 }

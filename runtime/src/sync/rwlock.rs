@@ -10,9 +10,9 @@ use std::ptr::NonNull;
 use std::sync::{LockResult, TryLockError, TryLockResult};
 
 use super::mutex::result;
-use super::poison::{Flag, Witness};
+use super::poison::{Flag, PanickingAtLock};
 use super::raw_rwlock::RawRwLock;
-use crate::primitive::constructor;
+use crate::primitive::const_fn_unless_loom;
 
 /// Many readers or one writer, as [`std::sync::RwLock`]: between green threads of one OS thread or of
 /// several, and OS threads without any. It may be held while parking.
@@ -50,7 +50,7 @@ impl<T: ?Sized> UnwindSafe for RwLock<T> {}
 impl<T: ?Sized> RefUnwindSafe for RwLock<T> {}
 
 impl<T> RwLock<T> {
-    constructor! {
+    const_fn_unless_loom! {
         /// An unlocked lock. Never parks.
         #[must_use]
         pub fn new(value: T) -> Self {
@@ -139,7 +139,7 @@ impl<T: ?Sized> RwLock<T> {
     fn write_guard(&self) -> LockResult<RwLockWriteGuard<'_, T>> {
         let guard = RwLockWriteGuard {
             lock: self,
-            witness: Witness::new(),
+            panicking: PanickingAtLock::new(),
             not_send: PhantomData,
         };
         result(self.is_poisoned(), guard)
@@ -247,7 +247,7 @@ impl<T: ?Sized + fmt::Display> fmt::Display for RwLockReadGuard<'_, T> {
 #[must_use = "dropping the guard releases the lock"]
 pub struct RwLockWriteGuard<'a, T: ?Sized> {
     lock: &'a RwLock<T>,
-    witness: Witness,
+    panicking: PanickingAtLock,
     /// As in std.
     not_send: PhantomData<*const ()>,
 }
@@ -259,7 +259,7 @@ impl<'a, T: ?Sized> RwLockWriteGuard<'a, T> {
     /// Goes on as a reader, without anybody writing in between. Never parks.
     pub fn downgrade(guard: Self) -> RwLockReadGuard<'a, T> {
         let guard = ManuallyDrop::new(guard);
-        guard.lock.poison.observe(guard.witness);
+        guard.lock.poison.done(guard.panicking);
         guard.lock.raw.downgrade();
         RwLockReadGuard::new(guard.lock)
     }
@@ -286,7 +286,7 @@ impl<T: ?Sized> DerefMut for RwLockWriteGuard<'_, T> {
 impl<T: ?Sized> Drop for RwLockWriteGuard<'_, T> {
     #[inline]
     fn drop(&mut self) {
-        self.lock.poison.observe(self.witness);
+        self.lock.poison.done(self.panicking);
         self.lock.raw.unlock_write();
     }
 }

@@ -4,9 +4,9 @@ use std::cell::Cell;
 use std::rc::Rc;
 use std::time::Duration;
 
+use super::exit_hooks;
 use super::functions::spawn_after;
 use super::join_handle::JoinHandle;
-use super::links;
 use crate::sched;
 
 /// As [`spawn_after`], but cancelled if the caller has ended before it starts. Never parks.
@@ -35,9 +35,9 @@ where
     let own_link = Rc::clone(&link);
     let handle = spawn_after(delay, move || {
         // It has started, so the spawner lives: its end would have cancelled this.
-        links::unlink(spawner, own_link.get());
+        exit_hooks::remove(spawner, own_link.get());
         f()
     });
-    link.set(links::link(spawner, Box::new(handle.canceller())));
+    link.set(exit_hooks::add(spawner, Box::new(handle.canceller())));
     handle
 }

@@ -37,7 +37,7 @@ where
     F: FnOnce() -> T + 'static,
     T: 'static,
 {
-    expect_stack(Builder::new().spawn(f))
+    unwrap_spawn(Builder::new().spawn(f))
 }
 
 /// Spawns a green thread that nobody waits for: the cheapest way, which allocates nothing.
@@ -60,7 +60,7 @@ where
 #[inline]
 pub fn spawn_n<F: FnOnce() + 'static>(f: F) {
     let options = SpawnOptions::new(Location::caller());
-    expect_stack(sched::current().spawn(options, None, f));
+    unwrap_spawn(sched::current().spawn(options, None, f));
 }
 
 /// Spawns a green thread that starts when `delay` has passed. [`JoinHandle::cancel`] prevents that
@@ -85,20 +85,20 @@ where
     F: FnOnce() -> T + 'static,
     T: 'static,
 {
-    expect_stack(Builder::new().spawn_after(delay, f))
+    unwrap_spawn(Builder::new().spawn_after(delay, f))
 }
 
 #[inline]
-pub(super) fn expect_stack<T>(spawned: std::io::Result<T>) -> T {
+pub(super) fn unwrap_spawn<T>(spawned: std::io::Result<T>) -> T {
     match spawned {
         Ok(spawned) => spawned,
-        Err(error) => no_stack(&error),
+        Err(error) => spawn_failed(&error),
     }
 }
 
 #[cold]
 #[inline(never)]
-fn no_stack(error: &std::io::Error) -> ! {
+fn spawn_failed(error: &std::io::Error) -> ! {
     panic!("cannot spawn a green thread: {error}")
 }
 
@@ -132,7 +132,7 @@ pub fn sleep(duration: Duration) {
 /// ```
 #[inline(always)]
 pub fn yield_now() {
-    interrupt::yield_now(sched::current());
+    interrupt::yield_scheduler(sched::current());
 }
 
 /// Parks until somebody calls [`Thread::unpark`] or [`Unparker::unpark`](super::Unparker::unpark),

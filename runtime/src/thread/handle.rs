@@ -5,7 +5,7 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 
 use super::id::ThreadId;
-use crate::inbox::Handle;
+use crate::inbox::RemoteHandle;
 use crate::sched;
 
 /// A green thread, as [`std::thread::Thread`] is an OS thread.
@@ -13,13 +13,13 @@ use crate::sched;
 /// Differs from std: it stays on its OS thread. What crosses is an [`Unparker`].
 #[derive(Clone)]
 pub struct Thread {
-    handle: Arc<Handle>,
+    handle: Arc<RemoteHandle>,
     /// `[owner-thread]` unpark reaches into the scheduler.
     not_send: PhantomData<*const ()>,
 }
 
 impl Thread {
-    pub(super) fn new(handle: Arc<Handle>) -> Self {
+    pub(super) fn new(handle: Arc<RemoteHandle>) -> Self {
         Self {
             handle,
             not_send: PhantomData,
@@ -96,7 +96,7 @@ impl Thread {
     /// As long as there is one, a wait of any green thread here is not taken for a stall.
     #[must_use]
     pub fn unparker(&self) -> Unparker {
-        self.handle.inbox.mailbox.add_outsider();
+        self.handle.inbox.mailbox.add_remote();
         Unparker {
             handle: Arc::clone(&self.handle),
         }
@@ -124,7 +124,7 @@ impl fmt::Debug for Thread {
 /// thread::park();
 /// ```
 pub struct Unparker {
-    handle: Arc<Handle>,
+    handle: Arc<RemoteHandle>,
 }
 
 impl Unparker {
@@ -137,7 +137,7 @@ impl Unparker {
 
 impl Clone for Unparker {
     fn clone(&self) -> Self {
-        self.handle.inbox.mailbox.add_outsider();
+        self.handle.inbox.mailbox.add_remote();
         Self {
             handle: Arc::clone(&self.handle),
         }
@@ -147,7 +147,7 @@ impl Clone for Unparker {
 impl Drop for Unparker {
     fn drop(&mut self) {
         let inbox = &self.handle.inbox;
-        inbox.mailbox.remove_outsider(|| inbox.notify());
+        inbox.mailbox.remove_remote(|| inbox.notify());
     }
 }
 

@@ -21,7 +21,7 @@ use std::panic::Location;
 use std::ptr;
 use std::time::{Duration, Instant};
 
-use super::unwinding::{self, panicking, rethrow};
+use super::unwinding::{self, os_thread_panicking, rethrow};
 use crate::green::{GreenRef, GreenThread, Payload, State, TimeoutScope, WaitReason, Wake};
 use crate::sched::{self, Fault, Scheduler, SpawnOptions};
 
@@ -43,7 +43,7 @@ pub fn is_kill(payload: &(dyn Any + Send)) -> bool {
 }
 
 /// The name of a scope in an [`Interrupt`].
-pub(super) fn scope_id(scope: *const TimeoutScope) -> usize {
+pub(super) fn scope_addr(scope: *const TimeoutScope) -> usize {
     scope.addr()
 }
 
@@ -80,8 +80,8 @@ pub(crate) fn wait_or_fail(
     let me = scheduler.running();
     // Here, and not further in, where it would be copied through memory.
     me.reason.set(reason);
-    if me.interrupt_pending.get() || panicking() {
-        return wait_attentively(scheduler, me, deadline);
+    if me.interrupt_pending.get() || os_thread_panicking() {
+        return wait_slow(scheduler, me, deadline);
     }
     if let Some(deadline) = deadline {
         scheduler.timers.set(me, deadline);
@@ -89,15 +89,15 @@ pub(crate) fn wait_or_fail(
     match scheduler.park(me) {
         Wake::Unparked if !me.interrupt_pending.get() => Wake::Unparked,
         Wake::TimedOut => Wake::TimedOut,
-        wake => after(scheduler, me, wake),
+        wake => finish_wait(scheduler, me, wake),
     }
 }
 
 /// The slow way: something is pending, or could become so.
 #[cold]
 #[inline(never)]
-fn wait_attentively(scheduler: &Scheduler, me: GreenRef, deadline: Option<Instant>) -> Wake {
-    let unwinding = panicking();
+fn wait_slow(scheduler: &Scheduler, me: GreenRef, deadline: Option<Instant>) -> Wake {
+    let unwinding = os_thread_panicking();
     if unwinding {
         scheduler.check_may_park(me.reason.get());
     }
@@ -125,7 +125,7 @@ fn wait_attentively(scheduler: &Scheduler, me: GreenRef, deadline: Option<Instan
         (own, scope) => own.or(scope),
     };
     me.uninterruptible.set(unwinding);
-    if unwinding && !unwinding::unwinding() {
+    if unwinding && !unwinding::panicking() {
         scheduler.interrupts_deferred.set(true);
     }
     if let Some(first) = first {
@@ -145,14 +145,14 @@ fn wait_attentively(scheduler: &Scheduler, me: GreenRef, deadline: Option<Instan
     }
     match wake {
         Wake::TimedOut if deadline != first => throw_expired(me),
-        wake => after(scheduler, me, wake),
+        wake => finish_wait(scheduler, me, wake),
     }
 }
 
 /// What has ended a wait that was not simply unparked.
 #[cold]
 #[inline(never)]
-fn after(scheduler: &Scheduler, me: GreenRef, wake: Wake) -> Wake {
+fn finish_wait(scheduler: &Scheduler, me: GreenRef, wake: Wake) -> Wake {
     match wake {
         Wake::Deadlocked => panic!("{}", scheduler.deadlock_report()),
         Wake::TimedOut => Wake::TimedOut,
@@ -163,13 +163,13 @@ fn after(scheduler: &Scheduler, me: GreenRef, wake: Wake) -> Wake {
 
 /// Lets all other ready green threads run first. A point where a kill or a timeout is thrown.
 #[inline(always)]
-pub(crate) fn yield_now(scheduler: &Scheduler) {
-    if panicking() {
+pub(crate) fn yield_scheduler(scheduler: &Scheduler) {
+    if os_thread_panicking() {
         return yield_while_unwinding(scheduler);
     }
     let me = scheduler.yield_now();
     if me.interrupt_pending.get() {
-        after_yield(scheduler, me);
+        finish_yield(scheduler, me);
     }
 }
 
@@ -182,8 +182,8 @@ fn yield_while_unwinding(scheduler: &Scheduler) {
 
 #[cold]
 #[inline(never)]
-fn after_yield(scheduler: &Scheduler, me: GreenRef) {
-    if panicking() {
+fn finish_yield(scheduler: &Scheduler, me: GreenRef) {
+    if os_thread_panicking() {
         return;
     }
     match scheduler.take_due_fault(me) {
@@ -230,7 +230,7 @@ fn wait_with_fault(
         }
         Fault::KillAfterWake | Fault::Panic => {}
     }
-    let wake = wait_attentively(scheduler, me, deadline);
+    let wake = wait_slow(scheduler, me, deadline);
     match fault {
         Fault::KillAfterWake => {
             me.killed.set(true);
@@ -244,7 +244,7 @@ fn wait_with_fault(
 /// Has a green thread of its own run `f`, before all who are ready.
 fn run_next(scheduler: &Scheduler, f: impl FnOnce() + 'static) {
     let spawned = scheduler.spawn(SpawnOptions::new(Location::caller()), None, f);
-    super::functions::expect_stack(spawned);
+    super::functions::unwrap_spawn(spawned);
     scheduler.run_newest_next();
 }
 
@@ -266,7 +266,7 @@ fn expire_outermost(me: GreenRef, deadline: Instant) {
 /// Throws the timeout that comes first.
 fn throw_expired(me: GreenRef) -> Wake {
     match me.first_scope() {
-        Some(scope) => throw(Interrupt::Elapsed(scope_id(scope))),
+        Some(scope) => throw(Interrupt::Elapsed(scope_addr(scope))),
         None => Wake::Unparked,
     }
 }
@@ -305,7 +305,7 @@ pub(super) fn kill(victim: GreenRef, error: Option<Payload>) {
     }
     match victim.state.get() {
         State::Ready(_) if victim == scheduler.running() => {
-            if victim.kill_due() && !panicking() {
+            if victim.kill_due() && !os_thread_panicking() {
                 throw_kill(victim);
             }
         }

@@ -12,9 +12,9 @@ use super::functions::deadline_after;
 use super::handle::Thread;
 use super::interrupt;
 use super::unwinding::{catch, rethrow};
-use super::waiters::WaitQueue;
+use super::wait_queue::WaitQueue;
 use crate::green::{GreenRef, Identity, WaitReason};
-use crate::inbox::Handle;
+use crate::inbox::RemoteHandle;
 use crate::sched;
 
 /// Why a green thread has no result.
@@ -86,10 +86,10 @@ struct Packet<T> {
 /// How far a green thread has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stage {
-    Works,
+    Running,
     /// The result is there, and its links are being called.
-    TellsLinks,
-    Done,
+    RunningExitHooks,
+    Finished,
 }
 
 /// A packet whose result does not matter.
@@ -105,11 +105,11 @@ impl<T> Killable for Packet<T> {
     }
 }
 
-/// Kills one green thread; made by [`JoinHandle::killer`]. It keeps nothing alive.
+/// Kills one green thread; made by [`JoinHandle::kill_handle`]. It keeps nothing alive.
 #[derive(Clone)]
-pub struct Killer(Weak<dyn Killable>);
+pub struct KillHandle(Weak<dyn Killable>);
 
-impl Killer {
+impl KillHandle {
     /// As [`JoinHandle::kill`]; nothing if it has ended.
     ///
     /// # Panics
@@ -122,9 +122,9 @@ impl Killer {
     }
 }
 
-impl fmt::Debug for Killer {
+impl fmt::Debug for KillHandle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Killer").finish_non_exhaustive()
+        f.debug_struct("KillHandle").finish_non_exhaustive()
     }
 }
 
@@ -160,7 +160,7 @@ pub(super) struct Completion<T>(Rc<Packet<T>>);
 pub(super) fn packet<T>() -> (Completion<T>, JoinHandle<T>) {
     let packet = Rc::new(Packet {
         result: Cell::new(None),
-        stage: Cell::new(Stage::Works),
+        stage: Cell::new(Stage::Running),
         green: Cell::new(None),
         identity: Cell::new(None),
         thread: OnceCell::new(),
@@ -205,9 +205,9 @@ impl<T> Drop for Completion<T> {
         packet.result.set(Some(result));
         // A stack that could not be had has never made a green thread.
         if let Some(green) = green {
-            packet.stage.set(Stage::TellsLinks);
+            packet.stage.set(Stage::RunningExitHooks);
             if green.cold().is_some() {
-                sched::run_exit_calls(green);
+                sched::run_exit_hooks(green);
             }
             if Rc::strong_count(packet) > 1 && green.name().is_some() {
                 packet
@@ -216,7 +216,7 @@ impl<T> Drop for Completion<T> {
             }
             packet.green.set(None);
         }
-        packet.stage.set(Stage::Done);
+        packet.stage.set(Stage::Finished);
         packet.joiners.wake_all();
     }
 }
@@ -298,11 +298,11 @@ impl<T> JoinHandle<T> {
     #[inline(always)]
     pub(super) fn wait_until(&self, deadline: Option<Instant>) -> bool {
         match self.0.stage.get() {
-            Stage::Works => assert!(!self.is_own(), "a green thread cannot join itself"),
+            Stage::Running => assert!(!self.is_own(), "a green thread cannot join itself"),
             // One of the links.
-            Stage::TellsLinks if self.is_own() => return true,
-            Stage::TellsLinks => {}
-            Stage::Done => return true,
+            Stage::RunningExitHooks if self.is_own() => return true,
+            Stage::RunningExitHooks => {}
+            Stage::Finished => return true,
         }
         self.0.joiners.wait_deadline(WaitReason::Join, deadline) || self.is_finished()
     }
@@ -320,7 +320,7 @@ impl<T> JoinHandle<T> {
     /// Whether it has ended. Never parks.
     #[must_use]
     pub fn is_finished(&self) -> bool {
-        self.0.stage.get() == Stage::Done
+        self.0.stage.get() == Stage::Finished
     }
 
     /// Kills it: it unwinds from where it is parked, destructors run, and [`join`](Self::join) says
@@ -372,12 +372,12 @@ impl<T> JoinHandle<T> {
 
     /// The right to kill it, without the result. Never parks.
     #[must_use]
-    pub fn killer(&self) -> Killer
+    pub fn kill_handle(&self) -> KillHandle
     where
         T: 'static,
     {
         let packet: Rc<dyn Killable> = Rc::clone(&self.0) as Rc<dyn Killable>;
-        Killer(Rc::downgrade(&packet))
+        KillHandle(Rc::downgrade(&packet))
     }
 
     /// Something that cancels it, and outlives this handle.
@@ -404,7 +404,7 @@ impl<T> JoinHandle<T> {
                     let inbox = Arc::clone(&scheduler.inbox);
                     let inline = || scheduler.running().identity();
                     let identity = self.0.identity.get().unwrap_or_else(inline);
-                    Arc::new(Handle::ended(identity, inbox))
+                    Arc::new(RemoteHandle::ended(identity, inbox))
                 }
             })
         })
@@ -420,22 +420,22 @@ impl<T> JoinHandle<T> {
     /// # Panics
     ///
     /// As `f` does, where it is called right now.
-    pub fn on_exit(&self, f: impl FnOnce() + 'static) -> LinkId {
+    pub fn on_exit(&self, f: impl FnOnce() + 'static) -> ExitHookId {
         match self.0.green.get() {
-            Some(green) => LinkId(super::links::link(green, Box::new(f))),
+            Some(green) => ExitHookId(super::exit_hooks::add(green, Box::new(f))),
             None => {
                 f();
-                LinkId(0)
+                ExitHookId(0)
             }
         }
     }
 
     /// Takes back a link; `false` if it was called or taken back before. Never parks.
-    pub fn unlink(&self, link: LinkId) -> bool {
+    pub fn remove_exit_hook(&self, link: ExitHookId) -> bool {
         self.0
             .green
             .get()
-            .is_some_and(|green| super::links::unlink(green, link.0))
+            .is_some_and(|green| super::exit_hooks::remove(green, link.0))
     }
 }
 
@@ -449,4 +449,4 @@ impl<T> fmt::Debug for JoinHandle<T> {
 
 /// The name of one [`JoinHandle::on_exit`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct LinkId(u64);
+pub struct ExitHookId(u64);

@@ -8,16 +8,16 @@ use super::interrupt;
 use super::unwinding::count;
 use crate::clock::Clock;
 use crate::green::{WaitReason, Wake};
-use crate::inbox::Handle;
+use crate::inbox::RemoteHandle;
 use crate::sched;
 
 /// The means to have one waiter look again, from any OS thread.
 #[derive(Debug)]
-pub(crate) struct Parker(Who);
+pub(crate) struct Parker(ParkerKind);
 
 #[derive(Debug)]
-enum Who {
-    Green(Arc<Handle>),
+enum ParkerKind {
+    Green(Arc<RemoteHandle>),
     Os(std::thread::Thread),
 }
 
@@ -25,16 +25,16 @@ impl Parker {
     /// The caller's own.
     pub(crate) fn current() -> Self {
         Self(match sched::if_current() {
-            Some(scheduler) => Who::Green(scheduler.handle(scheduler.running())),
-            None => Who::Os(std::thread::current()),
+            Some(scheduler) => ParkerKind::Green(scheduler.handle(scheduler.running())),
+            None => ParkerKind::Os(std::thread::current()),
         })
     }
 
     /// Has it look again. Nothing happens if it has ended.
     pub(crate) fn unpark(&self) {
         let handle = match &self.0 {
-            Who::Green(handle) => handle,
-            Who::Os(thread) => return thread.unpark(),
+            ParkerKind::Green(handle) => handle,
+            ParkerKind::Os(thread) => return thread.unpark(),
         };
         match sched::if_current() {
             Some(scheduler) if Arc::ptr_eq(&scheduler.inbox, &handle.inbox) => {
@@ -81,7 +81,7 @@ pub(crate) fn park_while(
 }
 
 /// The moment `timeout` from now, by the clock that [`park_while`] will wait by.
-pub(crate) fn shared_deadline_after(timeout: Duration) -> Option<Instant> {
+pub(crate) fn deadline_after_any_thread(timeout: Duration) -> Option<Instant> {
     match sched::if_current() {
         Some(scheduler) => scheduler.clock.deadline_after(timeout),
         None => Clock::new().deadline_after(timeout),
@@ -95,6 +95,6 @@ pub(crate) fn yield_if_over_budget() {
     if let Some(scheduler) = sched::if_current()
         && scheduler.consume_budget()
     {
-        interrupt::yield_now(scheduler);
+        interrupt::yield_scheduler(scheduler);
     }
 }

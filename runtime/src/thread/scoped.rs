@@ -33,7 +33,7 @@ use super::handle::Thread;
 use super::interrupt::{kill, shield};
 use super::join_handle::{Completion, JoinError, JoinHandle, packet};
 use super::unwinding::{catch, rethrow};
-use super::waiters::WaitQueue;
+use super::wait_queue::WaitQueue;
 use crate::green::{GreenRef, WaitReason};
 use crate::sched::{self, SpawnOptions};
 
@@ -187,7 +187,7 @@ impl<'scope> Scope<'scope, '_> {
         F: FnOnce() -> T + 'scope,
         T: 'scope,
     {
-        super::functions::expect_stack(self.start(SpawnOptions::new(Location::caller()), f))
+        super::functions::unwrap_spawn(self.start(SpawnOptions::new(Location::caller()), f))
     }
 
     fn start<F, T>(

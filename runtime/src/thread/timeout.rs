@@ -7,7 +7,7 @@ use std::ptr;
 use std::time::{Duration, Instant};
 
 use super::functions::deadline_after;
-use super::interrupt::{Interrupt, scope_id};
+use super::interrupt::{Interrupt, scope_addr};
 use super::unwinding::{catch, rethrow};
 use crate::green::TimeoutScope;
 use crate::sched;
@@ -69,7 +69,7 @@ pub fn timeout_at<T>(deadline: Instant, f: impl FnOnce() -> T) -> Result<T, Elap
 }
 
 /// Runs `f` in a timeout that never comes, unless it is given a deadline from outside.
-pub(crate) fn in_open_scope<T>(f: impl FnOnce() -> T) -> Result<T, Elapsed> {
+pub(crate) fn timeout_never<T>(f: impl FnOnce() -> T) -> Result<T, Elapsed> {
     run_until(None, f)
 }
 
@@ -91,7 +91,7 @@ fn run_until<T>(deadline: Option<Instant>, f: impl FnOnce() -> T) -> Result<T, E
         Ok(value) => return Ok(value),
         Err(payload) => payload,
     };
-    if payload.downcast_ref() == Some(&Interrupt::Elapsed(scope_id(address))) {
+    if payload.downcast_ref() == Some(&Interrupt::Elapsed(scope_addr(address))) {
         return Err(Elapsed(()));
     }
     rethrow(payload)

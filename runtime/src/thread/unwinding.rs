@@ -32,19 +32,30 @@ use crate::sched::{self, Scheduler};
     reason = "the one place that asks, and knows what it means"
 )]
 #[inline(always)]
-pub(crate) fn panicking() -> bool {
+pub(crate) fn os_thread_panicking() -> bool {
     std::thread::panicking()
 }
 
-/// Whether the running green thread unwinds, whatever its neighbours do.
+/// Returns `true` if the current green thread is unwinding, like [`std::thread::panicking`].
+///
+/// std counts the panics of an OS thread. Where another green thread is parked in the middle of
+/// unwinding, in a destructor, `std::thread::panicking` returns `true` for all of its neighbours;
+/// this function does not.
+///
+/// # Examples
+///
+/// ```
+/// assert!(!evy_runtime::thread::panicking());
+/// ```
+#[must_use]
 #[inline]
-pub(crate) fn unwinding() -> bool {
-    panicking() && sched::if_current().is_none_or(is_unwinding)
+pub fn panicking() -> bool {
+    os_thread_panicking() && sched::if_current().is_none_or(is_green_thread_panicking)
 }
 
 /// For an OS thread that is panicking.
 #[cold]
-fn is_unwinding(scheduler: &Scheduler) -> bool {
+fn is_green_thread_panicking(scheduler: &Scheduler) -> bool {
     scheduler.unwinding.get() == 0
         || scheduler.running().unwinding_since.get() == scheduler.unwinding_period.get()
 }
@@ -59,7 +70,7 @@ pub(crate) fn rethrow(payload: Payload) -> ! {
 
 /// Runs `f` and catches what it throws, after which this green thread unwinds no more than before.
 pub(crate) fn catch<T>(f: impl FnOnce() -> T) -> Caught<T> {
-    let before = unwinding();
+    let before = panicking();
     let outcome = catch_unwind(AssertUnwindSafe(f));
     if outcome.is_err()
         && let Some(scheduler) = sched::if_current()
@@ -81,7 +92,7 @@ fn set(scheduler: &Scheduler, unwinding: bool) {
 /// Runs `switch`, which lets others run, and has them know if the running green thread unwinds.
 #[inline]
 pub(super) fn switch_while_unwinding<T>(scheduler: &Scheduler, switch: impl FnOnce() -> T) -> T {
-    if !unwinding() {
+    if !panicking() {
         return switch();
     }
     if scheduler.unwinding.get() == 0 {

@@ -9,7 +9,7 @@ use evy_runtime::test;
 /// depend on who runs when.
 pub(crate) fn in_any_order(body: impl Fn() + Sync) {
     test::virtual_time(&body);
-    test::explore(0..100, body);
+    test::explore_schedules(0..100, body);
 }
 
 /// A log that green threads share.

@@ -30,10 +30,10 @@ mod mailbox;
 #[path = "../../src/thread"]
 mod thread {
     #[expect(unreachable_pub, reason = "private modules hold what traits name")]
-    mod choice;
+    mod selection;
 
-    pub(crate) use crate::waiter::{Parker, park_while, shared_deadline_after, unwinding};
-    pub(crate) use choice::{Choice, Ticket};
+    pub(crate) use crate::waiter::{Parker, deadline_after_any_thread, panicking, park_while};
+    pub(crate) use selection::{SelectToken, Selection};
 }
 
 #[path = "../../src/sync"]
@@ -47,7 +47,7 @@ mod sync {
     pub(crate) mod raw_mutex;
     mod raw_rwlock;
     pub(crate) mod rwlock;
-    pub(crate) mod waiters;
+    pub(crate) mod wait_list;
 
     pub(crate) mod mpsc {
         pub(crate) mod channel;
@@ -57,11 +57,11 @@ mod sync {
 /// The models.
 mod of {
     mod channel;
-    mod choice;
     mod condvar;
     mod mailbox;
     mod mutex;
     mod once;
     mod rwlock;
-    mod waiters;
+    mod selection;
+    mod wait_list;
 }

@@ -11,10 +11,10 @@ pub(crate) use loom::sync::atomic::{AtomicBool, AtomicPtr, AtomicU8, AtomicUsize
 use loom::sync::mpsc::{Receiver, Sender, channel};
 
 /// Declares a constructor, which is not `const` here.
-macro_rules! constructor {
+macro_rules! const_fn_unless_loom {
     ($($all:tt)*) => { $($all)* };
 }
-pub(crate) use constructor;
+pub(crate) use const_fn_unless_loom;
 
 thread_local! {
     static IN_MODEL: cell::Cell<bool> = const { cell::Cell::new(false) };

@@ -157,7 +157,7 @@ pub(crate) fn unless_killed<T>(body: impl FnOnce() -> T) -> Option<T> {
 }
 
 /// As the real one.
-pub(crate) fn unwinding() -> bool {
+pub(crate) fn panicking() -> bool {
     ME.with(|me| me.unwinding.get())
 }
 
@@ -194,6 +194,6 @@ pub(crate) fn park_while(
 
 /// Any moment will do: it has come when somebody says so.
 #[expect(clippy::disallowed_methods, reason = "nobody waits for it")]
-pub(crate) fn shared_deadline_after(_: Duration) -> Option<Instant> {
+pub(crate) fn deadline_after_any_thread(_: Duration) -> Option<Instant> {
     Some(Instant::now())
 }

@@ -21,7 +21,7 @@ use std::time::Instant;
 
 use crate::green::WaitReason;
 use crate::primitive::{Cell, Mutex, lock};
-use crate::sync::waiters::{End, Place, Told, Wait, Waiters};
+use crate::sync::wait_list::{PendingUnpark, Position, WaitEntry, WaitList, WaitParams};
 
 /// What the ends of a channel share.
 #[derive(Debug)]
@@ -36,8 +36,8 @@ struct State<T> {
     capacity: Option<usize>,
     senders: usize,
     has_receiver: bool,
-    receiving: Waiters,
-    sending: Waiters<T>,
+    receiving: WaitList,
+    sending: WaitList<T>,
 }
 
 impl<T> State<T> {
@@ -46,36 +46,38 @@ impl<T> State<T> {
     }
 
     /// A message in, if there is a place for it.
-    fn push(&mut self, message: T) -> Result<Option<Told>, T> {
+    fn push(&mut self, message: T) -> Result<Option<PendingUnpark>, T> {
         // Under the lock, so that it finds the message.
-        let told = self.tell_receiver();
-        if self.is_buffer_full() && told.is_none() {
+        let pending = self.notify_receiver();
+        if self.is_buffer_full() && pending.is_none() {
             return Err(message);
         }
         self.buffer.push_back(message);
-        Ok(told)
+        Ok(pending)
     }
 
     /// A message out, and perhaps a sender that was waiting to be told of it.
-    fn pop(&mut self) -> Option<(T, Option<Told>)> {
+    fn pop(&mut self) -> Option<(T, Option<PendingUnpark>)> {
         let Some(message) = self.buffer.pop_front() else {
-            let (told, message) = self.sending.tell(Cell::take)?;
-            return Some((message.expect("a sender brings a message"), Some(told)));
+            let (pending, message) = self.sending.notify_front(Cell::take)?;
+            return Some((message.expect("a sender brings a message"), Some(pending)));
         };
         let next = if self.is_buffer_full() {
             None
         } else {
-            self.sending.tell(Cell::take)
+            self.sending.notify_front(Cell::take)
         };
-        let told = next.map(|(told, message)| {
+        let pending = next.map(|(pending, message)| {
             self.buffer.extend(message);
-            told
+            pending
         });
-        Some((message, told))
+        Some((message, pending))
     }
 
-    fn tell_receiver(&self) -> Option<Told> {
-        self.receiving.tell(|_| ()).map(|(told, ())| told)
+    fn notify_receiver(&self) -> Option<PendingUnpark> {
+        self.receiving
+            .notify_front(|_| ())
+            .map(|(pending, ())| pending)
     }
 }
 
@@ -88,8 +90,8 @@ impl<T> Channel<T> {
                 capacity,
                 senders: 1,
                 has_receiver: true,
-                receiving: Waiters::new(),
-                sending: Waiters::new(),
+                receiving: WaitList::new(),
+                sending: WaitList::new(),
             }),
         }
     }
@@ -99,9 +101,9 @@ impl<T> Channel<T> {
         if !state.has_receiver {
             return Err(TrySendError::Disconnected(message));
         }
-        let told = state.push(message).map_err(TrySendError::Full)?;
+        let pending = state.push(message).map_err(TrySendError::Full)?;
         drop(state);
-        unpark(told);
+        unpark(pending);
         Ok(())
     }
 
@@ -113,17 +115,17 @@ impl<T> Channel<T> {
                 return Err(SendError(message));
             }
             match state.push(message) {
-                Ok(told) => {
+                Ok(pending) => {
                     drop(state);
-                    unpark(told);
+                    unpark(pending);
                     return Ok(());
                 }
                 Err(back) => message = back,
             }
-            let wait = Wait {
+            let wait = WaitParams {
                 state: &self.state,
                 queue: |state: &State<T>| &state.sending,
-                end: End::Back,
+                position: Position::Back,
                 reason: WaitReason::Send,
                 deadline: None,
             };
@@ -141,8 +143,8 @@ impl<T> Channel<T> {
         let senders = state.senders;
         drop(state);
         match popped {
-            Some((message, told)) => {
-                unpark(told);
+            Some((message, pending)) => {
+                unpark(pending);
                 Ok(message)
             }
             None if senders == 0 => Err(TryRecvError::Disconnected),
@@ -154,51 +156,51 @@ impl<T> Channel<T> {
     pub(crate) fn recv(&self, deadline: Option<Instant>) -> Result<T, RecvTimeoutError> {
         loop {
             let mut state = lock(&self.state);
-            if let Some((message, told)) = state.pop() {
+            if let Some((message, pending)) = state.pop() {
                 drop(state);
-                unpark(told);
+                unpark(pending);
                 return Ok(message);
             }
             if state.senders == 0 {
                 return Err(RecvTimeoutError::Disconnected);
             }
-            let wait = Wait {
+            let wait = WaitParams {
                 state: &self.state,
                 queue: |state: &State<T>| &state.receiving,
-                end: End::Back,
+                position: Position::Back,
                 reason: WaitReason::Receive,
                 deadline,
             };
-            let pass_on = |_| self.pass_on();
-            if wait.park(state, None, pass_on).is_err() && deadline.is_some() {
+            let renotify = |_| self.renotify();
+            if wait.park(state, None, renotify).is_err() && deadline.is_some() {
                 return Err(RecvTimeoutError::Timeout);
             }
         }
     }
 
     /// By a receiver that was told and does not look: another one is to.
-    pub(crate) fn pass_on(&self) {
+    pub(crate) fn renotify(&self) {
         let state = lock(&self.state);
-        let told = match state.buffer.is_empty() {
+        let pending = match state.buffer.is_empty() {
             true => None,
-            false => state.tell_receiver(),
+            false => state.notify_receiver(),
         };
         drop(state);
-        unpark(told);
+        unpark(pending);
     }
 
     /// Queues up for a message. `false`: there is something to be had at once.
     ///
     /// # Safety
     ///
-    /// As for [`Place::enter`].
-    pub(crate) unsafe fn enter_receiving(&self, place: &Place<()>) -> bool {
+    /// As for [`WaitEntry::enter`].
+    pub(crate) unsafe fn register_receiver(&self, place: &WaitEntry<()>) -> bool {
         let state = lock(&self.state);
-        let nobody_sends = || state.sending.is_empty_to(place.ticket());
+        let nobody_sends = || state.sending.is_empty_except(place.token());
         let nothing_yet = state.buffer.is_empty() && state.senders > 0 && nobody_sends();
         if nothing_yet {
             // SAFETY: the lock is held; the rest is the caller's.
-            unsafe { place.enter(&state.receiving, End::Back) };
+            unsafe { place.enter(&state.receiving, Position::Back) };
         }
         nothing_yet
     }
@@ -206,7 +208,7 @@ impl<T> Channel<T> {
     /// # Safety
     ///
     /// The place is in no other queue.
-    pub(crate) unsafe fn leave_receiving(&self, place: &Place<()>) {
+    pub(crate) unsafe fn unregister_receiver(&self, place: &WaitEntry<()>) {
         let state = lock(&self.state);
         // SAFETY: the lock is held; the rest is the caller's.
         unsafe { place.leave(&state.receiving) };
@@ -216,14 +218,14 @@ impl<T> Channel<T> {
     ///
     /// # Safety
     ///
-    /// As for [`Place::enter`].
-    pub(crate) unsafe fn enter_sending(&self, place: &Place<T>) -> bool {
+    /// As for [`WaitEntry::enter`].
+    pub(crate) unsafe fn register_sender(&self, place: &WaitEntry<T>) -> bool {
         let state = lock(&self.state);
-        let nobody_receives = || state.receiving.is_empty_to(place.ticket());
+        let nobody_receives = || state.receiving.is_empty_except(place.token());
         let must_wait = state.has_receiver && state.is_buffer_full() && nobody_receives();
         if must_wait {
             // SAFETY: the lock is held; the rest is the caller's.
-            unsafe { place.enter(&state.sending, End::Back) };
+            unsafe { place.enter(&state.sending, Position::Back) };
         }
         must_wait
     }
@@ -231,7 +233,7 @@ impl<T> Channel<T> {
     /// # Safety
     ///
     /// The place is in no other queue.
-    pub(crate) unsafe fn leave_sending(&self, place: &Place<T>) {
+    pub(crate) unsafe fn unregister_sender(&self, place: &WaitEntry<T>) {
         let state = lock(&self.state);
         // SAFETY: the lock is held; the rest is the caller's.
         unsafe { place.leave(&state.sending) };
@@ -244,28 +246,28 @@ impl<T> Channel<T> {
     pub(crate) fn remove_sender(&self) {
         let mut state = lock(&self.state);
         state.senders -= 1;
-        let told = match state.senders {
-            0 => state.receiving.tell_all(),
+        let pending = match state.senders {
+            0 => state.receiving.notify_all(),
             _ => Vec::new(),
         };
         drop(state);
-        told.into_iter().for_each(Told::unpark);
+        pending.into_iter().for_each(PendingUnpark::unpark);
     }
 
     pub(crate) fn remove_receiver(&self) {
         let mut state = lock(&self.state);
         state.has_receiver = false;
-        let all = state.sending.tell_all();
+        let all = state.sending.notify_all();
         // Dropped when the lock is free: a destructor is the program's code.
         let unread = mem::take(&mut state.buffer);
         drop(state);
-        all.into_iter().for_each(Told::unpark);
+        all.into_iter().for_each(PendingUnpark::unpark);
         drop(unread);
     }
 }
 
-fn unpark(told: Option<Told>) {
-    if let Some(told) = told {
-        told.unpark();
+fn unpark(pending: Option<PendingUnpark>) {
+    if let Some(pending) = pending {
+        pending.unpark();
     }
 }

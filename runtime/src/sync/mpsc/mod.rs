@@ -17,7 +17,7 @@ pub use std::sync::mpsc::{RecvError, RecvTimeoutError, SendError, TryRecvError, 
 #[doc(hidden)]
 pub use channel::Channel;
 
-use crate::thread::{shared_deadline_after, yield_if_over_budget};
+use crate::thread::{deadline_after_any_thread, yield_if_over_budget};
 
 /// A channel that is never full. Never parks.
 ///
@@ -131,7 +131,7 @@ impl<T> Receiver<T> {
     pub fn recv_timeout(&self, timeout: Duration) -> Result<T, RecvTimeoutError> {
         yield_if_over_budget();
         // A moment that no clock can show is as good as never.
-        self.channel.recv(shared_deadline_after(timeout))
+        self.channel.recv(deadline_after_any_thread(timeout))
     }
 
     /// The next message if there is one. Never parks.

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::primitive::{Cell, model, model_of_two};
 use crate::sync::mpsc::channel::Channel;
-use crate::thread::shared_deadline_after;
+use crate::thread::deadline_after_any_thread;
 use crate::waiter::{Thread, join_all, spawn, unless_killed};
 
 /// A message; that it is not touched by two at once is seen by the cell.
@@ -149,7 +149,7 @@ fn a_message_that_comes_as_the_time_is_up_is_there_for_the_next() {
         let ends = Ends::new(Some(0));
         let other = Rc::clone(&ends);
         let receiver = spawn(move || {
-            let first = other.0.recv(shared_deadline_after(Duration::ZERO));
+            let first = other.0.recv(deadline_after_any_thread(Duration::ZERO));
             match first.map(|message| message.get()) {
                 Ok(message) => message,
                 Err(RecvTimeoutError::Timeout) => other.receive().unwrap(),

@@ -57,7 +57,7 @@ impl Office {
             changed: Condvar::new(),
         });
         for number in 0..2 {
-            office.mailbox.add_outsider();
+            office.mailbox.add_remote();
             let (office, outsider) = (Rc::clone(&office), outsider.clone());
             spawn(move || outsider(number, &office));
         }
@@ -83,7 +83,7 @@ impl Office {
 
     /// By an outsider, at last.
     fn leave(&self) {
-        self.mailbox.remove_outsider(|| self.notify());
+        self.mailbox.remove_remote(|| self.notify());
     }
 
     /// The next letters, as `idle` gets them; `None` is a stall.
@@ -92,7 +92,7 @@ impl Office {
             if let Some(letters) = self.mailbox.take() {
                 return Some(letters);
             }
-            if self.mailbox.is_forsaken() {
+            if self.mailbox.is_disconnected() {
                 return None;
             }
             self.wait();

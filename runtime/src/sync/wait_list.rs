@@ -9,7 +9,7 @@
 //! 3. the waiter goes on when it is told, without the lock. If its deadline comes, or it unwinds, it
 //!    takes the lock: either its place is still in the queue and leaves it, or it was told meanwhile.
 //!
-//! `[told-last]` After `told` nobody touches the place any more: its frame may be gone.
+//! `[notified-last]` After `told` nobody touches the place any more: its frame may be gone.
 
 use std::fmt;
 use std::ptr::NonNull;
@@ -17,21 +17,21 @@ use std::time::Instant;
 
 use crate::green::WaitReason;
 use crate::list::{List, Node};
-use crate::primitive::{AtomicBool, Cell, Mutex, MutexGuard, Ordering, constructor, lock};
-use crate::thread::{Parker, Ticket, park_while};
+use crate::primitive::{AtomicBool, Cell, Mutex, MutexGuard, Ordering, const_fn_unless_loom, lock};
+use crate::thread::{Parker, SelectToken, park_while};
 
 /// A queue of places, to be kept under a lock.
-pub(crate) struct Waiters<T = ()> {
+pub(crate) struct WaitList<T = ()> {
     list: List<Waiter<T>>,
 }
 
 // SAFETY: the list and the places in it are touched by one OS thread at a time, under the lock that
 // the queue lies in; what is in the slots crosses.
-unsafe impl<T: Send> Send for Waiters<T> {}
+unsafe impl<T: Send> Send for WaitList<T> {}
 
-impl<T> fmt::Debug for Waiters<T> {
+impl<T> fmt::Debug for WaitList<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Waiters")
+        f.debug_struct("WaitList")
             .field("len", &self.list.len())
             .finish_non_exhaustive()
     }
@@ -41,14 +41,14 @@ impl<T> fmt::Debug for Waiters<T> {
 pub(crate) struct Waiter<T> {
     /// Until it is told.
     parker: Cell<Option<Parker>>,
-    told: AtomicBool,
+    notified: AtomicBool,
     slot: Cell<Option<T>>,
-    ticket: Cell<Option<Ticket>>,
+    token: Cell<Option<SelectToken>>,
 }
 
 /// Where to enter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum End {
+pub(crate) enum Position {
     Back,
     Front,
 }
@@ -56,16 +56,16 @@ pub(crate) enum End {
 /// A waiter that was told, to be unparked when the lock is released.
 #[must_use = "a waiter that was told must be unparked"]
 #[derive(Debug)]
-pub(crate) struct Told(Parker);
+pub(crate) struct PendingUnpark(Parker);
 
-impl Told {
+impl PendingUnpark {
     pub(crate) fn unpark(self) {
         self.0.unpark();
     }
 }
 
-impl<T> Waiters<T> {
-    constructor! {
+impl<T> WaitList<T> {
+    const_fn_unless_loom! {
         pub(crate) fn new() -> Self {
             Self { list: List::new() }
         }
@@ -75,9 +75,9 @@ impl<T> Waiters<T> {
     pub(crate) fn is_empty(&self) -> bool {
         while let Some(node) = self.list.front() {
             // SAFETY: linked, so it is valid, and nobody else has the lock.
-            let ticket = unsafe { node.as_ref() }.value.ticket.get();
+            let token = unsafe { node.as_ref() }.value.token.get();
             // SAFETY: as above, for its choice.
-            if ticket.is_none_or(|ticket| unsafe { ticket.is_open() }) {
+            if token.is_none_or(|token| unsafe { token.is_waiting() }) {
                 return false;
             }
             self.list.pop_front();
@@ -86,13 +86,13 @@ impl<T> Waiters<T> {
     }
 
     /// As [`Self::is_empty`], to the green thread that `own` belongs to: nobody meets itself.
-    pub(crate) fn is_empty_to(&self, own: Option<Ticket>) -> bool {
+    pub(crate) fn is_empty_except(&self, own: Option<SelectToken>) -> bool {
         let mut is_empty = true;
         self.list.for_each(|waiter| {
-            let ticket = waiter.ticket.get();
+            let token = waiter.token.get();
             // SAFETY: linked, so it is valid, as is its choice, and nobody else has the lock.
-            let waits = ticket.is_none_or(|ticket| unsafe { ticket.is_open() });
-            let is_own = ticket.zip(own).is_some_and(|(a, b)| a.is_kin(b));
+            let waits = token.is_none_or(|token| unsafe { token.is_waiting() });
+            let is_own = token.zip(own).is_some_and(|(a, b)| a.same_selection(b));
             is_empty &= is_own || !waits;
         });
         is_empty
@@ -105,71 +105,74 @@ impl<T> Waiters<T> {
         Some(look(&node.value.slot))
     }
 
-    /// Takes out the one at the head that has not been chosen elsewhere; `meet` gets its slot.
-    pub(crate) fn tell<R>(&self, meet: impl FnOnce(&Cell<Option<T>>) -> R) -> Option<(Told, R)> {
+    /// Takes out the one at the head that has not been chosen elsewhere; `f` gets its slot.
+    pub(crate) fn notify_front<R>(
+        &self,
+        f: impl FnOnce(&Cell<Option<T>>) -> R,
+    ) -> Option<(PendingUnpark, R)> {
         loop {
             let node = self.list.pop_front()?;
             // SAFETY: it was linked a moment ago; its frame is left by a waiter that was told, or
             // that has held the lock since, which is ours.
             let waiter = unsafe { &node.as_ref().value };
-            if let Some(ticket) = waiter.ticket.get() {
+            if let Some(token) = waiter.token.get() {
                 // SAFETY: as above, for its choice.
-                if !unsafe { ticket.claim() } {
+                if !unsafe { token.try_select() } {
                     continue;
                 }
             }
-            let met = meet(&waiter.slot);
+            let result = f(&waiter.slot);
             let parker = waiter.parker.take();
-            waiter.told.store(true, Ordering::Release);
-            return Some((Told(parker.expect("it is told once")), met));
+            waiter.notified.store(true, Ordering::Release);
+            return Some((PendingUnpark(parker.expect("it is told once")), result));
         }
     }
 
     /// Takes out all who have not been chosen elsewhere.
-    pub(crate) fn tell_all(&self) -> Vec<Told> {
-        std::iter::from_fn(|| self.tell(|_| ()))
-            .map(|(told, ())| told)
+    pub(crate) fn notify_all(&self) -> Vec<PendingUnpark> {
+        std::iter::from_fn(|| self.notify_front(|_| ()))
+            .map(|(pending, ())| pending)
             .collect()
     }
 }
 
 /// A place in a queue, as memory: the waiter owns it.
-pub(crate) struct Place<T> {
+pub(crate) struct WaitEntry<T> {
     node: Node<Waiter<T>>,
 }
 
-impl<T> Place<T> {
+impl<T> WaitEntry<T> {
     /// The caller's.
-    pub(crate) fn new(brought: Option<T>) -> Self {
+    pub(crate) fn new(value: Option<T>) -> Self {
         Self {
             node: Node::new(Waiter {
                 parker: Cell::new(Some(Parker::current())),
-                told: AtomicBool::new(false),
-                slot: Cell::new(brought),
-                ticket: Cell::new(None),
+                notified: AtomicBool::new(false),
+                slot: Cell::new(value),
+                token: Cell::new(None),
             }),
         }
     }
 
     /// Makes it one of several places of the caller. It is in no queue.
-    pub(crate) fn prepare(&self, ticket: Ticket) {
+    pub(crate) fn prepare(&self, token: SelectToken) {
         let waiter = &self.node.value;
         waiter.parker.set(Some(Parker::current()));
-        waiter.told.store(false, Ordering::Relaxed);
-        waiter.ticket.set(Some(ticket));
+        waiter.notified.store(false, Ordering::Relaxed);
+        waiter.token.set(Some(token));
     }
 
     /// # Safety
     ///
     /// The place neither moves nor dies, nor does its ticket's choice, until it was told or has left
     /// the queue. The caller holds the lock that the queue lies in.
-    pub(crate) unsafe fn enter(&self, waiters: &Waiters<T>, end: End) {
+    pub(crate) unsafe fn enter(&self, waiters: &WaitList<T>, position: Position) {
         let node = NonNull::from(&self.node);
         // SAFETY: valid, and it stays where it is (caller).
         unsafe {
-            match end {
-                End::Back => waiters.list.push_back(node),
-                End::Front => waiters.list.push_front(node),
+            match position {
+                Position::Back => waiters.list.push_back(node),
+                Position::Front => waiters.list.push_front(node),
             }
         }
     }
@@ -179,7 +182,7 @@ impl<T> Place<T> {
     /// # Safety
     ///
     /// `waiters` is the queue that was entered, and the caller holds the lock that it lies in.
-    pub(crate) unsafe fn leave(&self, waiters: &Waiters<T>) -> bool {
+    pub(crate) unsafe fn leave(&self, waiters: &WaitList<T>) -> bool {
         let was_waiting = self.node.is_linked();
         // SAFETY: linked there, or not any more (caller).
         unsafe { waiters.list.remove(NonNull::from(&self.node)) };
@@ -187,12 +190,12 @@ impl<T> Place<T> {
     }
 
     /// If it is one of several places.
-    pub(crate) fn ticket(&self) -> Option<Ticket> {
-        self.node.value.ticket.get()
+    pub(crate) fn token(&self) -> Option<SelectToken> {
+        self.node.value.token.get()
     }
 
-    pub(crate) fn is_told(&self) -> bool {
-        self.node.value.told.load(Ordering::Acquire)
+    pub(crate) fn is_notified(&self) -> bool {
+        self.node.value.notified.load(Ordering::Acquire)
     }
 
     /// What is in the slot, when nobody else can reach it any more: it was told, or has left.
@@ -201,32 +204,32 @@ impl<T> Place<T> {
     }
 
     /// Leaves `value` in the slot, while it is in no queue.
-    pub(crate) fn bring(&self, value: Option<T>) {
+    pub(crate) fn set_slot(&self, value: Option<T>) {
         self.node.value.slot.set(value);
     }
 }
 
 /// What has an inner lock, with a queue under it.
-pub(crate) struct Wait<'a, S, T> {
+pub(crate) struct WaitParams<'a, S, T> {
     pub(crate) state: &'a Mutex<S>,
-    pub(crate) queue: fn(&S) -> &Waiters<T>,
-    pub(crate) end: End,
+    pub(crate) queue: fn(&S) -> &WaitList<T>,
+    pub(crate) position: Position,
     pub(crate) reason: WaitReason,
     pub(crate) deadline: Option<Instant>,
 }
 
-impl<S, T> Wait<'_, S, T> {
-    /// Enters the queue with `brought` in the slot, releases `guard`, and parks until told (`Ok`) or
+impl<S, T> WaitParams<'_, S, T> {
+    /// Enters the queue with `value` in the slot, releases `guard`, and parks until told (`Ok`) or
     /// until the deadline (`Err`); both with what is in the slot then.
     ///
-    /// `undo` gets the slot where a waiter that was told unwinds instead of going on.
+    /// `on_unwind` gets the slot where a waiter that was told unwinds instead of going on.
     pub(crate) fn park(
         self,
         guard: MutexGuard<'_, S>,
-        brought: Option<T>,
-        undo: impl FnOnce(Option<T>),
+        value: Option<T>,
+        on_unwind: impl FnOnce(Option<T>),
     ) -> Result<Option<T>, Option<T>> {
-        self.park_with(guard, brought, || {}, |_| {}, undo)
+        self.park_with(guard, value, || {}, |_| {}, on_unwind)
     }
 
     /// As [`Self::park`]; `entered` is called between entering and parking, and `gave_up`, under the
@@ -234,26 +237,26 @@ impl<S, T> Wait<'_, S, T> {
     pub(crate) fn park_with(
         self,
         guard: MutexGuard<'_, S>,
-        brought: Option<T>,
-        entered: impl FnOnce(),
-        gave_up: impl Fn(&mut S),
-        undo: impl FnOnce(Option<T>),
+        value: Option<T>,
+        before_park: impl FnOnce(),
+        on_give_up: impl Fn(&mut S),
+        on_unwind: impl FnOnce(Option<T>),
     ) -> Result<Option<T>, Option<T>> {
-        let place = Place::new(brought);
-        // SAFETY: `Stay` below takes it out, whichever way this function is left, and is declared
+        let place = WaitEntry::new(value);
+        // SAFETY: `WaitGuard` below takes it out, whichever way this function is left, and is declared
         // after it, so dropped before. The guard is of this lock.
-        unsafe { place.enter((self.queue)(&guard), self.end) };
-        let mut stay = Stay {
+        unsafe { place.enter((self.queue)(&guard), self.position) };
+        let mut guard_entry = WaitGuard {
             wait: &self,
             place: &place,
-            gave_up,
-            undo: Some(undo),
+            on_give_up,
+            on_unwind: Some(on_unwind),
         };
         drop(guard);
-        entered();
-        park_while(self.reason, self.deadline, || !place.is_told());
-        stay.undo = None;
-        match stay.end() {
+        before_park();
+        park_while(self.reason, self.deadline, || !place.is_notified());
+        guard_entry.on_unwind = None;
+        match guard_entry.end() {
             true => Ok(place.take()),
             false => Err(place.take()),
         }
@@ -261,34 +264,36 @@ impl<S, T> Wait<'_, S, T> {
 }
 
 /// For as long as the wait lasts.
-struct Stay<'a, S, T, G: Fn(&mut S), U: FnOnce(Option<T>)> {
-    wait: &'a Wait<'a, S, T>,
-    place: &'a Place<T>,
-    gave_up: G,
-    undo: Option<U>,
+struct WaitGuard<'a, S, T, G: Fn(&mut S), U: FnOnce(Option<T>)> {
+    wait: &'a WaitParams<'a, S, T>,
+    place: &'a WaitEntry<T>,
+    on_give_up: G,
+    on_unwind: Option<U>,
 }
 
-impl<S, T, G: Fn(&mut S), U: FnOnce(Option<T>)> Stay<'_, S, T, G, U> {
+impl<S, T, G: Fn(&mut S), U: FnOnce(Option<T>)> WaitGuard<'_, S, T, G, U> {
     /// Out of the queue from here on; whether it was told.
     fn end(&self) -> bool {
-        if self.place.is_told() {
+        if self.place.is_notified() {
             return true;
         }
         let mut state = lock(self.wait.state);
         // SAFETY: entered there, and the lock is held.
         let gave_up = unsafe { self.place.leave((self.wait.queue)(&state)) };
         if gave_up {
-            (self.gave_up)(&mut state);
+            (self.on_give_up)(&mut state);
         }
         !gave_up
     }
 }
 
-impl<S, T, G: Fn(&mut S), U: FnOnce(Option<T>)> Drop for Stay<'_, S, T, G, U> {
+impl<S, T, G: Fn(&mut S), U: FnOnce(Option<T>)> Drop for WaitGuard<'_, S, T, G, U> {
     fn drop(&mut self) {
-        let Some(undo) = self.undo.take() else { return };
+        let Some(on_unwind) = self.on_unwind.take() else {
+            return;
+        };
         if self.end() {
-            undo(self.place.take());
+            on_unwind(self.place.take());
         }
     }
 }

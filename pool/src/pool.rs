@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use evy_runtime::lowlevel::now;
 
-use crate::guard::Guard;
-use crate::stock::{Place, Stock};
+use crate::pool_guard::PoolGuard;
+use crate::resource_state::{ResourcePermit, ResourceState};
 
 /// How many resources a pool has at most unless said otherwise.
 const DEFAULT_MAX_SIZE: usize = 4;
@@ -35,7 +35,7 @@ type Create<T, E> = dyn Fn() -> Result<T, E>;
 /// # io::Result::Ok(())
 /// ```
 pub struct Pool<T, E = Infallible> {
-    stock: Rc<Stock<T>>,
+    state: Rc<ResourceState<T>>,
     create: Rc<Create<T, E>>,
 }
 
@@ -61,7 +61,7 @@ impl<T, E> Pool<T, E> {
     #[must_use]
     pub fn new(max_size: usize, create: impl Fn() -> Result<T, E> + 'static) -> Self {
         Self {
-            stock: Rc::new(Stock::new(max_size, false)),
+            state: Rc::new(ResourceState::new(max_size, false)),
             create: Rc::new(create),
         }
     }
@@ -77,8 +77,8 @@ impl<T, E> Pool<T, E> {
     /// assert_eq!((pool.current_size(), pool.max_size()), (2, 4));
     /// # Ok::<(), std::convert::Infallible>(())
     /// ```
-    pub fn builder(create: impl Fn() -> Result<T, E> + 'static) -> Builder<T, E> {
-        Builder {
+    pub fn builder(create: impl Fn() -> Result<T, E> + 'static) -> PoolBuilder<T, E> {
+        PoolBuilder {
             create: Rc::new(create),
             min_size: 0,
             max_size: DEFAULT_MAX_SIZE,
@@ -96,8 +96,8 @@ impl<T, E> Pool<T, E> {
     /// # Panics
     ///
     /// Where `create` does. The next waiter then tries to create.
-    pub fn get(&self) -> Result<Guard<T>, E> {
-        self.furnish(self.stock.take())
+    pub fn get(&self) -> Result<PoolGuard<T>, E> {
+        self.checkout(self.state.take())
     }
 
     /// As [`get`](Self::get), or `None` if all were in use for as long as `timeout`. It bounds the
@@ -121,10 +121,10 @@ impl<T, E> Pool<T, E> {
     /// let Ok(second) = pool.get_timeout(Duration::from_millis(5));
     /// assert!(second.is_none());
     /// ```
-    pub fn get_timeout(&self, timeout: Duration) -> Result<Option<Guard<T>>, E> {
+    pub fn get_timeout(&self, timeout: Duration) -> Result<Option<PoolGuard<T>>, E> {
         // A deadline that no clock can show never comes.
-        let place = self.stock.take_until(now().checked_add(timeout));
-        place.map(|place| self.furnish(place)).transpose()
+        let permit = self.state.take_until(now().checked_add(timeout));
+        permit.map(|permit| self.checkout(permit)).transpose()
     }
 
     /// As [`get`](Self::get), or `None` if all are in use right now. Parks nowhere but in `create`.
@@ -136,56 +136,56 @@ impl<T, E> Pool<T, E> {
     /// # Panics
     ///
     /// Where `create` does.
-    pub fn try_get(&self) -> Result<Option<Guard<T>>, E> {
-        let place = self.stock.try_take();
-        place.map(|place| self.furnish(place)).transpose()
+    pub fn try_get(&self) -> Result<Option<PoolGuard<T>>, E> {
+        let permit = self.state.try_take();
+        permit.map(|permit| self.checkout(permit)).transpose()
     }
 
-    fn furnish(&self, place: Place<T>) -> Result<Guard<T>, E> {
-        let resource = match place.stock().find() {
+    fn checkout(&self, permit: ResourcePermit<T>) -> Result<PoolGuard<T>, E> {
+        let resource = match permit.state().pop_idle() {
             Some(idle) => idle,
-            None => place.stock().create(&*self.create)?,
+            None => permit.state().create(&*self.create)?,
         };
-        Ok(Guard::new(resource, place))
+        Ok(PoolGuard::new(resource, permit))
     }
 
     /// Changes how many resources there may be. With more, waiters go on at once; with fewer, idle
     /// ones in excess are dropped now, and those in use when they are given back. Parks nowhere but
     /// in the destructor of a resource.
     pub fn resize(&self, max_size: usize) {
-        self.stock.resize(max_size);
+        self.state.resize(max_size);
     }
 
     /// How many resources there may be. Never parks.
     #[must_use]
     pub fn max_size(&self) -> usize {
-        self.stock.max_size()
+        self.state.max_size()
     }
 
     /// How many resources there are, idle, in use or being created. Never parks.
     #[must_use]
     pub fn current_size(&self) -> usize {
-        self.stock.size()
+        self.state.size()
     }
 
     /// How many more may be in use; negative after a [`resize`](Self::resize) to less than are.
     /// Never parks.
     #[must_use]
     pub fn free(&self) -> isize {
-        self.max_size().cast_signed() - self.stock.taken().cast_signed()
+        self.max_size().cast_signed() - self.state.in_use().cast_signed()
     }
 
     /// How many green threads are parked until they get a resource. Never parks.
     #[must_use]
     pub fn waiting(&self) -> usize {
-        self.stock.waiting()
+        self.state.waiting()
     }
 }
 
 impl<T, E> Clone for Pool<T, E> {
     fn clone(&self) -> Self {
         Self {
-            stock: Rc::clone(&self.stock),
+            state: Rc::clone(&self.state),
             create: Rc::clone(&self.create),
         }
     }
@@ -204,14 +204,14 @@ impl<T, E> fmt::Debug for Pool<T, E> {
 
 /// What a [`Pool`] is to be like; see [`Pool::builder`].
 #[must_use = "nothing is made before `build`"]
-pub struct Builder<T, E = Infallible> {
+pub struct PoolBuilder<T, E = Infallible> {
     create: Rc<Create<T, E>>,
     min_size: usize,
     max_size: usize,
     as_stack: bool,
 }
 
-impl<T, E> Builder<T, E> {
+impl<T, E> PoolBuilder<T, E> {
     /// How many resources are created in advance, none unless said otherwise. They are not replaced
     /// before somebody asks for one. Never parks.
     pub fn min_size(mut self, min_size: usize) -> Self {
@@ -248,20 +248,20 @@ impl<T, E> Builder<T, E> {
             self.max_size,
             self.min_size
         );
-        let stock = Stock::new(self.max_size, self.as_stack);
+        let state = ResourceState::new(self.max_size, self.as_stack);
         for _ in 0..self.min_size {
-            stock.keep(stock.create(&*self.create)?);
+            state.put_idle(state.create(&*self.create)?);
         }
         Ok(Pool {
-            stock: Rc::new(stock),
+            state: Rc::new(state),
             create: self.create,
         })
     }
 }
 
-impl<T, E> fmt::Debug for Builder<T, E> {
+impl<T, E> fmt::Debug for PoolBuilder<T, E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Builder")
+        f.debug_struct("PoolBuilder")
             .field("min_size", &self.min_size)
             .field("max_size", &self.max_size)
             .field("order_as_stack", &self.as_stack)

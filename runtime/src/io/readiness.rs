@@ -16,7 +16,7 @@ use crate::sched;
 /// Unparks the green thread that has made it, once, when the descriptor has become ready, also if it
 /// is already.
 #[derive(Debug)]
-pub(crate) struct Watch {
+pub(crate) struct ReadinessWaiter {
     /// A registration of its own is told at once if there is something already, whatever others
     /// remember of what they have read.
     own: OwnedFd,
@@ -25,7 +25,7 @@ pub(crate) struct Watch {
     node: Box<Node<GreenRef>>,
 }
 
-impl Watch {
+impl ReadinessWaiter {
     /// # Errors
     ///
     /// The system's: no descriptor left, one that cannot be polled.
@@ -36,7 +36,7 @@ impl Watch {
         let node = Box::new(Node::new(scheduler.running()));
         // SAFETY: boxed, and taken out in `drop`. One that is leaked stays where it is; it is part of
         // a wait that does not end then, so its green thread lives.
-        unsafe { source.enter(direction, NonNull::from(&*node), false) };
+        unsafe { source.register_waiter(direction, NonNull::from(&*node), false) };
         scheduler.reactor.count(1);
         Ok(Self {
             own,
@@ -47,13 +47,13 @@ impl Watch {
     }
 }
 
-impl Drop for Watch {
+impl Drop for ReadinessWaiter {
     fn drop(&mut self) {
         let scheduler = sched::current();
         // SAFETY: entered there in `new`.
         unsafe {
             self.source
-                .leave(self.direction, NonNull::from(&*self.node));
+                .unregister_waiter(self.direction, NonNull::from(&*self.node));
         }
         scheduler.reactor.count(-1);
         scheduler.reactor.deregister(&self.source);

@@ -3,16 +3,16 @@
 use crate::green::GreenRef;
 
 /// Adds a call, behind those that are there. Its number is unique for this green thread.
-pub(super) fn link(green: GreenRef, call: Box<dyn FnOnce()>) -> u64 {
+pub(super) fn add(green: GreenRef, call: Box<dyn FnOnce()>) -> u64 {
     let cold = green.cold_or_init();
-    let id = cold.next_link.get() + 1;
-    cold.next_link.set(id);
+    let id = cold.next_exit_hook.get() + 1;
+    cold.next_exit_hook.set(id);
     cold.on_exit.borrow_mut().push_back((id, call));
     id
 }
 
 /// Takes a call back; `false` if it is not there any more.
-pub(super) fn unlink(green: GreenRef, id: u64) -> bool {
+pub(super) fn remove(green: GreenRef, id: u64) -> bool {
     let Some(cold) = green.cold() else {
         return false;
     };

@@ -8,7 +8,7 @@ use std::rc::Rc;
 
 use super::functions::spawn;
 use super::join_handle::{JoinError, JoinHandle};
-use super::waiters::WaitQueue;
+use super::wait_queue::WaitQueue;
 use crate::green::WaitReason;
 
 /// Parks until all have ended, and returns their results in the order of the handles.
@@ -83,11 +83,11 @@ impl<T> fmt::Debug for AsCompleted<T> {
 /// # Examples
 ///
 /// ```
-/// use evy_runtime::{Group, sleep};
+/// use evy_runtime::{JoinSet, sleep};
 /// use std::time::Duration;
 ///
 /// // The first answer counts; the others are ended.
-/// let mut race = Group::new();
+/// let mut race = JoinSet::new();
 /// for n in [50, 5, 20] {
 ///     race.spawn(move || {
 ///         sleep(Duration::from_millis(n));
@@ -97,9 +97,9 @@ impl<T> fmt::Debug for AsCompleted<T> {
 /// assert_eq!(race.join_next().unwrap().unwrap(), 5);
 /// assert_eq!(race.len(), 2);
 /// ```
-pub struct Group<T: 'static>(Members<T>);
+pub struct JoinSet<T: 'static>(Members<T>);
 
-impl<T> Group<T> {
+impl<T> JoinSet<T> {
     /// A group without members. Never parks.
     #[must_use]
     pub fn new() -> Self {
@@ -160,7 +160,7 @@ impl<T> Group<T> {
     pub fn kill_all(&self) {
         let (mut all, own): (Vec<_>, Vec<_>) = {
             let handles = self.0.handles.borrow();
-            let killers = handles.values().map(|h| (h.is_own(), h.killer()));
+            let killers = handles.values().map(|h| (h.is_own(), h.kill_handle()));
             killers.partition(|(is_own, _)| !is_own)
         };
         all.extend(own);
@@ -170,21 +170,21 @@ impl<T> Group<T> {
     }
 }
 
-impl<T> Drop for Group<T> {
+impl<T> Drop for JoinSet<T> {
     fn drop(&mut self) {
         self.kill_all();
     }
 }
 
-impl<T> Default for Group<T> {
+impl<T> Default for JoinSet<T> {
     fn default() -> Self {
         Self::new()
     }
 }
 
-impl<T> fmt::Debug for Group<T> {
+impl<T> fmt::Debug for JoinSet<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Group").field("len", &self.len()).finish()
+        f.debug_struct("JoinSet").field("len", &self.len()).finish()
     }
 }
 
@@ -234,7 +234,7 @@ impl<T> Members<T> {
             };
             ended
                 .waiters
-                .wait_or_else(WaitReason::Member, None, pass_on);
+                .wait_deadline_with(WaitReason::JoinNext, None, pass_on);
         }
     }
 }

@@ -7,8 +7,8 @@ use std::mem;
 use std::ptr::NonNull;
 use std::time::Instant;
 
-use super::choice::Ticket;
 use super::interrupt;
+use super::selection::SelectToken;
 use crate::green::{GreenRef, WaitReason, Wake};
 use crate::list::{List, Node};
 use crate::sched::{self, Scheduler};
@@ -43,7 +43,7 @@ struct Waiter<T> {
     green: Cell<GreenRef>,
     slot: Cell<Option<T>>,
     /// It stands in other queues too.
-    ticket: Cell<Option<Ticket>>,
+    token: Cell<Option<SelectToken>>,
 }
 
 impl WaitQueue {
@@ -69,7 +69,7 @@ impl<T> WaitQueue<T> {
     ///
     /// On the root green thread, when nothing can wake anybody any more.
     pub fn wait(&self, reason: WaitReason) {
-        self.wait_or_else(reason, None, || {});
+        self.wait_deadline_with(reason, None, || {});
     }
 
     /// Parks until woken (`true`) or until `deadline` has come (`false`); `None` never comes.
@@ -79,30 +79,30 @@ impl<T> WaitQueue<T> {
     /// As [`wait`](Self::wait).
     #[inline(always)]
     pub fn wait_deadline(&self, reason: WaitReason, deadline: Option<Instant>) -> bool {
-        self.wait_or_else(reason, deadline, || {})
+        self.wait_deadline_with(reason, deadline, || {})
     }
 
     /// As [`wait_deadline`](Self::wait_deadline), for wake-ups that hand something over: if the
-    /// waiter was woken, but unwinds instead of going on, `give_back` is called.
+    /// waiter was woken, but unwinds instead of going on, `on_unwind` is called.
     ///
     /// # Panics
     ///
     /// As [`wait`](Self::wait).
     #[inline(always)]
-    pub fn wait_or_else(
+    pub fn wait_deadline_with(
         &self,
         reason: WaitReason,
         deadline: Option<Instant>,
-        give_back: impl FnOnce(),
+        on_unwind: impl FnOnce(),
     ) -> bool {
-        self.exchange(reason, deadline, None, |_| give_back())
+        self.wait_with_slot(reason, deadline, None, |_| on_unwind())
             .is_ok()
     }
 
-    /// Parks until woken or until `deadline` has come, with `brought` in the slot. Returns what is
+    /// Parks until woken or until `deadline` has come, with `value` in the slot. Returns what is
     /// in the slot afterwards: `Ok` if woken, `Err` if not.
     ///
-    /// If the waiter was woken, but unwinds instead of going on, `give_back` gets the slot.
+    /// If the waiter was woken, but unwinds instead of going on, `on_unwind` gets the slot.
     ///
     /// # Errors
     ///
@@ -112,65 +112,65 @@ impl<T> WaitQueue<T> {
     ///
     /// As [`wait`](Self::wait).
     #[inline(always)]
-    pub fn exchange(
+    pub fn wait_with_slot(
         &self,
         reason: WaitReason,
         deadline: Option<Instant>,
-        brought: Option<T>,
-        give_back: impl FnOnce(Option<T>),
+        value: Option<T>,
+        on_unwind: impl FnOnce(Option<T>),
     ) -> Result<Option<T>, Option<T>> {
         let scheduler = sched::current();
-        let mut place = Place {
+        let mut guard = WaitGuard {
             queue: self,
-            entry: Entry::new(scheduler, brought),
-            give_back: Some(give_back),
+            entry: WaitEntry::new(scheduler, value),
+            on_unwind: Some(on_unwind),
         };
         // SAFETY: the place does not move before it is dropped, or known to have left the queue, and
         // takes its entry out when it is dropped.
-        unsafe { place.entry.enter(self) };
+        unsafe { guard.entry.enter(self) };
         loop {
             let wake = interrupt::wait(scheduler, reason, deadline);
-            if !place.entry.is_waiting() {
+            if !guard.entry.is_waiting() {
                 // It has left, and goes on: nothing is left for the place to do.
-                place.give_back = None;
-                let slot = place.entry.take();
-                mem::forget(place);
+                guard.on_unwind = None;
+                let slot = guard.entry.take();
+                mem::forget(guard);
                 return Ok(slot);
             }
             if wake != Wake::Unparked {
-                place.give_back = None;
-                return Err(place.entry.take());
+                guard.on_unwind = None;
+                return Err(guard.entry.take());
             }
             // Something else has unparked this green thread: it is not what it waits for.
         }
     }
 
-    /// Takes whoever has waited longest, and has not been chosen elsewhere, out of the queue. `meet`
+    /// Takes whoever has waited longest, and has not been chosen elsewhere, out of the queue. `f`
     /// gets its slot, before it is woken.
     #[inline(always)]
-    fn wake_with<R>(&self, meet: impl FnOnce(&Cell<Option<T>>) -> R) -> Option<R> {
+    fn wake_front<R>(&self, f: impl FnOnce(&Cell<Option<T>>) -> R) -> Option<R> {
         loop {
             let node = self.waiters.pop_front()?;
             // SAFETY: it was linked a moment ago, so it is valid ([linked-is-pinned]), and stays so
             // until its green thread runs.
             let waiter = unsafe { &node.as_ref().value };
-            if let Some(ticket) = waiter.ticket.get() {
+            if let Some(token) = waiter.token.get() {
                 // SAFETY: as above, for its choice.
-                if !unsafe { ticket.claim() } {
+                if !unsafe { token.try_select() } {
                     continue;
                 }
             }
-            let met = meet(&waiter.slot);
+            let result = f(&waiter.slot);
             // SAFETY: a scheduler outlives its green threads, also where they are abandoned.
             let scheduler = unsafe { &*waiter.green.get().scheduler.cast::<Scheduler>() };
             scheduler.unpark(waiter.green.get(), Wake::Unparked);
-            return Some(met);
+            return Some(result);
         }
     }
 
     /// Wakes whoever has waited longest. `false`: nobody waits. Never parks.
     pub fn wake_one(&self) -> bool {
-        self.wake_with(|_| ()).is_some()
+        self.wake_front(|_| ()).is_some()
     }
 
     /// Leaves `value` in the slot of whoever has waited longest, and wakes it. Never parks.
@@ -179,16 +179,16 @@ impl<T> WaitQueue<T> {
     ///
     /// The value, if nobody waits.
     #[inline(always)]
-    pub fn hand(&self, value: T) -> Result<(), T> {
+    pub fn wake_one_with(&self, value: T) -> Result<(), T> {
         let mut value = Some(value);
-        self.wake_with(|slot| slot.set(value.take()));
+        self.wake_front(|slot| slot.set(value.take()));
         value.map_or(Ok(()), Err)
     }
 
     /// Takes what the one that has waited longest has brought, and wakes it. Never parks.
     #[inline]
-    pub fn take(&self) -> Option<T> {
-        self.wake_with(Cell::take).flatten()
+    pub fn wake_one_taking(&self) -> Option<T> {
+        self.wake_front(Cell::take).flatten()
     }
 
     /// Wakes all who wait, longest waiting first, and returns their number. Never parks: so nobody
@@ -231,28 +231,28 @@ impl<T> fmt::Debug for WaitQueue<T> {
 }
 
 /// A place in a queue, as memory: who stands there owns it.
-pub(crate) struct Entry<T> {
+pub(crate) struct WaitEntry<T> {
     node: Node<Waiter<T>>,
 }
 
-impl<T> Entry<T> {
+impl<T> WaitEntry<T> {
     #[inline(always)]
-    pub(crate) fn new(scheduler: &Scheduler, brought: Option<T>) -> Self {
+    pub(crate) fn new(scheduler: &Scheduler, value: Option<T>) -> Self {
         Self {
             node: Node::new(Waiter {
                 green: Cell::new(scheduler.running()),
-                slot: Cell::new(brought),
-                ticket: Cell::new(None),
+                slot: Cell::new(value),
+                token: Cell::new(None),
             }),
         }
     }
 
     /// Makes it one of several places of the running green thread. It is in no queue.
-    pub(crate) fn prepare(&self, scheduler: &Scheduler, ticket: Ticket) {
+    pub(crate) fn prepare(&self, scheduler: &Scheduler, token: SelectToken) {
         debug_assert!(!self.is_waiting());
         let waiter = &self.node.value;
         waiter.green.set(scheduler.running());
-        waiter.ticket.set(Some(ticket));
+        waiter.token.set(Some(token));
     }
 
     /// Joins the queue, behind all others.
@@ -291,25 +291,25 @@ impl<T> Entry<T> {
     }
 
     /// Leaves `value` in the slot, while it is in no queue.
-    pub(crate) fn bring(&self, value: Option<T>) {
+    pub(crate) fn set_slot(&self, value: Option<T>) {
         self.node.value.slot.set(value);
     }
 }
 
 /// A place in a queue, for as long as the wait lasts.
-struct Place<'a, T, G: FnOnce(Option<T>)> {
+struct WaitGuard<'a, T, G: FnOnce(Option<T>)> {
     queue: &'a WaitQueue<T>,
-    entry: Entry<T>,
-    give_back: Option<G>,
+    entry: WaitEntry<T>,
+    on_unwind: Option<G>,
 }
 
-impl<T, G: FnOnce(Option<T>)> Drop for Place<'_, T, G> {
+impl<T, G: FnOnce(Option<T>)> Drop for WaitGuard<'_, T, G> {
     fn drop(&mut self) {
         let woken = !self.entry.is_waiting();
         // SAFETY: entered in this queue.
         unsafe { self.entry.leave(self.queue) };
-        if let Some(give_back) = self.give_back.take().filter(|_| woken) {
-            give_back(self.entry.take());
+        if let Some(on_unwind) = self.on_unwind.take().filter(|_| woken) {
+            on_unwind(self.entry.take());
         }
     }
 }

@@ -1,6 +1,6 @@
 //! One connection of the server: request, handler, response, and again.
 //!
-//! While a handler runs, its request's body and the connection share one `Lane` through a slot: who
+//! While a handler runs, its request's body and the connection share one `Connection` through a slot: who
 //! reads or writes takes the lane out and puts it back. So nobody can meet it half changed: if a
 //! green thread ends while it holds the lane, the lane goes with it and the connection closes.
 
@@ -12,157 +12,171 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use ::http::header::{DATE, EXPECT};
 use ::http::{HeaderMap, Method, Request, Response, StatusCode, Version};
 
-use super::body::{Body, Delimiting};
-use super::framing::Decoder;
-use super::head::{self, Fault};
-use super::server::{Server, plain};
-use super::wire::{Patience, Transport, Wire};
+use super::body::{Body, BodyFraming};
+use super::buffered::{BufferedStream, IoDeadline, Stream};
+use super::decoder::Decoder;
+use super::head::{self, ProtocolError};
+use super::server::{Server, empty_response};
 
 /// What is read of a body that the handler left, for the sake of the next request.
-const DRAINED: usize = 64 * 1024;
+const MAX_DRAIN_BYTES: usize = 64 * 1024;
 
 /// What is read, and for how long, so that a last response outlives what the peer still sends.
-const LINGERING: (usize, Duration) = (1024 * 1024, Duration::from_millis(500));
+const LINGER_MAX_BYTES: usize = 1024 * 1024;
+const LINGER_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// A connection between two messages or in one.
-struct Lane<S> {
-    wire: Wire<S>,
+struct Connection<S> {
+    stream: BufferedStream<S>,
     decoder: Decoder,
     /// Which request it is at: a body of an earlier one has nothing to read any more.
-    turn: u64,
+    request_number: u64,
     /// Whether the client waits for `100 Continue`.
-    awaits_go: bool,
+    expect_continue: bool,
     /// What was wrong with the body, once that is known.
-    fault: Option<Fault>,
+    error: Option<ProtocolError>,
 }
 
-type Slot<S> = Rc<Cell<Option<Box<Lane<S>>>>>;
+type Slot<S> = Rc<Cell<Option<Box<Connection<S>>>>>;
 
 /// Takes the lane out of its slot.
-fn take<S>(slot: &Slot<S>) -> io::Result<Box<Lane<S>>> {
+fn take<S>(slot: &Slot<S>) -> io::Result<Box<Connection<S>>> {
     let message = "the connection is in use by another green thread, or gone";
     slot.take()
         .ok_or_else(|| io::Error::new(io::ErrorKind::ResourceBusy, message))
 }
 
 /// Serves one connection until either side closes it. The error is of interest to nobody.
-pub(super) fn converse<S, H>(
+pub(super) fn serve_connection<S, H>(
     stream: S,
     server: &Server,
-    calendar: &Calendar,
+    dates: &DateCache,
     handler: H,
 ) -> io::Result<()>
 where
-    S: Transport + 'static,
+    S: Stream + 'static,
     H: Fn(Request<Body>) -> Response<Body>,
 {
     let mut out = Vec::new();
-    let mut lane = Box::new(Lane {
-        wire: Wire::new(stream, Patience::within(server.head_timeout)),
+    let mut connection = Box::new(Connection {
+        stream: BufferedStream::new(stream, IoDeadline::after(server.head_timeout)),
         decoder: Decoder::DONE,
-        turn: 0,
-        awaits_go: false,
-        fault: None,
+        request_number: 0,
+        expect_continue: false,
+        error: None,
     });
     let slot: Slot<S> = Rc::new(Cell::new(None));
     loop {
-        let request = match lane.next_request(server) {
+        let request = match connection.next_request(server) {
             Ok(Some(request)) => request,
             Ok(None) => return Ok(()),
-            Err(error) => return lane.refuse(status_for(&error).ok_or(error)?, calendar, &mut out),
+            Err(error) => {
+                return connection.send_error(status_for(&error).ok_or(error)?, dates, &mut out);
+            }
         };
-        let asked = Asked {
-            head_only: request.method() == Method::HEAD,
+        let context = RequestContext {
+            is_head: request.method() == Method::HEAD,
             version: request.version(),
-            keep: head::keeps_alive(request.headers(), request.version()),
+            keep_alive: head::keeps_alive(request.headers(), request.version()),
         };
-        let body = if lane.decoder.is_done() {
+        let body = if connection.decoder.is_done() {
             Body::empty()
         } else {
-            let incoming = Incoming {
+            let body_reader = RequestBody {
                 slot: Rc::clone(&slot),
-                turn: lane.turn,
+                request_number: connection.request_number,
             };
-            Body::received(incoming, lane.decoder.length())
+            Body::received(body_reader, connection.decoder.length())
         };
-        slot.set(Some(lane));
+        slot.set(Some(connection));
         let response = handler(request.map(|()| body));
-        lane = take(&slot)?;
-        if let Some(fault) = lane.fault {
-            return lane.refuse(fault.status, calendar, &mut out);
+        connection = take(&slot)?;
+        if let Some(error) = connection.error {
+            return connection.send_error(error.status, dates, &mut out);
         }
         // Without 100 the client may send the body or not: what comes next could be either.
-        let keep = asked.keep && !lane.awaits_go;
-        let (keep, mut body, delimiting) =
-            write_head(&mut out, response, &Asked { keep, ..asked }, calendar);
-        slot.set(Some(lane));
+        let keep_alive = context.keep_alive && !connection.expect_continue;
+        let (keep_alive, mut body, framing) = write_head(
+            &mut out,
+            response,
+            &RequestContext {
+                keep_alive,
+                ..context
+            },
+            dates,
+        );
+        slot.set(Some(connection));
         let mut began = false;
-        let sent = body.send(&mut out, delimiting, |bytes| {
-            let mut lane = take(&slot)?;
+        let sent = body.send(&mut out, framing, |bytes| {
+            let mut connection = take(&slot)?;
             began = true;
-            lane.awaits_go = false;
-            let result = lane.wire.write_all(bytes);
-            slot.set(Some(lane));
+            connection.expect_continue = false;
+            let result = connection.stream.write_all(bytes);
+            slot.set(Some(connection));
             result
         });
-        lane = take(&slot)?;
-        match (sent, lane.fault) {
+        connection = take(&slot)?;
+        match (sent, connection.error) {
             (Ok(()), _) => {}
-            (Err(_), Some(fault)) if !began => {
-                return lane.refuse(fault.status, calendar, &mut out);
+            (Err(_), Some(error)) if !began => {
+                return connection.send_error(error.status, dates, &mut out);
             }
             (Err(error), _) => return Err(error),
         }
-        if !keep || !lane.drain() {
-            return if lane.decoder.is_done() {
+        if !keep_alive || !connection.drain() {
+            return if connection.decoder.is_done() {
                 Ok(())
             } else {
-                lane.linger()
+                connection.lingering_close()
             };
         }
     }
 }
 
 /// What of a request decides about its response's framing.
-struct Asked {
-    head_only: bool,
+struct RequestContext {
+    is_head: bool,
     version: Version,
-    keep: bool,
+    keep_alive: bool,
 }
 
-impl<S: Transport> Lane<S> {
+impl<S: Stream> Connection<S> {
     /// Reads a head; `None` if there is none to come.
     fn next_request(&mut self, server: &Server) -> io::Result<Option<Request<()>>> {
-        let wire = &mut self.wire;
-        if self.turn > 0 && wire.buffered().is_empty() {
-            wire.patience = Patience::within(server.idle_timeout);
-            match wire.fill() {
+        let stream = &mut self.stream;
+        if self.request_number > 0 && stream.buffered().is_empty() {
+            stream.deadline = IoDeadline::after(server.idle_timeout);
+            match stream.fill() {
                 Ok(0) => return Ok(None),
                 Err(error) if error.kind() == io::ErrorKind::TimedOut => return Ok(None),
                 read => drop(read?),
             }
         }
-        wire.patience = Patience::within(server.head_timeout);
-        let Some(length) = wire.head(&server.limits)? else {
+        stream.deadline = IoDeadline::after(server.head_timeout);
+        let Some(length) = stream.head(&server.limits)? else {
             return Ok(None);
         };
-        let request = head::parse_request(&wire.buffered()[..length], &server.limits)?;
-        wire.consume(length);
-        wire.patience = Patience::Each(server.stall_timeout);
-        self.turn += 1;
-        if let Some(framing) = head::declared_framing(request.headers(), request.version())? {
-            self.decoder = Decoder::new(framing, server.limits.body)?;
+        let request = head::parse_request(&stream.buffered()[..length], &server.limits)?;
+        stream.consume(length);
+        stream.deadline = IoDeadline::PerCall(server.io_timeout);
+        self.request_number += 1;
+        if let Some(state) = head::body_framing(request.headers(), request.version())? {
+            self.decoder = Decoder::new(state, server.limits.body)?;
         }
-        self.awaits_go = expects_continue(&request)? && !self.decoder.is_done();
+        self.expect_continue = expects_continue(&request)? && !self.decoder.is_done();
         Ok(Some(request))
     }
 
     fn read_body(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        if std::mem::take(&mut self.awaits_go) {
-            self.wire.write_all(b"HTTP/1.1 100 Continue\r\n\r\n")?;
+        if std::mem::take(&mut self.expect_continue) {
+            self.stream.write_all(b"HTTP/1.1 100 Continue\r\n\r\n")?;
         }
-        let result = self.decoder.read(&mut self.wire, buf);
-        self.fault = result.as_ref().err().and_then(Fault::of).or(self.fault);
+        let result = self.decoder.read(&mut self.stream, buf);
+        self.error = result
+            .as_ref()
+            .err()
+            .and_then(ProtocolError::of)
+            .or(self.error);
         result
     }
 
@@ -176,10 +190,10 @@ impl<S: Transport> Lane<S> {
     #[cold]
     #[inline(never)]
     fn drain_rest(&mut self) -> bool {
-        let mut waste = [0; 4096];
-        let mut left = DRAINED;
+        let mut scratch = [0; 4096];
+        let mut left = MAX_DRAIN_BYTES;
         while !self.decoder.is_done() {
-            match self.decoder.read(&mut self.wire, &mut waste) {
+            match self.decoder.read(&mut self.stream, &mut scratch) {
                 Ok(read) if read <= left => left -= read,
                 _ => return false,
             }
@@ -190,35 +204,35 @@ impl<S: Transport> Lane<S> {
     /// A last answer, without a body.
     #[cold]
     #[inline(never)]
-    fn refuse(
+    fn send_error(
         &mut self,
         status: StatusCode,
-        calendar: &Calendar,
+        dates: &DateCache,
         out: &mut Vec<u8>,
     ) -> io::Result<()> {
-        let asked = Asked {
-            head_only: false,
+        let context = RequestContext {
+            is_head: false,
             version: Version::HTTP_11,
-            keep: false,
+            keep_alive: false,
         };
         out.clear();
-        write_head(out, plain(status), &asked, calendar);
+        write_head(out, empty_response(status), &context, dates);
         // What made it wait too long must not keep it from saying so.
-        self.wire.patience = Patience::within(LINGERING.1);
-        self.wire.write_all(out)?;
-        self.linger()
+        self.stream.deadline = IoDeadline::after(LINGER_TIMEOUT);
+        self.stream.write_all(out)?;
+        self.lingering_close()
     }
 
     /// Closing with input unread would reset the connection, and the client might miss the answer.
     #[cold]
     #[inline(never)]
-    fn linger(&mut self) -> io::Result<()> {
-        self.wire.stream.finish()?;
-        self.wire.patience = Patience::within(LINGERING.1);
-        let mut waste = [0; 4096];
-        let mut left = LINGERING.0;
+    fn lingering_close(&mut self) -> io::Result<()> {
+        self.stream.stream.finish()?;
+        self.stream.deadline = IoDeadline::after(LINGER_TIMEOUT);
+        let mut scratch = [0; 4096];
+        let mut left = LINGER_MAX_BYTES;
         loop {
-            match self.wire.read(&mut waste)? {
+            match self.stream.read(&mut scratch)? {
                 0 => return Ok(()),
                 read if read > left => return Ok(()),
                 read => left -= read,
@@ -228,43 +242,43 @@ impl<S: Transport> Lane<S> {
 }
 
 /// The body of a request, read from its connection.
-struct Incoming<S> {
+struct RequestBody<S> {
     slot: Slot<S>,
-    turn: u64,
+    request_number: u64,
 }
 
-impl<S: Transport> Read for Incoming<S> {
+impl<S: Stream> Read for RequestBody<S> {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        let mut lane = take(&self.slot)?;
-        let result = if lane.turn == self.turn {
-            lane.read_body(buf)
+        let mut connection = take(&self.slot)?;
+        let result = if connection.request_number == self.request_number {
+            connection.read_body(buf)
         } else {
             Err(io::Error::new(
                 io::ErrorKind::NotConnected,
                 "the request has been answered",
             ))
         };
-        self.slot.set(Some(lane));
+        self.slot.set(Some(connection));
         result
     }
 }
 
 /// What to answer to a request that could not be read, if there is anything to answer.
 fn status_for(error: &io::Error) -> Option<StatusCode> {
-    match Fault::of(error) {
-        Some(fault) => Some(fault.status),
+    match ProtocolError::of(error) {
+        Some(error) => Some(error.status),
         None if error.kind() == io::ErrorKind::TimedOut => Some(StatusCode::REQUEST_TIMEOUT),
         None => None,
     }
 }
 
-fn expects_continue(request: &Request<()>) -> Result<bool, Fault> {
+fn expects_continue(request: &Request<()>) -> Result<bool, ProtocolError> {
     match request.headers().get(EXPECT) {
         None => Ok(false),
         Some(value) if value.as_bytes().eq_ignore_ascii_case(b"100-continue") => {
             Ok(request.version() == Version::HTTP_11)
         }
-        Some(_) => Err(Fault::new(
+        Some(_) => Err(ProtocolError::new(
             StatusCode::EXPECTATION_FAILED,
             "only `100-continue` can be expected",
         )),
@@ -276,9 +290,9 @@ fn expects_continue(request: &Request<()>) -> Result<bool, Fault> {
 fn write_head(
     out: &mut Vec<u8>,
     response: Response<Body>,
-    asked: &Asked,
-    calendar: &Calendar,
-) -> (bool, Body, Delimiting) {
+    context: &RequestContext,
+    dates: &DateCache,
+) -> (bool, Body, BodyFraming) {
     let (mut parts, mut body) = response.into_parts();
     if parts.status.is_informational() {
         // Not final: the client would wait for another one.
@@ -289,18 +303,18 @@ fn write_head(
     let bodiless = matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
     let declared = head::content_length(&parts.headers).ok().flatten();
     let length = match body.length() {
-        Some(0) if asked.head_only => declared.or(Some(0)),
+        Some(0) if context.is_head => declared.or(Some(0)),
         length => length.or(declared),
     };
-    let delimiting = match length {
-        _ if bodiless => Delimiting::Nothing,
-        Some(length) => Delimiting::Length(length),
-        None if asked.version == Version::HTTP_11 => Delimiting::Chunked,
-        None => Delimiting::Close,
+    let framing = match length {
+        _ if bodiless => BodyFraming::Nothing,
+        Some(length) => BodyFraming::Length(length),
+        None if context.version == Version::HTTP_11 => BodyFraming::Chunked,
+        None => BodyFraming::Close,
     };
-    let keep = asked.keep
+    let keep_alive = context.keep_alive
         && head::keeps_alive(&parts.headers, Version::HTTP_11)
-        && (delimiting != Delimiting::Close || asked.head_only);
+        && (framing != BodyFraming::Close || context.is_head);
 
     out.extend_from_slice(b"HTTP/1.1 ");
     out.extend_from_slice(status.as_str().as_bytes());
@@ -309,11 +323,11 @@ fn write_head(
     out.extend_from_slice(b"\r\n");
     if !parts.headers.contains_key(DATE) {
         out.extend_from_slice(b"date: ");
-        out.extend_from_slice(&calendar.date());
+        out.extend_from_slice(&dates.date());
         out.extend_from_slice(b"\r\n");
     }
-    delimiting.write_header(out);
-    match (keep, asked.version) {
+    framing.write_header(out);
+    match (keep_alive, context.version) {
         (false, _) => out.extend_from_slice(b"connection: close\r\n"),
         (true, Version::HTTP_10) => out.extend_from_slice(b"connection: keep-alive\r\n"),
         (true, _) => {}
@@ -321,21 +335,21 @@ fn write_head(
     head::write_headers(out, &parts.headers);
     out.extend_from_slice(b"\r\n");
     (
-        keep,
+        keep_alive,
         body,
-        if asked.head_only {
-            Delimiting::Nothing
+        if context.is_head {
+            BodyFraming::Nothing
         } else {
-            delimiting
+            framing
         },
     )
 }
 
 /// The `Date` header's text, written anew once a second.
 #[derive(Default)]
-pub(super) struct Calendar(Cell<(u64, [u8; 29])>);
+pub(super) struct DateCache(Cell<(u64, [u8; 29])>);
 
-impl Calendar {
+impl DateCache {
     fn date(&self) -> [u8; 29] {
         let time = SystemTime::now();
         let second = time
@@ -353,9 +367,9 @@ impl Calendar {
 
 #[cfg(test)]
 mod tests {
-    use super::{Calendar, converse};
+    use super::{DateCache, serve_connection};
+    use crate::http::buffered::testing::MockStream;
     use crate::http::server::{IntoResponse, Server};
-    use crate::http::wire::testing::Memory;
     use crate::http::{Body, Request, Response};
     use std::cell::RefCell;
     use std::io::{self, Read};
@@ -364,12 +378,12 @@ mod tests {
     /// Everything the server says to `pieces`, without the date.
     fn said<R: IntoResponse>(
         server: &Server,
-        memory: Memory,
+        mock: MockStream,
         handler: impl Fn(Request<Body>) -> R,
     ) -> String {
-        let writes = Rc::clone(&memory.writes);
+        let writes = Rc::clone(&mock.writes);
         let handler = |request| server.answer(&handler, request);
-        converse(memory, server, &Calendar::default(), handler).ok();
+        serve_connection(mock, server, &DateCache::default(), handler).ok();
         let said = String::from_utf8(writes.borrow().concat()).unwrap();
         let lines = said.split_inclusive("\r\n");
         lines.filter(|line| !line.starts_with("date: ")).collect()
@@ -381,17 +395,21 @@ mod tests {
     }
 
     fn asked(request: &str) -> String {
-        said(&Server::default(), Memory::new(&[request.as_bytes()]), echo)
+        said(
+            &Server::default(),
+            MockStream::new(&[request.as_bytes()]),
+            echo,
+        )
     }
 
     const BAD: &str = "HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
 
     #[test]
     fn a_small_exchange_is_one_read_and_one_write() {
-        let memory = Memory::new(&[b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"]);
-        let (reads, writes) = (Rc::clone(&memory.reads), Rc::clone(&memory.writes));
+        let mock = MockStream::new(&[b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"]);
+        let (reads, writes) = (Rc::clone(&mock.reads), Rc::clone(&mock.writes));
         let hello = |_request| Response::new(Body::from("hello"));
-        converse(memory, &Server::default(), &Calendar::default(), hello).unwrap();
+        serve_connection(mock, &Server::default(), &DateCache::default(), hello).unwrap();
         assert_eq!((reads.get(), writes.borrow().len()), (1, 1));
         let said = String::from_utf8(writes.borrow()[0].clone()).unwrap();
         assert!(said.starts_with("HTTP/1.1 200 OK\r\ndate: "), "{said}");
@@ -414,11 +432,11 @@ mod tests {
             HTTP/1.1 200 OK\r\ncontent-length: 7\r\nconnection: close\r\n\r\nGET /4 ";
         let server = Server::default();
         for cut in 0..bytes.len() {
-            let memory = Memory::new(&[&bytes[..cut], &bytes[cut..]]);
-            assert_eq!(said(&server, memory, echo), expected, "split at {cut}");
+            let mock = MockStream::new(&[&bytes[..cut], &bytes[cut..]]);
+            assert_eq!(said(&server, mock, echo), expected, "split at {cut}");
         }
         let bytewise: Vec<_> = bytes.chunks(1).collect();
-        assert_eq!(said(&server, Memory::new(&bytewise), echo), expected);
+        assert_eq!(said(&server, MockStream::new(&bytewise), echo), expected);
     }
 
     #[test]
@@ -430,7 +448,7 @@ mod tests {
             for wrong in *b"\0\t\r\n +-:;0f\x7f\xff" {
                 let mut bytes = bytes.to_vec();
                 bytes[at] = wrong;
-                let all = said(&Server::default(), Memory::new(&[&bytes]), echo);
+                let all = said(&Server::default(), MockStream::new(&[&bytes]), echo);
                 let answers = all.matches("HTTP/1.1 ").count();
                 assert!(answers <= 2, "{wrong:#x} at {at}: {all}");
                 assert!(
@@ -471,7 +489,7 @@ mod tests {
             assert_eq!(asked(&request), BAD, "{body:?}");
             let all = said(
                 &Server::default(),
-                Memory::new(&[request.as_bytes()]),
+                MockStream::new(&[request.as_bytes()]),
                 |request| Response::new(request.into_body()),
             );
             assert_eq!(all.matches("HTTP/1.1").count(), 1, "{body:?}");
@@ -495,7 +513,7 @@ mod tests {
             "Transfer-Encoding: chunked\r\n\r\n5\r\nhello",
         ] {
             let request = format!("POST / HTTP/1.1\r\nHost: a\r\n{body}");
-            let all = said(&server, Memory::new(&[request.as_bytes()]), echo);
+            let all = said(&server, MockStream::new(&[request.as_bytes()]), echo);
             assert!(all.starts_with("HTTP/1.1 413 "), "{all}");
         }
     }
@@ -514,7 +532,13 @@ mod tests {
     #[test]
     fn a_body_of_unknown_length_is_chunked_or_ends_with_the_connection() {
         let stream = |_request| Response::new(Body::from_reader(&b"hello"[..]));
-        let ask = |head: &str| said(&Server::default(), Memory::new(&[head.as_bytes()]), stream);
+        let ask = |head: &str| {
+            said(
+                &Server::default(),
+                MockStream::new(&[head.as_bytes()]),
+                stream,
+            )
+        };
         assert_eq!(
             ask("GET / HTTP/1.1\r\nHost: a\r\n\r\n"),
             "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n0005\r\nhello\r\n0\r\n\r\n"
@@ -538,7 +562,7 @@ mod tests {
         ] {
             let all = said(
                 &Server::default(),
-                Memory::new(&[b"GET / HTTP/1.1\r\nHost: a\r\n\r\nGET / HTTP/1.1\r\n"]),
+                MockStream::new(&[b"GET / HTTP/1.1\r\nHost: a\r\n\r\nGET / HTTP/1.1\r\n"]),
                 |_request| {
                     let body = Body::from_reader(&b"hello"[..]);
                     Response::builder()
@@ -552,7 +576,7 @@ mod tests {
         let twice = "GET / HTTP/1.1\r\nHost: a\r\n\r\n".repeat(2);
         let all = said(
             &Server::default(),
-            Memory::new(&[twice.as_bytes()]),
+            MockStream::new(&[twice.as_bytes()]),
             |_request| {
                 let body = Body::from_reader(&b"hello"[..]);
                 Response::builder()
@@ -571,7 +595,7 @@ mod tests {
         for status in [204, 304] {
             let all = said(
                 &Server::default(),
-                Memory::new(&[twice.as_bytes()]),
+                MockStream::new(&[twice.as_bytes()]),
                 |_request| Response::builder().status(status).body("body").unwrap(),
             );
             assert_eq!(all.matches("\r\n\r\n").count(), 2, "{all}");
@@ -596,7 +620,7 @@ mod tests {
         let ask = |answer: fn(Request<Body>) -> Response<Body>| {
             said(
                 &Server::default(),
-                Memory::new(&[head.as_bytes(), b"hi"]),
+                MockStream::new(&[head.as_bytes(), b"hi"]),
                 answer,
             )
         };
@@ -621,8 +645,8 @@ mod tests {
             let body = "x".repeat(length);
             let head = format!("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: {length}\r\n\r\n");
             let request = format!("{head}{body}GET / HTTP/1.1\r\nHost: a\r\n\r\n");
-            let memory = Memory::new(&[request.as_bytes()]);
-            let all = said(&Server::default(), memory, |_request| Response::new(""));
+            let mock = MockStream::new(&[request.as_bytes()]);
+            let all = said(&Server::default(), mock, |_request| Response::new(""));
             assert_eq!(all.matches("200 OK").count(), answers, "{length}");
         }
     }
@@ -632,7 +656,7 @@ mod tests {
         let twice = "GET / HTTP/1.1\r\nHost: a\r\n\r\n".repeat(2);
         let all = said(
             &Server::default(),
-            Memory::new(&[twice.as_bytes()]),
+            MockStream::new(&[twice.as_bytes()]),
             |_request| Err::<Response<()>, _>(io::Error::other("no")),
         );
         assert_eq!(
@@ -644,12 +668,12 @@ mod tests {
     #[test]
     fn a_late_head_is_answered_408_and_an_idle_connection_is_just_closed() {
         let silent_after = |bytes: &str| {
-            let memory = Memory::new(&[bytes.as_bytes()]);
+            let mock = MockStream::new(&[bytes.as_bytes()]);
             said(
                 &Server::default(),
-                Memory {
+                MockStream {
                     stalls: true,
-                    ..memory
+                    ..mock
                 },
                 echo,
             )
@@ -671,7 +695,7 @@ mod tests {
         let request = "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nhi";
         let all = said(
             &Server::default(),
-            Memory::new(&[request.repeat(2).as_bytes()]),
+            MockStream::new(&[request.repeat(2).as_bytes()]),
             {
                 let kept = Rc::clone(&kept);
                 move |request: Request<Body>| {

@@ -16,24 +16,24 @@ use std::time::Instant;
 use evy_runtime::lowlevel::{WaitQueue, WaitReason};
 
 #[derive(Debug)]
-pub(crate) struct Stock<T> {
+pub(crate) struct ResourceState<T> {
     max_size: Cell<usize>,
     /// Resources that lie idle, are in use or are being created.
     size: Cell<usize>,
     /// Places that somebody has, or has been woken for.
-    taken: Cell<usize>,
+    in_use: Cell<usize>,
     /// Idle longest first.
     idle: RefCell<VecDeque<T>>,
     as_stack: bool,
     waiting: WaitQueue,
 }
 
-impl<T> Stock<T> {
+impl<T> ResourceState<T> {
     pub(crate) fn new(max_size: usize, as_stack: bool) -> Self {
         Self {
             max_size: Cell::new(max_size),
             size: Cell::new(0),
-            taken: Cell::new(0),
+            in_use: Cell::new(0),
             idle: RefCell::default(),
             as_stack,
             waiting: WaitQueue::new(),
@@ -48,8 +48,8 @@ impl<T> Stock<T> {
         self.size.get()
     }
 
-    pub(crate) fn taken(&self) -> usize {
-        self.taken.get()
+    pub(crate) fn in_use(&self) -> usize {
+        self.in_use.get()
     }
 
     pub(crate) fn waiting(&self) -> usize {
@@ -57,40 +57,43 @@ impl<T> Stock<T> {
     }
 
     /// A place, if one is free: then nobody waits. Never parks.
-    pub(crate) fn try_take(self: &Rc<Self>) -> Option<Place<T>> {
-        self.has_place().then(|| self.grant())
+    pub(crate) fn try_take(self: &Rc<Self>) -> Option<ResourcePermit<T>> {
+        self.has_place().then(|| self.issue_permit())
     }
 
     /// A place, or `None` when the deadline has come. First come, first served.
-    pub(crate) fn take_until(self: &Rc<Self>, deadline: Option<Instant>) -> Option<Place<T>> {
+    pub(crate) fn take_until(
+        self: &Rc<Self>,
+        deadline: Option<Instant>,
+    ) -> Option<ResourcePermit<T>> {
         let reason = WaitReason::Other("a resource of a pool");
         self.try_take().or_else(|| {
             self.waiting
-                .wait_or_else(reason, deadline, || self.give_back())
-                .then(|| Place(Rc::clone(self)))
+                .wait_deadline_with(reason, deadline, || self.release_permit())
+                .then(|| ResourcePermit(Rc::clone(self)))
         })
     }
 
     /// As [`take_until`](Self::take_until), without end.
-    pub(crate) fn take(self: &Rc<Self>) -> Place<T> {
+    pub(crate) fn take(self: &Rc<Self>) -> ResourcePermit<T> {
         // A killed green thread that cannot unwind (`panic = "abort"`) has to go on: over the limit.
-        self.take_until(None).unwrap_or_else(|| self.grant())
+        self.take_until(None).unwrap_or_else(|| self.issue_permit())
     }
 
     /// Waiters go on at once, idle resources beyond the new size are destroyed.
     pub(crate) fn resize(&self, max_size: usize) {
         self.max_size.set(max_size);
-        self.hand_on();
+        self.grant_free();
         while self.is_excessive() {
             let Some(oldest) = self.idle.borrow_mut().pop_front() else {
                 return;
             };
-            self.destroy(oldest);
+            self.discard(oldest);
         }
     }
 
     /// What is to be used next of what lies idle.
-    pub(crate) fn find(&self) -> Option<T> {
+    pub(crate) fn pop_idle(&self) -> Option<T> {
         let mut idle = self.idle.borrow_mut();
         if self.as_stack {
             idle.pop_back()
@@ -102,79 +105,79 @@ impl<T> Stock<T> {
     /// One more, unless `create` fails or unwinds.
     pub(crate) fn create<E>(&self, create: impl FnOnce() -> Result<T, E>) -> Result<T, E> {
         self.size.set(self.size.get() + 1);
-        let attempt = Attempt(self);
+        let guard = CreateGuard(self);
         let resource = create()?;
-        std::mem::forget(attempt);
+        std::mem::forget(guard);
         Ok(resource)
     }
 
     /// Keeps it, or destroys it if the pool has shrunk.
-    pub(crate) fn keep(&self, resource: T) {
+    pub(crate) fn put_idle(&self, resource: T) {
         if self.is_excessive() {
-            self.destroy(resource);
+            self.discard(resource);
         } else {
             self.idle.borrow_mut().push_back(resource);
         }
     }
 
     /// Counted out first: while a destructor parks, others must not be taken for the excess.
-    pub(crate) fn destroy(&self, resource: T) {
-        self.release();
+    pub(crate) fn discard(&self, resource: T) {
+        self.forget();
         drop(resource);
     }
 
     /// It is no longer one of this pool.
-    pub(crate) fn release(&self) {
+    pub(crate) fn forget(&self) {
         self.size.set(self.size.get() - 1);
     }
 
     fn has_place(&self) -> bool {
-        self.taken.get() < self.max_size.get()
+        self.in_use.get() < self.max_size.get()
     }
 
     fn is_excessive(&self) -> bool {
         self.size.get() > self.max_size.get()
     }
 
-    fn grant(self: &Rc<Self>) -> Place<T> {
-        self.taken.set(self.taken.get() + 1);
-        Place(Rc::clone(self))
+    fn issue_permit(self: &Rc<Self>) -> ResourcePermit<T> {
+        self.in_use.set(self.in_use.get() + 1);
+        ResourcePermit(Rc::clone(self))
     }
 
-    fn give_back(&self) {
-        self.taken.set(self.taken.get() - 1);
-        self.hand_on();
+    fn release_permit(&self) {
+        self.in_use.set(self.in_use.get() - 1);
+        self.grant_free();
     }
 
     /// Free places go straight to those who wait, so that nobody can slip in between.
-    fn hand_on(&self) {
+    fn grant_free(&self) {
         while self.has_place() && self.waiting.wake_one() {
-            self.taken.set(self.taken.get() + 1);
+            self.in_use.set(self.in_use.get() + 1);
         }
     }
 }
 
 /// A resource that does not exist yet; released unless it comes to be.
-struct Attempt<'a, T>(&'a Stock<T>);
+struct CreateGuard<'a, T>(&'a ResourceState<T>);
 
-impl<T> Drop for Attempt<'_, T> {
+impl<T> Drop for CreateGuard<'_, T> {
     fn drop(&mut self) {
-        self.0.release();
+        self.0.forget();
     }
 }
 
 /// The right to have one resource; given back when dropped.
 #[derive(Debug)]
-pub(crate) struct Place<T>(Rc<Stock<T>>);
+pub(crate) struct ResourcePermit<T>(Rc<ResourceState<T>>);
 
-impl<T> Place<T> {
-    pub(crate) fn stock(&self) -> &Stock<T> {
+impl<T> ResourcePermit<T> {
+    pub(crate) fn state(&self) -> &ResourceState<T> {
         &self.0
     }
 }
 
-impl<T> Drop for Place<T> {
+impl<T> Drop for ResourcePermit<T> {
     fn drop(&mut self) {
-        self.0.give_back();
+        self.0.release_permit();
     }
 }

@@ -6,12 +6,12 @@ use std::io::{self, Read, Write};
 use std::net::Shutdown;
 use std::time::{Duration, Instant};
 
-use super::head::{Fault, Limits, Scan};
+use super::head::{HeadScanner, Limits, ProtocolError};
 use crate::tcp::TcpStream;
 use evy_runtime::lowlevel::now;
 
-/// What a [`Wire`] runs over: a socket, or memory in tests.
-pub(super) trait Transport: Read + Write {
+/// What a [`BufferedStream`] runs over: a socket, or memory in tests.
+pub(super) trait Stream: Read + Write {
     fn set_read_timeout(&self, timeout: Option<Duration>) -> io::Result<()>;
     fn set_write_timeout(&self, timeout: Option<Duration>) -> io::Result<()>;
 
@@ -19,7 +19,7 @@ pub(super) trait Transport: Read + Write {
     fn finish(&self) -> io::Result<()>;
 }
 
-impl Transport for TcpStream {
+impl Stream for TcpStream {
     fn set_read_timeout(&self, timeout: Option<Duration>) -> io::Result<()> {
         Self::set_read_timeout(self, timeout)
     }
@@ -35,24 +35,24 @@ impl Transport for TcpStream {
 
 /// How long a read or write may take.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Patience {
+pub(super) enum IoDeadline {
     /// All of them together; `None` is for ever.
-    Until(Option<Instant>),
+    Total(Option<Instant>),
     /// Each for itself.
-    Each(Duration),
+    PerCall(Duration),
 }
 
-impl Patience {
+impl IoDeadline {
     /// From now on; what lies beyond the clock is for ever.
-    pub(super) fn within(timeout: Duration) -> Self {
-        Self::Until(now().checked_add(timeout))
+    pub(super) fn after(timeout: Duration) -> Self {
+        Self::Total(now().checked_add(timeout))
     }
 
-    pub(super) fn left(self) -> io::Result<Option<Duration>> {
+    pub(super) fn remaining(self) -> io::Result<Option<Duration>> {
         let left = match self {
-            Self::Until(None) => return Ok(None),
-            Self::Until(Some(deadline)) => deadline.saturating_duration_since(now()),
-            Self::Each(timeout) => timeout,
+            Self::Total(None) => return Ok(None),
+            Self::Total(Some(deadline)) => deadline.saturating_duration_since(now()),
+            Self::PerCall(timeout) => timeout,
         };
         if left.is_zero() {
             Err(timed_out())
@@ -72,22 +72,22 @@ fn timed_out() -> io::Error {
 /// A connection with an input buffer, which messages share: what was read beyond one belongs to
 /// the next.
 #[derive(Debug)]
-pub(super) struct Wire<S> {
+pub(super) struct BufferedStream<S> {
     pub(super) stream: S,
-    pub(super) patience: Patience,
+    pub(super) deadline: IoDeadline,
     input: Vec<u8>,
     start: usize,
     end: usize,
 }
 
-impl<S: Transport> Wire<S> {
+impl<S: Stream> BufferedStream<S> {
     /// The size of the buffer at first; it grows for a longer head only.
     const BUFFER: usize = 8 * 1024;
 
-    pub(super) fn new(stream: S, patience: Patience) -> Self {
+    pub(super) fn new(stream: S, deadline: IoDeadline) -> Self {
         Self {
             stream,
-            patience,
+            deadline,
             input: Vec::new(),
             start: 0,
             end: 0,
@@ -113,7 +113,7 @@ impl<S: Transport> Wire<S> {
         if self.end == self.input.len() {
             self.input.resize((2 * self.end).max(Self::BUFFER), 0);
         }
-        let read = read_stream(&mut self.stream, self.patience, &mut self.input[self.end..])?;
+        let read = read_stream(&mut self.stream, self.deadline, &mut self.input[self.end..])?;
         self.end += read;
         Ok(read)
     }
@@ -122,7 +122,7 @@ impl<S: Transport> Wire<S> {
     pub(super) fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
         if self.start == self.end {
             if buf.len() >= Self::BUFFER {
-                return read_stream(&mut self.stream, self.patience, buf);
+                return read_stream(&mut self.stream, self.deadline, buf);
             }
             self.fill()?;
         }
@@ -134,16 +134,16 @@ impl<S: Transport> Wire<S> {
     /// The length of the head at the start of the buffer, read until it is whole; `None` if the
     /// stream ends before its first byte.
     pub(super) fn head(&mut self, limits: &Limits) -> io::Result<Option<usize>> {
-        let mut scan = Scan::default();
+        let mut scanner = HeadScanner::default();
         loop {
-            if let Some(length) = scan.advance(self.buffered(), limits)? {
+            if let Some(length) = scanner.advance(self.buffered(), limits)? {
                 return Ok(Some(length));
             }
             if self.fill()? == 0 {
                 return if self.start == self.end {
                     Ok(None)
                 } else {
-                    Err(cut_off())
+                    Err(unexpected_eof())
                 };
             }
         }
@@ -153,8 +153,8 @@ impl<S: Transport> Wire<S> {
     pub(super) fn line<T>(
         &mut self,
         limit: usize,
-        too_long: Fault,
-        parse: impl FnOnce(&[u8]) -> Result<T, Fault>,
+        too_long: ProtocolError,
+        parse: impl FnOnce(&[u8]) -> Result<T, ProtocolError>,
     ) -> io::Result<T> {
         let mut seen = 0;
         let length = loop {
@@ -167,17 +167,17 @@ impl<S: Transport> Wire<S> {
                 return Err(too_long.into());
             }
             if self.fill()? == 0 {
-                return Err(cut_off());
+                return Err(unexpected_eof());
             }
         };
         let Some(line) = self.buffered()[..length].strip_suffix(b"\r") else {
-            return Err(Fault::malformed("there is a bare LF in a body").into());
+            return Err(ProtocolError::malformed("there is a bare LF in a body").into());
         };
         if line.len() > limit {
             return Err(too_long.into());
         }
         if line.iter().any(|byte| matches!(byte, 0 | b'\r')) {
-            return Err(Fault::malformed("there is a NUL or a bare CR in a body").into());
+            return Err(ProtocolError::malformed("there is a NUL or a bare CR in a body").into());
         }
         let value = parse(line)?;
         self.consume(length + 1);
@@ -186,7 +186,7 @@ impl<S: Transport> Wire<S> {
 
     pub(super) fn write_all(&mut self, mut bytes: &[u8]) -> io::Result<()> {
         while !bytes.is_empty() {
-            self.stream.set_write_timeout(self.patience.left()?)?;
+            self.stream.set_write_timeout(self.deadline.remaining()?)?;
             match retry(|| self.stream.write(bytes))? {
                 0 => return Err(io::ErrorKind::WriteZero.into()),
                 written => bytes = &bytes[written..],
@@ -196,12 +196,12 @@ impl<S: Transport> Wire<S> {
     }
 }
 
-fn read_stream<S: Transport>(
+fn read_stream<S: Stream>(
     stream: &mut S,
-    patience: Patience,
+    deadline: IoDeadline,
     buf: &mut [u8],
 ) -> io::Result<usize> {
-    stream.set_read_timeout(patience.left()?)?;
+    stream.set_read_timeout(deadline.remaining()?)?;
     retry(|| stream.read(buf))
 }
 
@@ -216,7 +216,7 @@ fn retry<T>(mut attempt: impl FnMut() -> io::Result<T>) -> io::Result<T> {
     }
 }
 
-pub(super) fn cut_off() -> io::Error {
+pub(super) fn unexpected_eof() -> io::Error {
     io::Error::new(
         io::ErrorKind::UnexpectedEof,
         "the peer closed in the middle of a message",
@@ -227,7 +227,7 @@ pub(super) fn cut_off() -> io::Error {
 pub(super) mod testing {
     //! A peer in memory.
 
-    use super::Transport;
+    use super::Stream;
     use std::cell::{Cell, RefCell};
     use std::collections::VecDeque;
     use std::io::{self, Read, Write};
@@ -236,14 +236,14 @@ pub(super) mod testing {
 
     /// Yields piece after piece, then the end of the stream, or silence if it `stalls`.
     #[derive(Default)]
-    pub(in crate::http) struct Memory {
+    pub(in crate::http) struct MockStream {
         pub(in crate::http) pieces: VecDeque<Vec<u8>>,
         pub(in crate::http) stalls: bool,
         pub(in crate::http) reads: Rc<Cell<usize>>,
         pub(in crate::http) writes: Rc<RefCell<Vec<Vec<u8>>>>,
     }
 
-    impl Memory {
+    impl MockStream {
         pub(in crate::http) fn new(pieces: &[&[u8]]) -> Self {
             let pieces = pieces.iter().map(|piece| piece.to_vec()).collect();
             Self {
@@ -253,7 +253,7 @@ pub(super) mod testing {
         }
     }
 
-    impl Read for Memory {
+    impl Read for MockStream {
         fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
             self.reads.set(self.reads.get() + 1);
             while self.pieces.front().is_some_and(Vec::is_empty) {
@@ -271,7 +271,7 @@ pub(super) mod testing {
         }
     }
 
-    impl Write for Memory {
+    impl Write for MockStream {
         fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
             self.writes.borrow_mut().push(buf.to_vec());
             Ok(buf.len())
@@ -282,7 +282,7 @@ pub(super) mod testing {
         }
     }
 
-    impl Transport for Memory {
+    impl Stream for MockStream {
         fn set_read_timeout(&self, _timeout: Option<Duration>) -> io::Result<()> {
             Ok(())
         }

@@ -1,33 +1,33 @@
 //! Where an arm stands in a queue of its OS thread.
 
 use crate::sched;
-use crate::thread::{Entry, Ticket, WaitQueue};
+use crate::thread::{SelectToken, WaitEntry, WaitQueue};
 
 /// A place in one queue, for as many rounds as the select takes. What the arm brings stays in its
 /// slot from one to the next, unless somebody takes it.
-pub(super) struct Standing<'a, T> {
+pub(super) struct QueueEntry<'a, T> {
     queue: &'a WaitQueue<T>,
-    entry: Entry<T>,
+    entry: WaitEntry<T>,
 }
 
-impl<'a, T> Standing<'a, T> {
+impl<'a, T> QueueEntry<'a, T> {
     pub(super) fn new(queue: &'a WaitQueue<T>, brought: Option<T>) -> Self {
         Self {
             queue,
-            entry: Entry::new(sched::current(), brought),
+            entry: WaitEntry::new(sched::current(), brought),
         }
     }
 
     /// # Safety
     ///
     /// As for an arm's `enter`.
-    pub(super) unsafe fn enter(&self, ticket: Ticket) {
-        self.entry.prepare(sched::current(), ticket);
+    pub(super) unsafe fn register(&self, token: SelectToken) {
+        self.entry.prepare(sched::current(), token);
         // SAFETY: it stays where it is until it has left, and the choice as long (caller).
         unsafe { self.entry.enter(self.queue) };
     }
 
-    pub(super) fn leave(&self) {
+    pub(super) fn unregister(&self) {
         // SAFETY: entered there, if anywhere.
         unsafe { self.entry.leave(self.queue) };
     }
@@ -37,7 +37,7 @@ impl<'a, T> Standing<'a, T> {
         self.entry.take()
     }
 
-    pub(super) fn bring(&self, value: Option<T>) {
-        self.entry.bring(value);
+    pub(super) fn set_slot(&self, value: Option<T>) {
+        self.entry.set_slot(value);
     }
 }

@@ -3,9 +3,9 @@
 use std::fmt;
 use std::ops::{Deref, DerefMut};
 
-use evy_runtime::lowlevel::is_unwinding;
+use evy_runtime::thread::panicking;
 
-use crate::stock::Place;
+use crate::resource_state::ResourcePermit;
 
 const HAS_ONE: &str = "a guard has its resource until it is consumed";
 
@@ -16,22 +16,22 @@ const HAS_ONE: &str = "a guard has its resource until it is consumed";
 /// must not read the answer to somebody else's request. Its place is free again in any case.
 ///
 /// A guard that outlives the unwinding is not discarded: after a timeout *inside* its life, consider
-/// [`Guard::discard`].
+/// [`PoolGuard::discard`].
 ///
 /// Dropping and discarding park nowhere but in the destructor of a resource that is not kept. It is
 /// done before the place is free, so that a resource and its successor never exist both.
 #[must_use = "the resource is given back at once if it is not used"]
-pub struct Guard<T> {
+pub struct PoolGuard<T> {
     /// Gone when the guard was consumed.
     resource: Option<T>,
-    place: Place<T>,
+    permit: ResourcePermit<T>,
 }
 
-impl<T> Guard<T> {
-    pub(crate) fn new(resource: T, place: Place<T>) -> Self {
+impl<T> PoolGuard<T> {
+    pub(crate) fn new(resource: T, permit: ResourcePermit<T>) -> Self {
         Self {
             resource: Some(resource),
-            place,
+            permit,
         }
     }
 
@@ -45,16 +45,16 @@ impl<T> Guard<T> {
     /// # Examples
     ///
     /// ```
-    /// use evy_pool::{Guard, Pool};
+    /// use evy_pool::{PoolGuard, Pool};
     ///
     /// let pool = Pool::infallible(1, String::new);
     /// let Ok(broken) = pool.get();
-    /// Guard::discard(broken);
+    /// PoolGuard::discard(broken);
     /// assert_eq!((pool.current_size(), pool.free()), (0, 1));
     /// ```
     pub fn discard(mut guard: Self) {
         let resource = Self::empty(&mut guard);
-        guard.place.stock().destroy(resource);
+        guard.permit.state().discard(resource);
     }
 
     /// Takes the resource out of the pool for good; a new one may be created in its place. It is an
@@ -62,7 +62,7 @@ impl<T> Guard<T> {
     #[must_use = "the resource is dropped if nobody takes it"]
     pub fn into_inner(mut guard: Self) -> T {
         let resource = Self::empty(&mut guard);
-        guard.place.stock().release();
+        guard.permit.state().forget();
         resource
     }
 
@@ -71,20 +71,20 @@ impl<T> Guard<T> {
     }
 }
 
-impl<T> Drop for Guard<T> {
+impl<T> Drop for PoolGuard<T> {
     fn drop(&mut self) {
         let Some(resource) = self.resource.take() else {
             return;
         };
-        if is_unwinding() {
-            self.place.stock().destroy(resource);
+        if panicking() {
+            self.permit.state().discard(resource);
         } else {
-            self.place.stock().keep(resource);
+            self.permit.state().put_idle(resource);
         }
     }
 }
 
-impl<T> Deref for Guard<T> {
+impl<T> Deref for PoolGuard<T> {
     type Target = T;
 
     fn deref(&self) -> &T {
@@ -92,13 +92,13 @@ impl<T> Deref for Guard<T> {
     }
 }
 
-impl<T> DerefMut for Guard<T> {
+impl<T> DerefMut for PoolGuard<T> {
     fn deref_mut(&mut self) -> &mut T {
         self.resource.as_mut().expect(HAS_ONE)
     }
 }
 
-impl<T: fmt::Debug> fmt::Debug for Guard<T> {
+impl<T: fmt::Debug> fmt::Debug for PoolGuard<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Debug::fmt(&**self, f)
     }

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use crate::green::WaitReason;
 use crate::primitive::{Cell, Mutex, lock, model};
-use crate::sync::waiters::{End, Place, Told, Wait, Waiters};
-use crate::thread::{Choice, Ticket, park_while, shared_deadline_after};
+use crate::sync::wait_list::{PendingUnpark, Position, WaitEntry, WaitList, WaitParams};
+use crate::thread::{SelectToken, Selection, deadline_after_any_thread, park_while};
 use crate::waiter::{Thread, join_all, spawn, unless_killed};
 
 /// Something to wait for.
@@ -19,7 +19,7 @@ struct State {
     open: bool,
     /// Who waits, in the order of arrival.
     arrived: Vec<u32>,
-    waiters: Waiters<u32>,
+    waiters: WaitList<u32>,
 }
 
 /// What the teller leaves in the slot.
@@ -31,7 +31,7 @@ impl Gate {
             state: Mutex::new(State {
                 open: false,
                 arrived: Vec::new(),
-                waiters: Waiters::new(),
+                waiters: WaitList::new(),
             }),
             witness: Cell::new(false),
         })
@@ -49,12 +49,12 @@ impl Gate {
             return Ok(Some(LEFT));
         }
         state.arrived.push(number);
-        let wait = Wait {
+        let wait = WaitParams {
             state: &self.state,
             queue: |state| &state.waiters,
-            end: End::Back,
+            position: Position::Back,
             reason: WaitReason::Park,
-            deadline: timeout.and_then(shared_deadline_after),
+            deadline: timeout.and_then(deadline_after_any_thread),
         };
         wait.park(state, Some(number), undo)
     }
@@ -66,12 +66,14 @@ impl Gate {
         state.open = true;
         let mut all = Vec::new();
         let mut numbers = Vec::new();
-        while let Some((told, brought)) = state.waiters.tell(|slot| slot.replace(Some(LEFT))) {
+        while let Some((told, brought)) =
+            state.waiters.notify_front(|slot| slot.replace(Some(LEFT)))
+        {
             all.push(told);
             numbers.extend(brought);
         }
         drop(state);
-        all.into_iter().for_each(Told::unpark);
+        all.into_iter().for_each(PendingUnpark::unpark);
         numbers
     }
 }
@@ -138,12 +140,12 @@ fn who_is_told_and_unwinds_undoes_what_it_was_told() {
 }
 
 /// Two queues, of which a waiter stands in both.
-type Queues = [Mutex<Waiters<u32>>; 2];
+type Queues = [Mutex<WaitList<u32>>; 2];
 
 /// A place that is one of several of the caller.
-fn place_of_several(ticket: Ticket) -> Place<u32> {
-    let place = Place::new(None);
-    place.prepare(ticket);
+fn place_of_several(token: SelectToken) -> WaitEntry<u32> {
+    let place = WaitEntry::new(None);
+    place.prepare(token);
     place
 }
 
@@ -153,20 +155,22 @@ fn wait_in_both(
     timeout: Option<Duration>,
     entered: impl FnOnce(),
 ) -> Option<usize> {
-    let choice = Choice::new();
-    let places = [0, 1].map(|index| place_of_several(choice.ticket(index)));
+    let selection = Selection::new();
+    let places = [0, 1].map(|index| place_of_several(selection.token(index)));
     for (place, queue) in places.iter().zip(queues) {
         // SAFETY: both leave below, before places and choice are dropped; nothing unwinds here.
-        unsafe { place.enter(&lock(queue), End::Back) };
+        unsafe { place.enter(&lock(queue), Position::Back) };
     }
     entered();
-    let deadline = timeout.and_then(shared_deadline_after);
-    park_while(WaitReason::Select, deadline, || choice.made().is_none());
+    let deadline = timeout.and_then(deadline_after_any_thread);
+    park_while(WaitReason::Select, deadline, || {
+        selection.selected().is_none()
+    });
     for (place, queue) in places.iter().zip(queues) {
         // SAFETY: entered in this one.
         unsafe { place.leave(&lock(queue)) };
     }
-    let made = choice.made();
+    let made = selection.selected();
     for (index, place) in places.iter().enumerate() {
         assert_eq!(place.take(), (made == Some(index)).then_some(LEFT));
     }
@@ -177,13 +181,13 @@ fn wait_in_both(
 fn teller(queues: &Rc<Queues>, index: usize) -> Thread<bool> {
     let queues = Rc::clone(queues);
     spawn(move || {
-        let told = lock(&queues[index]).tell(|slot| slot.set(Some(LEFT)));
+        let told = lock(&queues[index]).notify_front(|slot| slot.set(Some(LEFT)));
         told.map(|(told, ())| told.unpark()).is_some()
     })
 }
 
 fn queues() -> Rc<Queues> {
-    Rc::new([Mutex::new(Waiters::new()), Mutex::new(Waiters::new())])
+    Rc::new([Mutex::new(WaitList::new()), Mutex::new(WaitList::new())])
 }
 
 #[test]

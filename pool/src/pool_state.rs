@@ -9,26 +9,26 @@ use std::collections::{BTreeMap, HashSet};
 use std::rc::Rc;
 
 use evy_runtime::lowlevel::{WaitQueue, WaitReason, current_id};
-use evy_runtime::thread::Killer;
+use evy_runtime::thread::KillHandle;
 
 #[derive(Debug)]
-pub(crate) struct Slots {
+pub(crate) struct PoolState {
     size: Cell<usize>,
-    taken: Cell<usize>,
+    in_use: Cell<usize>,
     waiting: WaitQueue,
     idle: WaitQueue,
     /// The green threads that may ask a full pool for more: they cannot wait for themselves.
     members: RefCell<HashSet<u64>>,
     /// How to end the jobs, by number.
-    killers: RefCell<BTreeMap<u64, Killer>>,
+    killers: RefCell<BTreeMap<u64, KillHandle>>,
     jobs: Cell<u64>,
 }
 
-impl Slots {
+impl PoolState {
     pub(crate) fn new(size: usize) -> Self {
         Self {
             size: Cell::new(size),
-            taken: Cell::new(0),
+            in_use: Cell::new(0),
             waiting: WaitQueue::new(),
             idle: WaitQueue::new(),
             members: RefCell::default(),
@@ -41,8 +41,8 @@ impl Slots {
         self.size.get()
     }
 
-    pub(crate) fn taken(&self) -> usize {
-        self.taken.get()
+    pub(crate) fn in_use(&self) -> usize {
+        self.in_use.get()
     }
 
     pub(crate) fn waiting(&self) -> usize {
@@ -50,7 +50,7 @@ impl Slots {
     }
 
     pub(crate) fn is_full(&self) -> bool {
-        self.taken.get() >= self.size.get()
+        self.in_use.get() >= self.size.get()
     }
 
     pub(crate) fn is_member(&self) -> bool {
@@ -59,7 +59,7 @@ impl Slots {
 
     pub(crate) fn resize(&self, size: usize) {
         self.size.set(size);
-        self.hand_on();
+        self.grant_free();
     }
 
     /// A place, if one is free and nobody has waited longer. Never parks.
@@ -67,7 +67,7 @@ impl Slots {
         if self.is_full() || !self.waiting.is_empty() {
             return None;
         }
-        self.taken.set(self.taken.get() + 1);
+        self.in_use.set(self.in_use.get() + 1);
         Some(Slot::new(self))
     }
 
@@ -77,10 +77,10 @@ impl Slots {
             return slot;
         }
         // Whoever gives up may have been the last that `wait_idle` waits for.
-        let looking = Looking(self);
+        let notify_idle = NotifyIdleOnUnwind(self);
         self.waiting
-            .wait_or_else(WaitReason::PoolSlot, None, || self.give_back());
-        std::mem::forget(looking);
+            .wait_deadline_with(WaitReason::PoolSlot, None, || self.release_permit());
+        std::mem::forget(notify_idle);
         Slot::new(self)
     }
 
@@ -93,17 +93,17 @@ impl Slots {
 
     /// Nobody who waits for a pool without any place will ever get one.
     fn is_idle(&self) -> bool {
-        self.taken.get() == 0 && (self.waiting.is_empty() || self.size.get() == 0)
+        self.in_use.get() == 0 && (self.waiting.is_empty() || self.size.get() == 0)
     }
 
-    fn give_back(&self) {
-        self.taken.set(self.taken.get() - 1);
-        self.hand_on();
+    fn release_permit(&self) {
+        self.in_use.set(self.in_use.get() - 1);
+        self.grant_free();
     }
 
-    fn hand_on(&self) {
+    fn grant_free(&self) {
         while !self.is_full() && !self.waiting.is_empty() {
-            self.taken.set(self.taken.get() + 1);
+            self.in_use.set(self.in_use.get() + 1);
             self.waiting.wake_one();
         }
         if self.is_idle() {
@@ -112,33 +112,33 @@ impl Slots {
     }
 
     /// Remembers how to end the job in a place.
-    pub(crate) fn register(&self, job: u64, killer: Killer) {
+    pub(crate) fn register(&self, job: u64, killer: KillHandle) {
         self.killers.borrow_mut().insert(job, killer);
     }
 
     /// Ends all jobs but the caller, in the order they were spawned.
     pub(crate) fn kill_all(&self) {
-        let all: Vec<Killer> = self.killers.borrow().values().cloned().collect();
+        let all: Vec<KillHandle> = self.killers.borrow().values().cloned().collect();
         for killer in all {
             killer.kill();
         }
     }
 
     /// Makes the running green thread a member for as long as the guard lives.
-    pub(crate) fn join(self: &Rc<Self>) -> Membership {
+    pub(crate) fn enter(self: &Rc<Self>) -> MemberGuard {
         let id = current_id();
         self.members.borrow_mut().insert(id);
-        Membership {
-            slots: Rc::clone(self),
+        MemberGuard {
+            state: Rc::clone(self),
             id,
         }
     }
 }
 
-/// See [`Slots::take`].
-struct Looking<'a>(&'a Slots);
+/// See [`PoolState::take`].
+struct NotifyIdleOnUnwind<'a>(&'a PoolState);
 
-impl Drop for Looking<'_> {
+impl Drop for NotifyIdleOnUnwind<'_> {
     fn drop(&mut self) {
         if self.0.is_idle() {
             self.0.idle.wake_all();
@@ -149,16 +149,16 @@ impl Drop for Looking<'_> {
 /// A taken place; given back when dropped, however its job ends.
 #[derive(Debug)]
 pub(crate) struct Slot {
-    slots: Rc<Slots>,
+    state: Rc<PoolState>,
     job: u64,
 }
 
 impl Slot {
-    fn new(slots: &Rc<Slots>) -> Self {
-        let job = slots.jobs.get() + 1;
-        slots.jobs.set(job);
+    fn new(state: &Rc<PoolState>) -> Self {
+        let job = state.jobs.get() + 1;
+        state.jobs.set(job);
         Self {
-            slots: Rc::clone(slots),
+            state: Rc::clone(state),
             job,
         }
     }
@@ -169,27 +169,27 @@ impl Slot {
 
     /// Runs the job, as a member of the pool.
     pub(crate) fn run<T>(self, f: impl FnOnce() -> T) -> T {
-        let _member = self.slots.join();
+        let _member = self.state.enter();
         f()
     }
 }
 
 impl Drop for Slot {
     fn drop(&mut self) {
-        self.slots.killers.borrow_mut().remove(&self.job);
-        self.slots.give_back();
+        self.state.killers.borrow_mut().remove(&self.job);
+        self.state.release_permit();
     }
 }
 
-/// See [`Slots::join`].
+/// See [`PoolState::join`].
 #[derive(Debug)]
-pub(crate) struct Membership {
-    slots: Rc<Slots>,
+pub(crate) struct MemberGuard {
+    state: Rc<PoolState>,
     id: u64,
 }
 
-impl Drop for Membership {
+impl Drop for MemberGuard {
     fn drop(&mut self) {
-        self.slots.members.borrow_mut().remove(&self.id);
+        self.state.members.borrow_mut().remove(&self.id);
     }
 }

@@ -18,36 +18,36 @@ pub enum Sharing {
     /// One: bytes of a stream that two read would go to either. The second gets an error.
     Exclusive,
     /// Many, first come first served: each accepted connection or datagram is a thing of its own.
-    Queue,
+    Shared,
 }
 
 /// How long an operation may park.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Patience {
+pub enum Timeout {
     /// As long as it takes.
-    Forever,
+    Never,
     /// Until a moment; then the operation says `TimedOut`.
-    Until(Instant),
+    At(Instant),
     /// For a duration, counted from when it first has to wait.
-    AtMost(Duration),
+    After(Duration),
     /// Not at all: the operation says `WouldBlock`.
-    None,
+    NonBlocking,
 }
 
-impl Patience {
+impl Timeout {
     /// Starts the clock: when to give up (`None`: never).
     #[inline]
     fn deadline(&mut self, scheduler: &Scheduler) -> io::Result<Option<Instant>> {
-        if let Self::AtMost(duration) = *self {
+        if let Self::After(duration) = *self {
             *self = scheduler
                 .clock
                 .deadline_after(duration)
-                .map_or(Self::Forever, Self::Until);
+                .map_or(Self::Never, Self::At);
         }
         match *self {
-            Self::Until(deadline) => Ok(Some(deadline)),
-            Self::Forever | Self::AtMost(_) => Ok(None),
-            Self::None => Err(io::ErrorKind::WouldBlock.into()),
+            Self::At(deadline) => Ok(Some(deadline)),
+            Self::Never | Self::After(_) => Ok(None),
+            Self::NonBlocking => Err(io::ErrorKind::WouldBlock.into()),
         }
     }
 }
@@ -62,53 +62,58 @@ impl Registration {
     pub(super) fn end(&mut self) {
         let Some(source) = self.0.take() else { return };
         match sched::if_current() {
-            Some(scheduler) if is_home(scheduler, &source) => scheduler.reactor.deregister(&source),
+            Some(scheduler) if is_own_reactor(scheduler, &source) => {
+                scheduler.reactor.deregister(&source);
+            }
             _ => deregister_from_outside(&source),
         }
     }
 
     /// Runs `op` until it does not say `WouldBlock`, and parks in between.
     ///
-    /// `is_short` tells of a success whether it took all there was, so that the next one would
+    /// `drained` tells of a success whether it took all there was, so that the next one would
     /// block.
     ///
     /// # Errors
     ///
-    /// Those of `op`; `TimedOut` or `WouldBlock` when `patience` ends; `ResourceBusy` if another green thread
+    /// Those of `op`; `TimedOut` or `WouldBlock` when `timeout` ends; `ResourceBusy` if another green thread
     /// waits and `sharing` is exclusive; the reactor's.
     #[inline]
-    pub(super) fn attempt<R>(
+    pub(super) fn with_io<R>(
         &self,
         fd: BorrowedFd<'_>,
         direction: Direction,
         sharing: Sharing,
-        mut patience: Patience,
+        mut timeout: Timeout,
         mut op: impl FnMut() -> io::Result<R>,
-        is_short: impl FnOnce(&R) -> bool,
+        drained: impl FnOnce(&R) -> bool,
     ) -> io::Result<R> {
         let scheduler = sched::try_current()?;
         // Who was first, and was woken in vain, is first again.
         let mut in_front = false;
         loop {
             // What is not registered here is tried at once.
-            let home = self.0.get().filter(|source| is_home(scheduler, source));
-            if let Some(source) = home {
-                check_free(source, direction, sharing)?;
+            let own = self
+                .0
+                .get()
+                .filter(|source| is_own_reactor(scheduler, source));
+            if let Some(source) = own {
+                check_not_busy(source, direction, sharing)?;
             }
-            if home.is_none_or(|source| source.readiness(direction) != Readiness::NotReady) {
+            if own.is_none_or(|source| source.readiness(direction) != Readiness::NotReady) {
                 match op() {
                     Ok(value) => {
-                        if let Some(source) = home {
-                            after_success(scheduler, source, direction, is_short(&value));
+                        if let Some(source) = own {
+                            after_success(scheduler, source, direction, drained(&value));
                         }
                         if scheduler.consume_budget() {
-                            thread::yield_on(scheduler);
+                            thread::yield_scheduler(scheduler);
                         }
                         return Ok(value);
                     }
                     Err(error) => match error.kind() {
                         io::ErrorKind::WouldBlock => {
-                            if let Some(source) = home {
+                            if let Some(source) = own {
                                 source.set_readiness(direction, Readiness::NotReady);
                             }
                         }
@@ -117,8 +122,8 @@ impl Registration {
                     },
                 }
             }
-            let deadline = patience.deadline(scheduler)?;
-            match home {
+            let deadline = timeout.deadline(scheduler)?;
+            match own {
                 Some(source) => wait_at(scheduler, source, direction, in_front, deadline)?,
                 None => self.register_and_wait(scheduler, fd, direction, in_front, deadline)?,
             }
@@ -144,22 +149,22 @@ impl Registration {
             Some(source) => source,
             None => {
                 let new = scheduler.reactor.register(fd)?;
-                let home = self.0.get_or_init(|| Arc::clone(&new));
-                if !Arc::ptr_eq(home, &new) {
+                let own = self.0.get_or_init(|| Arc::clone(&new));
+                if !Arc::ptr_eq(own, &new) {
                     // Another OS thread was first.
                     scheduler.reactor.deregister(&new);
                 }
-                home
+                own
             }
         };
-        if is_home(scheduler, source) {
+        if is_own_reactor(scheduler, source) {
             return wait_at(scheduler, source, direction, in_front, deadline);
         }
-        let guest = Guest {
+        let temporary = TemporaryRegistration {
             scheduler,
             source: scheduler.reactor.register(fd)?,
         };
-        wait_at(scheduler, &guest.source, direction, in_front, deadline)
+        wait_at(scheduler, &temporary.source, direction, in_front, deadline)
     }
 
     /// Parks until the descriptor is ready by what is known, without an operation to try.
@@ -172,50 +177,54 @@ impl Registration {
         fd: BorrowedFd<'_>,
         direction: Direction,
         sharing: Sharing,
-        mut patience: Patience,
+        mut timeout: Timeout,
     ) -> io::Result<()> {
         let scheduler = sched::try_current()?;
-        if let Some(source) = self.0.get().filter(|source| is_home(scheduler, source)) {
-            check_free(source, direction, sharing)?;
+        if let Some(source) = self
+            .0
+            .get()
+            .filter(|source| is_own_reactor(scheduler, source))
+        {
+            check_not_busy(source, direction, sharing)?;
         }
         // A registration of its own is told at once if there is something already, whatever the
         // home remembers of operations that others did.
         let own = rustix::io::fcntl_dupfd_cloexec(fd, 0)?;
         // Declared after the descriptor, so dropped before it.
-        let guest = Guest {
+        let temporary = TemporaryRegistration {
             scheduler,
             source: scheduler.reactor.register(own.as_fd())?,
         };
         wait_at(
             scheduler,
-            &guest.source,
+            &temporary.source,
             direction,
             false,
-            patience.deadline(scheduler)?,
+            timeout.deadline(scheduler)?,
         )
     }
 }
 
 /// A registration for one wait away from home.
-struct Guest<'a> {
+struct TemporaryRegistration<'a> {
     scheduler: &'a Scheduler,
     source: Arc<Source>,
 }
 
-impl Drop for Guest<'_> {
+impl Drop for TemporaryRegistration<'_> {
     fn drop(&mut self) {
         self.scheduler.reactor.deregister(&self.source);
     }
 }
 
 #[inline]
-fn is_home(scheduler: &Scheduler, source: &Source) -> bool {
+fn is_own_reactor(scheduler: &Scheduler, source: &Source) -> bool {
     Arc::ptr_eq(&scheduler.inbox, source.inbox())
 }
 
 #[inline]
-fn check_free(source: &Source, direction: Direction, sharing: Sharing) -> io::Result<()> {
-    match source.occupant(direction) {
+fn check_not_busy(source: &Source, direction: Direction, sharing: Sharing) -> io::Result<()> {
+    match source.waiter(direction) {
         Some(waiter) if sharing == Sharing::Exclusive => Err(busy(direction, waiter)),
         _ => Ok(()),
     }
@@ -242,13 +251,13 @@ fn after_success(scheduler: &Scheduler, source: &Source, direction: Direction, s
     if short && source.readiness(direction) == Readiness::Ready {
         source.set_readiness(direction, Readiness::NotReady);
     } else {
-        pass_on(scheduler, source, direction);
+        renotify(scheduler, source, direction);
     }
 }
 
 /// There may be more: whoever waits is to look.
 #[inline]
-fn pass_on(scheduler: &Scheduler, source: &Source, direction: Direction) {
+fn renotify(scheduler: &Scheduler, source: &Source, direction: Direction) {
     if source.readiness(direction) != Readiness::NotReady
         && let Some(next) = source.pop_waiter(direction)
     {
@@ -257,29 +266,32 @@ fn pass_on(scheduler: &Scheduler, source: &Source, direction: Direction) {
 }
 
 /// A place in the queue of a source.
-struct Place<'a> {
+struct WaitGuard<'a> {
     scheduler: &'a Scheduler,
     source: &'a Source,
     direction: Direction,
     node: &'a Node<GreenRef>,
 }
 
-impl Place<'_> {
+impl WaitGuard<'_> {
     #[inline(always)]
     fn leave(&self) {
         // SAFETY: entered in this source and direction, or left already.
-        unsafe { self.source.leave(self.direction, NonNull::from(self.node)) };
+        unsafe {
+            self.source
+                .unregister_waiter(self.direction, NonNull::from(self.node));
+        };
         self.scheduler.reactor.count(-1);
     }
 }
 
-impl Drop for Place<'_> {
+impl Drop for WaitGuard<'_> {
     fn drop(&mut self) {
-        let told = !self.node.is_linked();
+        let notified = !self.node.is_linked();
         self.leave();
-        if told {
+        if notified {
             // It unwinds with the news: the next one is to have them.
-            pass_on(self.scheduler, self.source, self.direction);
+            renotify(self.scheduler, self.source, self.direction);
         }
     }
 }
@@ -298,9 +310,9 @@ fn wait_at(
     };
     let node = Node::new(scheduler.running());
     // SAFETY: the place below takes it out, whichever way this function is left.
-    unsafe { source.enter(direction, NonNull::from(&node), in_front) };
+    unsafe { source.register_waiter(direction, NonNull::from(&node), in_front) };
     scheduler.reactor.count(1);
-    let place = Place {
+    let guard = WaitGuard {
         scheduler,
         source,
         direction,
@@ -310,8 +322,8 @@ fn wait_at(
         let wake = thread::wait_or_fail(scheduler, reason, deadline);
         if !node.is_linked() {
             // It goes on with the news.
-            place.leave();
-            std::mem::forget(place);
+            guard.leave();
+            std::mem::forget(guard);
             return Ok(());
         }
         match wake {

@@ -1,0 +1,197 @@
+//! Where a body that comes in ends.
+//!
+//! `Decoder` takes a body off the wire and owes its users `[framed]`: it says that it is done only
+//! when the next byte on the wire belongs to the next message.
+
+use std::io;
+
+use super::buffered::{BufferedStream, Stream};
+use super::head::ProtocolError;
+
+/// What chunk extensions and trailers of one body may add up to: nobody here has a use for them.
+const MAX_CHUNK_OVERHEAD: usize = 4096;
+
+/// What of a body is to come next.
+///
+/// ```text
+/// Length(n) ... Length(0)                                                      done
+/// UntilClose -- end of stream --> Length(0)                                    done
+/// ChunkSize -- n --> ChunkData(n) ... ChunkData(0) -- CRLF --> ChunkSize
+///           -- 0 --> Trailer ... -- empty line --> Length(0)                   done
+/// any -- error --> Broken(error)                                               for good
+/// ```
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum DecoderState {
+    Length(u64),
+    UntilClose,
+    ChunkSize,
+    ChunkData(u64),
+    Trailer,
+    Broken(ProtocolError),
+}
+
+/// Takes a body off the stream.
+#[derive(Debug)]
+pub(super) struct Decoder {
+    pub(super) state: DecoderState,
+    /// What may still come before `max_body_bytes`.
+    budget: u64,
+    overhead: usize,
+}
+
+impl Decoder {
+    pub(super) const DONE: Self = Self {
+        state: DecoderState::Length(0),
+        budget: 0,
+        overhead: 0,
+    };
+
+    pub(super) fn new(state: DecoderState, max_body_bytes: u64) -> Result<Self, ProtocolError> {
+        match state {
+            DecoderState::Length(length) if length > max_body_bytes => {
+                Err(ProtocolError::BODY_TOO_LONG)
+            }
+            _ => Ok(Self {
+                state,
+                budget: max_body_bytes,
+                overhead: MAX_CHUNK_OVERHEAD,
+            }),
+        }
+    }
+
+    /// How much is left, where it was declared.
+    pub(super) fn length(&self) -> Option<u64> {
+        match self.state {
+            DecoderState::Length(left) => Some(left),
+            _ => None,
+        }
+    }
+
+    pub(super) fn is_done(&self) -> bool {
+        self.state == DecoderState::Length(0)
+    }
+
+    pub(super) fn read<S: Stream>(
+        &mut self,
+        stream: &mut BufferedStream<S>,
+        buf: &mut [u8],
+    ) -> io::Result<usize> {
+        let result = if buf.is_empty() {
+            Ok(0)
+        } else {
+            self.advance(stream, buf)
+        };
+        if let Some(error) = result.as_ref().err().and_then(ProtocolError::of) {
+            self.state = DecoderState::Broken(error);
+        }
+        result
+    }
+
+    fn advance<S: Stream>(
+        &mut self,
+        stream: &mut BufferedStream<S>,
+        buf: &mut [u8],
+    ) -> io::Result<usize> {
+        loop {
+            match &mut self.state {
+                DecoderState::Length(0) => return Ok(0),
+                DecoderState::Length(left) => return read_within(stream, buf, left),
+                DecoderState::UntilClose => {
+                    let read = stream.read(buf)?;
+                    if read == 0 {
+                        self.state = DecoderState::Length(0);
+                    }
+                    self.spend(read as u64)?;
+                    return Ok(read);
+                }
+                DecoderState::ChunkSize => self.start_chunk(stream)?,
+                DecoderState::ChunkData(0) => {
+                    stream.line(
+                        0,
+                        ProtocolError::malformed("a chunk is longer than its size"),
+                        |_| Ok(()),
+                    )?;
+                    self.state = DecoderState::ChunkSize;
+                }
+                DecoderState::ChunkData(left) => return read_within(stream, buf, left),
+                DecoderState::Trailer => self.skip_trailer(stream)?,
+                DecoderState::Broken(error) => return Err((*error).into()),
+            }
+        }
+    }
+
+    fn start_chunk<S: Stream>(&mut self, stream: &mut BufferedStream<S>) -> io::Result<()> {
+        let (size, extension) = stream.line(16 + self.overhead, TOO_MUCH_OVERHEAD, |line| {
+            let end = line
+                .iter()
+                .position(|&byte| byte == b';')
+                .unwrap_or(line.len());
+            Ok((parse_chunk_size(&line[..end])?, line.len() - end))
+        })?;
+        self.overhead = self
+            .overhead
+            .checked_sub(extension)
+            .ok_or(TOO_MUCH_OVERHEAD)?;
+        self.spend(size)?;
+        self.state = if size == 0 {
+            DecoderState::Trailer
+        } else {
+            DecoderState::ChunkData(size)
+        };
+        Ok(())
+    }
+
+    fn skip_trailer<S: Stream>(&mut self, stream: &mut BufferedStream<S>) -> io::Result<()> {
+        let length = stream.line(self.overhead, TOO_MUCH_OVERHEAD, |line| {
+            if line.is_empty() || line.iter().skip(1).any(|&byte| byte == b':') {
+                Ok(line.len())
+            } else {
+                Err(ProtocolError::malformed("a trailer is malformed"))
+            }
+        })?;
+        self.overhead = self.overhead.saturating_sub(length + 2);
+        if length == 0 {
+            self.state = DecoderState::Length(0);
+        }
+        Ok(())
+    }
+
+    fn spend(&mut self, bytes: u64) -> Result<(), ProtocolError> {
+        self.budget = self
+            .budget
+            .checked_sub(bytes)
+            .ok_or(ProtocolError::BODY_TOO_LONG)?;
+        Ok(())
+    }
+}
+
+const TOO_MUCH_OVERHEAD: ProtocolError =
+    ProtocolError::malformed("chunk extensions and trailers exceed 4096 bytes");
+
+/// Reads no further than `left`, before which the stream must not end.
+fn read_within<S: Stream>(
+    stream: &mut BufferedStream<S>,
+    buf: &mut [u8],
+    left: &mut u64,
+) -> io::Result<usize> {
+    let most = usize::try_from(*left).map_or(buf.len(), |left| left.min(buf.len()));
+    let read = stream.read(&mut buf[..most])?;
+    if read == 0 {
+        let message = "the peer closed the connection in the middle of a body";
+        return Err(io::Error::new(io::ErrorKind::UnexpectedEof, message));
+    }
+    *left -= read as u64;
+    Ok(read)
+}
+
+/// Hexadecimal digits and nothing else, as many as a `u64` has.
+fn parse_chunk_size(digits: &[u8]) -> Result<u64, ProtocolError> {
+    const ERROR: ProtocolError = ProtocolError::malformed("a chunk size is malformed");
+    if digits.is_empty() || digits.len() > 16 {
+        return Err(ERROR);
+    }
+    digits.iter().try_fold(0_u64, |size, &digit| {
+        let digit = char::from(digit).to_digit(16).ok_or(ERROR)?;
+        Ok(size << 4 | u64::from(digit))
+    })
+}
