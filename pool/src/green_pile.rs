@@ -1,33 +1,32 @@
-//! `GreenPile`: jobs thrown on a pile, results taken off it in the same order.
+//! `GreenPile`: runs jobs and yields their results in spawn order.
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::fmt;
-use std::panic::resume_unwind;
 use std::rc::Rc;
 
-use evy_runtime::thread::{JoinError, JoinHandle};
+use evy_runtime::thread::JoinHandle;
 
 use crate::green_pool::GreenPool;
+use crate::job::unwrap_job;
 
-/// The results of jobs, in the order in which the jobs were spawned: an iterator to be filled as
-/// long as one likes. A clone is another handle to the same pile.
+/// Runs jobs in a pool and yields their results in spawn order.
 ///
-/// `next` parks until the oldest job has ended. It returns `None` when the pile is empty, which it
-/// is before the first spawn; it can be filled again afterwards.
+/// [`next`](Iterator::next) parks until the oldest job has ended. It returns `None` when the pile is
+/// empty, which includes a pile before its first spawn. A pile can be filled again afterwards.
+///
+/// A clone is another handle to the same pile.
 ///
 /// # Panics
 ///
-/// `next` resumes the panic of a job at its place in the order, and panics in place of one that was
-/// killed; the iteration goes on afterwards.
+/// `next` resumes the panic of a job at its place in the order, and panics in place of a job that was
+/// killed. The iteration can continue afterwards.
 ///
 /// # Examples
 ///
 /// ```
-/// use evy_pool::{GreenPile, GreenPool};
-///
-/// let pool = GreenPool::default();
-/// let pile = GreenPile::with_pool(&pool);
+/// let pool = evy::GreenPool::default();
+/// let pile = evy::GreenPile::with_pool(&pool);
 /// for n in 0..3 {
 ///     pile.spawn(move || n * n);
 /// }
@@ -41,14 +40,13 @@ pub struct GreenPile<T> {
 type Jobs<T> = Rc<RefCell<VecDeque<Rc<JoinHandle<T>>>>>;
 
 impl<T: 'static> GreenPile<T> {
-    /// A pile with a pool of `size` places of its own. Never parks.
+    /// Creates a pile with a pool of its own, of `size` slots.
     #[must_use]
     pub fn new(size: usize) -> Self {
         Self::with_pool(&GreenPool::new(size))
     }
 
-    /// A pile whose jobs run in `pool`, which limits them together with everything else in it. Never
-    /// parks.
+    /// Creates a pile whose jobs run in `pool`, which limits them together with all other jobs in it.
     #[must_use]
     pub fn with_pool(pool: &GreenPool) -> Self {
         Self {
@@ -57,11 +55,13 @@ impl<T: 'static> GreenPile<T> {
         }
     }
 
-    /// Spawns a job whose result [`next`](Iterator::next) will yield. Parks while the pool is full.
+    /// Spawns a job, whose result [`next`](Iterator::next) will yield.
+    ///
+    /// Parks while the pool is full.
     ///
     /// # Panics
     ///
-    /// If there is no memory for a stack.
+    /// Panics if no stack can be allocated.
     #[track_caller]
     pub fn spawn<F: FnOnce() -> T + 'static>(&self, f: F) {
         let job = self.pool.spawn(f);
@@ -75,29 +75,17 @@ impl<T: 'static> Iterator for GreenPile<T> {
     fn next(&mut self) -> Option<T> {
         loop {
             let oldest = Rc::clone(self.jobs.borrow().front()?);
-            // Left on the pile meanwhile: if the caller is killed or times out, nothing is lost.
+            // The job stays on the pile during the wait, so that nothing is lost if the caller is killed
+            // or times out.
             oldest.wait();
             let mut jobs = self.jobs.borrow_mut();
             if jobs.front().is_some_and(|front| Rc::ptr_eq(front, &oldest)) {
                 jobs.pop_front();
                 drop(jobs);
-                return Some(result(&oldest));
+                return Some(unwrap_job(&oldest));
             }
-            // Another handle to the pile was faster.
+            // Another handle to the pile has taken it meanwhile.
         }
-    }
-}
-
-/// The result of a job that has ended, taken once.
-///
-/// # Panics
-///
-/// With the job's panic, or if it was killed.
-pub(crate) fn result<T>(job: &JoinHandle<T>) -> T {
-    match job.take_result() {
-        Ok(value) => value,
-        Err(JoinError::Panicked(payload)) => resume_unwind(payload),
-        Err(JoinError::Killed) => panic!("the job of this place was killed"),
     }
 }
 

@@ -1,30 +1,28 @@
-//! `GreenPool`: so many green threads at a time, and no more.
+//! `GreenPool`: runs green threads, at most a certain number at a time.
 
 use std::fmt;
 use std::rc::Rc;
 
-use evy_runtime::lowlevel::run_inline;
 use evy_runtime::thread::JoinHandle;
 
 use crate::imap::{Imap, Order};
-use crate::pool_state::{PoolState, Slot};
+use crate::pool_state::PoolState;
 use crate::splat::Splat;
 
-/// How many green threads a pool runs at once unless said otherwise.
 const DEFAULT_SIZE: usize = 1000;
 
-/// A pool of green threads: spawning parks while it is full.
+/// A pool of green threads: spawning parks while the pool is full.
 ///
-/// A place is taken from the moment a job is spawned until it has ended, whether it returns, panics
-/// or is killed. A member of a full pool that spawns into it runs the job itself, at once: it would
-/// otherwise wait for itself. A clone is another handle to the same pool.
+/// A job occupies a slot from its spawn until it has ended, whether it returns, panics or is killed. A
+/// slot that becomes free goes to the green thread that has waited longest. A member of a full pool that
+/// spawns into that pool runs the job itself, at once, because it would otherwise wait for itself.
+///
+/// A clone is another handle to the same pool. Only the methods that say so park.
 ///
 /// # Examples
 ///
 /// ```
-/// use evy_pool::GreenPool;
-///
-/// let pool = GreenPool::new(2);
+/// let pool = evy::GreenPool::new(2);
 /// let lengths: Vec<usize> = pool.imap(|word: &str| word.len(), ["a", "bc", "def"]).collect();
 /// assert_eq!(lengths, [1, 2, 3]);
 /// ```
@@ -34,90 +32,82 @@ pub struct GreenPool {
 }
 
 impl GreenPool {
-    /// A pool of `size` places. Never parks. One of size zero runs nothing until it is resized.
+    /// Creates a pool of `size` slots. A pool of size zero runs nothing until it is resized.
     #[must_use]
     pub fn new(size: usize) -> Self {
         Self {
-            state: Rc::new(PoolState::new(size)),
+            state: PoolState::new(size),
         }
     }
 
-    /// Spawns a job when there is a place, and returns the handle to its result. Parks while the
-    /// pool is full; who has waited longest comes first.
+    /// Spawns a job once there is a free slot, and returns a handle to its result.
+    ///
+    /// Parks while the pool is full. Waiters are served in FIFO order.
     ///
     /// # Panics
     ///
-    /// If there is no memory for a stack.
+    /// Panics if no stack can be allocated.
     #[track_caller]
     pub fn spawn<F, T>(&self, f: F) -> JoinHandle<T>
     where
         F: FnOnce() -> T + 'static,
         T: 'static,
     {
-        if self.state.is_full() && self.state.is_member() {
-            return run_inline(f);
-        }
-        self.start(self.state.take(), f)
+        self.state.spawn(f)
     }
 
-    /// As [`spawn`](Self::spawn), for a job whose result nobody wants. A panic is reported by the
-    /// panic hook, and costs nobody else anything.
+    /// Spawns a job like [`spawn`](Self::spawn), without a handle; its result is discarded.
+    ///
+    /// A panic of the job is reported by the panic hook and has no other effect.
+    ///
+    /// Parks while the pool is full.
     ///
     /// # Panics
     ///
-    /// If there is no memory for a stack.
+    /// Panics if no stack can be allocated.
+    #[doc(alias = "spawn_detached")]
     #[track_caller]
     pub fn spawn_n<F: FnOnce() + 'static>(&self, f: F) {
         drop(self.spawn(f));
     }
 
-    /// As [`spawn`](Self::spawn) if there is a place right now. Never parks.
+    /// Spawns a job if there is a free slot, without parking.
     ///
     /// # Errors
     ///
-    /// [`Full`], with the job.
+    /// Returns [`Full`], which contains the job, if the pool is full.
     ///
     /// # Panics
     ///
-    /// If there is no memory for a stack.
+    /// Panics if no stack can be allocated.
     #[track_caller]
     pub fn try_spawn<F, T>(&self, f: F) -> Result<JoinHandle<T>, Full<F>>
     where
         F: FnOnce() -> T + 'static,
         T: 'static,
     {
-        match self.state.try_take() {
-            Some(slot) => Ok(self.start(slot, f)),
+        match self.state.try_acquire() {
+            Some(permit) => Ok(self.state.start(permit, f)),
             None => Err(Full(f)),
         }
     }
 
-    #[track_caller]
-    fn start<F, T>(&self, slot: Slot, f: F) -> JoinHandle<T>
-    where
-        F: FnOnce() -> T + 'static,
-        T: 'static,
-    {
-        let job = slot.job();
-        let handle = evy_runtime::spawn(move || slot.run(f));
-        self.state.register(job, handle.kill_handle());
-        handle
-    }
-
-    /// Runs `f` on each input, as many at once as there are places, and yields the results in the
-    /// order of the inputs. Never parks: the iterator does.
+    /// Runs `f` on each input, up to [`size`](Self::size) at a time, and returns an iterator over the
+    /// results in the order of the inputs.
     ///
-    /// Inputs are pulled by a green thread of its own, one ahead of as many unread results as the
-    /// pool has places: memory is bounded however long the input. Several inputs are zipped with
-    /// [`Iterator::zip`]. Dropping the iterator ends the pulling and cancels jobs that have not
-    /// started.
+    /// A separate green thread, the *feeder*, pulls the inputs. It stays at most one input ahead of as
+    /// many unread results as the pool has slots, so memory is bounded however long the input is. To map
+    /// over several inputs, combine them with [`Iterator::zip`]. Dropping the iterator stops the feeder
+    /// and cancels the jobs that have not started.
     ///
-    /// A job's panic is resumed by `next` at its place in the order; the iteration goes on
-    /// afterwards. So does a panic of the input iterator, which is the last thing it gives.
+    /// The panic of a job is resumed by `next`, at the place of the job in the order, and the iteration
+    /// can continue afterwards. A panic of the input iterator is resumed after all results.
+    ///
+    /// The iterator's `next` parks; `imap` itself does not.
     ///
     /// # Panics
     ///
-    /// If the pool has no places at all.
+    /// Panics if the pool has no slots.
     pub fn imap<F, I, T>(&self, f: F, inputs: I) -> Imap<T>
     where
         F: Fn(I::Item) -> T + 'static,
@@ -126,14 +116,14 @@ impl GreenPool {
         I::Item: 'static,
         T: 'static,
     {
-        Imap::start(self, Order::OfInputs, f, inputs.into_iter())
+        Imap::start(&self.state, Order::Inputs, f, inputs.into_iter())
     }
 
-    /// As [`imap`](Self::imap), with the results in the order in which the jobs end.
+    /// Maps like [`imap`](Self::imap), returning the results in the order in which the jobs end.
     ///
     /// # Panics
     ///
-    /// If the pool has no places at all.
+    /// Panics if the pool has no slots.
     pub fn imap_unordered<F, I, T>(&self, f: F, inputs: I) -> Imap<T>
     where
         F: Fn(I::Item) -> T + 'static,
@@ -142,19 +132,19 @@ impl GreenPool {
         I::Item: 'static,
         T: 'static,
     {
-        Imap::start(self, Order::OfEnds, f, inputs.into_iter())
+        Imap::start(&self.state, Order::Completion, f, inputs.into_iter())
     }
 
-    /// As [`imap`](Self::imap), for a function of several arguments, which the inputs are tuples of.
+    /// Maps like [`imap`](Self::imap), unpacking each input tuple into the arguments of `f`.
     ///
     /// # Panics
     ///
-    /// If the pool has no places at all.
+    /// Panics if the pool has no slots.
     ///
     /// # Examples
     ///
     /// ```
-    /// let pool = evy_pool::GreenPool::new(2);
+    /// let pool = evy::GreenPool::new(2);
     /// let sums: Vec<i32> = pool.starmap(|a: i32, b: i32| a + b, [(1, 2), (3, 4)]).collect();
     /// assert_eq!(sums, [3, 7]);
     /// ```
@@ -169,11 +159,13 @@ impl GreenPool {
         self.imap(move |args| f.call(args), inputs)
     }
 
-    /// Parks until no job runs and nobody waits to spawn one.
+    /// Waits until no job runs and no green thread waits to spawn one.
+    ///
+    /// Parks until then.
     ///
     /// # Panics
     ///
-    /// If a member of the pool calls it: it would wait for itself.
+    /// Panics if a member of the pool calls it, because it would wait for itself.
     pub fn wait_all(&self) {
         assert!(
             !self.state.is_member(),
@@ -182,38 +174,40 @@ impl GreenPool {
         self.state.wait_idle();
     }
 
-    /// Changes the number of places. Never parks. With more, waiting spawners go on at once; with
-    /// fewer, nobody is cut short, and [`free`](Self::free) is negative until enough have ended.
+    /// Changes the number of slots.
+    ///
+    /// With more slots, waiting spawners continue at once. With fewer, running jobs are not affected,
+    /// and [`free`](Self::free) is negative until enough of them have ended.
     pub fn resize(&self, size: usize) {
         self.state.resize(size);
     }
 
-    /// How many jobs may run at once. Never parks.
+    /// Returns the number of jobs that may run at a time.
     #[must_use]
     pub fn size(&self) -> usize {
         self.state.size()
     }
 
-    /// How many places are taken. Never parks.
+    /// Returns the number of occupied slots.
     #[must_use]
     pub fn running(&self) -> usize {
-        self.state.in_use()
+        self.state.running()
     }
 
-    /// How many places are free; negative after a [`resize`](Self::resize) to less than run. Never
-    /// parks.
+    /// Returns the number of free slots. It is negative after a [`resize`](Self::resize) to fewer slots
+    /// than are occupied.
     #[must_use]
     pub fn free(&self) -> isize {
         self.size().cast_signed() - self.running().cast_signed()
     }
 
-    /// How many green threads are parked until there is a place. Never parks.
+    /// Returns the number of green threads that are parked until there is a free slot.
     #[must_use]
     pub fn waiting(&self) -> usize {
         self.state.waiting()
     }
 
-    /// Kills all jobs, in the order they were spawned; see
+    /// Kills all jobs in the order they were spawned; see
     /// [`JoinHandle::kill`](evy_runtime::thread::JoinHandle::kill).
     pub fn kill_all(&self) {
         self.state.kill_all();
@@ -221,13 +215,13 @@ impl GreenPool {
 }
 
 impl Default for GreenPool {
-    /// A pool of 1000 places.
+    /// Creates a pool of 1000 slots.
     fn default() -> Self {
         Self::new(DEFAULT_SIZE)
     }
 }
 
-/// The pool had no place; here is the job.
+/// Error returned by [`GreenPool::try_spawn`] if the pool is full; contains the job.
 pub struct Full<F>(pub F);
 
 impl<F> fmt::Debug for Full<F> {

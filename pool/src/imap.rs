@@ -1,7 +1,7 @@
-//! `imap`: the results of one function on many inputs, with bounded concurrency and memory.
+//! `imap`: maps a function over inputs, with bounded concurrency and memory.
 //!
-//! A green thread of its own, the *feeder*, pulls the inputs and spawns the jobs. It waits while as
-//! many results are unread as the pool has places, one pulled input in hand.
+//! A separate green thread, the *feeder*, pulls the inputs and spawns the jobs. While as many results are
+//! unread as the pool has slots, it waits, holding one input that it has pulled already.
 
 use std::any::Any;
 use std::cell::{Cell, RefCell};
@@ -13,17 +13,19 @@ use std::rc::Rc;
 use evy_runtime::lowlevel::{WaitQueue, WaitReason};
 use evy_runtime::thread::{JoinHandle, KillHandle, is_kill};
 
-use crate::green_pile::result;
-use crate::green_pool::GreenPool;
+use crate::job::unwrap_job;
+use crate::pool_state::PoolState;
 
-/// In which order results are yielded.
+/// The order in which results are yielded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Order {
-    OfInputs,
-    OfEnds,
+    Inputs,
+    Completion,
 }
 
-/// The results of [`GreenPool::imap`] and its relatives. `next` parks until there is one.
+/// Iterator returned by [`GreenPool::imap`](crate::GreenPool::imap) and related methods.
+///
+/// [`next`](Iterator::next) parks until there is a result.
 pub struct Imap<T> {
     shared: Rc<Shared<T>>,
     feeder: KillHandle,
@@ -31,21 +33,22 @@ pub struct Imap<T> {
 
 struct Shared<T> {
     order: Order,
-    /// Spawned and not read, in the order of the inputs.
+    /// The unread jobs, in the order of the inputs.
     jobs: RefCell<VecDeque<Rc<JoinHandle<T>>>>,
-    /// Those of them that have ended, first ended first; kept for `Order::OfEnds` alone.
+    /// The unread jobs that have ended, in the order of their ends. Only used for `Order::Completion`.
     ended: RefCell<VecDeque<Rc<JoinHandle<T>>>>,
-    /// What the input iterator has panicked with.
+    /// The panic of the input iterator.
     failure: Cell<Option<Box<dyn Any + Send>>>,
-    fed: Cell<bool>,
-    /// The reader waits for a job, or for the end.
+    /// The feeder has ended.
+    feeder_done: Cell<bool>,
+    /// The reader waits here for a job, or for the end.
     progress: WaitQueue,
-    /// The feeder waits for results to be read.
+    /// The feeder waits here for results to be read.
     space: WaitQueue,
 }
 
 impl<T: 'static> Imap<T> {
-    pub(crate) fn start<F, I>(pool: &GreenPool, order: Order, f: F, inputs: I) -> Self
+    pub(crate) fn start<F, I>(pool: &Rc<PoolState>, order: Order, f: F, inputs: I) -> Self
     where
         F: Fn(I::Item) -> T + 'static,
         I: Iterator + 'static,
@@ -53,23 +56,23 @@ impl<T: 'static> Imap<T> {
     {
         assert!(
             pool.size() > 0,
-            "a pool without places would never yield a result"
+            "a pool without slots would never yield a result"
         );
         let shared = Rc::new(Shared {
             order,
             jobs: RefCell::default(),
             ended: RefCell::default(),
             failure: Cell::new(None),
-            fed: Cell::new(false),
+            feeder_done: Cell::new(false),
             progress: WaitQueue::new(),
             space: WaitQueue::new(),
         });
-        let (feeding, pool) = (Rc::clone(&shared), pool.clone());
-        // What a member of the pool maps may not wait for that member: it feeds as one.
-        let inherits_membership = pool.state.is_member();
+        let (feeding, pool) = (Rc::clone(&shared), Rc::clone(pool));
+        // The feeder of a member must not wait for that member's slot, so it becomes a member too.
+        let inherits_membership = pool.is_member();
         let feeder = evy_runtime::spawn(move || {
-            let _member = inherits_membership.then(|| pool.state.enter());
-            let _end = FeederDone(&feeding);
+            let _member = inherits_membership.then(|| pool.enter());
+            let _done = FeederDone(&feeding);
             feed(&feeding, &pool, &Rc::new(f), inputs);
         });
         Self {
@@ -79,17 +82,17 @@ impl<T: 'static> Imap<T> {
     }
 }
 
-/// Tells the reader, however the feeder ends.
+/// Notifies the reader when dropped, however the feeder ends.
 struct FeederDone<'a, T>(&'a Shared<T>);
 
 impl<T> Drop for FeederDone<'_, T> {
     fn drop(&mut self) {
-        self.0.fed.set(true);
+        self.0.feeder_done.set(true);
         self.0.progress.wake_all();
     }
 }
 
-fn feed<F, I, T>(shared: &Rc<Shared<T>>, pool: &GreenPool, f: &Rc<F>, mut inputs: I)
+fn feed<F, I, T>(shared: &Rc<Shared<T>>, pool: &Rc<PoolState>, f: &Rc<F>, mut inputs: I)
 where
     F: Fn(I::Item) -> T + 'static,
     I: Iterator,
@@ -109,7 +112,7 @@ where
         let f = Rc::clone(f);
         let job = Rc::new(pool.spawn(move || f(input)));
         shared.jobs.borrow_mut().push_back(Rc::clone(&job));
-        if shared.order == Order::OfEnds {
+        if shared.order == Order::Completion {
             let (ended, own) = (Rc::downgrade(shared), Rc::downgrade(&job));
             job.on_exit(move || {
                 if let (Some(shared), Some(job)) = (ended.upgrade(), own.upgrade()) {
@@ -123,26 +126,27 @@ where
 }
 
 impl<T> Shared<T> {
-    /// A job that has ended and is to be read now; `None` after the last.
+    /// Returns the finished job that is to be read next, or `None` after the last.
     fn next_job(&self) -> Option<Rc<JoinHandle<T>>> {
         loop {
             let job = match self.order {
-                Order::OfInputs => self.jobs.borrow().front().cloned(),
-                Order::OfEnds => self.ended.borrow_mut().pop_front(),
+                Order::Inputs => self.jobs.borrow().front().cloned(),
+                Order::Completion => self.ended.borrow_mut().pop_front(),
             };
             if let Some(job) = job {
-                // Left where it is meanwhile: if the reader is killed or times out, nothing is lost.
+                // The job stays where it is during the wait, so that nothing is lost if the reader is
+                // killed or times out.
                 job.wait();
                 return Some(job);
             }
-            if self.jobs.borrow().is_empty() && self.fed.get() {
+            if self.jobs.borrow().is_empty() && self.feeder_done.get() {
                 return None;
             }
             self.progress.wait(WaitReason::Result);
         }
     }
 
-    /// The job is read. In the order of inputs it is the first.
+    /// Removes a job that has been read. In the order of inputs it is the first.
     fn forget(&self, job: &Rc<JoinHandle<T>>) {
         let mut jobs = self.jobs.borrow_mut();
         let at = jobs.iter().position(|other| Rc::ptr_eq(other, job));
@@ -161,7 +165,7 @@ impl<T> Iterator for Imap<T> {
         };
         shared.forget(&job);
         shared.space.wake_one();
-        Some(result(&job))
+        Some(unwrap_job(&job))
     }
 }
 

@@ -6,6 +6,8 @@
 mod green_pile;
 mod green_pool;
 mod imap;
+mod job;
+mod permits;
 mod pool;
 mod pool_guard;
 mod pool_state;

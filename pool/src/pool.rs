@@ -24,7 +24,7 @@ type Create<T, E> = dyn Fn() -> Result<T, E>;
 /// # Examples
 ///
 /// ```
-/// use evy_pool::Pool;
+/// use evy::pool::Pool;
 /// use std::io::{self, Cursor};
 ///
 /// let pool = Pool::new(4, || io::Result::Ok(Cursor::new(vec![0; 512])));
@@ -45,7 +45,7 @@ impl<T> Pool<T> {
     /// # Examples
     ///
     /// ```
-    /// let buffers = evy_pool::Pool::infallible(16, Vec::<u8>::new);
+    /// let buffers = evy::pool::Pool::infallible(16, Vec::<u8>::new);
     /// let Ok(mut buffer) = buffers.get();
     /// buffer.extend(b"no error to look at");
     /// ```
@@ -61,7 +61,7 @@ impl<T, E> Pool<T, E> {
     #[must_use]
     pub fn new(max_size: usize, create: impl Fn() -> Result<T, E> + 'static) -> Self {
         Self {
-            state: Rc::new(ResourceState::new(max_size, false)),
+            state: ResourceState::new(max_size, false),
             create: Rc::new(create),
         }
     }
@@ -71,7 +71,7 @@ impl<T, E> Pool<T, E> {
     /// # Examples
     ///
     /// ```
-    /// use evy_pool::Pool;
+    /// use evy::pool::Pool;
     ///
     /// let pool = Pool::builder(|| "resource".parse::<String>()).min_size(2).build()?;
     /// assert_eq!((pool.current_size(), pool.max_size()), (2, 4));
@@ -97,7 +97,7 @@ impl<T, E> Pool<T, E> {
     ///
     /// Where `create` does. The next waiter then tries to create.
     pub fn get(&self) -> Result<PoolGuard<T>, E> {
-        self.checkout(self.state.take())
+        self.checkout(self.state.acquire())
     }
 
     /// As [`get`](Self::get), or `None` if all were in use for as long as `timeout`. It bounds the
@@ -116,14 +116,14 @@ impl<T, E> Pool<T, E> {
     /// ```
     /// use std::time::Duration;
     ///
-    /// let pool = evy_pool::Pool::infallible(1, || "the only one");
+    /// let pool = evy::pool::Pool::infallible(1, || "the only one");
     /// let Ok(first) = pool.get();
     /// let Ok(second) = pool.get_timeout(Duration::from_millis(5));
     /// assert!(second.is_none());
     /// ```
     pub fn get_timeout(&self, timeout: Duration) -> Result<Option<PoolGuard<T>>, E> {
         // A deadline that no clock can show never comes.
-        let permit = self.state.take_until(now().checked_add(timeout));
+        let permit = self.state.acquire_deadline(now().checked_add(timeout));
         permit.map(|permit| self.checkout(permit)).transpose()
     }
 
@@ -137,7 +137,7 @@ impl<T, E> Pool<T, E> {
     ///
     /// Where `create` does.
     pub fn try_get(&self) -> Result<Option<PoolGuard<T>>, E> {
-        let permit = self.state.try_take();
+        let permit = self.state.try_acquire();
         permit.map(|permit| self.checkout(permit)).transpose()
     }
 
@@ -253,7 +253,7 @@ impl<T, E> PoolBuilder<T, E> {
             state.put_idle(state.create(&*self.create)?);
         }
         Ok(Pool {
-            state: Rc::new(state),
+            state,
             create: self.create,
         })
     }

@@ -45,7 +45,7 @@ impl<T> PoolGuard<T> {
     /// # Examples
     ///
     /// ```
-    /// use evy_pool::{PoolGuard, Pool};
+    /// use evy::pool::{PoolGuard, Pool};
     ///
     /// let pool = Pool::infallible(1, String::new);
     /// let Ok(broken) = pool.get();

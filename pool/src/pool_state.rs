@@ -1,126 +1,132 @@
-//! The places of a pool: who has one, who waits for one, who waits for all to be free.
-//!
-//! A place that comes free goes straight to whoever has waited longest: it counts as taken from that
-//! moment on, so nobody can slip in between. If that waiter unwinds before it gets to use the place,
-//! it passes it on.
+//! `PoolState`: what the handles, the jobs and the iterators of one `GreenPool` share.
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, HashSet};
+use std::mem;
 use std::rc::Rc;
 
-use evy_runtime::lowlevel::{WaitQueue, WaitReason, current_id};
-use evy_runtime::thread::KillHandle;
+use evy_runtime::lowlevel::{WaitQueue, WaitReason, current_id, run_inline};
+use evy_runtime::thread::{JoinHandle, KillHandle};
+
+use crate::permits::Permits;
 
 #[derive(Debug)]
 pub(crate) struct PoolState {
-    size: Cell<usize>,
-    in_use: Cell<usize>,
-    waiting: WaitQueue,
+    permits: Permits,
+    /// Those who wait for the pool to become idle.
     idle: WaitQueue,
-    /// The green threads that may ask a full pool for more: they cannot wait for themselves.
+    /// The ids of the green threads that must not wait for a permit: they would wait for themselves.
     members: RefCell<HashSet<u64>>,
-    /// How to end the jobs, by number.
-    killers: RefCell<BTreeMap<u64, KillHandle>>,
-    jobs: Cell<u64>,
+    /// The running jobs, by number.
+    jobs: RefCell<BTreeMap<u64, KillHandle>>,
+    last_job: Cell<u64>,
 }
 
 impl PoolState {
-    pub(crate) fn new(size: usize) -> Self {
-        Self {
-            size: Cell::new(size),
-            in_use: Cell::new(0),
-            waiting: WaitQueue::new(),
+    pub(crate) fn new(size: usize) -> Rc<Self> {
+        Rc::new(Self {
+            permits: Permits::new(size),
             idle: WaitQueue::new(),
             members: RefCell::default(),
-            killers: RefCell::default(),
-            jobs: Cell::new(0),
-        }
+            jobs: RefCell::default(),
+            last_job: Cell::new(0),
+        })
     }
 
     pub(crate) fn size(&self) -> usize {
-        self.size.get()
+        self.permits.limit()
     }
 
-    pub(crate) fn in_use(&self) -> usize {
-        self.in_use.get()
+    pub(crate) fn running(&self) -> usize {
+        self.permits.in_use()
     }
 
     pub(crate) fn waiting(&self) -> usize {
-        self.waiting.len()
+        self.permits.waiting()
     }
 
-    pub(crate) fn is_full(&self) -> bool {
-        self.in_use.get() >= self.size.get()
-    }
-
+    /// Whether the running green thread is a job of this pool, or feeds one of its iterators.
     pub(crate) fn is_member(&self) -> bool {
         self.members.borrow().contains(&current_id())
     }
 
     pub(crate) fn resize(&self, size: usize) {
-        self.size.set(size);
-        self.grant_free();
+        self.permits.resize(size);
+        self.notify_if_idle();
     }
 
-    /// A place, if one is free and nobody has waited longer. Never parks.
-    pub(crate) fn try_take(self: &Rc<Self>) -> Option<Slot> {
-        if self.is_full() || !self.waiting.is_empty() {
-            return None;
+    /// Spawns a job. Parks while the pool is full; a member of a full pool runs the job itself.
+    #[track_caller]
+    pub(crate) fn spawn<F, T>(self: &Rc<Self>, f: F) -> JoinHandle<T>
+    where
+        F: FnOnce() -> T + 'static,
+        T: 'static,
+    {
+        if self.permits.is_exhausted() && self.is_member() {
+            return run_inline(f);
         }
-        self.in_use.set(self.in_use.get() + 1);
-        Some(Slot::new(self))
+        self.start(self.acquire(), f)
     }
 
-    /// A place. Parks until there is one; first come, first served.
-    pub(crate) fn take(self: &Rc<Self>) -> Slot {
-        if let Some(slot) = self.try_take() {
-            return slot;
-        }
-        // Whoever gives up may have been the last that `wait_idle` waits for.
+    /// Spawns a job that has its permit already.
+    #[track_caller]
+    pub(crate) fn start<F, T>(&self, permit: JobPermit, f: F) -> JoinHandle<T>
+    where
+        F: FnOnce() -> T + 'static,
+        T: 'static,
+    {
+        let job = permit.job;
+        let handle = evy_runtime::spawn(move || {
+            let _member = permit.state.enter();
+            f()
+        });
+        self.jobs.borrow_mut().insert(job, handle.kill_handle());
+        handle
+    }
+
+    /// Takes a permit if one is available. Never parks.
+    pub(crate) fn try_acquire(self: &Rc<Self>) -> Option<JobPermit> {
+        self.permits.try_acquire().then(|| JobPermit::new(self))
+    }
+
+    /// Takes a permit, in FIFO order. Parks until there is one.
+    fn acquire(self: &Rc<Self>) -> JobPermit {
+        // A waiter that gives up may be the last thing that `wait_idle` waits for.
         let notify_idle = NotifyIdleOnUnwind(self);
-        self.waiting
-            .wait_deadline_with(WaitReason::PoolSlot, None, || self.release_permit());
-        std::mem::forget(notify_idle);
-        Slot::new(self)
+        self.permits
+            .acquire(WaitReason::PoolSlot, || self.release());
+        mem::forget(notify_idle);
+        JobPermit::new(self)
     }
 
-    /// Parks until no place is taken and nobody waits for one.
+    fn release(&self) {
+        self.permits.release();
+        self.notify_if_idle();
+    }
+
+    /// Parks until no job runs and no green thread waits to spawn one.
     pub(crate) fn wait_idle(&self) {
         while !self.is_idle() {
             self.idle.wait(WaitReason::PoolIdle);
         }
     }
 
-    /// Nobody who waits for a pool without any place will ever get one.
+    /// A pool of size zero will never serve those who wait for it, so they do not count.
     fn is_idle(&self) -> bool {
-        self.in_use.get() == 0 && (self.waiting.is_empty() || self.size.get() == 0)
+        self.running() == 0 && (self.waiting() == 0 || self.size() == 0)
     }
 
-    fn release_permit(&self) {
-        self.in_use.set(self.in_use.get() - 1);
-        self.grant_free();
-    }
-
-    fn grant_free(&self) {
-        while !self.is_full() && !self.waiting.is_empty() {
-            self.in_use.set(self.in_use.get() + 1);
-            self.waiting.wake_one();
-        }
+    fn notify_if_idle(&self) {
         if self.is_idle() {
             self.idle.wake_all();
         }
     }
 
-    /// Remembers how to end the job in a place.
-    pub(crate) fn register(&self, job: u64, killer: KillHandle) {
-        self.killers.borrow_mut().insert(job, killer);
-    }
-
-    /// Ends all jobs but the caller, in the order they were spawned.
+    /// Kills all jobs in the order they were spawned.
     pub(crate) fn kill_all(&self) {
-        let all: Vec<KillHandle> = self.killers.borrow().values().cloned().collect();
-        for killer in all {
-            killer.kill();
+        let all: Vec<KillHandle> = self.jobs.borrow().values().cloned().collect();
+        for job in all {
+            job.kill();
         }
     }
 
@@ -135,53 +141,41 @@ impl PoolState {
     }
 }
 
-/// See [`PoolState::take`].
+/// Checks whether the pool is idle when a waiter for a permit unwinds.
 struct NotifyIdleOnUnwind<'a>(&'a PoolState);
 
 impl Drop for NotifyIdleOnUnwind<'_> {
     fn drop(&mut self) {
-        if self.0.is_idle() {
-            self.0.idle.wake_all();
-        }
+        self.0.notify_if_idle();
     }
 }
 
-/// A taken place; given back when dropped, however its job ends.
+/// The right to run one job. It is released when dropped, however the job ends.
 #[derive(Debug)]
-pub(crate) struct Slot {
+pub(crate) struct JobPermit {
     state: Rc<PoolState>,
     job: u64,
 }
 
-impl Slot {
+impl JobPermit {
     fn new(state: &Rc<PoolState>) -> Self {
-        let job = state.jobs.get() + 1;
-        state.jobs.set(job);
+        let job = state.last_job.get() + 1;
+        state.last_job.set(job);
         Self {
             state: Rc::clone(state),
             job,
         }
     }
-
-    pub(crate) fn job(&self) -> u64 {
-        self.job
-    }
-
-    /// Runs the job, as a member of the pool.
-    pub(crate) fn run<T>(self, f: impl FnOnce() -> T) -> T {
-        let _member = self.state.enter();
-        f()
-    }
 }
 
-impl Drop for Slot {
+impl Drop for JobPermit {
     fn drop(&mut self) {
-        self.state.killers.borrow_mut().remove(&self.job);
-        self.state.release_permit();
+        self.state.jobs.borrow_mut().remove(&self.job);
+        self.state.release();
     }
 }
 
-/// See [`PoolState::join`].
+/// Membership of the running green thread; see [`PoolState::enter`].
 #[derive(Debug)]
 pub(crate) struct MemberGuard {
     state: Rc<PoolState>,

@@ -11,7 +11,7 @@ use std::time::Duration;
 use common::within;
 use evy_pool::GreenPool;
 use evy_runtime::lowlevel::{WaitQueue, WaitReason};
-use evy_runtime::thread::{self, JoinError};
+use evy_runtime::thread;
 use evy_runtime::{sleep, spawn, spawn_after_local, spawn_n, timeout, yield_now};
 
 const SHORT: Duration = Duration::from_millis(5);
@@ -190,7 +190,7 @@ fn reentrant_error() {
         let outer = pool.spawn(move || {
             let job = inner.spawn(|| fail("inline"));
             inner.spawn_n(|| fail("nobody asks"));
-            matches!(job.join(), Err(JoinError::Panicked(_)))
+            job.join().unwrap_err().is_panic()
         });
         assert!(outer.join().unwrap());
     });
@@ -474,7 +474,7 @@ fn size_zero() {
         assert!(timeout(SHORT, || pool.spawn(|| ())).is_err());
         pool.wait_all();
         let caught = catch_unwind(AssertUnwindSafe(|| drop(pool.imap(|n: u8| n, [1]))));
-        assert!(message(&*caught.unwrap_err()).contains("without places"));
+        assert!(message(&*caught.unwrap_err()).contains("without slots"));
     });
 }
 

@@ -13,7 +13,7 @@ use std::time::Duration;
 use common::within;
 use evy_pool::{GreenPool, Pool, PoolGuard};
 use evy_runtime::lowlevel::{WaitQueue, WaitReason, now};
-use evy_runtime::thread::{JoinError, JoinHandle};
+use evy_runtime::thread::JoinHandle;
 use evy_runtime::{spawn, timeout, yield_now};
 
 const SHORT: Duration = Duration::from_millis(5);
@@ -334,7 +334,7 @@ fn a_getter_killed_with_a_resource_in_hand_passes_it_on() {
         drop(guard);
         assert_eq!(pool.waiting(), 1);
         doomed.kill();
-        assert!(matches!(doomed.join(), Err(JoinError::Killed)));
+        assert!(doomed.join().unwrap_err().is_killed());
         assert_eq!(next.join().unwrap(), 1);
         assert_eq!((factory.counts(), counts(&pool)), ((1, 1), (1, 1, 0)));
     });
@@ -419,7 +419,7 @@ fn a_create_that_panics_leaves_its_place() {
             |pool| drop(take(pool)),
             |gate, creator| {
                 assert!(gate.wake_one());
-                assert!(matches!(creator.join(), Err(JoinError::Panicked(_))));
+                assert!(creator.join().unwrap_err().is_panic());
             },
         );
     });
@@ -432,7 +432,7 @@ fn a_create_that_is_killed_leaves_its_place() {
             |pool| drop(take(pool)),
             |_, creator| {
                 creator.kill();
-                assert!(matches!(creator.join(), Err(JoinError::Killed)));
+                assert!(creator.join().unwrap_err().is_killed());
             },
         );
     });

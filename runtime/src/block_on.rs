@@ -23,7 +23,7 @@ use crate::thread::{Parker, Unparker, current, park_while};
 /// # Examples
 ///
 /// ```
-/// let answer = evy_runtime::block_on(async { 6 * 7 });
+/// let answer = evy::block_on(async { 6 * 7 });
 /// assert_eq!(answer, 42);
 /// ```
 pub fn block_on<F: Future>(future: F) -> F::Output {

@@ -21,7 +21,7 @@ use crate::thread::{Parker, current, park_while};
 /// # Examples
 ///
 /// ```
-/// let len = evy_runtime::unblock(|| std::fs::read("Cargo.toml").map(|bytes| bytes.len()))?;
+/// let len = evy::unblock(|| std::fs::read("Cargo.toml").map(|bytes| bytes.len()))?;
 /// assert!(len > 0);
 /// # Ok::<(), std::io::Error>(())
 /// ```

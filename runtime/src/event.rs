@@ -4,10 +4,12 @@ use std::cell::RefCell;
 use std::error::Error;
 use std::fmt;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::green::WaitReason;
-use crate::thread::{WaitQueue, deadline_after};
+use crate::sched;
+use crate::thread::WaitQueue;
 
 /// Something that happens once: whoever waits for it, before or after, gets the value that it was
 /// sent with, or the error.
@@ -17,13 +19,13 @@ use crate::thread::{WaitQueue, deadline_after};
 /// # Examples
 ///
 /// ```
-/// use evy_runtime::Event;
+/// use evy::Event;
 ///
 /// let event = Event::new();
 /// let waiters: Vec<_> = (0..3)
 ///     .map(|_| {
 ///         let event = event.clone();
-///         evy_runtime::spawn(move || event.wait())
+///         evy::spawn(move || event.wait())
 ///     })
 ///     .collect();
 /// event.send("go").unwrap();
@@ -69,9 +71,9 @@ impl<T: Clone> Event<T> {
     /// As `send`.
     pub fn send_error(
         &self,
-        error: impl Into<Box<dyn Error + 'static>>,
+        error: impl Into<Box<dyn Error + Send + Sync + 'static>>,
     ) -> Result<(), AlreadySent> {
-        self.complete(Err(EventError(Rc::from(error.into()))))
+        self.complete(Err(EventError(Arc::from(error.into()))))
     }
 
     fn complete(&self, result: Result<T, EventError>) -> Result<(), AlreadySent> {
@@ -108,7 +110,7 @@ impl<T: Clone> Event<T> {
     ///
     /// As `wait`.
     pub fn wait_timeout(&self, timeout: Duration) -> Option<Result<T, EventError>> {
-        self.wait_until(deadline_after(timeout))
+        self.wait_until(sched::deadline_after(timeout))
     }
 
     fn wait_until(&self, deadline: Option<Instant>) -> Option<Result<T, EventError>> {
@@ -172,7 +174,7 @@ impl<T> fmt::Debug for Event<T> {
 
 /// An event was sent with an error; each waiter gets a share of it.
 #[derive(Clone, Debug)]
-pub struct EventError(Rc<dyn Error + 'static>);
+pub struct EventError(Arc<dyn Error + Send + Sync + 'static>);
 
 impl EventError {
     /// The error itself, if it is an `E`.

@@ -11,7 +11,7 @@
 //! # Examples
 //!
 //! ```
-//! use evy_runtime::fs;
+//! use evy::fs;
 //!
 //! let folder = std::env::temp_dir().join(format!("evy-fs-{}", std::process::id()));
 //! fs::create_dir_all(&folder)?;

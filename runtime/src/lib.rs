@@ -12,7 +12,6 @@ mod stack;
 
 // Layer 1: the green thread as data, seen from its own OS thread and from others.
 mod green;
-mod inbox;
 mod mailbox;
 
 // Layer 2: who is due.

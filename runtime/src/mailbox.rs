@@ -1,4 +1,4 @@
-//! How other OS threads reach the owner of a mailbox: the protocol below [`inbox`](crate::inbox).
+//! How other OS threads reach the owner of a mailbox: the protocol below [`inbox`](crate::green).
 //!
 //! What is sent lies on a lock-free stack, each at most once (`queued`), whatever the number of its
 //! senders: they all say the same. The owner takes the whole stack at a time.

@@ -27,7 +27,7 @@ use crate::thread::{Elapsed, JoinHandle, shutdown, spawn, timeout_never, yield_n
 ///
 /// ```
 /// use std::time::Duration;
-/// use evy_runtime::{lowlevel, sleep, test};
+/// use evy::{lowlevel, sleep, test};
 ///
 /// test::virtual_time(|| {
 ///     let start = lowlevel::now();
@@ -54,7 +54,7 @@ pub fn virtual_time<T: Send>(body: impl FnOnce() -> T + Send) -> T {
 ///
 /// ```
 /// use std::{cell::Cell, rc::Rc};
-/// use evy_runtime::{spawn, test, yield_now};
+/// use evy::{spawn, test, yield_now};
 ///
 /// test::explore_schedules(0..100, || {
 ///     let count = Rc::new(Cell::new(0));
@@ -102,7 +102,7 @@ pub fn explore_schedules(seeds: Range<u64>, body: impl Fn() + Sync) {
 /// # Examples
 ///
 /// ```
-/// use evy_runtime::{Semaphore, spawn_n, test};
+/// use evy::{Semaphore, spawn_n, test};
 ///
 /// let struck = test::inject_faults(|injector| {
 ///     let permits = Semaphore::new(0);

@@ -16,7 +16,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use common::within;
-use evy_runtime::thread::{self, JoinError};
+use evy_runtime::thread;
 use evy_runtime::{
     lowlevel, scope, shield, shutdown, sleep, spawn, spawn_after, spawn_after_local, spawn_n, test,
     timeout, unblock, yield_now,
@@ -652,12 +652,8 @@ fn a_panic_costs_nobody_else_anything() {
     virtually(|| {
         let bad = spawn(|| std::panic::resume_unwind(Box::new("thrown")));
         let good = spawn(|| 1);
-        match bad.join() {
-            Err(JoinError::Panicked(payload)) => {
-                assert_eq!(payload.downcast_ref::<&str>(), Some(&"thrown"));
-            }
-            other => panic!("{other:?}"),
-        }
+        let error = bad.join().unwrap_err();
+        assert_eq!(error.downcast_ref::<&str>(), Some(&"thrown"));
         spawn_n(|| std::panic::resume_unwind(Box::new("nobody joins this")));
         assert_eq!(good.join().unwrap(), 1);
         yield_now();

@@ -17,7 +17,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use crate::clock::Clock;
-use crate::inbox::RemoteHandle;
+use crate::green::RemoteHandle;
 use crate::sched::{self, RunMonitor};
 use crate::thread::ThreadId;
 
@@ -38,7 +38,7 @@ use crate::thread::ThreadId;
 /// ```
 /// use std::time::Duration;
 ///
-/// let watchdog = evy_runtime::watchdog(Duration::from_millis(100));
+/// let watchdog = evy::watchdog(Duration::from_millis(100));
 /// // The program.
 /// drop(watchdog);
 /// ```
@@ -71,7 +71,7 @@ impl Watchdog {
     ///
     /// ```
     /// use std::time::Duration;
-    /// use evy_runtime::Watchdog;
+    /// use evy::Watchdog;
     ///
     /// let watchdog = Watchdog::with(Duration::from_millis(100), |report| {
     ///     eprintln!("{:?} hogs: {report}", report.name());

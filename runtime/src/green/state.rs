@@ -1,28 +1,41 @@
-//! The states of a green thread.
+//! The states of a green thread, and what ended its last wait.
 //!
-//! | from    | to      | by                                                            |
-//! | ------- | ------- | ------------------------------------------------------------- |
-//! | New     | Ready   | spawn; a delayed start that is due                            |
-//! | Ready   | Parked  | park, by the one that runs                                    |
-//! | Parked  | Ready   | unpark, its timer, a kill: the first of them, the rest is void |
-//! | Ready   | Done    | its closure is finished                                       |
-//! | Done    | New     | a spawn that takes it up again, as another one                |
+//! | from    | to      | by                                                               |
+//! | ------- | ------- | ---------------------------------------------------------------- |
+//! | New     | Ready   | a spawn; the timer of a delayed start                            |
+//! | Ready   | Parked  | `park`, called by the running green thread                       |
+//! | Parked  | Ready   | the first of: an unpark, its timer, a kill; later ones do nothing |
+//! | Ready   | Done    | the end of its closure                                           |
+//! | Done    | New     | a spawn, which reuses the control block for another green thread |
 //!
-//! The one that runs is `Ready` too: which one that is, the scheduler knows. So a switch and a yield
-//! change no state. `Ready` says what has ended the last wait, for whoever has waited to read.
+//! The running green thread is `Ready` too: the scheduler knows which one runs. A switch or a yield
+//! therefore changes no state. `Ready` carries what ended the last wait, for the waiter to read.
 //!
-//! A wake-up of anything but a `Parked` green thread changes nothing, but that what was waited for
-//! wins over a deadline that was first; so each wait is ended once and no green thread is queued
-//! twice.
+//! Waking a green thread that is not `Parked` changes nothing, with one exception: an unpark replaces
+//! a `TimedOut` that has not been read yet, because an event wins over a deadline. So each wait ends
+//! once, and no green thread is queued twice.
 
-use super::Wake;
-
-/// See the table above. A green thread that was never run is `Ready` like any other once queued:
-/// its context starts it.
+/// The state of a green thread; see the table above.
+///
+/// A green thread that has never run is `Ready` like any other once it is queued: its context starts
+/// its closure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum State {
     New,
     Ready(Wake),
     Parked,
     Done,
+}
+
+/// What ended a wait.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Wake {
+    /// What the green thread waits for has happened, or another green thread unparked it.
+    Unparked,
+    /// The deadline has passed.
+    TimedOut,
+    /// A kill or an enclosing timeout ends the wait, whatever it was for.
+    Interrupted,
+    /// Nothing can ever end this wait. Only the root green thread is woken with this.
+    Deadlocked,
 }

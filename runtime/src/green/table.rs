@@ -12,7 +12,9 @@ use std::cell::RefCell;
 use std::io;
 use std::mem;
 
-use super::{GreenRef, GreenThread, State};
+use super::green_ref::GreenRef;
+use super::layout::init_on_stack;
+use super::state::State;
 use crate::stack::{self, Slabs};
 
 /// So many that rest, of a size, keep all their pages.
@@ -49,7 +51,7 @@ impl ThreadTable {
     }
 
     /// A control block on top of a stack of at least `requested` usable bytes, for `scheduler`. It lives
-    /// from here on, and is to be [renewed](GreenThread::reinit).
+    /// from here on, and is to be [renewed](super::GreenThread::reinit).
     ///
     /// # Errors
     ///
@@ -187,7 +189,7 @@ impl SizeClass {
         }
         let stack = self.slabs.carve()?;
         // SAFETY: a new stack, which nobody else knows, and which stays until `unmap_all`.
-        let green = unsafe { GreenThread::init_on_stack(scheduler, stack) };
+        let green = unsafe { init_on_stack(scheduler, stack) };
         self.all.push(green);
         // So that coming to rest cannot fail.
         self.free.reserve(self.all.len() - self.free.len());

@@ -1,4 +1,4 @@
-//! Why a green thread is parked, and why it came back.
+//! Why a green thread is parked.
 
 use std::fmt;
 
@@ -101,17 +101,4 @@ impl fmt::Display for WaitReason {
             Self::Other(what) => f.write_str(what),
         }
     }
-}
-
-/// What ended a wait.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Wake {
-    /// What was waited for has come, or somebody says so.
-    Unparked,
-    /// The deadline has come.
-    TimedOut,
-    /// A kill or an enclosing timeout: the wait is over whatever becomes of it.
-    Interrupted,
-    /// Nothing can ever end this wait. Only a root is told.
-    Deadlocked,
 }

@@ -1,28 +1,40 @@
-//! `Green<T>`: any descriptor that can be polled, made cooperative.
+//! `Green<T>`: makes any descriptor that can be polled cooperative.
+//!
+//! Every operation on a descriptor is one loop: try the system call; if it would block, park until the
+//! descriptor is ready; try again.
 
 use std::fmt;
-use std::io::{self, Read, Write};
-use std::mem::ManuallyDrop;
+use std::io;
+use std::mem::{self, ManuallyDrop};
 use std::os::fd::{AsFd, BorrowedFd};
+use std::ptr::NonNull;
+use std::time::Instant;
 
-use super::registration::{Registration, Sharing, Timeout};
-use crate::reactor::Direction;
+use super::registration::{Registration, TemporaryRegistration};
+use super::timeout::{Sharing, Timeout};
+use crate::green::{GreenRef, WaitReason, Wake};
+use crate::list::Node;
+use crate::reactor::{Direction, Readiness, Source};
+use crate::sched::{self, Scheduler};
+use crate::thread;
 
-/// A descriptor whose reads and writes park the green thread instead of the OS thread: a pipe, a
-/// terminal, an eventfd, a socket of any kind. The sockets of `evy::net` are built on it.
+/// A descriptor whose reads and writes park the green thread instead of blocking the OS thread.
 ///
-/// The descriptor is made non-blocking, which every duplicate of it shares. It may be used from any
-/// OS thread, and is fastest on the one that waited for it first.
+/// It wraps anything that can be polled: a pipe, a terminal, an eventfd, a socket of any kind. The sockets
+/// of `evy::net` are built on it.
+///
+/// The descriptor is made non-blocking, which affects every duplicate of it. A `Green` may be used from
+/// any OS thread; it is fastest on the one that waits for it first.
 ///
 /// # Examples
 ///
 /// ```
 /// use std::io::{Read, Write};
-/// use evy_runtime::io::Green;
+/// use evy::io::Green;
 ///
 /// let (reader, writer) = std::io::pipe()?;
 /// let (mut reader, mut writer) = (Green::new(reader)?, Green::new(writer)?);
-/// evy_runtime::spawn_n(move || writer.write_all(b"through a pipe").unwrap());
+/// evy::spawn_n(move || writer.write_all(b"through a pipe").unwrap());
 /// let mut text = String::new();
 /// reader.read_to_string(&mut text)?;
 /// assert_eq!(text, "through a pipe");
@@ -34,17 +46,17 @@ pub struct Green<T: AsFd> {
 }
 
 impl<T: AsFd> Green<T> {
-    /// Makes `inner` non-blocking and wraps it. Never parks.
+    /// Makes `inner` non-blocking and wraps it.
     ///
     /// # Errors
     ///
-    /// The system's, if the descriptor cannot be made non-blocking.
+    /// Returns the error of the system if the descriptor cannot be made non-blocking.
     pub fn new(inner: T) -> io::Result<Self> {
         rustix::io::ioctl_fionbio(inner.as_fd(), true)?;
         Ok(Self::from_non_blocking(inner))
     }
 
-    /// Wraps a descriptor that is non-blocking already. Never parks.
+    /// Wraps a descriptor that is non-blocking already.
     pub fn from_non_blocking(inner: T) -> Self {
         Self {
             registration: Registration::default(),
@@ -52,77 +64,288 @@ impl<T: AsFd> Green<T> {
         }
     }
 
-    /// What is wrapped. Its own reads and writes do not park: they say `WouldBlock`.
+    /// Returns a reference to the wrapped value. Its own reads and writes return `WouldBlock` instead of
+    /// parking.
     pub fn inner(&self) -> &T {
         &self.inner
     }
 
-    /// Unwraps it, still non-blocking. Never parks.
+    /// Returns the wrapped value, which is still non-blocking.
     pub fn into_inner(mut self) -> T {
         self.registration.end();
-        // SAFETY: `self` is forgotten on the next line, so it is taken out once.
+        // SAFETY: `self` is forgotten on the next line, so the value is taken out once.
         let inner = unsafe { ManuallyDrop::take(&mut self.inner) };
-        std::mem::forget(self);
+        mem::forget(self);
         inner
     }
 
-    /// Runs `op` until it does not say `WouldBlock`, and parks in between. `Interrupted` is tried
-    /// again.
+    /// Runs `op` until it returns something other than `WouldBlock`, parking in between. `Interrupted` is
+    /// retried.
     ///
-    /// `drained` says of a success whether `op` has got less than it asked for, so that the next
-    /// one would block; where in doubt it says `false`.
+    /// `drained` decides whether a successful `op` has used up what the descriptor had to offer, so that
+    /// the next call would block: a read that filled less than its buffer, for example. In doubt it must
+    /// return `false`.
+    ///
+    /// # Parking
+    ///
+    /// Parks until the descriptor is ready. An operation that succeeds at once yields after a while, so
+    /// that others get their turn.
     ///
     /// # Errors
     ///
-    /// Those of `op`; `TimedOut` or `WouldBlock` when `timeout` ends; `ResourceBusy` if another green thread
-    /// waits and `sharing` is [`Sharing::Exclusive`]; the poller's.
+    /// Returns the error of `op`, `TimedOut` or `WouldBlock` according to `timeout`, `ResourceBusy` if
+    /// `sharing` is [`Sharing::Exclusive`] and another green thread waits in the same direction, and the
+    /// error of the poller.
+    #[doc(alias = "try_io")]
     #[inline]
     pub fn with_io<R>(
         &self,
         direction: Direction,
         sharing: Sharing,
-        timeout: Timeout,
+        mut timeout: Timeout,
         mut op: impl FnMut(&T) -> io::Result<R>,
         drained: impl FnOnce(&R) -> bool,
     ) -> io::Result<R> {
-        let op = || op(&self.inner);
-        self.registration
-            .with_io(self.as_fd(), direction, sharing, timeout, op, drained)
+        let scheduler = sched::try_current()?;
+        // A waiter that was woken in vain keeps its place at the head of the queue.
+        let mut in_front = false;
+        loop {
+            let own = self.registration.own(scheduler);
+            if let Some(source) = own {
+                check_not_busy(source, direction, sharing)?;
+            }
+            // Where no readiness is cached, the operation is tried.
+            if own.is_none_or(|source| source.readiness(direction) != Readiness::NotReady) {
+                match op(&self.inner) {
+                    Ok(value) => {
+                        if let Some(source) = own {
+                            after_success(scheduler, source, direction, drained(&value));
+                        }
+                        if scheduler.consume_budget() {
+                            thread::yield_scheduler(scheduler);
+                        }
+                        return Ok(value);
+                    }
+                    Err(error) => match error.kind() {
+                        io::ErrorKind::WouldBlock => {
+                            if let Some(source) = own {
+                                source.set_readiness(direction, Readiness::NotReady);
+                            }
+                        }
+                        io::ErrorKind::Interrupted => continue,
+                        _ => return Err(error),
+                    },
+                }
+            }
+            let deadline = timeout.deadline(scheduler)?;
+            match own {
+                Some(source) => wait_at(scheduler, source, direction, in_front, deadline)?,
+                None => self.register_and_wait(scheduler, direction, in_front, deadline)?,
+            }
+            in_front = true;
+        }
     }
 
-    /// Parks until there is something to read, or an end.
+    /// Waits until there is something to read, or the end of the stream.
+    ///
+    /// Parks until then.
     ///
     /// # Errors
     ///
-    /// `ResourceBusy` if another green thread reads; the system's.
+    /// Returns `ResourceBusy` if another green thread reads, and the error of the system.
     pub fn wait_readable(&self) -> io::Result<()> {
         self.wait_ready(Direction::Read, Timeout::Never)
     }
 
-    /// Parks until there is room to write, or an error to be told.
+    /// Waits until there is room to write, or until the descriptor has failed.
+    ///
+    /// Parks until then.
     ///
     /// # Errors
     ///
-    /// `ResourceBusy` if another green thread writes; the system's.
+    /// Returns `ResourceBusy` if another green thread writes, and the error of the system.
     pub fn wait_writable(&self) -> io::Result<()> {
         self.wait_ready(Direction::Write, Timeout::Never)
     }
 
-    /// Parks until `direction` is ready, or `timeout` ends.
+    /// Waits until `direction` is ready.
+    ///
+    /// Parks until then, for at most `timeout`.
     ///
     /// # Errors
     ///
-    /// `TimedOut` or `WouldBlock`; `ResourceBusy` if another green thread waits for the same; the system's.
-    pub fn wait_ready(&self, direction: Direction, timeout: Timeout) -> io::Result<()> {
-        self.registration
-            .wait_ready(self.as_fd(), direction, Sharing::Exclusive, timeout)
+    /// Returns `TimedOut` or `WouldBlock` according to `timeout`, `ResourceBusy` if another green thread
+    /// waits in the same direction, and the error of the system.
+    pub fn wait_ready(&self, direction: Direction, mut timeout: Timeout) -> io::Result<()> {
+        let scheduler = sched::try_current()?;
+        if let Some(source) = self.registration.own(scheduler) {
+            check_not_busy(source, direction, Sharing::Exclusive)?;
+        }
+        // A new registration reports at once what is ready already, whatever the cached readiness says of
+        // earlier operations.
+        let duplicate = rustix::io::fcntl_dupfd_cloexec(self.as_fd(), 0)?;
+        // Declared after the descriptor, so dropped before it.
+        let temporary = TemporaryRegistration::new(scheduler, duplicate.as_fd())?;
+        let deadline = timeout.deadline(scheduler)?;
+        wait_at(scheduler, temporary.source(), direction, false, deadline)
     }
+
+    /// Parks until the descriptor is ready, where no source of this OS thread is known: on the first wait,
+    /// and on OS threads other than the first.
+    #[cold]
+    fn register_and_wait(
+        &self,
+        scheduler: &Scheduler,
+        direction: Direction,
+        in_front: bool,
+        deadline: Option<Instant>,
+    ) -> io::Result<()> {
+        let registered = self.registration.register(scheduler, self.as_fd())?;
+        wait_at(
+            scheduler,
+            registered.source(),
+            direction,
+            in_front,
+            deadline,
+        )
+    }
+}
+
+/// Returns an error if another green thread waits, or is about to try, and `sharing` forbids that.
+#[inline]
+fn check_not_busy(source: &Source, direction: Direction, sharing: Sharing) -> io::Result<()> {
+    match source.waiter(direction) {
+        Some(waiter) if sharing == Sharing::Exclusive => Err(busy(direction, waiter)),
+        _ => Ok(()),
+    }
+}
+
+#[cold]
+fn busy(direction: Direction, waiter: GreenRef) -> io::Error {
+    let doing = match direction {
+        Direction::Read => "reading from",
+        Direction::Write => "writing to",
+    };
+    let name = waiter.name().unwrap_or("unnamed");
+    io::Error::new(
+        io::ErrorKind::ResourceBusy,
+        format!(
+            "green thread #{} ({name}) is already {doing} this descriptor",
+            waiter.id()
+        ),
+    )
+}
+
+#[inline]
+fn after_success(scheduler: &Scheduler, source: &Source, direction: Direction, drained: bool) {
+    if drained && source.readiness(direction) == Readiness::Ready {
+        source.set_readiness(direction, Readiness::NotReady);
+    } else {
+        renotify(scheduler, source, direction);
+    }
+}
+
+/// Wakes the next waiter, because there may be more to take.
+#[inline]
+fn renotify(scheduler: &Scheduler, source: &Source, direction: Direction) {
+    if source.readiness(direction) != Readiness::NotReady
+        && let Some(next) = source.pop_waiter(direction)
+    {
+        scheduler.unpark(next, Wake::Unparked);
+    }
+}
+
+/// Parks until the source reports readiness in `direction`, or an earlier waiter passes it on.
+///
+/// # Errors
+///
+/// Returns `TimedOut` once `deadline` has passed.
+fn wait_at(
+    scheduler: &Scheduler,
+    source: &Source,
+    direction: Direction,
+    in_front: bool,
+    deadline: Option<Instant>,
+) -> io::Result<()> {
+    let fd = source.fd();
+    let reason = match direction {
+        Direction::Read => WaitReason::Readable(fd),
+        Direction::Write => WaitReason::Writable(fd),
+    };
+    let node = Node::new(scheduler.running());
+    // SAFETY: the guard below unlinks the node, whichever way this function is left.
+    unsafe { source.register_waiter(direction, NonNull::from(&node), in_front) };
+    scheduler.reactor.count(1);
+    let guard = WaitGuard {
+        scheduler,
+        source,
+        direction,
+        node: &node,
+    };
+    loop {
+        let wake = thread::wait_or_fail(scheduler, reason, deadline);
+        if !node.is_linked() {
+            // Notified: this green thread continues, and tries the operation.
+            guard.unlink();
+            mem::forget(guard);
+            return Ok(());
+        }
+        match wake {
+            Wake::Unparked => {}
+            Wake::TimedOut => return Err(timed_out()),
+            Wake::Interrupted | Wake::Deadlocked => return Err(killed()),
+        }
+    }
+}
+
+/// A place in the queue of a source. If the waiter unwinds after it was notified, it notifies the next one.
+struct WaitGuard<'a> {
+    scheduler: &'a Scheduler,
+    source: &'a Source,
+    direction: Direction,
+    node: &'a Node<GreenRef>,
+}
+
+impl WaitGuard<'_> {
+    #[inline(always)]
+    fn unlink(&self) {
+        // SAFETY: the node was linked at this source, in this direction, if anywhere.
+        unsafe {
+            self.source
+                .unregister_waiter(self.direction, NonNull::from(self.node));
+        };
+        self.scheduler.reactor.count(-1);
+    }
+}
+
+impl Drop for WaitGuard<'_> {
+    fn drop(&mut self) {
+        let notified = !self.node.is_linked();
+        self.unlink();
+        if notified {
+            renotify(self.scheduler, self.source, self.direction);
+        }
+    }
+}
+
+#[cold]
+fn timed_out() -> io::Error {
+    io::Error::new(
+        io::ErrorKind::TimedOut,
+        "the descriptor was not ready in time",
+    )
+}
+
+/// The error of a killed green thread in a program that cannot unwind.
+#[cold]
+fn killed() -> io::Error {
+    io::Error::other("this green thread was killed")
 }
 
 impl<T: AsFd> Drop for Green<T> {
     fn drop(&mut self) {
         self.registration.end();
-        // SAFETY: dropped here, once, when nothing is registered any more.
+        // SAFETY: dropped once, here, when the descriptor is no longer registered.
         unsafe { ManuallyDrop::drop(&mut self.inner) };
     }
 }
@@ -136,64 +359,5 @@ impl<T: AsFd> AsFd for Green<T> {
 impl<T: AsFd + fmt::Debug> fmt::Debug for Green<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.inner.fmt(f)
-    }
-}
-
-impl<T: AsFd> Read for &Green<T>
-where
-    for<'a> &'a T: Read,
-{
-    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        let len = buf.len();
-        let op = |mut inner: &T| inner.read(buf);
-        self.with_io(
-            Direction::Read,
-            Sharing::Exclusive,
-            Timeout::Never,
-            op,
-            |n| (1..len).contains(n),
-        )
-    }
-}
-
-impl<T: AsFd> Read for Green<T>
-where
-    for<'a> &'a T: Read,
-{
-    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        (&*self).read(buf)
-    }
-}
-
-impl<T: AsFd> Write for &Green<T>
-where
-    for<'a> &'a T: Write,
-{
-    fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
-        let op = |mut inner: &T| inner.write(buf);
-        self.with_io(
-            Direction::Write,
-            Sharing::Exclusive,
-            Timeout::Never,
-            op,
-            |n| *n < buf.len(),
-        )
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-impl<T: AsFd> Write for Green<T>
-where
-    for<'a> &'a T: Write,
-{
-    fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
-        (&*self).write(buf)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
     }
 }

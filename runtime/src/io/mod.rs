@@ -1,11 +1,13 @@
 //! Cooperative descriptors.
 
 mod green;
+mod read_write;
 mod readiness;
 mod registration;
+mod timeout;
 
 pub use crate::reactor::Direction;
 pub use green::Green;
-pub use registration::{Sharing, Timeout};
+pub use timeout::{Sharing, Timeout};
 
 pub(crate) use readiness::{ReadinessWaiter, is_ready};

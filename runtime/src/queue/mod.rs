@@ -11,7 +11,7 @@ use std::time::Duration;
 use self::core::Core;
 pub(crate) use self::core::SelectQueue;
 use self::store::{Fifo, Lifo, Priority};
-use crate::thread::deadline_after;
+use crate::sched;
 
 /// Any of the three kinds of queue, for [`select!`](crate::select!).
 pub trait AnyQueue {
@@ -71,7 +71,7 @@ macro_rules! queue {
             /// As `put`.
             pub fn put_timeout(&self, item: T, timeout: Duration) -> Result<(), Full<T>> {
                 self.0
-                    .put_until(item, deadline_after(timeout))
+                    .put_until(item, sched::deadline_after(timeout))
                     .map_err(Full)
             }
 
@@ -108,7 +108,7 @@ macro_rules! queue {
             /// As `get`.
             #[must_use = "the item is out of the queue"]
             pub fn get_timeout(&self, timeout: Duration) -> Option<T> {
-                self.0.get_until(deadline_after(timeout))
+                self.0.get_until(sched::deadline_after(timeout))
             }
 
             /// Takes the next item if there is one, or somebody waits to put it. Never parks.
@@ -219,11 +219,11 @@ queue! {
     /// # Examples
     ///
     /// ```
-    /// use evy_runtime::Queue;
+    /// use evy::Queue;
     ///
     /// let queue = Queue::bounded(2);
     /// let numbers = queue.clone();
-    /// evy_runtime::spawn_n(move || (1..=10).for_each(|n| numbers.put(n)));
+    /// evy::spawn_n(move || (1..=10).for_each(|n| numbers.put(n)));
     /// let sum: i32 = (0..10).map(|_| queue.get()).sum();
     /// assert_eq!(sum, 55);
     /// ```
@@ -236,7 +236,7 @@ queue! {
     /// # Examples
     ///
     /// ```
-    /// let stack = evy_runtime::LifoQueue::unbounded();
+    /// let stack = evy::LifoQueue::unbounded();
     /// stack.put("first");
     /// stack.put("second");
     /// assert_eq!(stack.get(), "second");
@@ -251,7 +251,7 @@ queue! {
     /// # Examples
     ///
     /// ```
-    /// let queue = evy_runtime::PriorityQueue::unbounded();
+    /// let queue = evy::PriorityQueue::unbounded();
     /// queue.put((2, "later"));
     /// queue.put((1, "now"));
     /// assert_eq!(queue.get(), (1, "now"));

@@ -25,7 +25,7 @@ pub use source::Direction;
 pub(crate) use source::{Readiness, Source};
 
 use crate::green::GreenRef;
-use crate::inbox::SchedulerHandle;
+use crate::green::SchedulerHandle;
 use crate::primitive::lock;
 
 /// The most that one round reports; the rest is reported by the next. So few that what is touched to
@@ -66,7 +66,7 @@ struct Slot {
 /// The descriptors of one scheduler.
 #[derive(Debug)]
 pub(crate) struct Reactor {
-    inbox: Arc<SchedulerHandle>,
+    owner: Arc<SchedulerHandle>,
     table: RefCell<Table>,
     events: RefCell<backend::Events>,
     /// Green threads parked on a descriptor.
@@ -74,9 +74,9 @@ pub(crate) struct Reactor {
 }
 
 impl Reactor {
-    pub(crate) fn new(inbox: Arc<SchedulerHandle>) -> Self {
+    pub(crate) fn new(owner: Arc<SchedulerHandle>) -> Self {
         Self {
-            inbox,
+            owner,
             table: RefCell::default(),
             events: RefCell::new(backend::Events::new()),
             waiting: Cell::new(0),
@@ -109,9 +109,9 @@ impl Reactor {
             table.slots.len() - 1
         });
         let key = (table.slots[index].generation << INDEX_BITS) | index;
-        match backend::add(&self.inbox.poller, fd, key) {
+        match backend::add(&self.owner.poller, fd, key) {
             Ok(()) => {
-                let source = Arc::new(Source::new(fd, key, Arc::clone(&self.inbox)));
+                let source = Arc::new(Source::new(fd, key, Arc::clone(&self.owner)));
                 table.slots[index].source = Some(Arc::clone(&source));
                 Ok(source)
             }
@@ -141,7 +141,7 @@ impl Reactor {
 
     /// Forgets what was deregistered on other OS threads.
     fn release_remote_deregistrations(&self) {
-        let deregistered_remotely = std::mem::take(&mut *lock(&self.inbox.deregistered_remotely));
+        let deregistered_remotely = std::mem::take(&mut *lock(&self.owner.deregistered_remotely));
         for key in deregistered_remotely {
             self.forget(key);
         }
@@ -159,7 +159,7 @@ impl Reactor {
         due: &mut Vec<GreenRef>,
     ) -> io::Result<bool> {
         let mut events = self.events.borrow_mut();
-        events.wait(&self.inbox.poller, timeout)?;
+        events.wait(&self.owner.poller, timeout)?;
         let table = self.table.borrow();
         for event in events.iter() {
             let Some(slot) = table.slots.get(event.key & INDEX_MASK) else {
@@ -188,9 +188,9 @@ impl Reactor {
 /// Deregisters `source` from an OS thread that is not its reactor's.
 pub(crate) fn deregister_from_outside(source: &Source) {
     source.remove_from_poller();
-    let inbox = source.inbox();
-    if !inbox.mailbox.is_closed() {
-        lock(&inbox.deregistered_remotely).push(source.key());
+    let owner = source.owner();
+    if !owner.mailbox.is_closed() {
+        lock(&owner.deregistered_remotely).push(source.key());
     }
 }
 

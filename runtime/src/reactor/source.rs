@@ -21,7 +21,7 @@ use std::ptr::NonNull;
 use std::sync::Arc;
 
 use crate::green::GreenRef;
-use crate::inbox::SchedulerHandle;
+use crate::green::SchedulerHandle;
 use crate::list::{List, Node};
 
 /// Which half of a descriptor.
@@ -65,7 +65,7 @@ impl DirectionState {
 pub(crate) struct Source {
     fd: RawFd,
     key: usize,
-    inbox: Arc<SchedulerHandle>,
+    owner: Arc<SchedulerHandle>,
     read: DirectionState,
     write: DirectionState,
 }
@@ -77,11 +77,11 @@ unsafe impl Send for Source {}
 unsafe impl Sync for Source {}
 
 impl Source {
-    pub(super) fn new(fd: BorrowedFd<'_>, key: usize, inbox: Arc<SchedulerHandle>) -> Self {
+    pub(super) fn new(fd: BorrowedFd<'_>, key: usize, owner: Arc<SchedulerHandle>) -> Self {
         Self {
             fd: fd.as_raw_fd(),
             key,
-            inbox,
+            owner,
             read: DirectionState::new(),
             write: DirectionState::new(),
         }
@@ -96,10 +96,10 @@ impl Source {
         self.key
     }
 
-    /// Tells whose it is: the sides may be touched where this is the scheduler's own inbox.
+    /// Tells whose it is: the sides may be touched where this is the scheduler's own owner.
     #[inline]
-    pub(crate) fn inbox(&self) -> &Arc<SchedulerHandle> {
-        &self.inbox
+    pub(crate) fn owner(&self) -> &Arc<SchedulerHandle> {
+        &self.owner
     }
 
     fn side(&self, direction: Direction) -> &DirectionState {
@@ -194,6 +194,6 @@ impl Source {
     /// Has the kernel forget it.
     pub(super) fn remove_from_poller(&self) {
         // A failure would mean that the descriptor is closed already, and then it is forgotten.
-        drop(self.inbox.poller.delete(super::borrow(&self.fd)));
+        drop(self.owner.poller.delete(super::borrow(&self.fd)));
     }
 }

@@ -7,6 +7,7 @@
 use std::cell::Cell;
 use std::io;
 use std::ptr;
+use std::time::{Duration, Instant};
 
 use super::Scheduler;
 
@@ -51,6 +52,11 @@ pub(crate) fn try_current<'a>() -> io::Result<&'a Scheduler> {
 pub(crate) fn if_current<'a>() -> Option<&'a Scheduler> {
     // SAFETY: as in `current`.
     unsafe { CURRENT.get().as_ref() }
+}
+
+/// Returns the deadline `timeout` from now on the clock of this OS thread; `None` never passes.
+pub(crate) fn deadline_after(timeout: Duration) -> Option<Instant> {
+    current().clock.deadline_after(timeout)
 }
 
 #[cold]

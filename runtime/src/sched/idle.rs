@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::Scheduler;
+use crate::green::RemoteHandle;
 use crate::green::{GreenRef, State, WaitReason, Wake};
-use crate::inbox::RemoteHandle;
 
 impl Scheduler {
     /// Waits until a green thread is ready, on the stack of the one that has just stopped.
@@ -16,7 +16,7 @@ impl Scheduler {
     #[cold]
     #[inline(never)]
     pub(super) fn idle(&self) -> GreenRef {
-        self.drain_inbox();
+        self.drain_mailbox();
         loop {
             self.randomize_next();
             if let Some(next) = self.run_queue.pop() {
@@ -25,7 +25,7 @@ impl Scheduler {
             }
             self.publish_running(None);
             let first = self.timers.next_deadline();
-            let is_alone = self.reactor.waiting() == 0 && self.inbox.mailbox.is_disconnected();
+            let is_alone = self.reactor.waiting() == 0 && self.own_handle.mailbox.is_disconnected();
             match first {
                 None if is_alone && self.cross_thread_waiters.get() == 0 => {
                     self.deadlock();
@@ -77,7 +77,7 @@ impl Scheduler {
     }
 
     fn poll_all(&self) {
-        self.drain_inbox();
+        self.drain_mailbox();
         // Whoever waits under a timeout may be ready just now, and without a timer. If data keep
         // coming, so it may be at every look.
         let is_clock_read_requested = self.clock_read_requested.take();
@@ -109,7 +109,7 @@ impl Scheduler {
         }
         due.clear();
         drop(due);
-        self.drain_inbox();
+        self.drain_mailbox();
         is_full
     }
 
@@ -142,8 +142,8 @@ impl Scheduler {
     }
 
     #[inline]
-    fn drain_inbox(&self) {
-        if let Some(handles) = self.inbox.mailbox.take() {
+    fn drain_mailbox(&self) {
+        if let Some(handles) = self.own_handle.mailbox.take() {
             self.deliver(handles);
         }
     }
@@ -152,8 +152,7 @@ impl Scheduler {
     #[inline(never)]
     fn deliver(&self, handles: Vec<Arc<RemoteHandle>>) {
         for handle in handles {
-            // SAFETY: a scheduler runs on the OS thread that owns it.
-            let Some(green) = (unsafe { handle.green() }) else {
+            let Some(green) = self.own_green(&handle) else {
                 continue;
             };
             if handle.take_token() {

@@ -30,14 +30,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
-pub(crate) use current::{current, if_current, try_current};
+pub(crate) use current::{current, deadline_after, if_current, try_current};
 pub(crate) use monitor::RunMonitor;
-pub(crate) use spawn::{SpawnOptions, run_exit_hooks};
+pub(crate) use spawn::{SpawnOptions, run_exit_hooks, unwrap_spawn};
 pub(crate) use test_hooks::{Fault, PlannedFault};
 
 use crate::clock::Clock;
 use crate::green::{GreenRef, GreenThread, Identity, ThreadTable};
-use crate::inbox::{RemoteHandle, SchedulerHandle};
+use crate::green::{RemoteHandle, SchedulerHandle};
 use crate::reactor::Reactor;
 use crate::timer::Timers;
 use run_queue::RunQueue;
@@ -67,7 +67,7 @@ pub(crate) struct Scheduler {
     pub(crate) clock_read_requested: Cell<bool>,
     pub(crate) timers: Timers,
     pub(crate) reactor: Reactor,
-    pub(crate) inbox: Arc<SchedulerHandle>,
+    pub(crate) own_handle: Arc<SchedulerHandle>,
     /// All green threads but the root.
     threads: ThreadTable,
     /// Scratch of a look around; empty otherwise.
@@ -109,7 +109,7 @@ impl Scheduler {
     /// The system's, where no poller can be had.
     #[track_caller]
     fn start() -> io::Result<NonNull<Self>> {
-        let inbox = Arc::new(SchedulerHandle::new()?);
+        let own_handle = Arc::new(SchedulerHandle::new()?);
         let first_id = take_ids();
         let site = std::panic::Location::caller();
         let identity = Identity {
@@ -129,8 +129,8 @@ impl Scheduler {
             clock_read_requested: Cell::new(false),
             clock,
             timers: Timers::new(),
-            reactor: Reactor::new(Arc::clone(&inbox)),
-            inbox,
+            reactor: Reactor::new(Arc::clone(&own_handle)),
+            own_handle,
             threads: ThreadTable::new(),
             ready_buf: RefCell::new(Vec::new()),
             exit_waiter: Cell::new(None),
@@ -214,9 +214,24 @@ impl Scheduler {
         ExitWaiterGuard(self)
     }
 
-    /// The handle by which other OS threads reach `green`.
-    pub(crate) fn handle(&self, green: GreenRef) -> Arc<RemoteHandle> {
-        green.handle(|| RemoteHandle::new(green, Arc::clone(&self.inbox)))
+    /// Returns the handle that other OS threads hold of `green`.
+    pub(crate) fn remote_handle(&self, green: GreenRef) -> Arc<RemoteHandle> {
+        green.remote_handle(&self.own_handle)
+    }
+
+    /// Whether `handle` belongs to this scheduler.
+    #[inline]
+    pub(crate) fn is_own(&self, handle: &Arc<SchedulerHandle>) -> bool {
+        Arc::ptr_eq(&self.own_handle, handle)
+    }
+
+    /// Returns the live green thread behind `handle`, if this scheduler owns it.
+    pub(crate) fn own_green(&self, handle: &RemoteHandle) -> Option<GreenRef> {
+        if !self.is_own(&handle.scheduler) {
+            return None;
+        }
+        // SAFETY: a scheduler never leaves its OS thread, so this is the owner's.
+        unsafe { GreenRef::of_remote(handle) }
     }
 
     /// Counts an operation that succeeded without parking. `true`: it is somebody else's turn.

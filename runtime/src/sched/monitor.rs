@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use super::{EVENT_INTERVAL, Scheduler};
 use crate::green::GreenRef;
-use crate::inbox::RemoteHandle;
+use crate::green::RemoteHandle;
 use crate::primitive::{Mutex, lock};
 
 /// A scheduler's part in being watched.
@@ -114,7 +114,7 @@ impl Scheduler {
             return;
         }
         if let Some(monitor) = self.monitor.monitor.get() {
-            monitor.write(who.map(|green| self.handle(green)));
+            monitor.write(who.map(|green| self.remote_handle(green)));
         }
     }
 

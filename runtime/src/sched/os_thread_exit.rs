@@ -17,9 +17,9 @@ use super::Scheduler;
 pub(super) unsafe fn end(scheduler: *mut Scheduler) {
     // SAFETY: valid until it is freed below (caller).
     let alive = unsafe { &*scheduler };
-    drop(alive.inbox.mailbox.close());
+    drop(alive.own_handle.mailbox.close());
     alive.publish_running(None);
-    alive.root.forget_handle();
+    alive.root.detach_remote_handle();
     alive.root.drop_locals();
     match alive.live() {
         0 => {

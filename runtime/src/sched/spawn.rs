@@ -28,6 +28,23 @@ impl SpawnOptions {
     }
 }
 
+/// Returns what was spawned, or panics if there was no memory for a stack.
+#[inline]
+#[track_caller]
+pub(crate) fn unwrap_spawn<T>(spawned: io::Result<T>) -> T {
+    match spawned {
+        Ok(spawned) => spawned,
+        Err(error) => spawn_failed(&error),
+    }
+}
+
+#[cold]
+#[inline(never)]
+#[track_caller]
+fn spawn_failed(error: &io::Error) -> ! {
+    panic!("cannot spawn a green thread: {error}")
+}
+
 impl Scheduler {
     /// Makes a green thread that will run `f`, and queues it unless it is to be started later by
     /// its timer.
@@ -75,7 +92,7 @@ impl Scheduler {
         if me.cold().is_some() {
             end_cold(me);
         }
-        me.forget_handle();
+        me.detach_remote_handle();
         me.state.set(State::Done);
         if let Some(exit_waiter) = self.exit_waiter.get() {
             self.unpark(exit_waiter, Wake::Unparked);
@@ -164,7 +181,7 @@ fn end_cold(me: GreenRef) {
     while me.cold().is_some() {
         run_exit_hooks(me);
         // SAFETY: nobody else has a reference into it: they last no longer than a look at it.
-        let cold = unsafe { GreenThread::take_cold(me) };
+        let cold = unsafe { me.take_cold() };
         forget_panics(|| drop(cold));
     }
 }

@@ -9,7 +9,7 @@ use crate::thread::{SelectToken, Selection};
 ///
 /// ```compile_fail,E0277
 /// struct Mine;
-/// impl evy_runtime::select::Arm for Mine {
+/// impl evy::select::Arm for Mine {
 ///     type Output = ();
 ///     fn try_select(&self) -> Option<()> {
 ///         None

@@ -26,7 +26,7 @@ pub use crate::queue::AnyQueue;
 
 use crate::green::WaitReason;
 use crate::sched::{self, Scheduler};
-use crate::thread::{self, Selection, count};
+use crate::thread::{self, CountGuard, Selection};
 
 /// Waits for the first of several things, and runs what belongs to it.
 ///
@@ -58,14 +58,14 @@ use crate::thread::{self, Selection, count};
 ///
 /// ```
 /// use std::time::Duration;
-/// use evy_runtime::{Event, Queue, select, spawn_n};
+/// use evy::{Event, Queue, select, spawn_n};
 ///
 /// let (numbers, stop) = (Queue::bounded(1), Event::new());
 /// let (producer, stopper) = (numbers.clone(), stop.clone());
 /// spawn_n(move || {
 ///     (1..=3).for_each(|n| producer.put(n));
 ///     while !producer.is_empty() {
-///         evy_runtime::yield_now();
+///         evy::yield_now();
 ///     }
 ///     stopper.send("done").unwrap();
 /// });
@@ -181,7 +181,7 @@ fn wait_for_one<A: Arms>(scheduler: &Scheduler, arms: &A) -> Option<A::Output> {
     let deadline = (0..A::LEN).filter_map(|n| arms.deadline(n)).min();
     let _counted = arms
         .is_shared()
-        .then(|| count(&scheduler.cross_thread_waiters));
+        .then(|| CountGuard::new(&scheduler.cross_thread_waiters));
     let mut registered = RegisteredArms {
         arms,
         selection: &selection,

@@ -12,7 +12,7 @@ use super::Semaphore;
 /// # Examples
 ///
 /// ```
-/// use evy_runtime::BoundedSemaphore;
+/// use evy::BoundedSemaphore;
 ///
 /// let one = BoundedSemaphore::new(1);
 /// one.acquire();

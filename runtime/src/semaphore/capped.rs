@@ -15,11 +15,11 @@ use crate::thread::WaitQueue;
 /// # Examples
 ///
 /// ```
-/// use evy_runtime::CappedSemaphore;
+/// use evy::CappedSemaphore;
 ///
 /// let meeting = CappedSemaphore::new(0, 0);
 /// let other = meeting.clone();
-/// let acquirer = evy_runtime::spawn(move || other.acquire());
+/// let acquirer = evy::spawn(move || other.acquire());
 /// meeting.release();
 /// acquirer.join().unwrap();
 /// ```

@@ -16,7 +16,8 @@ pub use bounded::{BoundedSemaphore, ReleasedTooOften};
 pub use capped::CappedSemaphore;
 
 use crate::green::WaitReason;
-use crate::thread::{WaitQueue, deadline_after};
+use crate::sched;
+use crate::thread::WaitQueue;
 
 /// A number of permits: [`acquire`](Self::acquire) takes one and parks while there is none,
 /// [`release`](Self::release) adds one.
@@ -26,7 +27,7 @@ use crate::thread::{WaitQueue, deadline_after};
 /// # Examples
 ///
 /// ```
-/// use evy_runtime::Semaphore;
+/// use evy::Semaphore;
 ///
 /// let permits = Semaphore::new(2);
 /// let first = permits.acquire_guard();
@@ -69,7 +70,7 @@ impl Semaphore {
     /// As `acquire`.
     #[must_use = "without a permit there is nothing to release"]
     pub fn acquire_timeout(&self, timeout: Duration) -> bool {
-        self.acquire_until(deadline_after(timeout))
+        self.acquire_until(sched::deadline_after(timeout))
     }
 
     fn acquire_until(&self, deadline: Option<Instant>) -> bool {

@@ -14,13 +14,13 @@ use crate::primitive::{Mutex, const_fn_unless_loom, lock};
 /// # Examples
 ///
 /// ```
-/// use evy_runtime::sync::{Arc, Barrier};
+/// use evy::sync::{Arc, Barrier};
 ///
 /// let barrier = Arc::new(Barrier::new(3));
 /// let others: Vec<_> = (0..2)
 ///     .map(|_| {
 ///         let barrier = Arc::clone(&barrier);
-///         evy_runtime::spawn(move || barrier.wait().is_leader())
+///         evy::spawn(move || barrier.wait().is_leader())
 ///     })
 ///     .collect();
 /// let mut leaders = usize::from(barrier.wait().is_leader());

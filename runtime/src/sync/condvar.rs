@@ -19,11 +19,11 @@ use crate::thread::deadline_after_any_thread;
 /// # Examples
 ///
 /// ```
-/// use evy_runtime::sync::{Arc, Condvar, Mutex};
+/// use evy::sync::{Arc, Condvar, Mutex};
 ///
 /// let door = Arc::new((Mutex::new(false), Condvar::new()));
 /// let opener = Arc::clone(&door);
-/// evy_runtime::spawn_n(move || {
+/// evy::spawn_n(move || {
 ///     *opener.0.lock().unwrap() = true;
 ///     opener.1.notify_one();
 /// });

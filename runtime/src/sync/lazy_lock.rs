@@ -15,7 +15,7 @@ use crate::primitive::lock;
 /// # Examples
 ///
 /// ```
-/// use evy_runtime::sync::LazyLock;
+/// use evy::sync::LazyLock;
 ///
 /// static WORDS: LazyLock<Vec<&str>> = LazyLock::new(|| vec!["made", "once"]);
 /// assert_eq!(WORDS.len(), 2);

@@ -23,15 +23,15 @@ use crate::primitive::const_fn_unless_loom;
 /// # Examples
 ///
 /// ```
-/// use evy_runtime::sync::{Arc, Mutex};
+/// use evy::sync::{Arc, Mutex};
 ///
 /// let count = Arc::new(Mutex::new(0));
 /// let adders: Vec<_> = (0..10)
 ///     .map(|_| {
 ///         let count = Arc::clone(&count);
-///         evy_runtime::spawn(move || {
+///         evy::spawn(move || {
 ///             let mut count = count.lock().unwrap();
-///             evy_runtime::yield_now();
+///             evy::yield_now();
 ///             *count += 1;
 ///         })
 ///     })

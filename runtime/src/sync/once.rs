@@ -19,7 +19,7 @@ const POISONED: u8 = 3;
 /// # Examples
 ///
 /// ```
-/// use evy_runtime::sync::Once;
+/// use evy::sync::Once;
 ///
 /// static START: Once = Once::new();
 /// START.call_once(|| println!("once"));

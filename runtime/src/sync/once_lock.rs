@@ -10,7 +10,7 @@ use super::once::Once;
 /// # Examples
 ///
 /// ```
-/// use evy_runtime::sync::OnceLock;
+/// use evy::sync::OnceLock;
 ///
 /// static CONFIG: OnceLock<String> = OnceLock::new();
 /// assert_eq!(CONFIG.get_or_init(|| "from a file".to_owned()), "from a file");

@@ -25,7 +25,7 @@ use crate::primitive::const_fn_unless_loom;
 /// # Examples
 ///
 /// ```
-/// use evy_runtime::sync::RwLock;
+/// use evy::sync::RwLock;
 ///
 /// let routes = RwLock::new(vec!["/"]);
 /// {

@@ -1,18 +1,18 @@
-//! Spawning with choices: a name, a stack size.
+//! `Builder`: spawns green threads with a name or a stack size.
 
 use std::io;
 use std::panic::Location;
 use std::time::Duration;
 
-use super::join_handle::{JoinHandle, packet};
+use super::join_handle::JoinHandle;
 use crate::sched::{self, SpawnOptions};
 
-/// Chooses how a green thread is spawned, as [`std::thread::Builder`] does.
+/// Configures a green thread before it is spawned, like [`std::thread::Builder`].
 ///
 /// # Examples
 ///
 /// ```
-/// use evy_runtime::thread;
+/// use evy::thread;
 ///
 /// let deep = thread::Builder::new().name("deep").stack_size(1 << 20).spawn(|| {
 ///     thread::current().name().map(str::to_owned)
@@ -21,14 +21,15 @@ use crate::sched::{self, SpawnOptions};
 /// # Ok::<(), std::io::Error>(())
 /// ```
 #[derive(Debug)]
-#[must_use = "a builder spawns nothing by itself"]
+#[must_use = "a builder spawns nothing until `spawn` is called"]
 pub struct Builder {
     options: SpawnOptions,
 }
 
 impl Builder {
-    /// No name, and the default stack of 256 KiB of address space, of which touched pages alone
-    /// cost memory. Never parks.
+    /// Creates a builder for a green thread without a name and with the default stack.
+    ///
+    /// The default stack is 256 KiB of address space, of which only touched pages use memory.
     #[track_caller]
     pub fn new() -> Self {
         Self {
@@ -36,27 +37,32 @@ impl Builder {
         }
     }
 
-    /// Names it: for panics, overflows, stall reports, and [`Thread::name`](super::Thread::name).
+    /// Sets the name, which appears in panic messages and in overflow and deadlock reports, and is
+    /// returned by [`Thread::name`](super::Thread::name).
     ///
-    /// Differs from std: any string will do, since no system call gets it.
+    /// # Differences from std
+    ///
+    /// - Any string is allowed, since no system call receives it.
     pub fn name(mut self, name: impl Into<String>) -> Self {
         self.options.name = Some(name.into().into_boxed_str());
         self
     }
 
-    /// The stack's size in bytes, rounded up to a power of two, 32 KiB at least.
+    /// Sets the size of the stack in bytes. It is rounded up to a power of two, and to at least 32 KiB.
     pub fn stack_size(mut self, size: usize) -> Self {
         self.options.stack_size = size;
         self
     }
 
-    /// Spawns it. Never parks: it starts when the caller parks or yields.
+    /// Spawns the green thread. It starts when the caller parks or yields.
     ///
-    /// Differs from std: nothing needs to be `Send`.
+    /// # Differences from std
+    ///
+    /// - Neither the closure nor its result needs to be `Send`.
     ///
     /// # Errors
     ///
-    /// `OutOfMemory`, or what the system says, if no stack can be had.
+    /// Returns `OutOfMemory`, or the error of the system, if no stack can be allocated.
     #[track_caller]
     pub fn spawn<F, T>(mut self, f: F) -> io::Result<JoinHandle<T>>
     where
@@ -67,11 +73,11 @@ impl Builder {
         self.start(None, f)
     }
 
-    /// Spawns it to start when `delay` has passed; see [`spawn_after`](super::spawn_after).
+    /// Spawns the green thread, to start after `delay`. See [`spawn_after`](super::spawn_after).
     ///
     /// # Errors
     ///
-    /// As [`spawn`](Self::spawn).
+    /// Returns an error as [`spawn`](Self::spawn) does.
     #[track_caller]
     pub fn spawn_after<F, T>(mut self, delay: Duration, f: F) -> io::Result<JoinHandle<T>>
     where
@@ -89,17 +95,15 @@ impl Builder {
         T: 'static,
     {
         let scheduler = sched::try_current()?;
-        let (completion, handle) = packet();
-        // Further ahead than the clock goes is not now, but some centuries from now. No delay is
-        // no timer either: it takes its turn behind those that are ready.
+        let (job, handle) = JoinHandle::new(f);
+        // A delay beyond the range of the clock becomes a century, and not zero. A delay of zero sets
+        // no timer: the green thread is queued behind those that are ready.
         let century = Duration::from_secs(100 * 365 * 24 * 3600);
         let start = delay
             .filter(|delay| !delay.is_zero())
             .and_then(|delay| scheduler.clock.deadline_after(delay.min(century)));
         let green = scheduler.spawn(self.options, start, move || {
-            // Captured first, so dropped first where it does not run: links see it gone.
-            let f = f;
-            completion.run(f);
+            job.run();
         })?;
         handle.attach(green);
         Ok(handle)

@@ -1,25 +1,31 @@
-//! Free functions: spawn, sleep, yield, park, and who am I.
+//! Free functions: spawning, sleeping, yielding, parking, and the current green thread.
 
+use std::cell::Cell;
 use std::panic::Location;
+use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use super::builder::Builder;
-use super::handle::Thread;
+use super::exit_hooks;
 use super::interrupt;
 use super::join_handle::JoinHandle;
+use super::thread::Thread;
 use crate::green::{WaitReason, Wake};
-use crate::sched::{self, SpawnOptions};
+use crate::sched::{self, SpawnOptions, unwrap_spawn};
 
-/// Spawns a green thread on this OS thread and returns the handle to its result.
+/// Spawns a green thread on the current OS thread and returns a [`JoinHandle`] for it, like
+/// [`std::thread::spawn`].
 ///
-/// It starts when the caller parks or yields, after those that were ready before. It lives on when
-/// the spawner ends. Never parks.
+/// The green thread starts when the caller parks or yields, after those that are ready already. It
+/// continues to run when its spawner ends.
 ///
-/// Differs from std: neither the closure nor the result needs to be `Send`.
+/// # Differences from std
+///
+/// - Neither the closure nor its result needs to be `Send`.
 ///
 /// # Panics
 ///
-/// If there is no memory for a stack; [`Builder::spawn`] returns the error instead.
+/// Panics if no stack can be allocated; [`Builder::spawn`] returns an error instead.
 ///
 /// # Examples
 ///
@@ -27,8 +33,8 @@ use crate::sched::{self, SpawnOptions};
 /// use std::rc::Rc;
 ///
 /// let shared = Rc::new(40);
-/// let other = Rc::clone(&shared);
-/// let sum = evy_runtime::spawn(move || *other + 2);
+/// let clone = Rc::clone(&shared);
+/// let sum = evy::spawn(move || *clone + 2);
 /// assert_eq!(sum.join().unwrap(), 42);
 /// ```
 #[track_caller]
@@ -40,22 +46,23 @@ where
     unwrap_spawn(Builder::new().spawn(f))
 }
 
-/// Spawns a green thread that nobody waits for: the cheapest way, which allocates nothing.
+/// Spawns a green thread that has no handle and whose result is discarded.
 ///
-/// A panic of `f` is reported by the panic hook with the green thread's name, and costs nobody else
-/// anything. Never parks.
+/// This is the cheapest spawn: it allocates nothing. A panic of `f` is reported by the panic hook with
+/// the name of the green thread, and has no other effect.
 ///
 /// # Panics
 ///
-/// If there is no memory for a stack.
+/// Panics if no stack can be allocated.
 ///
 /// # Examples
 ///
 /// ```
-/// evy_runtime::spawn_n(|| println!("second"));
+/// evy::spawn_n(|| println!("second"));
 /// println!("first");
-/// evy_runtime::yield_now();
+/// evy::yield_now();
 /// ```
+#[doc(alias = "spawn_detached")]
 #[track_caller]
 #[inline]
 pub fn spawn_n<F: FnOnce() + 'static>(f: F) {
@@ -63,19 +70,20 @@ pub fn spawn_n<F: FnOnce() + 'static>(f: F) {
     unwrap_spawn(sched::current().spawn(options, None, f));
 }
 
-/// Spawns a green thread that starts when `delay` has passed. [`JoinHandle::cancel`] prevents that
-/// until then. Never parks.
+/// Spawns a green thread that starts after `delay`.
+///
+/// [`JoinHandle::cancel`] prevents the start until then.
 ///
 /// # Panics
 ///
-/// If there is no memory for a stack.
+/// Panics if no stack can be allocated.
 ///
 /// # Examples
 ///
 /// ```
-/// use std::time::{Duration, Instant};
+/// use std::time::Duration;
 ///
-/// let late = evy_runtime::spawn_after(Duration::from_secs(3600), || "never seen");
+/// let late = evy::spawn_after(Duration::from_secs(3600), || "never seen");
 /// assert!(late.cancel());
 /// assert!(late.join().unwrap_err().is_killed());
 /// ```
@@ -88,26 +96,51 @@ where
     unwrap_spawn(Builder::new().spawn_after(delay, f))
 }
 
-#[inline]
-pub(super) fn unwrap_spawn<T>(spawned: std::io::Result<T>) -> T {
-    match spawned {
-        Ok(spawned) => spawned,
-        Err(error) => spawn_failed(&error),
-    }
-}
-
-#[cold]
-#[inline(never)]
-fn spawn_failed(error: &std::io::Error) -> ! {
-    panic!("cannot spawn a green thread: {error}")
-}
-
-/// Parks for at least `duration`. Zero is a [`yield_now`].
+/// Spawns a green thread that starts after `delay`, like [`spawn_after`], unless its spawner ends first.
+///
+/// If the spawner ends before `delay` has passed, the green thread is cancelled.
+///
+/// # Panics
+///
+/// Panics if no stack can be allocated.
 ///
 /// # Examples
 ///
 /// ```
-/// evy_runtime::sleep(std::time::Duration::from_millis(1));
+/// use std::time::Duration;
+///
+/// let spawner = evy::spawn(|| evy::spawn_after_local(Duration::from_secs(1), || ()));
+/// let timer = spawner.join().unwrap();
+/// assert!(timer.join().unwrap_err().is_killed());
+/// ```
+#[track_caller]
+pub fn spawn_after_local<F, T>(delay: Duration, f: F) -> JoinHandle<T>
+where
+    F: FnOnce() -> T + 'static,
+    T: 'static,
+{
+    let spawner = sched::current().running();
+    let hook = Rc::new(Cell::new(None));
+    let own_hook = Rc::clone(&hook);
+    let handle = spawn_after(delay, move || {
+        if let Some(id) = own_hook.get() {
+            // This green thread has started, so its spawner has not ended: that would have cancelled it.
+            exit_hooks::remove(spawner, id);
+        }
+        f()
+    });
+    hook.set(Some(exit_hooks::add(spawner, Box::new(handle.canceller()))));
+    handle
+}
+
+/// Parks the current green thread for at least `duration`, like [`std::thread::sleep`].
+///
+/// A duration of zero is a [`yield_now`].
+///
+/// # Examples
+///
+/// ```
+/// evy::sleep(std::time::Duration::from_millis(1));
 /// ```
 pub fn sleep(duration: Duration) {
     if duration.is_zero() {
@@ -115,19 +148,20 @@ pub fn sleep(duration: Duration) {
     }
     let scheduler = sched::current();
     let deadline = scheduler.clock.deadline_after(duration);
-    // Nobody but the clock ends a sleep; a program that cannot unwind may see a kill here.
+    // Only the clock ends a sleep. In a program that cannot unwind, a kill may wake it early.
     while interrupt::wait(scheduler, WaitReason::Sleep, deadline) != Wake::TimedOut {}
 }
 
-/// Lets every other ready green thread run before the caller goes on. It does not wait.
+/// Lets every other ready green thread run before the caller continues.
 ///
-/// A kill or a timeout of an enclosing [`timeout`](super::timeout) is thrown here too.
+/// This is a parking point: a pending kill, or the expired timeout of an enclosing
+/// [`timeout`](super::timeout), is thrown here. It waits for nothing.
 ///
 /// # Examples
 ///
 /// ```
-/// let other = evy_runtime::spawn(|| ());
-/// evy_runtime::yield_now();
+/// let other = evy::spawn(|| ());
+/// evy::yield_now();
 /// assert!(other.is_finished());
 /// ```
 #[inline(always)]
@@ -135,17 +169,19 @@ pub fn yield_now() {
     interrupt::yield_scheduler(sched::current());
 }
 
-/// Parks until somebody calls [`Thread::unpark`] or [`Unparker::unpark`](super::Unparker::unpark),
-/// or returns at once if somebody has since the last time. As in std, it may rarely return without.
+/// Parks the current green thread until its token is made available, like [`std::thread::park`].
+///
+/// [`Thread::unpark`] and [`Unparker::unpark`](super::Unparker::unpark) make the token available. If it
+/// is available already, `park` consumes it and returns at once. May return spuriously.
 ///
 /// # Panics
 ///
-/// On the root green thread, when nothing can wake anybody any more.
+/// Panics on the root green thread if a deadlock is detected.
 ///
 /// # Examples
 ///
 /// ```
-/// use evy_runtime::thread;
+/// use evy::thread;
 ///
 /// thread::current().unpark();
 /// thread::park();
@@ -154,18 +190,13 @@ pub fn park() {
     park_until(None);
 }
 
-/// As [`park`], for `timeout` at most.
+/// Parks the current green thread like [`park`], for at most `timeout`.
 ///
 /// # Panics
 ///
-/// As [`park`].
+/// Panics as [`park`] does.
 pub fn park_timeout(timeout: Duration) {
-    park_until(deadline_after(timeout));
-}
-
-/// The moment `timeout` from now by this OS thread's clock; `None` is never.
-pub(crate) fn deadline_after(timeout: Duration) -> Option<Instant> {
-    sched::current().clock.deadline_after(timeout)
+    park_until(sched::deadline_after(timeout));
 }
 
 fn park_until(deadline: Option<Instant>) {
@@ -177,13 +208,15 @@ fn park_until(deadline: Option<Instant>) {
     }
 }
 
-/// The running green thread. An OS thread that has not used evy yet becomes one. Never parks.
+/// Returns a handle to the current green thread.
+///
+/// The first evy call on an OS thread turns that OS thread into a green thread, its root.
 ///
 /// # Examples
 ///
 /// ```
-/// let named = evy_runtime::thread::Builder::new().name("worker").spawn(|| {
-///     evy_runtime::thread::current().name().map(str::to_owned)
+/// let named = evy::thread::Builder::new().name("worker").spawn(|| {
+///     evy::thread::current().name().map(str::to_owned)
 /// });
 /// assert_eq!(named?.join().unwrap().as_deref(), Some("worker"));
 /// # Ok::<(), std::io::Error>(())
@@ -191,7 +224,7 @@ fn park_until(deadline: Option<Instant>) {
 #[must_use]
 pub fn current() -> Thread {
     let scheduler = sched::current();
-    Thread::new(scheduler.handle(scheduler.running()))
+    Thread::new(scheduler.remote_handle(scheduler.running()))
 }
 
 #[cfg(test)]
@@ -203,7 +236,7 @@ mod tests {
 
     const LONG: Duration = Duration::from_secs(3600);
 
-    /// Ends 2000 waits for a deadline before it comes, and looks what that leaves behind.
+    /// Ends 2000 waits before their deadline, and checks that no timer is left.
     fn leaves_no_timer(begin: fn() -> JoinHandle<()>, end: fn(&JoinHandle<()>)) {
         let timers = &sched::current().timers;
         let waiting: Vec<_> = (0..2000).map(|_| begin()).collect();
@@ -216,7 +249,7 @@ mod tests {
     }
 
     #[test]
-    fn timer_gc() {
+    fn a_wait_that_ends_early_leaves_no_timer() {
         leaves_no_timer(|| spawn_after(LONG, || ()), |late| assert!(late.cancel()));
         leaves_no_timer(|| spawn(|| sleep(LONG)), JoinHandle::kill);
         leaves_no_timer(|| spawn(|| park_timeout(LONG)), |one| one.thread().unpark());

@@ -1,60 +1,78 @@
-//! Waiting, with everything that can end a wait: the only place that unwinds a green thread.
+//! Waiting, and everything that can end a wait: the only place that unwinds a green thread.
 //!
-//! `wait` is the scheduler's `park` plus deadlines, kills and timeouts. All that is above this layer
-//! parks through it. A kill or an expired timeout is thrown here, in Rust code and on the green
-//! thread's own stack, after the switch has returned: as a panic that the panic hook does not see.
+//! `wait` is the scheduler's `park` plus deadlines, kills and timeouts. Every layer above parks through
+//! it. A kill or an expired timeout is thrown here, in Rust code and on the green thread's own stack,
+//! after the switch has returned. It is a panic that the panic hook does not see.
 //!
 //! # When something is thrown
 //!
-//! - A kill: when it comes, if the green thread is parked; else where it parks or yields next. It
-//!   stays due until the green thread ends: who swallows one gets it again.
-//! - A timeout: when its deadline has come and the green thread is parked, unless what it waits for
-//!   has come as well. One that was past already at the scheduler's last look at the clock is thrown
-//!   before parking: else data that keeps coming would put it off for ever.
-//! - Nothing under a shield (a timeout opened under it excepted), and nothing while the OS thread
-//!   unwinds: a second unwinding out of a destructor would abort. `[no-throw-while-panicking]` A
-//!   destructor may park; it is left alone meanwhile. So is, to be safe, who parks meanwhile: when the
-//!   destructor goes on, it is woken to wait anew.
+//! - A kill is thrown when it is requested, if the green thread is parked; otherwise at its next parking
+//!   point or yield. It stays pending until the green thread ends: a kill that is caught is thrown again.
+//! - A timeout is thrown when its deadline has passed and the green thread is parked, unless what it
+//!   waits for has happened as well. A deadline that had passed when the scheduler last read the clock
+//!   is thrown before parking; otherwise a steady stream of data would put it off for ever.
+//! - Nothing is thrown under a shield, except a timeout opened under that shield.
+//! - Nothing is thrown while the OS thread is unwinding, because a second panic that leaves a destructor
+//!   aborts the process. `[no-throw-while-panicking]` A destructor may park, and is not interrupted
+//!   meanwhile. Neither, to be safe, is any other green thread that parks in that period: once the
+//!   destructor has finished, they are woken and wait anew.
 
 use std::any::Any;
-use std::panic::Location;
-use std::ptr;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
+use super::fault;
+use super::kill::request_kill;
+use super::shield::shield;
 use super::unwinding::{self, os_thread_panicking, rethrow};
-use crate::green::{GreenRef, GreenThread, Payload, State, TimeoutScope, WaitReason, Wake};
-use crate::sched::{self, Fault, Scheduler, SpawnOptions};
+use crate::green::{GreenRef, GreenThread, Payload, TimeoutScope, WaitReason, Wake};
+use crate::sched::{Fault, Scheduler};
 
-/// What is thrown. Nobody outside can make one.
+/// The payload of a kill or a timeout. Code outside of this crate cannot create one.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Interrupt {
     Kill,
-    /// The address of the scope that has expired.
+    /// Holds the address of the expired timeout scope.
     Elapsed(usize),
 }
 
-/// Whether a caught panic is a kill on its way: a program that catches panics should let it pass
-/// (`resume_unwind`). It comes again at the next parking point if not.
+/// Returns `true` if a caught panic payload is a kill in progress.
 ///
-/// Never parks.
+/// A program that catches panics should pass such a payload to [`std::panic::resume_unwind`]. If it
+/// does not, the kill is thrown again at the next parking point.
+///
+/// # Examples
+///
+/// ```
+/// use std::panic::{catch_unwind, resume_unwind};
+///
+/// let worker = evy::spawn(|| {
+///     if let Err(payload) = catch_unwind(evy::thread::park) {
+///         assert!(evy::thread::is_kill(&*payload));
+///         resume_unwind(payload);
+///     }
+/// });
+/// evy::yield_now();
+/// worker.kill();
+/// assert!(worker.join().unwrap_err().is_killed());
+/// ```
 #[must_use]
 pub fn is_kill(payload: &(dyn Any + Send)) -> bool {
     matches!(payload.downcast_ref(), Some(Interrupt::Kill))
 }
 
-/// The name of a scope in an [`Interrupt`].
+/// Identifies a timeout scope in an [`Interrupt`].
 pub(super) fn scope_addr(scope: *const TimeoutScope) -> usize {
     scope.addr()
 }
 
-/// Parks the running green thread until it is unparked or `deadline` comes, and says which. A kill
-/// or an enclosing timeout unwinds from here.
+/// Parks the running green thread until it is unparked or `deadline` passes, and returns which of them
+/// happened. A kill or an enclosing timeout unwinds from here.
 ///
-/// In a program that cannot unwind (`panic = "abort"`) neither has any effect.
+/// In a program that cannot unwind (`panic = "abort"`) kills and timeouts have no effect here.
 ///
 /// # Panics
 ///
-/// On the root green thread, when nothing can wake anybody any more; and inside `no_park`.
+/// Panics on the root green thread if a deadlock is detected, and inside `no_park`.
 #[inline(always)]
 pub(crate) fn wait(scheduler: &Scheduler, reason: WaitReason, deadline: Option<Instant>) -> Wake {
     match wait_or_fail(scheduler, reason, deadline) {
@@ -65,12 +83,12 @@ pub(crate) fn wait(scheduler: &Scheduler, reason: WaitReason, deadline: Option<I
     }
 }
 
-/// As [`wait`], for a caller that can fail: a program that cannot unwind sees [`Wake::Interrupted`],
-/// at once and again for as long as the kill or the timeout is due.
+/// Like [`wait`], for callers that can return an error. In a program that cannot unwind it returns
+/// [`Wake::Interrupted`] immediately, for as long as a kill or a timeout is due.
 ///
 /// # Panics
 ///
-/// As `wait`.
+/// Panics as `wait` does.
 #[inline(always)]
 pub(crate) fn wait_or_fail(
     scheduler: &Scheduler,
@@ -78,7 +96,7 @@ pub(crate) fn wait_or_fail(
     deadline: Option<Instant>,
 ) -> Wake {
     let me = scheduler.running();
-    // Here, and not further in, where it would be copied through memory.
+    // Set here, where it is inlined; deeper inside it would be copied through memory.
     me.reason.set(reason);
     if me.interrupt_pending.get() || os_thread_panicking() {
         return wait_slow(scheduler, me, deadline);
@@ -93,7 +111,7 @@ pub(crate) fn wait_or_fail(
     }
 }
 
-/// The slow way: something is pending, or could become so.
+/// The slow path of a wait: something is pending, or may become pending meanwhile.
 #[cold]
 #[inline(never)]
 fn wait_slow(scheduler: &Scheduler, me: GreenRef, deadline: Option<Instant>) -> Wake {
@@ -112,13 +130,9 @@ fn wait_slow(scheduler: &Scheduler, me: GreenRef, deadline: Option<Instant>) -> 
         if scope.is_some() {
             scheduler.clock_read_requested.set(true);
         }
-    }
-    let fault = match unwinding {
-        true => None,
-        false => scheduler.take_due_fault(me),
-    };
-    if let Some(fault) = fault {
-        return wait_with_fault(scheduler, me, deadline, fault);
+        if let Some(fault) = scheduler.take_due_fault(me) {
+            return wait_with_fault(scheduler, me, deadline, fault);
+        }
     }
     let first = match (deadline, scope) {
         (Some(own), Some(scope)) => Some(own.min(scope)),
@@ -149,7 +163,7 @@ fn wait_slow(scheduler: &Scheduler, me: GreenRef, deadline: Option<Instant>) -> 
     }
 }
 
-/// What has ended a wait that was not simply unparked.
+/// Handles a wake-up that was not a plain unpark.
 #[cold]
 #[inline(never)]
 fn finish_wait(scheduler: &Scheduler, me: GreenRef, wake: Wake) -> Wake {
@@ -161,7 +175,24 @@ fn finish_wait(scheduler: &Scheduler, me: GreenRef, wake: Wake) -> Wake {
     }
 }
 
-/// Lets all other ready green threads run first. A point where a kill or a timeout is thrown.
+/// Parks while `fault` happens.
+#[cold]
+#[inline(never)]
+fn wait_with_fault(
+    scheduler: &Scheduler,
+    me: GreenRef,
+    deadline: Option<Instant>,
+    fault: Fault,
+) -> Wake {
+    fault::before_park(scheduler, me, fault);
+    let wake = wait_slow(scheduler, me, deadline);
+    if fault::after_wake(me, fault) {
+        return throw_kill(me);
+    }
+    wake
+}
+
+/// Lets every other ready green thread run first. A pending kill or timeout is thrown here.
 #[inline(always)]
 pub(crate) fn yield_scheduler(scheduler: &Scheduler) {
     if os_thread_panicking() {
@@ -186,12 +217,7 @@ fn finish_yield(scheduler: &Scheduler, me: GreenRef) {
     if os_thread_panicking() {
         return;
     }
-    match scheduler.take_due_fault(me) {
-        Some(Fault::Kill | Fault::KillAfterWake) => me.killed.set(true),
-        Some(Fault::Timeout) => expire_outermost(me, scheduler.clock.now()),
-        Some(Fault::Panic) => rethrow(Box::new(INJECTED_PANIC)),
-        None => {}
-    }
+    fault::at_yield(scheduler, me);
     if me.kill_due() {
         throw_kill(me);
     } else if me
@@ -202,68 +228,15 @@ fn finish_yield(scheduler: &Scheduler, me: GreenRef) {
     }
 }
 
-/// Parks, with the interruption that a test has asked for here.
-#[cold]
-#[inline(never)]
-fn wait_with_fault(
-    scheduler: &Scheduler,
-    me: GreenRef,
-    deadline: Option<Instant>,
-    fault: Fault,
-) -> Wake {
-    match fault {
-        Fault::Kill => {
-            let handle = scheduler.handle(me);
-            run_next(scheduler, move || {
-                // SAFETY: green threads do not leave their OS thread, and `me` is of this one.
-                if let Some(victim) = unsafe { handle.green() } {
-                    kill(victim, None);
-                }
-            });
-        }
-        // A moment after this one, so that it comes while it is parked; and before whatever those
-        // who are ready would do for it.
-        Fault::Timeout => {
-            let moment = scheduler.clock.now() + Duration::from_nanos(1);
-            expire_outermost(me, moment);
-            run_next(scheduler, move || sched::current().advance_clock_to(moment));
-        }
-        Fault::KillAfterWake | Fault::Panic => {}
-    }
-    let wake = wait_slow(scheduler, me, deadline);
-    match fault {
-        Fault::KillAfterWake => {
-            me.killed.set(true);
-            throw_kill(me)
-        }
-        Fault::Panic => rethrow(Box::new(INJECTED_PANIC)),
-        Fault::Kill | Fault::Timeout => wake,
+/// Kills `victim`, with `error` as its payload if there is one. Unwinds here if `victim` is the running
+/// green thread.
+pub(super) fn kill(victim: GreenRef, error: Option<Payload>) {
+    if request_kill(victim, error) {
+        throw_kill(victim);
     }
 }
 
-/// Has a green thread of its own run `f`, before all who are ready.
-fn run_next(scheduler: &Scheduler, f: impl FnOnce() + 'static) {
-    let spawned = scheduler.spawn(SpawnOptions::new(Location::caller()), None, f);
-    super::functions::unwrap_spawn(spawned);
-    scheduler.run_newest_next();
-}
-
-/// What a victim panics with where a test wants it to.
-pub(crate) const INJECTED_PANIC: &str = "struck by a test";
-
-/// Sets the deadline of the timeout around all that `me` does.
-fn expire_outermost(me: GreenRef, deadline: Instant) {
-    let mut at = me.timeout_scopes.get();
-    // SAFETY: a linked scope lies in a frame below the caller's (`thread::timeout`).
-    while let Some(scope) = unsafe { at.as_ref() } {
-        if scope.outer.is_null() {
-            scope.deadline.set(Some(deadline));
-        }
-        at = scope.outer;
-    }
-}
-
-/// Throws the timeout that comes first.
+/// Throws the timeout that expires first.
 fn throw_expired(me: GreenRef) -> Wake {
     match me.first_scope() {
         Some(scope) => throw(Interrupt::Elapsed(scope_addr(scope))),
@@ -271,7 +244,7 @@ fn throw_expired(me: GreenRef) -> Wake {
     }
 }
 
-/// Throws the kill that is due: with its own error the first time, if it has one.
+/// Throws the pending kill. The first time it carries the error of `kill_with`, if there is one.
 fn throw_kill(me: GreenRef) -> Wake {
     match me.cold().and_then(|cold| cold.error.take()) {
         Some(error) if !cfg!(panic = "abort") => rethrow(error),
@@ -279,62 +252,12 @@ fn throw_kill(me: GreenRef) -> Wake {
     }
 }
 
-/// Unwinds, where the program can.
+/// Unwinds with `interrupt`, if the program can unwind.
 fn throw(interrupt: Interrupt) -> Wake {
     if cfg!(panic = "abort") {
         return Wake::Interrupted;
     }
     rethrow(Box::new(interrupt))
-}
-
-/// Has `victim` unwind, with `error` if there is one: at once if it is parked, ready or new, and up
-/// to where it stops next.
-pub(super) fn kill(victim: GreenRef, error: Option<Payload>) {
-    let Some(scheduler) = sched::if_current() else {
-        return;
-    };
-    // One of an OS thread that is ending stays where it is.
-    let own = ptr::eq(victim.scheduler, ptr::from_ref(scheduler).cast());
-    if !own || victim.killed.get() || victim.state.get() == State::Done {
-        return;
-    }
-    victim.killed.set(true);
-    victim.update_interrupt_pending();
-    if error.is_some() {
-        victim.cold_or_init().error.set(error);
-    }
-    match victim.state.get() {
-        State::Ready(_) if victim == scheduler.running() => {
-            if victim.kill_due() && !os_thread_panicking() {
-                throw_kill(victim);
-            }
-        }
-        State::Ready(_) if victim.shields.get() > 0 => {}
-        State::Parked if !victim.is_interruptible() => {}
-        State::Done => {}
-        State::New | State::Ready(_) | State::Parked => {
-            unwinding::switch_while_unwinding(scheduler, || {
-                scheduler.run_now(victim, Wake::Interrupted);
-            });
-        }
-    }
-}
-
-/// Runs `f` with kills and timeouts held back: they are thrown at the first parking point after it.
-/// A timeout that is opened inside works as ever.
-///
-/// For the few lines that must not be torn in two, where they park. It parks where `f` does.
-pub fn shield<T>(f: impl FnOnce() -> T) -> T {
-    struct Unshield(GreenRef);
-    impl Drop for Unshield {
-        fn drop(&mut self) {
-            self.0.shields.set(self.0.shields.get() - 1);
-        }
-    }
-    let me = sched::current().running();
-    me.shields.set(me.shields.get() + 1);
-    let _unshield = Unshield(me);
-    f()
 }
 
 const _: () = assert!(

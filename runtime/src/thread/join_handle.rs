@@ -1,358 +1,196 @@
-//! `JoinHandle`: the result of a green thread, and the power over its life.
+//! `JoinHandle`: the result of a green thread, and the means to end it.
 
 use std::any::Any;
-use std::cell::{Cell, OnceCell};
-use std::error::Error;
 use std::fmt;
-use std::rc::{Rc, Weak};
+use std::ptr;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::functions::deadline_after;
-use super::handle::Thread;
+use super::exit_hooks::{self, ExitHookId};
 use super::interrupt;
+use super::join_error::{JoinError, Result};
+use super::kill_handle::{KillHandle, Killable};
+use super::packet::{Completion, Job, Packet, Stage};
+use super::thread::Thread;
 use super::unwinding::{catch, rethrow};
 use super::wait_queue::WaitQueue;
-use crate::green::{GreenRef, Identity, WaitReason};
-use crate::inbox::RemoteHandle;
+use crate::green::{GreenRef, RemoteHandle, WaitReason};
 use crate::sched;
 
-/// Why a green thread has no result.
-pub enum JoinError {
-    /// It was killed, or cancelled before it started.
-    Killed,
-    /// It panicked; the payload is what the panic carried.
-    Panicked(Box<dyn Any + Send + 'static>),
-}
-
-impl JoinError {
-    /// The payload of the panic, to be passed to [`std::panic::resume_unwind`].
-    ///
-    /// # Panics
-    ///
-    /// If it was killed.
-    #[must_use]
-    pub fn into_panic(self) -> Box<dyn Any + Send + 'static> {
-        match self {
-            Self::Panicked(payload) => payload,
-            Self::Killed => panic!("the green thread was killed, it did not panic"),
-        }
-    }
-
-    /// Whether it was killed, or cancelled before it started.
-    #[must_use]
-    pub fn is_killed(&self) -> bool {
-        matches!(self, Self::Killed)
-    }
-}
-
-impl fmt::Debug for JoinError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Killed => f.write_str("Killed"),
-            Self::Panicked(_) => f.debug_tuple("Panicked").finish_non_exhaustive(),
-        }
-    }
-}
-
-impl fmt::Display for JoinError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self::Panicked(payload) = self else {
-            return f.write_str("the green thread was killed");
-        };
-        let message = payload.downcast_ref::<&str>().copied();
-        match message.or_else(|| payload.downcast_ref::<String>().map(String::as_str)) {
-            Some(message) => write!(f, "the green thread panicked: {message}"),
-            None => f.write_str("the green thread panicked"),
-        }
-    }
-}
-
-impl Error for JoinError {}
-
-/// What the green thread and its handle share. It lies on the heap: a result must outlive the stack
-/// that it was computed on.
-struct Packet<T> {
-    result: Cell<Option<Result<T, JoinError>>>,
-    stage: Cell<Stage>,
-    /// While it lives. ([live-ref] 4)
-    green: Cell<Option<GreenRef>>,
-    identity: Cell<Option<Identity>>,
-    /// Who it is, made when asked for, or at the end if it has a name that would be lost.
-    thread: OnceCell<Thread>,
-    joiners: WaitQueue,
-}
-
-/// How far a green thread has come.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Stage {
-    Running,
-    /// The result is there, and its links are being called.
-    RunningExitHooks,
-    Finished,
-}
-
-/// A packet whose result does not matter.
-trait Killable {
-    fn kill(&self);
-}
-
-impl<T> Killable for Packet<T> {
-    fn kill(&self) {
-        if let Some(green) = self.green.get() {
-            interrupt::kill(green, None);
-        }
-    }
-}
-
-/// Kills one green thread; made by [`JoinHandle::kill_handle`]. It keeps nothing alive.
-#[derive(Clone)]
-pub struct KillHandle(Weak<dyn Killable>);
-
-impl KillHandle {
-    /// As [`JoinHandle::kill`]; nothing if it has ended.
-    ///
-    /// # Panics
-    ///
-    /// A green thread that kills itself unwinds in here.
-    pub fn kill(&self) {
-        if let Some(packet) = self.0.upgrade() {
-            packet.kill();
-        }
-    }
-}
-
-impl fmt::Debug for KillHandle {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("KillHandle").finish_non_exhaustive()
-    }
-}
-
-/// Runs `f` in the calling green thread, now, and returns a handle to its result: for a pool whose
-/// member asks for more than there is room for. A panic of `f` becomes the result; a kill or a
-/// timeout of the caller passes through.
+/// An owned permission to join or kill a green thread, like [`std::thread::JoinHandle`].
 ///
-/// Parks where `f` does.
+/// Dropping the handle detaches the green thread, which runs on.
+///
+/// # Differences from std
+///
+/// - A handle stays on its OS thread.
+/// - The error is a [`JoinError`]: a green thread can also be killed.
 ///
 /// # Examples
 ///
 /// ```
-/// let done = evy_runtime::lowlevel::run_inline(|| 1 + 1);
-/// assert!(done.is_finished());
-/// assert_eq!(done.join().unwrap(), 2);
-/// ```
-pub fn run_inline<T>(f: impl FnOnce() -> T) -> JoinHandle<T> {
-    let (completion, handle) = packet();
-    let result = catch(f).map_err(|payload| {
-        if payload.is::<interrupt::Interrupt>() {
-            rethrow(payload);
-        }
-        JoinError::Panicked(payload)
-    });
-    handle.0.result.set(Some(result));
-    drop(completion);
-    handle
-}
-
-/// The green thread's end of a packet. However it goes, there is a result afterwards.
-pub(super) struct Completion<T>(Rc<Packet<T>>);
-
-pub(super) fn packet<T>() -> (Completion<T>, JoinHandle<T>) {
-    let packet = Rc::new(Packet {
-        result: Cell::new(None),
-        stage: Cell::new(Stage::Running),
-        green: Cell::new(None),
-        identity: Cell::new(None),
-        thread: OnceCell::new(),
-        joiners: WaitQueue::new(),
-    });
-    (Completion(Rc::clone(&packet)), JoinHandle(packet))
-}
-
-impl<T> Completion<T> {
-    /// Runs `f` for the result; `true` if it has panicked.
-    pub(super) fn run(self, f: impl FnOnce() -> T) -> bool {
-        let result = catch(f).map_err(|payload| {
-            if interrupt::is_kill(&*payload) {
-                JoinError::Killed
-            } else {
-                JoinError::Panicked(payload)
-            }
-        });
-        let panicked = matches!(result, Err(JoinError::Panicked(_)));
-        self.0.result.set(Some(result));
-        // Before anybody who joins goes on.
-        if let Some(green) = self.0.green.get() {
-            green.drop_locals();
-        }
-        panicked
-    }
-}
-
-impl<T> Drop for Completion<T> {
-    fn drop(&mut self) {
-        let packet = &self.0;
-        let green = packet.green.get();
-        // Dropped without having run: killed before it started.
-        let error = || {
-            let cold = green.as_ref().and_then(|green| green.cold());
-            match cold.and_then(|cold| cold.error.take()) {
-                Some(error) => JoinError::Panicked(error),
-                None => JoinError::Killed,
-            }
-        };
-        let result = packet.result.take().unwrap_or_else(|| Err(error()));
-        packet.result.set(Some(result));
-        // A stack that could not be had has never made a green thread.
-        if let Some(green) = green {
-            packet.stage.set(Stage::RunningExitHooks);
-            if green.cold().is_some() {
-                sched::run_exit_hooks(green);
-            }
-            if Rc::strong_count(packet) > 1 && green.name().is_some() {
-                packet
-                    .thread
-                    .get_or_init(|| Thread::new(sched::current().handle(green)));
-            }
-            packet.green.set(None);
-        }
-        packet.stage.set(Stage::Finished);
-        packet.joiners.wake_all();
-    }
-}
-
-/// The handle of a green thread: its result, and the means to end it. Dropping it detaches.
-///
-/// As [`std::thread::JoinHandle`]; it stays on its OS thread.
-///
-/// # Examples
-///
-/// ```
-/// let answer = evy_runtime::spawn(|| 6 * 7);
+/// let answer = evy::spawn(|| 6 * 7);
 /// assert_eq!(answer.join().unwrap(), 42);
 /// ```
 pub struct JoinHandle<T>(Rc<Packet<T>>);
 
 impl<T> JoinHandle<T> {
+    /// Creates a handle, and the job that a green thread must run for it.
+    pub(super) fn new<F: FnOnce() -> T>(f: F) -> (Job<F, T>, Self) {
+        let packet = Packet::new();
+        let completion = Completion::new(Rc::clone(&packet));
+        (Job { f, completion }, Self(packet))
+    }
+
     pub(super) fn attach(&self, green: GreenRef) {
         self.0.green.set(Some(green));
         self.0.identity.set(Some(green.identity()));
     }
 
-    /// Parks until it has ended, and returns its result.
+    /// Waits for the green thread to finish and returns its result.
+    ///
+    /// Parks until the green thread has finished.
     ///
     /// # Errors
     ///
-    /// [`JoinError`] if it panicked or was killed.
+    /// Returns a [`JoinError`] if the green thread panicked or was killed.
     ///
     /// # Panics
     ///
-    /// If a green thread joins itself; on the root green thread also if nothing can wake anybody any
-    /// more.
+    /// Panics if a green thread joins itself, and on the root green thread if a deadlock is detected.
     #[inline]
-    pub fn join(self) -> Result<T, JoinError> {
+    pub fn join(self) -> Result<T> {
         self.take_result()
     }
 
-    /// As [`join`](Self::join), for a handle that is shared.
+    /// Waits for the green thread to finish and takes its result, like [`join`](Self::join) through a
+    /// shared reference.
+    ///
+    /// Parks until the green thread has finished.
     ///
     /// # Errors
     ///
-    /// As `join`.
+    /// Returns an error as `join` does.
     ///
     /// # Panics
     ///
-    /// As `join`, and if the result was taken before.
+    /// Panics as `join` does, and if the result was taken before.
     #[inline(always)]
-    pub fn take_result(&self) -> Result<T, JoinError> {
-        self.wait_until(None);
+    pub fn take_result(&self) -> Result<T> {
+        if !self.wait_until(None) && self.is_abandoned() {
+            return Err(JoinError::abandoned());
+        }
         self.0.result.take().expect("the result was taken before")
     }
 
-    /// As [`join`](Self::join), but parks for `timeout` at most.
+    /// Waits for the green thread like [`join`](Self::join), for at most `timeout`.
+    ///
+    /// Parks until the green thread has finished, or for `timeout`.
     ///
     /// # Errors
     ///
-    /// The handle itself, if it has not ended in time.
+    /// Returns the handle if the green thread has not finished in time.
     ///
     /// # Panics
     ///
-    /// As [`join`](Self::join).
-    pub fn join_timeout(self, timeout: Duration) -> Result<Result<T, JoinError>, Self> {
-        match self.wait_until(deadline_after(timeout)) {
+    /// Panics as [`join`](Self::join) does.
+    pub fn join_timeout(self, timeout: Duration) -> std::result::Result<Result<T>, Self> {
+        match self.wait_until(sched::deadline_after(timeout)) {
             true => Ok(self.join()),
             false => Err(self),
         }
     }
 
-    /// Parks until it has ended, and leaves the result where it is.
+    /// Waits for the green thread to finish, without taking its result.
+    ///
+    /// Parks until the green thread has finished.
     ///
     /// # Panics
     ///
-    /// As [`join`](Self::join).
+    /// Panics as [`join`](Self::join) does.
     pub fn wait(&self) {
         self.wait_until(None);
     }
 
-    /// Parks until it has ended. `false`: the deadline came first.
+    /// Parks until the green thread has finished. Returns `false` if the deadline passed first, or if
+    /// the green thread will never finish.
     #[inline(always)]
     pub(super) fn wait_until(&self, deadline: Option<Instant>) -> bool {
         match self.0.stage.get() {
             Stage::Running => assert!(!self.is_own(), "a green thread cannot join itself"),
-            // One of the links.
+            // An exit hook, which finds the result in place.
             Stage::RunningExitHooks if self.is_own() => return true,
             Stage::RunningExitHooks => {}
             Stage::Finished => return true,
         }
-        self.0.joiners.wait_deadline(WaitReason::Join, deadline) || self.is_finished()
+        if self.is_abandoned() {
+            return false;
+        }
+        let joiners = &self.0.joiners;
+        joiners.wait_deadline(WaitReason::Join, deadline) || self.is_finished()
     }
 
-    /// Whether it is the running green thread's.
+    /// Whether the scheduler of the green thread has ended. A handle can outlive it in a thread-local
+    /// variable, and be used by another one's destructor.
+    fn is_abandoned(&self) -> bool {
+        let Some(green) = self.0.green.get() else {
+            return false;
+        };
+        let current = sched::if_current().map_or(ptr::null(), ptr::from_ref);
+        !ptr::eq(green.scheduler, current.cast())
+    }
+
+    /// Whether the handle belongs to the running green thread.
     pub(super) fn is_own(&self) -> bool {
-        let running = sched::if_current().map(sched::Scheduler::running);
-        running.is_some() && running == self.0.green.get()
+        self.0.is_own()
     }
 
     pub(crate) fn joiners(&self) -> &WaitQueue {
         &self.0.joiners
     }
 
-    /// Whether it has ended. Never parks.
+    /// Returns `true` if the green thread has finished.
     #[must_use]
     pub fn is_finished(&self) -> bool {
         self.0.stage.get() == Stage::Finished
     }
 
-    /// Kills it: it unwinds from where it is parked, destructors run, and [`join`](Self::join) says
-    /// [`JoinError::Killed`]. One that was not started never runs. One that has ended is left alone.
+    /// Kills the green thread: it unwinds from where it is parked, and its destructors run.
     ///
-    /// Returns when the victim has run up to where it parks next, or has ended. A kill is held back
-    /// while the victim is in [`shield`](super::shield) or unwinds already, and comes again if it is
-    /// swallowed by a `catch_unwind`. A loop that never parks cannot be killed. With `panic =
-    /// "abort"` only green threads that were not started can.
+    /// [`join`](Self::join) then returns a [`JoinError`] for which
+    /// [`is_killed`](JoinError::is_killed) is true. A green thread that has not started never runs. A
+    /// green thread that has finished is not affected.
+    ///
+    /// `kill` returns once the green thread has run up to its next parking point, or has finished. A kill
+    /// is deferred while the green thread is in [`shield`](super::shield) or already unwinding, and is
+    /// thrown again if a `catch_unwind` swallows it. A loop that never parks cannot be killed. With
+    /// `panic = "abort"` only green threads that have not started can be killed.
     ///
     /// # Panics
     ///
-    /// A green thread that kills itself unwinds in here.
+    /// A green thread that kills itself unwinds from here.
+    #[doc(alias = "abort")]
     pub fn kill(&self) {
         self.0.kill();
     }
 
-    /// Kills it as [`kill`](Self::kill) does, with an error of its own: the victim unwinds with
-    /// `error` as the payload, and [`join`](Self::join) says [`JoinError::Panicked`] with it. If it
-    /// is swallowed, an ordinary kill follows.
+    /// Kills the green thread like [`kill`](Self::kill), unwinding it with `error` as the panic payload.
+    ///
+    /// [`join`](Self::join) then returns a [`JoinError`] that carries `error`. If the green thread
+    /// catches it and goes on, an ordinary kill follows.
     ///
     /// # Panics
     ///
-    /// As `kill`.
+    /// A green thread that kills itself unwinds from here.
     ///
     /// # Examples
     ///
     /// ```
-    /// let idle = evy_runtime::spawn(evy_runtime::thread::park);
-    /// idle.kill_with("out of patience");
+    /// let idle = evy::spawn(evy::thread::park);
+    /// idle.kill_with("took too long");
     /// let payload = idle.join().unwrap_err().into_panic();
-    /// assert_eq!(payload.downcast_ref(), Some(&"out of patience"));
+    /// assert_eq!(payload.downcast_ref(), Some(&"took too long"));
     /// ```
     pub fn kill_with(&self, error: impl Any + Send) {
         if let Some(green) = self.0.green.get() {
@@ -360,7 +198,7 @@ impl<T> JoinHandle<T> {
         }
     }
 
-    /// Kills it if it has not started; says whether. Never parks.
+    /// Kills the green thread if it has not started. Returns `true` if it was killed.
     pub fn cancel(&self) -> bool {
         let unstarted = |green: &GreenRef| !green.started.get();
         let Some(green) = self.0.green.get().filter(unstarted) else {
@@ -370,17 +208,18 @@ impl<T> JoinHandle<T> {
         true
     }
 
-    /// The right to kill it, without the result. Never parks.
+    /// Returns a [`KillHandle`], which can kill the green thread but not join it.
+    #[doc(alias = "abort_handle")]
     #[must_use]
     pub fn kill_handle(&self) -> KillHandle
     where
         T: 'static,
     {
         let packet: Rc<dyn Killable> = Rc::clone(&self.0) as Rc<dyn Killable>;
-        KillHandle(Rc::downgrade(&packet))
+        KillHandle::new(Rc::downgrade(&packet))
     }
 
-    /// Something that cancels it, and outlives this handle.
+    /// Returns a closure that cancels the green thread, and that may outlive this handle.
     pub(super) fn canceller(&self) -> impl FnOnce() + 'static
     where
         T: 'static,
@@ -393,36 +232,39 @@ impl<T> JoinHandle<T> {
         }
     }
 
-    /// Who it is. Never parks.
+    /// Returns the [`Thread`] handle of the green thread.
     #[must_use]
     pub fn thread(&self) -> &Thread {
         self.0.thread.get_or_init(|| {
             let scheduler = sched::current();
             Thread::new(match self.0.green.get() {
-                Some(green) => scheduler.handle(green),
+                Some(green) => scheduler.remote_handle(green),
                 None => {
-                    let inbox = Arc::clone(&scheduler.inbox);
+                    let owner = Arc::clone(&scheduler.own_handle);
                     let inline = || scheduler.running().identity();
                     let identity = self.0.identity.get().unwrap_or_else(inline);
-                    Arc::new(RemoteHandle::ended(identity, inbox))
+                    Arc::new(RemoteHandle::ended(identity, owner))
                 }
             })
         })
     }
 
-    /// Has `f` called when it ends, on its own stack, after those that were linked before, and
-    /// before anybody who joins it wakes: the result is there, for `f` to take. What `f` links in its
-    /// turn comes last. A kill is held back meanwhile. If it has ended already, `f` is called right
-    /// now.
+    /// Registers `f` to run when the green thread finishes. Returns an id for
+    /// [`remove_exit_hook`](Self::remove_exit_hook).
     ///
-    /// A panic of `f` is reported and costs nobody else anything. Never parks.
+    /// Hooks run on the green thread's own stack, in the order of their registration, before any joiner
+    /// wakes. The result is stored by then, so a hook may take it. Hooks that `f` registers run last.
+    /// Kills are deferred while hooks run. If the green thread has finished already, `f` runs at once.
+    ///
+    /// A panic of a hook is reported by the panic hook and has no other effect.
     ///
     /// # Panics
     ///
-    /// As `f` does, where it is called right now.
+    /// Panics if `f` runs at once and panics.
+    #[doc(alias = "link")]
     pub fn on_exit(&self, f: impl FnOnce() + 'static) -> ExitHookId {
         match self.0.green.get() {
-            Some(green) => ExitHookId(super::exit_hooks::add(green, Box::new(f))),
+            Some(green) => exit_hooks::add(green, Box::new(f)),
             None => {
                 f();
                 ExitHookId(0)
@@ -430,13 +272,41 @@ impl<T> JoinHandle<T> {
         }
     }
 
-    /// Takes back a link; `false` if it was called or taken back before. Never parks.
-    pub fn remove_exit_hook(&self, link: ExitHookId) -> bool {
-        self.0
-            .green
-            .get()
-            .is_some_and(|green| super::exit_hooks::remove(green, link.0))
+    /// Removes a hook registered with [`on_exit`](Self::on_exit). Returns `false` if it has already run
+    /// or been removed.
+    #[doc(alias = "unlink")]
+    pub fn remove_exit_hook(&self, id: ExitHookId) -> bool {
+        let green = self.0.green.get();
+        green.is_some_and(|green| exit_hooks::remove(green, id))
     }
+}
+
+/// Runs `f` on the calling green thread and returns a finished `JoinHandle`.
+///
+/// Pools use it when a member of a full pool spawns into that pool. A panic of `f` becomes the result; a
+/// kill or a timeout of the caller passes through.
+///
+/// Parks where `f` parks.
+///
+/// # Examples
+///
+/// ```
+/// let done = evy::lowlevel::run_inline(|| 1 + 1);
+/// assert!(done.is_finished());
+/// assert_eq!(done.join().unwrap(), 2);
+/// ```
+pub fn run_inline<T>(f: impl FnOnce() -> T) -> JoinHandle<T> {
+    let packet = Packet::new();
+    let completion = Completion::new(Rc::clone(&packet));
+    let result = catch(f).map_err(|payload| {
+        if payload.is::<interrupt::Interrupt>() {
+            rethrow(payload);
+        }
+        JoinError::panicked(payload)
+    });
+    packet.result.set(Some(result));
+    drop(completion);
+    JoinHandle(packet)
 }
 
 impl<T> fmt::Debug for JoinHandle<T> {
@@ -446,7 +316,3 @@ impl<T> fmt::Debug for JoinHandle<T> {
             .finish_non_exhaustive()
     }
 }
-
-/// The name of one [`JoinHandle::on_exit`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct ExitHookId(u64);

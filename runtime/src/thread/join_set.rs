@@ -7,7 +7,8 @@ use std::fmt;
 use std::rc::Rc;
 
 use super::functions::spawn;
-use super::join_handle::{JoinError, JoinHandle};
+use super::join_error::Result;
+use super::join_handle::JoinHandle;
 use super::wait_queue::WaitQueue;
 use crate::green::WaitReason;
 
@@ -20,11 +21,11 @@ use crate::green::WaitReason;
 /// # Examples
 ///
 /// ```
-/// let handles: Vec<_> = (1..=3).map(|n| evy_runtime::spawn(move || n * n)).collect();
-/// let squares: Result<Vec<i32>, _> = evy_runtime::wait_all(handles).into_iter().collect();
+/// let handles: Vec<_> = (1..=3).map(|n| evy::spawn(move || n * n)).collect();
+/// let squares: Result<Vec<i32>, _> = evy::wait_all(handles).into_iter().collect();
 /// assert_eq!(squares.unwrap(), [1, 4, 9]);
 /// ```
-pub fn wait_all<T>(handles: impl IntoIterator<Item = JoinHandle<T>>) -> Vec<Result<T, JoinError>> {
+pub fn wait_all<T>(handles: impl IntoIterator<Item = JoinHandle<T>>) -> Vec<Result<T>> {
     let handles: Vec<_> = handles.into_iter().collect();
     handles.into_iter().map(JoinHandle::join).collect()
 }
@@ -38,12 +39,12 @@ pub fn wait_all<T>(handles: impl IntoIterator<Item = JoinHandle<T>>) -> Vec<Resu
 /// use std::time::Duration;
 ///
 /// let naps = [3, 1, 2].map(|n| {
-///     evy_runtime::spawn(move || {
-///         evy_runtime::sleep(Duration::from_millis(5 * n));
+///     evy::spawn(move || {
+///         evy::sleep(Duration::from_millis(5 * n));
 ///         n
 ///     })
 /// });
-/// let order: Vec<_> = evy_runtime::as_completed(naps).map(|(at, n)| (at, n.unwrap())).collect();
+/// let order: Vec<_> = evy::as_completed(naps).map(|(at, n)| (at, n.unwrap())).collect();
 /// assert_eq!(order, [(1, 1), (2, 2), (0, 3)]);
 /// ```
 pub fn as_completed<T: 'static>(
@@ -60,7 +61,7 @@ pub fn as_completed<T: 'static>(
 pub struct AsCompleted<T: 'static>(Members<T>);
 
 impl<T> Iterator for AsCompleted<T> {
-    type Item = (usize, Result<T, JoinError>);
+    type Item = (usize, Result<T>);
 
     fn next(&mut self) -> Option<Self::Item> {
         self.0.next()
@@ -83,7 +84,7 @@ impl<T> fmt::Debug for AsCompleted<T> {
 /// # Examples
 ///
 /// ```
-/// use evy_runtime::{JoinSet, sleep};
+/// use evy::{JoinSet, sleep};
 /// use std::time::Duration;
 ///
 /// // The first answer counts; the others are ended.
@@ -138,7 +139,7 @@ impl<T> JoinSet<T> {
     /// # Panics
     ///
     /// On the root green thread, when nothing can wake anybody any more.
-    pub fn join_next(&self) -> Option<Result<T, JoinError>> {
+    pub fn join_next(&self) -> Option<Result<T>> {
         self.0.next().map(|(_, result)| result)
     }
 
@@ -147,7 +148,7 @@ impl<T> JoinSet<T> {
     /// # Panics
     ///
     /// As [`join_next`](Self::join_next).
-    pub fn wait_all(&self) -> Vec<Result<T, JoinError>> {
+    pub fn wait_all(&self) -> Vec<Result<T>> {
         std::iter::from_fn(|| self.join_next()).collect()
     }
 
@@ -214,7 +215,7 @@ impl<T> Members<T> {
     }
 
     /// The next one that has ended.
-    fn next(&self) -> Option<(usize, Result<T, JoinError>)> {
+    fn next(&self) -> Option<(usize, Result<T>)> {
         loop {
             let first = self.ended.order.borrow_mut().pop_front();
             if let Some(number) = first {

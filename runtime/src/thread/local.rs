@@ -19,12 +19,12 @@ use crate::sched;
 /// ```
 /// use std::cell::RefCell;
 ///
-/// evy_runtime::green_local! {
+/// evy::green_local! {
 ///     static TRACE: RefCell<Vec<&'static str>> = RefCell::new(vec!["begin"]);
 /// }
 ///
 /// TRACE.with_borrow_mut(|trace| trace.push("main"));
-/// let other = evy_runtime::spawn(|| TRACE.take());
+/// let other = evy::spawn(|| TRACE.take());
 /// assert_eq!(other.join().unwrap(), ["begin"]);
 /// assert_eq!(TRACE.take(), ["begin", "main"]);
 /// ```

@@ -9,50 +9,61 @@
 //! Which of these park says each item. There is no `.await` to see it by.
 
 mod builder;
-mod delayed;
+mod count_guard;
 mod exit_hooks;
+mod fault;
 mod functions;
-mod handle;
-mod id;
 mod interrupt;
+mod join_error;
 mod join_handle;
 mod join_set;
+mod kill;
+mod kill_handle;
 mod local;
+mod packet;
 mod parker;
 mod scoped;
 #[expect(
     unnameable_types,
-    reason = "select's traits name it, and nobody outside has a use for it"
+    reason = "the traits of `select` name it, and no other crate has a use for it"
 )]
 mod selection;
+mod shield;
 mod shutdown;
+#[expect(
+    clippy::module_inception,
+    reason = "the file names are those of std::thread"
+)]
+mod thread;
 mod timeout;
+mod unparker;
 mod unwinding;
 mod wait_queue;
 
 pub use builder::Builder;
-pub use delayed::spawn_after_local;
-pub use functions::{current, park, park_timeout, sleep, spawn, spawn_after, spawn_n, yield_now};
-pub use handle::{Thread, Unparker};
-pub use id::ThreadId;
-pub use interrupt::{is_kill, shield};
-pub use join_handle::{ExitHookId, JoinError, JoinHandle, KillHandle, run_inline};
+pub use exit_hooks::ExitHookId;
+pub use functions::{
+    current, park, park_timeout, sleep, spawn, spawn_after, spawn_after_local, spawn_n, yield_now,
+};
+pub use interrupt::is_kill;
+pub use join_error::{Abandoned, JoinError, Killed, Result};
+pub use join_handle::{JoinHandle, run_inline};
 pub use join_set::{AsCompleted, JoinSet, as_completed, wait_all};
+pub use kill_handle::KillHandle;
 pub use local::{AccessError, LocalKey};
 pub use scoped::{Scope, ScopedJoinHandle, scope};
+pub use shield::shield;
 pub use shutdown::shutdown;
+pub use std::thread::available_parallelism;
+pub use thread::{Thread, ThreadId};
 pub use timeout::{Elapsed, timeout, timeout_at};
+pub use unparker::Unparker;
 pub use unwinding::panicking;
 pub use wait_queue::WaitQueue;
 
-/// Returns the number of OS threads that can run at the same time; std's function.
-pub use std::thread::available_parallelism;
-
+pub(crate) use count_guard::CountGuard;
+pub(crate) use interrupt::{wait, wait_or_fail, yield_scheduler};
 pub(crate) use parker::{Parker, deadline_after_any_thread, park_while, yield_if_over_budget};
 pub(crate) use selection::{SelectToken, Selection};
 pub(crate) use timeout::timeout_never;
-pub(crate) use unwinding::count;
 pub(crate) use wait_queue::WaitEntry;
-
-pub(crate) use functions::deadline_after;
-pub(crate) use interrupt::{wait, wait_or_fail, yield_scheduler};

@@ -4,11 +4,11 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::count_guard::CountGuard;
 use super::interrupt;
-use super::unwinding::count;
 use crate::clock::Clock;
+use crate::green::RemoteHandle;
 use crate::green::{WaitReason, Wake};
-use crate::inbox::RemoteHandle;
 use crate::sched;
 
 /// The means to have one waiter look again, from any OS thread.
@@ -25,7 +25,7 @@ impl Parker {
     /// The caller's own.
     pub(crate) fn current() -> Self {
         Self(match sched::if_current() {
-            Some(scheduler) => ParkerKind::Green(scheduler.handle(scheduler.running())),
+            Some(scheduler) => ParkerKind::Green(scheduler.remote_handle(scheduler.running())),
             None => ParkerKind::Os(std::thread::current()),
         })
     }
@@ -37,9 +37,8 @@ impl Parker {
             ParkerKind::Os(thread) => return thread.unpark(),
         };
         match sched::if_current() {
-            Some(scheduler) if Arc::ptr_eq(&scheduler.inbox, &handle.inbox) => {
-                // SAFETY: one inbox, so this OS thread is the owner.
-                if let Some(green) = unsafe { handle.green() } {
+            Some(scheduler) if scheduler.is_own(&handle.scheduler) => {
+                if let Some(green) = scheduler.own_green(handle) {
                     scheduler.unpark(green, Wake::Unparked);
                 }
             }
@@ -69,7 +68,7 @@ pub(crate) fn park_while(
         }
         return true;
     };
-    let _counted = count(&scheduler.cross_thread_waiters);
+    let _counted = CountGuard::new(&scheduler.cross_thread_waiters);
     while waiting() {
         match interrupt::wait(scheduler, reason, deadline) {
             Wake::Unparked => {}

@@ -29,13 +29,16 @@ use std::mem;
 use std::panic::Location;
 use std::rc::Rc;
 
-use super::handle::Thread;
-use super::interrupt::{kill, shield};
-use super::join_handle::{Completion, JoinError, JoinHandle, packet};
+use super::interrupt::kill;
+use super::join_error::{JoinError, Result};
+use super::join_handle::JoinHandle;
+use super::packet::Job;
+use super::shield::shield;
+use super::thread::Thread;
 use super::unwinding::{catch, rethrow};
 use super::wait_queue::WaitQueue;
 use crate::green::{GreenRef, WaitReason};
-use crate::sched::{self, SpawnOptions};
+use crate::sched::{self, SpawnOptions, unwrap_spawn};
 
 /// The children of one scope.
 #[derive(Default)]
@@ -93,19 +96,14 @@ impl Drop for Child {
 
 /// What a child runs. The order of the fields is the order in which they are dropped if it does not.
 struct Body<F, T> {
-    f: F,
-    completion: Completion<T>,
+    job: Job<F, T>,
     child: Child,
 }
 
 impl<F: FnOnce() -> T, T> Body<F, T> {
     fn run(self) {
-        let Self {
-            f,
-            completion,
-            child,
-        } = self;
-        if completion.run(f) {
+        let Self { job, child } = self;
+        if job.run() {
             let panicked = &child.children.panicked;
             panicked.set(panicked.get() + 1);
         }
@@ -135,7 +133,7 @@ pub struct Scope<'scope, 'env: 'scope> {
 /// ```
 /// let mut words = vec!["a", "b"];
 /// let mut count = 0;
-/// evy_runtime::scope(|s| {
+/// evy::scope(|s| {
 ///     s.spawn(|| count += words.len());
 ///     s.spawn(|| println!("{words:?}"));
 /// });
@@ -187,7 +185,7 @@ impl<'scope> Scope<'scope, '_> {
         F: FnOnce() -> T + 'scope,
         T: 'scope,
     {
-        super::functions::unwrap_spawn(self.start(SpawnOptions::new(Location::caller()), f))
+        unwrap_spawn(self.start(SpawnOptions::new(Location::caller()), f))
     }
 
     fn start<F, T>(
@@ -208,12 +206,8 @@ impl<'scope> Scope<'scope, '_> {
             children: Rc::clone(children),
             number,
         };
-        let (completion, handle) = packet::<T>();
-        let body = Body {
-            f,
-            completion,
-            child,
-        };
+        let (job, handle) = JoinHandle::new(f);
+        let body = Body { job, child };
         let body: Box<dyn FnOnce() + 'scope> = Box::new(move || body.run());
         // SAFETY: only the lifetime changes. `scope` does not return or unwind before the body is
         // dropped: see the top of this file.
@@ -256,9 +250,9 @@ impl<T> ScopedJoinHandle<'_, T> {
     /// # Panics
     ///
     /// If a child joins itself.
-    pub fn join(self) -> Result<T, JoinError> {
+    pub fn join(self) -> Result<T> {
         let result = self.handle.join();
-        if matches!(result, Err(JoinError::Panicked(_))) {
+        if result.as_ref().is_err_and(JoinError::is_panic) {
             self.children.panicked.set(self.children.panicked.get() - 1);
         }
         result

@@ -22,8 +22,8 @@ use crate::sched::{self, Scheduler};
 /// ```
 /// use std::time::Duration;
 ///
-/// evy_runtime::spawn_n(|| evy_runtime::sleep(Duration::from_secs(3600)));
-/// assert_eq!(evy_runtime::shutdown(Duration::from_millis(10)), 0);
+/// evy::spawn_n(|| evy::sleep(Duration::from_secs(3600)));
+/// assert_eq!(evy::shutdown(Duration::from_millis(10)), 0);
 /// ```
 pub fn shutdown(grace: Duration) -> usize {
     let scheduler = sched::current();

@@ -6,7 +6,6 @@ use std::fmt;
 use std::ptr;
 use std::time::{Duration, Instant};
 
-use super::functions::deadline_after;
 use super::interrupt::{Interrupt, scope_addr};
 use super::unwinding::{catch, rethrow};
 use crate::green::TimeoutScope;
@@ -50,13 +49,13 @@ impl From<Elapsed> for std::io::Error {
 /// ```
 /// use std::time::Duration;
 ///
-/// let slow = evy_runtime::timeout(Duration::from_millis(5), || {
-///     evy_runtime::sleep(Duration::from_secs(3600));
+/// let slow = evy::timeout(Duration::from_millis(5), || {
+///     evy::sleep(Duration::from_secs(3600));
 /// });
 /// assert!(slow.is_err());
 /// ```
 pub fn timeout<T>(duration: Duration, f: impl FnOnce() -> T) -> Result<T, Elapsed> {
-    run_until(deadline_after(duration), f)
+    run_until(sched::deadline_after(duration), f)
 }
 
 /// As [`timeout`], until a moment.

@@ -22,13 +22,13 @@ use crate::sched::{self, Scheduler};
 /// # Examples
 ///
 /// ```
-/// use evy_runtime::lowlevel::{WaitQueue, WaitReason};
+/// use evy::lowlevel::{WaitQueue, WaitReason};
 /// use std::rc::Rc;
 ///
 /// let queue: Rc<WaitQueue> = Rc::default();
 /// let other = Rc::clone(&queue);
-/// let waiter = evy_runtime::spawn(move || other.wait(WaitReason::Other("the door to open")));
-/// evy_runtime::yield_now();
+/// let waiter = evy::spawn(move || other.wait(WaitReason::Other("the door to open")));
+/// evy::yield_now();
 /// assert_eq!(queue.len(), 1);
 /// assert!(queue.wake_one());
 /// waiter.join().unwrap();

@@ -24,11 +24,11 @@ use crate::thread::{deadline_after_any_thread, yield_if_over_budget};
 /// # Examples
 ///
 /// ```
-/// use evy_runtime::sync::mpsc;
+/// use evy::sync::mpsc;
 ///
 /// let (sender, receiver) = mpsc::channel();
 /// let other = sender.clone();
-/// evy_runtime::spawn_n(move || other.send("green").unwrap());
+/// evy::spawn_n(move || other.send("green").unwrap());
 /// std::thread::spawn(move || sender.send("OS").unwrap());
 /// let mut all: Vec<_> = receiver.iter().collect();
 /// all.sort();

@@ -1,0 +1,93 @@
+//! `Permits`: a semaphore whose limit can change, and that hands a released permit to the longest waiter.
+//!
+//! A permit counts as in use from the moment it is handed over, so no newcomer can take it first. A
+//! waiter that unwinds after it was handed a permit, and before it could use it, releases it again.
+
+use std::cell::Cell;
+use std::time::Instant;
+
+use evy_runtime::lowlevel::{WaitQueue, WaitReason};
+
+#[derive(Debug)]
+pub(crate) struct Permits {
+    limit: Cell<usize>,
+    in_use: Cell<usize>,
+    waiting: WaitQueue,
+}
+
+impl Permits {
+    pub(crate) fn new(limit: usize) -> Self {
+        Self {
+            limit: Cell::new(limit),
+            in_use: Cell::new(0),
+            waiting: WaitQueue::new(),
+        }
+    }
+
+    pub(crate) fn limit(&self) -> usize {
+        self.limit.get()
+    }
+
+    /// Returns the number of permits in use. It exceeds the limit after a [`resize`](Self::resize) to
+    /// fewer.
+    pub(crate) fn in_use(&self) -> usize {
+        self.in_use.get()
+    }
+
+    pub(crate) fn waiting(&self) -> usize {
+        self.waiting.len()
+    }
+
+    pub(crate) fn is_exhausted(&self) -> bool {
+        self.in_use.get() >= self.limit.get()
+    }
+
+    /// Takes a permit if one is available; then no green thread waits for one. Never parks.
+    pub(crate) fn try_acquire(&self) -> bool {
+        let is_available = !self.is_exhausted();
+        if is_available {
+            self.in_use.set(self.in_use.get() + 1);
+        }
+        is_available
+    }
+
+    /// Takes a permit, in FIFO order. Parks until there is one, or until `deadline` passes, in which case
+    /// it returns `false`.
+    ///
+    /// `on_unwind` must release the permit. It is called if the waiter unwinds with one.
+    pub(crate) fn acquire_deadline(
+        &self,
+        reason: WaitReason,
+        deadline: Option<Instant>,
+        on_unwind: impl FnOnce(),
+    ) -> bool {
+        self.try_acquire() || self.waiting.wait_deadline_with(reason, deadline, on_unwind)
+    }
+
+    /// Takes a permit like [`acquire_deadline`](Self::acquire_deadline), without a deadline.
+    pub(crate) fn acquire(&self, reason: WaitReason, on_unwind: impl FnOnce()) {
+        if !self.acquire_deadline(reason, None, on_unwind) {
+            // A killed green thread that cannot unwind (`panic = "abort"`) continues without a permit.
+            self.in_use.set(self.in_use.get() + 1);
+        }
+    }
+
+    /// Returns a permit, or hands it to the longest waiter. Never parks.
+    pub(crate) fn release(&self) {
+        self.in_use.set(self.in_use.get() - 1);
+        self.grant();
+    }
+
+    /// Changes the limit. Waiters for whom there is a permit now continue. Never parks.
+    pub(crate) fn resize(&self, limit: usize) {
+        self.limit.set(limit);
+        self.grant();
+    }
+
+    /// Hands available permits to those who wait for one.
+    fn grant(&self) {
+        while !self.is_exhausted() && self.waiting.wake_one() {
+            self.in_use.set(self.in_use.get() + 1);
+        }
+    }
+}

@@ -1,0 +1,13 @@
+//! What distinguishes one green thread from all others, also after its end.
+
+/// Where a green thread was spawned.
+pub(crate) type SpawnSite = &'static std::panic::Location<'static>;
+
+/// The id of a green thread, the id of its spawner, and where it was spawned.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Identity {
+    pub(crate) id: u64,
+    /// Zero for a root green thread.
+    pub(crate) parent: u64,
+    pub(crate) site: SpawnSite,
+}

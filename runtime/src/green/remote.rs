@@ -1,0 +1,118 @@
+//! What other OS threads hold of a scheduler and of its green threads, to wake them.
+//!
+//! Another OS thread sends the handle of a green thread to the mailbox of its scheduler, following the
+//! protocol of [`mailbox`](crate::mailbox), and notifies the poller that the scheduler waits in.
+
+use std::io;
+use std::ptr::{self, NonNull};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicPtr, Ordering};
+
+use polling::Poller;
+
+use super::identity::Identity;
+use crate::mailbox::{Link, Linked, Mailbox};
+
+/// What the rest of the process knows of a green thread.
+#[derive(Debug)]
+pub(crate) struct RemoteHandle {
+    pub(crate) identity: Identity,
+    pub(crate) name: Option<Box<str>>,
+    pub(crate) scheduler: Arc<SchedulerHandle>,
+    /// The address of the control block, or null once the green thread has ended. Only the owner
+    /// reads and writes it (`[owner-thread]`), and only the owner knows what it points to.
+    address: AtomicPtr<()>,
+    /// Its token is set by a remote `unpark`, as opposed to a plain wake-up.
+    link: Link<Self>,
+}
+
+impl Linked for RemoteHandle {
+    fn link(&self) -> &Link<Self> {
+        &self.link
+    }
+}
+
+impl RemoteHandle {
+    pub(super) fn new(
+        identity: Identity,
+        name: Option<Box<str>>,
+        scheduler: Arc<SchedulerHandle>,
+        address: *mut (),
+    ) -> Self {
+        Self {
+            identity,
+            name,
+            scheduler,
+            address: AtomicPtr::new(address),
+            link: Link::new(),
+        }
+    }
+
+    /// Creates the handle of a green thread that has ended and had no name.
+    pub(crate) fn ended(identity: Identity, scheduler: Arc<SchedulerHandle>) -> Self {
+        Self::new(identity, None, scheduler, ptr::null_mut())
+    }
+
+    /// Returns the address of the control block, or `None` if the green thread has ended. Called by
+    /// the owner.
+    pub(super) fn address(&self) -> Option<NonNull<()>> {
+        NonNull::new(self.address.load(Ordering::Relaxed))
+    }
+
+    /// Clears the address. Called by the owner when the green thread ends.
+    pub(super) fn detach(&self) {
+        self.address.store(ptr::null_mut(), Ordering::Relaxed);
+    }
+
+    /// Wakes the green thread from any OS thread, like [`Self::send`], and makes its next
+    /// `thread::park` return at once.
+    pub(crate) fn send_token(self: &Arc<Self>) {
+        self.link.put_token();
+        self.send();
+    }
+
+    /// Returns `true` if a token was sent since the last call. Called by the owner.
+    pub(crate) fn take_token(&self) -> bool {
+        self.link.take_token()
+    }
+
+    /// Wakes the green thread from any OS thread. It checks again whatever it waits for.
+    pub(crate) fn send(self: &Arc<Self>) {
+        self.scheduler
+            .mailbox
+            .send(self, || self.scheduler.notify());
+    }
+}
+
+/// The part of a scheduler that other OS threads share.
+#[derive(Debug)]
+pub(crate) struct SchedulerHandle {
+    pub(crate) poller: Poller,
+    /// Closed once the scheduler is gone.
+    pub(crate) mailbox: Mailbox<RemoteHandle>,
+    /// The keys of registrations whose descriptor was closed on another OS thread.
+    pub(crate) deregistered_remotely: std::sync::Mutex<Vec<usize>>,
+}
+
+impl SchedulerHandle {
+    pub(crate) fn new() -> io::Result<Self> {
+        Ok(Self {
+            poller: Poller::new()?,
+            mailbox: Mailbox::new(),
+            deregistered_remotely: std::sync::Mutex::new(Vec::new()),
+        })
+    }
+
+    /// Ends the current or the next wait of the scheduler's OS thread in the poller.
+    pub(crate) fn notify(&self) {
+        // The only failure is a full counter of notifications, which wakes the owner as well.
+        drop(self.poller.notify());
+    }
+}
+
+impl Drop for SchedulerHandle {
+    fn drop(&mut self) {
+        // A handle in the mailbox keeps this alive.
+        debug_assert!(self.mailbox.is_empty());
+    }
+}

@@ -1,0 +1,65 @@
+//! `Read` and `Write` for a `Green` descriptor whose wrapped type has them.
+
+use std::io::{self, Read, Write};
+use std::os::fd::AsFd;
+
+use super::green::Green;
+use super::timeout::{Sharing, Timeout};
+use crate::reactor::Direction;
+
+impl<T: AsFd> Read for &Green<T>
+where
+    for<'a> &'a T: Read,
+{
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        let len = buf.len();
+        self.with_io(
+            Direction::Read,
+            Sharing::Exclusive,
+            Timeout::Never,
+            |mut inner| inner.read(buf),
+            |n| (1..len).contains(n),
+        )
+    }
+}
+
+impl<T: AsFd> Read for Green<T>
+where
+    for<'a> &'a T: Read,
+{
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        (&*self).read(buf)
+    }
+}
+
+impl<T: AsFd> Write for &Green<T>
+where
+    for<'a> &'a T: Write,
+{
+    fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
+        self.with_io(
+            Direction::Write,
+            Sharing::Exclusive,
+            Timeout::Never,
+            |mut inner| inner.write(buf),
+            |n| *n < buf.len(),
+        )
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl<T: AsFd> Write for Green<T>
+where
+    for<'a> &'a T: Write,
+{
+    fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
+        (&*self).write(buf)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}

@@ -1,0 +1,54 @@
+//! How long an operation on a descriptor may park, and how many green threads may wait at a time.
+
+use std::io;
+use std::time::{Duration, Instant};
+
+use crate::sched::Scheduler;
+
+/// How long an I/O operation may park.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Timeout {
+    /// As long as it takes.
+    Never,
+    /// Until the given instant. The operation then returns `TimedOut`.
+    At(Instant),
+    /// For the given duration, counted from the first time the operation has to wait. The operation then
+    /// returns `TimedOut`.
+    After(Duration),
+    /// Not at all. The operation returns `WouldBlock` instead.
+    NonBlocking,
+}
+
+impl Timeout {
+    /// Returns the deadline of a wait that begins now; `None` never passes. From the first call on, a
+    /// duration is a fixed deadline.
+    ///
+    /// # Errors
+    ///
+    /// Returns `WouldBlock` if the operation must not park.
+    #[inline]
+    pub(super) fn deadline(&mut self, scheduler: &Scheduler) -> io::Result<Option<Instant>> {
+        if let Self::After(duration) = *self {
+            let deadline = scheduler.clock.deadline_after(duration);
+            *self = deadline.map_or(Self::Never, Self::At);
+        }
+        match *self {
+            Self::At(deadline) => Ok(Some(deadline)),
+            Self::Never | Self::After(_) => Ok(None),
+            Self::NonBlocking => Err(io::ErrorKind::WouldBlock.into()),
+        }
+    }
+}
+
+/// How many green threads may wait in the same direction of a descriptor at a time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Sharing {
+    /// One. A second one gets an error, because the bytes of a stream that two green threads read would
+    /// go to either of them.
+    Exclusive,
+    /// Any number, served in FIFO order. Suitable where each operation is complete in itself: accepting a
+    /// connection, receiving a datagram.
+    Shared,
+}

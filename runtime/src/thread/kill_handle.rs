@@ -1,0 +1,51 @@
+//! `KillHandle`: kills a green thread without owning its result.
+
+use std::fmt;
+use std::rc::Weak;
+
+use super::interrupt;
+use super::packet::Packet;
+
+/// Kills one green thread, but cannot join it. Returned by
+/// [`JoinHandle::kill_handle`](super::JoinHandle::kill_handle).
+///
+/// It keeps neither the green thread nor its result alive.
+#[derive(Clone)]
+pub struct KillHandle(Weak<dyn Killable>);
+
+/// A packet whose result type does not matter.
+pub(super) trait Killable {
+    fn kill(&self);
+}
+
+impl<T> Killable for Packet<T> {
+    fn kill(&self) {
+        if let Some(green) = self.green.get() {
+            interrupt::kill(green, None);
+        }
+    }
+}
+
+impl KillHandle {
+    pub(super) fn new(packet: Weak<dyn Killable>) -> Self {
+        Self(packet)
+    }
+
+    /// Kills the green thread, like [`JoinHandle::kill`](super::JoinHandle::kill). Does nothing if it
+    /// has ended.
+    ///
+    /// # Panics
+    ///
+    /// A green thread that kills itself unwinds from here.
+    pub fn kill(&self) {
+        if let Some(packet) = self.0.upgrade() {
+            packet.kill();
+        }
+    }
+}
+
+impl fmt::Debug for KillHandle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("KillHandle").finish_non_exhaustive()
+    }
+}
