@@ -60,14 +60,14 @@ pub use net::{connect, connect_timeout, listen, serve};
 #[cfg(feature = "net")]
 pub mod net {
     pub use evy_net::{
-        AddrParseError, HandlerResult, Incoming, IpAddr, Ipv4Addr, Ipv6Addr, Server, ServerHandle,
-        Shutdown, SocketAddr, SocketAddrV4, SocketAddrV6, TcpListener, TcpStream, ToSocketAddrs,
-        connect, connect_timeout, listen, serve,
+        AddrParseError, HandlerResult, Incoming, IpAddr, Ipv4Addr, Ipv6Addr, Listener, Server,
+        ServerHandle, Shutdown, SocketAddr, SocketAddrV4, SocketAddrV6, Stream, TcpListener,
+        TcpStream, ToSocketAddrs, connect, connect_timeout, listen, serve,
     };
 }
 
 #[cfg(feature = "http")]
-pub use evy_net::http;
+pub use evy_http as http;
 
 #[cfg(feature = "pool")]
 pub use evy_pool::{GreenPile, GreenPool};

@@ -12,6 +12,7 @@
 //! from one toolchain to the next, and where the standard library's sources are installed.
 
 #![cfg(all(feature = "net", feature = "pool"))]
+#![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
 use std::collections::BTreeMap;
 use std::fmt::Write;

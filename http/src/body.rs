@@ -19,7 +19,7 @@ const MAX_COALESCED_BODY: usize = 64 * 1024;
 /// # Examples
 ///
 /// ```
-/// use evy_net::http::Body;
+/// use evy::http::Body;
 ///
 /// assert_eq!(Body::from("hello").into_text()?, "hello");
 /// # Ok::<(), std::io::Error>(())
@@ -50,7 +50,7 @@ impl Body {
     }
 
     /// A reader whose length is known to the one who decodes it.
-    pub(super) fn received(reader: impl Read + 'static, length: Option<u64>) -> Self {
+    pub(crate) fn received(reader: impl Read + 'static, length: Option<u64>) -> Self {
         Self(Source::Reader(Box::new(reader), length))
     }
 
@@ -92,12 +92,12 @@ impl Body {
             .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
     }
 
-    pub(super) fn is_in_memory(&self) -> bool {
+    pub(crate) fn is_in_memory(&self) -> bool {
         matches!(self.0, Source::Bytes(..))
     }
 
     /// Sends `out`, which holds the head, and then itself. Leaves `out` empty.
-    pub(super) fn send(
+    pub(crate) fn send(
         &mut self,
         out: &mut Vec<u8>,
         framing: BodyFraming,
@@ -254,7 +254,7 @@ impl fmt::Debug for Body {
 
 /// How the end of a body that is sent is told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum BodyFraming {
+pub(crate) enum BodyFraming {
     Nothing,
     Length(u64),
     Chunked,
@@ -262,7 +262,7 @@ pub(super) enum BodyFraming {
 }
 
 impl BodyFraming {
-    pub(super) fn write_header(self, out: &mut Vec<u8>) {
+    pub(crate) fn write_header(self, out: &mut Vec<u8>) {
         match self {
             Self::Nothing | Self::Close => {}
             Self::Length(length) => {

@@ -5,8 +5,13 @@
 
 use std::io;
 
-use super::buffered::{BufferedStream, Stream};
-use super::head::ProtocolError;
+use evy_net::Stream;
+use http::header::TRANSFER_ENCODING;
+use http::{HeaderMap, Version};
+
+use crate::buffered::BufferedStream;
+use crate::error::ProtocolError;
+use crate::head::content_length;
 
 /// What chunk extensions and trailers of one body may add up to: nobody here has a use for them.
 const MAX_CHUNK_OVERHEAD: usize = 4096;
@@ -21,7 +26,7 @@ const MAX_CHUNK_OVERHEAD: usize = 4096;
 /// any -- error --> Broken(error)                                               for good
 /// ```
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum DecoderState {
+pub(crate) enum DecoderState {
     Length(u64),
     UntilClose,
     ChunkSize,
@@ -32,21 +37,21 @@ pub(super) enum DecoderState {
 
 /// Takes a body off the stream.
 #[derive(Debug)]
-pub(super) struct Decoder {
-    pub(super) state: DecoderState,
+pub(crate) struct Decoder {
+    pub(crate) state: DecoderState,
     /// What may still come before `max_body_bytes`.
     budget: u64,
     overhead: usize,
 }
 
 impl Decoder {
-    pub(super) const DONE: Self = Self {
+    pub(crate) const DONE: Self = Self {
         state: DecoderState::Length(0),
         budget: 0,
         overhead: 0,
     };
 
-    pub(super) fn new(state: DecoderState, max_body_bytes: u64) -> Result<Self, ProtocolError> {
+    pub(crate) fn new(state: DecoderState, max_body_bytes: u64) -> Result<Self, ProtocolError> {
         match state {
             DecoderState::Length(length) if length > max_body_bytes => {
                 Err(ProtocolError::BODY_TOO_LONG)
@@ -60,18 +65,18 @@ impl Decoder {
     }
 
     /// How much is left, where it was declared.
-    pub(super) fn length(&self) -> Option<u64> {
+    pub(crate) fn length(&self) -> Option<u64> {
         match self.state {
             DecoderState::Length(left) => Some(left),
             _ => None,
         }
     }
 
-    pub(super) fn is_done(&self) -> bool {
+    pub(crate) fn is_done(&self) -> bool {
         self.state == DecoderState::Length(0)
     }
 
-    pub(super) fn read<S: Stream>(
+    pub(crate) fn read<S: Stream>(
         &mut self,
         stream: &mut BufferedStream<S>,
         buf: &mut [u8],
@@ -194,4 +199,32 @@ fn parse_chunk_size(digits: &[u8]) -> Result<u64, ProtocolError> {
         let digit = char::from(digit).to_digit(16).ok_or(ERROR)?;
         Ok(size << 4 | u64::from(digit))
     })
+}
+
+/// The framing that a head declares, if it declares one: the same rules for both directions.
+pub(crate) fn body_framing(
+    headers: &HeaderMap,
+    version: Version,
+) -> Result<Option<DecoderState>, ProtocolError> {
+    let length = content_length(headers)?;
+    let mut codings = headers.get_all(TRANSFER_ENCODING).iter();
+    let Some(coding) = codings.next() else {
+        return Ok(length.map(DecoderState::Length));
+    };
+    if version == Version::HTTP_10 {
+        return Err(ProtocolError::malformed(
+            "HTTP/1.0 has no `Transfer-Encoding`",
+        ));
+    }
+    if length.is_some() {
+        return Err(ProtocolError::malformed(
+            "both `Content-Length` and `Transfer-Encoding` are given",
+        ));
+    }
+    if codings.next().is_some() || !coding.as_bytes().eq_ignore_ascii_case(b"chunked") {
+        return Err(ProtocolError::malformed(
+            "the only transfer coding known is `chunked`",
+        ));
+    }
+    Ok(Some(DecoderState::ChunkSize))
 }

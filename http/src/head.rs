@@ -4,91 +4,23 @@
 //! pass (bare LF) before it is asked. What is found wrong is a `ProtocolError`: the server answers with its
 //! status, the client fails with its sentence.
 
-use std::error::Error;
-use std::fmt;
-use std::io;
 use std::mem::MaybeUninit;
 
-use ::http::header::{CONNECTION, CONTENT_LENGTH, HOST, TRANSFER_ENCODING};
-use ::http::uri::Authority;
-use ::http::{
+use http::header::{CONNECTION, CONTENT_LENGTH, HOST, TRANSFER_ENCODING};
+use http::uri::Authority;
+use http::{
     HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri, Version,
 };
 
-use super::decoder::DecoderState;
+use crate::error::ProtocolError;
+use crate::limits::{Limits, MAX_HEADERS};
 
-/// More headers than this never pass: their table is on the stack (32 bytes each).
-pub(super) const MAX_HEADERS: usize = 256;
-
-/// Room for a method and a version beside the target.
+/// Room for the method and the version beside the target, in a request line.
 const REQUEST_LINE_OVERHEAD: usize = 64;
-
-/// Why a message was refused.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct ProtocolError {
-    pub(super) status: StatusCode,
-    message: &'static str,
-}
-
-impl ProtocolError {
-    pub(super) const HEAD_TOO_LONG: Self = Self::new(
-        StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
-        "the head is longer than `max_head_bytes`",
-    );
-    pub(super) const TOO_MANY_HEADERS: Self = Self::new(
-        StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
-        "there are more headers than `max_headers`",
-    );
-    pub(super) const TARGET_TOO_LONG: Self = Self::new(
-        StatusCode::URI_TOO_LONG,
-        "the target is longer than `max_target_bytes`",
-    );
-    pub(super) const BODY_TOO_LONG: Self = Self::new(
-        StatusCode::PAYLOAD_TOO_LARGE,
-        "the body is longer than `max_body_bytes`",
-    );
-
-    pub(super) const fn new(status: StatusCode, message: &'static str) -> Self {
-        Self { status, message }
-    }
-
-    pub(super) const fn malformed(message: &'static str) -> Self {
-        Self::new(StatusCode::BAD_REQUEST, message)
-    }
-
-    /// The fault inside of an error, if it is one.
-    pub(super) fn of(error: &io::Error) -> Option<Self> {
-        error.get_ref()?.downcast_ref::<Self>().copied()
-    }
-}
-
-impl fmt::Display for ProtocolError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.message)
-    }
-}
-
-impl Error for ProtocolError {}
-
-impl From<ProtocolError> for io::Error {
-    fn from(error: ProtocolError) -> Self {
-        Self::new(io::ErrorKind::InvalidData, error)
-    }
-}
-
-/// How much a peer may send.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Limits {
-    /// Of a request; a response has no target.
-    pub(super) target: Option<usize>,
-    pub(super) head: usize,
-    pub(super) headers: usize,
-    pub(super) body: u64,
-}
 
 /// Looks for the end of a head in bytes that may still be coming.
 #[derive(Debug, Default)]
-pub(super) struct HeadScanner {
+pub(crate) struct HeadScanner {
     at: usize,
     line_start: usize,
     lines: usize,
@@ -96,7 +28,7 @@ pub(super) struct HeadScanner {
 
 impl HeadScanner {
     /// The length of the head, if it is complete. `bytes` only ever grows between calls.
-    pub(super) fn advance(
+    pub(crate) fn advance(
         &mut self,
         bytes: &[u8],
         limits: &Limits,
@@ -138,7 +70,7 @@ impl HeadScanner {
 }
 
 /// A request's head from the bytes that `HeadScanner` delimited.
-pub(super) fn parse_request(bytes: &[u8], limits: &Limits) -> Result<Request<()>, ProtocolError> {
+pub(crate) fn parse_request(bytes: &[u8], limits: &Limits) -> Result<Request<()>, ProtocolError> {
     let mut table = [const { MaybeUninit::uninit() }; MAX_HEADERS];
     let table = &mut table[..limits.headers.min(MAX_HEADERS)];
     let mut parsed = httparse::Request::new(&mut []);
@@ -161,7 +93,7 @@ pub(super) fn parse_request(bytes: &[u8], limits: &Limits) -> Result<Request<()>
 }
 
 /// A response's head from the bytes that `HeadScanner` delimited.
-pub(super) fn parse_response(bytes: &[u8], limits: &Limits) -> Result<Response<()>, ProtocolError> {
+pub(crate) fn parse_response(bytes: &[u8], limits: &Limits) -> Result<Response<()>, ProtocolError> {
     let mut table = [const { MaybeUninit::uninit() }; MAX_HEADERS];
     let table = &mut table[..limits.headers.min(MAX_HEADERS)];
     let mut parsed = httparse::Response::new(&mut []);
@@ -259,36 +191,8 @@ fn check_host(request: &Request<()>) -> Result<(), ProtocolError> {
     }
 }
 
-/// The framing that a head declares, if it declares one: the same rules for both directions.
-pub(super) fn body_framing(
-    headers: &HeaderMap,
-    version: Version,
-) -> Result<Option<DecoderState>, ProtocolError> {
-    let length = content_length(headers)?;
-    let mut codings = headers.get_all(TRANSFER_ENCODING).iter();
-    let Some(coding) = codings.next() else {
-        return Ok(length.map(DecoderState::Length));
-    };
-    if version == Version::HTTP_10 {
-        return Err(ProtocolError::malformed(
-            "HTTP/1.0 has no `Transfer-Encoding`",
-        ));
-    }
-    if length.is_some() {
-        return Err(ProtocolError::malformed(
-            "both `Content-Length` and `Transfer-Encoding` are given",
-        ));
-    }
-    if codings.next().is_some() || !coding.as_bytes().eq_ignore_ascii_case(b"chunked") {
-        return Err(ProtocolError::malformed(
-            "the only transfer coding known is `chunked`",
-        ));
-    }
-    Ok(Some(DecoderState::ChunkSize))
-}
-
 /// `Content-Length`, given once and in digits only.
-pub(super) fn content_length(headers: &HeaderMap) -> Result<Option<u64>, ProtocolError> {
+pub(crate) fn content_length(headers: &HeaderMap) -> Result<Option<u64>, ProtocolError> {
     const ERROR: ProtocolError = ProtocolError::malformed("`Content-Length` is not one number");
     let mut values = headers.get_all(CONTENT_LENGTH).iter();
     let Some(value) = values.next() else {
@@ -302,7 +206,7 @@ pub(super) fn content_length(headers: &HeaderMap) -> Result<Option<u64>, Protoco
 }
 
 /// Whether the sender of this head lets the connection serve another message.
-pub(super) fn keeps_alive(headers: &HeaderMap, version: Version) -> bool {
+pub(crate) fn keeps_alive(headers: &HeaderMap, version: Version) -> bool {
     let says = |token: &str| {
         headers
             .get_all(CONNECTION)
@@ -315,7 +219,7 @@ pub(super) fn keeps_alive(headers: &HeaderMap, version: Version) -> bool {
 }
 
 /// `name: value`, line by line, without those that the connection itself decides about.
-pub(super) fn write_headers(out: &mut Vec<u8>, headers: &HeaderMap) {
+pub(crate) fn write_headers(out: &mut Vec<u8>, headers: &HeaderMap) {
     for (name, value) in headers {
         if [CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING].contains(name) {
             continue;
@@ -329,8 +233,11 @@ pub(super) fn write_headers(out: &mut Vec<u8>, headers: &HeaderMap) {
 
 #[cfg(test)]
 mod tests {
-    use super::{HeadScanner, Limits, ProtocolError, body_framing, parse_request, parse_response};
-    use ::http::{Request, Response, StatusCode};
+    use super::{HeadScanner, parse_request, parse_response};
+    use crate::decoder::body_framing;
+    use crate::error::ProtocolError;
+    use crate::limits::Limits;
+    use http::{Request, Response, StatusCode};
 
     const LIMITS: Limits = Limits {
         target: Some(40),

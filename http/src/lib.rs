@@ -1,41 +1,44 @@
-//! HTTP/1.1 in blocking style: a client and a server on cooperative sockets.
+//! HTTP/1.1 for green threads, in blocking style: a client and a server on cooperative sockets. The crate
+//! behind `evy::http`; programs use the crate `evy`.
 //!
-//! Requests and responses are those of the crate `http`; what they carry is a [`Body`], which is
-//! read like a file. A wait parks the green thread that waits, never the OS thread.
+//! Requests and responses are the types of the crate [`http`]. Their bodies are [`Body`], which is read
+//! like a file. Operations that wait park the green thread, never the OS thread.
 //!
-//! Framing is strict in both directions. What two readers could take for different messages is
-//! refused, not repaired: `Content-Length` beside `Transfer-Encoding` or twice, any transfer coding
-//! but `chunked`, folded lines, bare CR or LF, spaces before a colon, sloppy chunk sizes. The server
-//! answers 400 and closes; the client fails with `InvalidData`. There are no redirects, no cookies,
-//! no compression and no TLS.
+//! Framing is strict in both directions. A message that two readers could interpret differently is
+//! rejected, not repaired: `Content-Length` beside `Transfer-Encoding` or twice, any transfer coding but
+//! `chunked`, folded lines, bare CR or LF, spaces before a colon, malformed chunk sizes. The server answers
+//! 400 and closes the connection; the client fails with `InvalidData`. Redirects, cookies, compression and
+//! TLS are not supported.
 //!
-//! Invariants, relied upon by both sides:
-//! - `[framed]`: a connection serves another message only if the one before was read to its end
-//!   (`framing` says when, `conn` and `client` obey).
-//! - `[one-deadline]`: each read and write is told how much of its deadline is left, so that a peer
-//!   which sends a byte at a time gains nothing (`wire`).
+//! Invariants that both sides rely on:
+//! - `[framed]`: a connection carries another message only if the message before was read to its end
+//!   (`decoder` knows the end; `server` and `client` keep the rule).
+//! - `[one-deadline]`: each read and write is given what is left of the deadline, so that a peer which sends
+//!   one byte at a time gains nothing (`buffered`).
 //!
 //! # Examples
 //!
 //! ```no_run
-//! use evy_net::http;
-//!
-//! let page = http::get("http://example.com/")?.into_body().into_text()?;
+//! let page = evy::http::get("http://example.com/")?.into_body().into_text()?;
 //! # Ok::<(), std::io::Error>(())
 //! ```
+#![forbid(unsafe_code)]
+#![warn(clippy::print_stdout, clippy::print_stderr)]
 
 mod body;
 mod buffered;
 mod client;
-mod connection;
 mod decoder;
+mod error;
 mod head;
-mod idle;
+mod limits;
+#[cfg(test)]
+mod mock_stream;
 mod server;
 
-pub use self::body::Body;
-pub use self::client::{Client, ClientBuilder, get};
-pub use self::server::{IntoResponse, Server, ServerBuilder, serve};
-pub use ::http::{
+pub use body::Body;
+pub use client::{Client, ClientBuilder, get};
+pub use http::{
     HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri, Version, header,
 };
+pub use server::{IntoResponse, Server, ServerBuilder, serve};

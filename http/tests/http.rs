@@ -13,7 +13,7 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use evy_net::http::{self, Body, Client, Request, Response, Server, StatusCode};
+use evy_http::{self as http, Body, Client, Request, Response, Server, StatusCode};
 
 /// Fails instead of hanging.
 fn within<T: Send + 'static>(test: impl FnOnce() -> T + Send + 'static) -> T {

@@ -16,7 +16,7 @@ use crate::dns;
 /// # Examples
 ///
 /// ```
-/// use evy_net::ToSocketAddrs;
+/// use evy::net::ToSocketAddrs;
 ///
 /// let addr = ("127.0.0.1", 80).to_socket_addrs()?.next();
 /// assert_eq!(addr, "127.0.0.1:80".to_socket_addrs()?.next());
@@ -119,4 +119,24 @@ impl ToSocketAddrs for String {
     fn to_socket_addrs(&self) -> io::Result<Self::Iter> {
         self.as_str().to_socket_addrs()
     }
+}
+
+/// Runs `f` on each address until it succeeds.
+///
+/// # Errors
+///
+/// Returns the error of the last address, and `InvalidInput` if there is no address.
+pub(crate) fn each_addr<T>(
+    addr: impl ToSocketAddrs,
+    mut f: impl FnMut(SocketAddr) -> io::Result<T>,
+) -> io::Result<T> {
+    let mut last = None;
+    for addr in addr.to_socket_addrs()? {
+        match f(addr) {
+            Ok(value) => return Ok(value),
+            Err(error) => last = Some(error),
+        }
+    }
+    let none = || io::Error::new(io::ErrorKind::InvalidInput, "there is no address to try");
+    Err(last.unwrap_or_else(none))
 }

@@ -1,98 +1,88 @@
-//! From and into std's sockets and descriptors, the same for streams and listeners.
+//! Conversions between a cooperative socket, std's socket and descriptors, the same for every kind.
 //!
-//! A descriptor that comes in becomes non-blocking; one that goes out becomes blocking again. A
-//! socket with several handles goes out as a duplicate, and stays non-blocking: the mode belongs to
-//! all of them.
+//! A descriptor that is converted into a cooperative socket becomes non-blocking, and one that is
+//! converted back becomes blocking again. A socket with several handles is converted into a duplicate of
+//! its descriptor, which stays non-blocking, because the mode belongs to all duplicates.
 
-use std::io;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, IntoRawFd, OwnedFd, RawFd};
-use std::sync::Arc;
-
-use evy_runtime::io::Green;
-
-use super::{TcpListener, TcpStream};
-
+/// Implements the conversions of a tuple struct that holds a [`Socket`](crate::socket::Socket) of `$std`.
 macro_rules! conversions {
     ($kind:ident, $std:ty) => {
         impl $kind {
-            /// Takes std's socket over; it becomes non-blocking. Never parks.
+            /// Creates a cooperative socket from std's, which becomes non-blocking.
             ///
             /// # Errors
             ///
-            /// The system's, if the mode cannot be changed.
-            pub fn from_std(inner: $std) -> io::Result<Self> {
-                Ok(Self::new(Green::new(inner)?))
+            /// Returns the error of the system if the mode cannot be changed.
+            pub fn from_std(inner: $std) -> std::io::Result<Self> {
+                let io = evy_runtime::io::Green::new(inner)?;
+                Ok(Self($crate::socket::Socket::from_green(io)))
             }
 
-            /// std's socket, blocking again; a non-blocking duplicate if there are other handles.
-            /// Never parks.
+            /// Converts the socket into std's, which is blocking again. If there are other handles to the
+            /// socket, the result is a non-blocking duplicate.
             ///
             /// # Errors
             ///
-            /// The system's, if there is no descriptor for a duplicate.
-            pub fn into_std(self) -> io::Result<$std> {
-                match Arc::try_unwrap(self.0) {
+            /// Returns the error of the system if no descriptor is available for a duplicate.
+            pub fn into_std(self) -> std::io::Result<$std> {
+                match self.0.try_into_std() {
                     Ok(inner) => {
-                        let inner = inner.io.into_inner();
                         inner.set_nonblocking(false)?;
                         Ok(inner)
                     }
-                    Err(shared) => shared.io.inner().try_clone(),
+                    Err(shared) => shared.std().try_clone(),
                 }
             }
         }
 
         impl From<$std> for $kind {
-            /// As `from_std`.
+            /// Converts like `from_std`.
             ///
             /// # Panics
             ///
-            /// If the descriptor is no socket that can be made non-blocking.
+            /// Panics if the descriptor cannot be made non-blocking.
             fn from(inner: $std) -> Self {
                 Self::from_std(inner).expect("a socket can be made non-blocking")
             }
         }
 
-        impl From<OwnedFd> for $kind {
+        impl From<std::os::fd::OwnedFd> for $kind {
             /// # Panics
             ///
-            /// If the descriptor is no socket that can be made non-blocking.
-            fn from(fd: OwnedFd) -> Self {
+            /// Panics if the descriptor cannot be made non-blocking.
+            fn from(fd: std::os::fd::OwnedFd) -> Self {
                 Self::from(<$std>::from(fd))
             }
         }
 
-        impl From<$kind> for OwnedFd {
+        impl From<$kind> for std::os::fd::OwnedFd {
             /// # Panics
             ///
-            /// If there are other handles and no descriptor for a duplicate; `into_std` says so.
+            /// Panics if there are other handles and no descriptor is available for a duplicate;
+            /// `into_std` returns an error instead.
             fn from(socket: $kind) -> Self {
-                socket
-                    .into_std()
-                    .expect("there is a descriptor for a duplicate")
-                    .into()
+                let inner = socket.into_std();
+                inner.expect("there is a descriptor for a duplicate").into()
             }
         }
 
-        impl AsFd for $kind {
-            fn as_fd(&self) -> BorrowedFd<'_> {
-                self.0.io.as_fd()
+        impl std::os::fd::AsFd for $kind {
+            fn as_fd(&self) -> std::os::fd::BorrowedFd<'_> {
+                self.0.as_fd()
             }
         }
 
-        impl AsRawFd for $kind {
-            fn as_raw_fd(&self) -> RawFd {
-                self.as_fd().as_raw_fd()
+        impl std::os::fd::AsRawFd for $kind {
+            fn as_raw_fd(&self) -> std::os::fd::RawFd {
+                std::os::fd::AsFd::as_fd(self).as_raw_fd()
             }
         }
 
-        impl IntoRawFd for $kind {
-            fn into_raw_fd(self) -> RawFd {
-                OwnedFd::from(self).into_raw_fd()
+        impl std::os::fd::IntoRawFd for $kind {
+            fn into_raw_fd(self) -> std::os::fd::RawFd {
+                std::os::fd::OwnedFd::from(self).into_raw_fd()
             }
         }
     };
 }
-
-conversions!(TcpStream, std::net::TcpStream);
-conversions!(TcpListener, std::net::TcpListener);
+pub(crate) use conversions;

@@ -1,9 +1,9 @@
-//! `serve`: an accept loop that survives, with a limit to how many are served at once.
+//! `Server`: an accept loop that survives a lack of resources and limits the number of connections.
 
 use std::cell::{Cell, RefCell};
+use std::error::Error;
 use std::fmt;
 use std::io;
-use std::net::SocketAddr;
 use std::rc::{Rc, Weak};
 use std::time::Duration;
 
@@ -11,64 +11,67 @@ use evy_runtime::Semaphore;
 use evy_runtime::lowlevel::{WaitQueue, WaitReason};
 use evy_runtime::{scope, sleep, spawn_n};
 
-use crate::tcp::{TcpListener, TcpStream};
+use crate::listener::Listener;
+use crate::stream::Stream;
 
-/// Clients served at once unless said otherwise.
 const MAX_CONNECTIONS: usize = 1000;
 
-/// The first and the longest pause after an error that says "not now".
+/// The first and the longest pause after a transient error.
 const BACKOFF_MIN: Duration = Duration::from_millis(5);
 const BACKOFF_MAX: Duration = Duration::from_secs(1);
 
-/// What a handler may return: nothing, or a result whose error ends the server.
+/// The return type of a connection handler: `()`, or a `Result` whose error ends the server.
 pub trait HandlerResult {
-    /// The error, if there is one.
+    /// Converts the value into a `Result`.
     ///
     /// # Errors
     ///
-    /// What the handler failed with.
-    fn into_result(self) -> io::Result<()>;
+    /// Returns the error of the handler.
+    fn into_result(self) -> Result<(), Box<dyn Error + Send + Sync>>;
 }
 
 impl HandlerResult for () {
-    fn into_result(self) -> io::Result<()> {
+    fn into_result(self) -> Result<(), Box<dyn Error + Send + Sync>> {
         Ok(())
     }
 }
 
-impl<E: Into<io::Error>> HandlerResult for Result<(), E> {
-    fn into_result(self) -> io::Result<()> {
+impl<E: Into<Box<dyn Error + Send + Sync>>> HandlerResult for Result<(), E> {
+    fn into_result(self) -> Result<(), Box<dyn Error + Send + Sync>> {
         self.map_err(Into::into)
     }
 }
 
-/// Accepts for ever and runs `handler` for each client on a green thread of its own, 1000 at most at
-/// once. As [`Server::serve`] with the defaults.
+/// Accepts connections and runs `handler` for each, on a green thread of its own, up to 1000 at a time.
+/// The same as [`Server::serve`] with default settings.
+///
+/// Parks until the server fails.
 ///
 /// # Errors
 ///
-/// As [`Server::serve`].
+/// Returns an error as [`Server::serve`] does.
 ///
 /// # Examples
 ///
 /// ```no_run
 /// use std::io::Write;
 ///
-/// let server = evy_net::listen("127.0.0.1:6000")?;
-/// evy_net::serve(server, |mut client, _addr| {
+/// let server = evy::listen("127.0.0.1:6000")?;
+/// evy::serve(server, |mut client, _addr| {
 ///     client.write_all(b"hello\n").ok();
 /// })
 /// # ; Ok::<(), std::io::Error>(())
 /// ```
-pub fn serve<H, O>(listener: TcpListener, handler: H) -> io::Result<()>
+pub fn serve<L, H, R>(listener: L, handler: H) -> io::Result<()>
 where
-    H: Fn(TcpStream, SocketAddr) -> O + 'static,
-    O: HandlerResult,
+    L: Listener,
+    H: Fn(L::Stream, L::Addr) -> R + 'static,
+    R: HandlerResult,
 {
     Server::new().serve(listener, handler)
 }
 
-/// An accept loop with choices.
+/// A configurable accept loop.
 #[derive(Debug)]
 pub struct Server {
     max_connections: usize,
@@ -76,7 +79,8 @@ pub struct Server {
     state: Rc<ServerState>,
 }
 
-struct OnError(Box<dyn Fn(&io::Error)>);
+#[derive(Clone)]
+struct OnError(Rc<dyn Fn(&io::Error)>);
 
 impl fmt::Debug for OnError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -84,7 +88,7 @@ impl fmt::Debug for OnError {
     }
 }
 
-/// What the loop, its handlers and its handles share.
+/// What the accept loop, its handlers and its handles share.
 #[derive(Debug, Default)]
 struct ServerState {
     stopped: Cell<bool>,
@@ -101,12 +105,13 @@ impl ServerState {
     }
 }
 
-/// Stops a [`Server`] from another green thread. Keeps nothing alive.
+/// Stops a [`Server`] from another green thread. It keeps nothing alive.
 #[derive(Clone, Debug)]
 pub struct ServerHandle(Weak<ServerState>);
 
 impl ServerHandle {
-    /// Has `serve` return. Clients that are being served go on to their end. Never parks.
+    /// Stops accepting connections and makes `serve` return. Connections already being handled run to
+    /// completion.
     pub fn stop(&self) {
         if let Some(state) = self.0.upgrade() {
             state.stop(None);
@@ -115,7 +120,7 @@ impl ServerHandle {
 }
 
 impl Server {
-    /// 1000 clients at once. Never parks.
+    /// Creates a server for up to 1000 connections at a time.
     #[must_use]
     pub fn new() -> Self {
         Self {
@@ -125,47 +130,52 @@ impl Server {
         }
     }
 
-    /// How many clients are served at once; the others wait to be accepted.
+    /// Sets how many connections are handled at a time; further ones wait to be accepted. The default is
+    /// 1000.
     ///
     /// # Panics
     ///
-    /// If it is zero.
+    /// Panics if `connections` is zero.
     #[must_use]
-    pub fn max_connections(mut self, clients: usize) -> Self {
+    pub fn max_connections(mut self, connections: usize) -> Self {
         assert!(
-            clients > 0,
-            "a server that serves nobody at once serves nobody"
+            connections > 0,
+            "a server must allow at least one connection"
         );
-        self.max_connections = clients;
+        self.max_connections = connections;
         self
     }
 
-    /// Tells of errors that the loop survives: no descriptors or no memory for another client.
+    /// Sets a callback for errors that the server survives: no descriptor or memory for another
+    /// connection, and a failed [handshake](Stream::handshake).
     #[must_use]
     pub fn on_error(mut self, report: impl Fn(&io::Error) + 'static) -> Self {
-        self.on_error = Some(OnError(Box::new(report)));
+        self.on_error = Some(OnError(Rc::new(report)));
         self
     }
 
-    /// The means to stop it. Never parks.
+    /// Returns a handle that can stop the server.
     #[must_use]
     pub fn handle(&self) -> ServerHandle {
         ServerHandle(Rc::downgrade(&self.state))
     }
 
-    /// Accepts and serves. Parks until a handle stops it, or it fails.
+    /// Accepts connections and runs `handler` for each, on a green thread of its own.
     ///
-    /// A client's connection is closed when its handler returns, fails or panics. A panic is
-    /// reported and costs nobody else anything. Where descriptors or memory run out, the loop pauses
-    /// and tries again: the client waits meanwhile.
+    /// A connection is closed when its handler returns, fails or panics. A panic is reported by the panic
+    /// hook and affects no other connection. If descriptors or memory run out, the server pauses and
+    /// retries; clients wait meanwhile.
+    ///
+    /// Parks until a handle stops the server, or until it fails.
     ///
     /// # Errors
     ///
-    /// The error of a handler, and those of the listener that do not pass.
-    pub fn serve<H, O>(self, listener: TcpListener, handler: H) -> io::Result<()>
+    /// Returns the error of a handler, and an error of the listener that is not transient.
+    pub fn serve<L, H, R>(self, listener: L, handler: H) -> io::Result<()>
     where
-        H: Fn(TcpStream, SocketAddr) -> O + 'static,
-        O: HandlerResult,
+        L: Listener,
+        H: Fn(L::Stream, L::Addr) -> R + 'static,
+        R: HandlerResult,
     {
         let state = &self.state;
         scope(|s| {
@@ -186,17 +196,18 @@ impl Server {
         }
     }
 
-    /// Returns only with an error that does not pass.
-    fn accept<H, O>(&self, listener: &TcpListener, handler: Rc<H>) -> io::Error
+    /// Runs the accept loop. Returns an error that is not transient.
+    fn accept<L, H, R>(&self, listener: &L, handler: Rc<H>) -> io::Error
     where
-        H: Fn(TcpStream, SocketAddr) -> O + 'static,
-        O: HandlerResult,
+        L: Listener,
+        H: Fn(L::Stream, L::Addr) -> R + 'static,
+        R: HandlerResult,
     {
         let permits = Semaphore::new(self.max_connections);
         let mut backoff = BACKOFF_MIN;
         loop {
             let permit = permits.acquire_guard();
-            let (client, addr) = match listener.accept() {
+            let (mut client, addr) = match listener.accept() {
                 Ok(accepted) => accepted,
                 Err(error) if is_transient(&error) => {
                     if let Some(OnError(report)) = &self.on_error {
@@ -210,10 +221,17 @@ impl Server {
             };
             backoff = BACKOFF_MIN;
             let (handler, state) = (Rc::clone(&handler), Rc::clone(&self.state));
+            let on_error = self.on_error.clone();
             spawn_n(move || {
                 let _permit = permit;
+                if let Err(error) = client.handshake() {
+                    if let Some(OnError(report)) = on_error {
+                        report(&error);
+                    }
+                    return;
+                }
                 if let Err(error) = handler(client, addr).into_result() {
-                    state.stop(Some(error));
+                    state.stop(Some(into_io_error(error)));
                 }
             });
         }
@@ -226,10 +244,18 @@ impl Default for Server {
     }
 }
 
-/// Whether there may be room again later.
+/// Whether the error is transient: out of descriptors or memory.
 fn is_transient(error: &io::Error) -> bool {
     matches!(
         error.raw_os_error(),
         Some(libc::EMFILE | libc::ENFILE | libc::ENOMEM | libc::ENOBUFS)
     )
+}
+
+/// Returns an I/O error as it is, and wraps any other error in one.
+fn into_io_error(error: Box<dyn Error + Send + Sync>) -> io::Error {
+    match error.downcast::<io::Error>() {
+        Ok(error) => *error,
+        Err(other) => io::Error::other(other),
+    }
 }

@@ -4,12 +4,12 @@ use std::cell::RefCell;
 use std::io;
 use std::time::{Duration, Instant};
 
-use ::http::Uri;
-use ::http::uri::Scheme;
-
-use super::buffered::BufferedStream;
-use crate::tcp::TcpStream;
+use evy_net::TcpStream;
 use evy_runtime::lowlevel::now;
+use http::Uri;
+use http::uri::Scheme;
+
+use crate::buffered::BufferedStream;
 
 /// How many connections are kept, over all hosts, and for how long.
 const MAX_IDLE: usize = 128;
@@ -28,7 +28,10 @@ struct IdleConnection {
 
 /// Host, without the brackets of IPv6, and port.
 #[derive(Clone, PartialEq, Eq)]
-pub(super) struct HostPort(pub(super) String, pub(super) u16);
+pub(super) struct HostPort {
+    pub(super) host: String,
+    pub(super) port: u16,
+}
 
 impl IdleConnections {
     /// The connection to `peer` that was used last.
@@ -78,10 +81,10 @@ impl HostPort {
             None | Some("") => invalid("the URL has no host"),
             Some(host) => {
                 let host = host.trim_start_matches('[').trim_end_matches(']');
-                Ok(Self(
-                    host.to_ascii_lowercase(),
-                    uri.port_u16().unwrap_or(80),
-                ))
+                Ok(Self {
+                    host: host.to_ascii_lowercase(),
+                    port: uri.port_u16().unwrap_or(80),
+                })
             }
         }
     }

@@ -1,20 +1,23 @@
-//! The client: requests over connections that are kept for the next one.
+//! The client: requests over connections that are kept for the next request.
+
+mod idle;
 
 use std::fmt;
 use std::io::{self, Read};
 use std::rc::{Rc, Weak};
 use std::time::Duration;
 
-use ::http::header::HOST;
-use ::http::{HeaderValue, Method, Request, Response, StatusCode, Uri, Version};
+use evy_net::{Stream, TcpStream, connect_timeout};
+use http::header::{CONNECTION, HOST};
+use http::{HeaderValue, Method, Request, Response, StatusCode, Uri, Version};
 
-use super::body::{Body, BodyFraming};
-use super::buffered::{BufferedStream, IoDeadline, Stream, unexpected_eof};
-use super::decoder::{Decoder, DecoderState};
-use super::head::{self, Limits, MAX_HEADERS};
-use super::idle::{HostPort, IdleConnections, is_reusable};
-use crate::listen::connect_timeout;
-use crate::tcp::TcpStream;
+use crate::body::{Body, BodyFraming};
+use crate::buffered::{BufferedStream, IoDeadline, unexpected_eof};
+use crate::decoder::{Decoder, DecoderState, body_framing};
+use crate::error::ProtocolError;
+use crate::head::{self, content_length};
+use crate::limits::{Limits, MAX_HEADERS};
+use idle::{HostPort, IdleConnections, is_reusable};
 
 /// GETs `url` with a client of its own, which keeps no connection. As [`Client::get`].
 ///
@@ -25,7 +28,7 @@ use crate::tcp::TcpStream;
 /// # Examples
 ///
 /// ```no_run
-/// let response = evy_net::http::get("http://example.com/")?;
+/// let response = evy::http::get("http://example.com/")?;
 /// assert!(response.status().is_success());
 /// let page = response.into_body().into_text()?;
 /// # Ok::<(), std::io::Error>(())
@@ -41,7 +44,7 @@ pub fn get(url: &str) -> io::Result<Response<Body>> {
 /// # Examples
 ///
 /// ```no_run
-/// use evy_net::http::{Client, Request};
+/// use evy::http::{Client, Request};
 /// use std::time::Duration;
 ///
 /// let client = Client::builder().timeout(Duration::from_secs(5)).build();
@@ -185,10 +188,12 @@ impl Client {
         if let Some(mut stream) = self.0.idle.take(&peer) {
             stream.deadline = deadline;
             if may_repeat || is_reusable(&stream) {
-                let mut untouched = true;
-                match self.exchange(&mut stream, &mut request, &mut untouched) {
-                    Err(error) if may_repeat && untouched && is_connection_closed(&error) => {}
-                    response => return self.attach_body(response?, stream, &peer, &request),
+                match self.exchange(&mut stream, &mut request) {
+                    Err(error) if may_repeat && error.is_stale_connection() => {}
+                    response => {
+                        let response = response.map_err(|error| error.error)?;
+                        return self.attach_body(response, stream, &peer, &request);
+                    }
                 }
             }
         }
@@ -196,47 +201,49 @@ impl Client {
             Some(left) => left.min(settings.connect_timeout),
             None => settings.connect_timeout,
         };
-        let stream = connect_timeout((peer.0.as_str(), peer.1), timeout)?;
+        let stream = connect_timeout((peer.host.as_str(), peer.port), timeout)?;
         stream.set_nodelay(true)?;
         let mut stream = Box::new(BufferedStream::new(stream, deadline));
-        let response = self.exchange(&mut stream, &mut request, &mut true)?;
+        let response = self.exchange(&mut stream, &mut request);
+        let response = response.map_err(|error| error.error)?;
         self.attach_body(response, stream, &peer, &request)
     }
 
-    /// Sends the request and reads the head of the final response. `untouched` stays true if not a
-    /// byte came back.
+    /// Sends the request and reads the head of the final response.
     fn exchange<S: Stream>(
         &self,
         stream: &mut BufferedStream<S>,
         request: &mut Request<Body>,
-        untouched: &mut bool,
-    ) -> io::Result<Response<()>> {
+    ) -> Result<Response<()>, ExchangeError> {
         let settings = &self.0.settings;
         let mut out = Vec::with_capacity(512);
-        let framing = write_head(&mut out, request, settings.max_idle_per_host > 0)?;
-        let mut hung_up = false;
+        let keep_alive = settings.max_idle_per_host > 0;
+        let framing = write_head(&mut out, request, keep_alive).map_err(ExchangeError::sending)?;
+        let mut is_closed = false;
         let sent = request.body_mut().send(&mut out, framing, |bytes| {
-            stream
-                .write_all(bytes)
-                .inspect_err(|error| hung_up = is_connection_closed(error))
+            let written = stream.write_all(bytes);
+            written.inspect_err(|error| is_closed = is_connection_closed(error))
         });
-        // A server that has heard enough answers and hangs up: the answer may be there all the same.
-        if let Err(error) = sent {
-            return match hung_up.then(|| read_head(stream, &settings.limits, untouched)) {
-                Some(Ok(mut response)) => {
+        let Err(error) = sent else {
+            return read_head(stream, &settings.limits);
+        };
+        let mut error = ExchangeError::sending(error);
+        if is_closed {
+            // A server that needs no more of the request may respond and close, so a response may be there
+            // all the same.
+            match read_head(stream, &settings.limits) {
+                Ok(mut response) => {
                     let close = HeaderValue::from_static("close");
-                    response
-                        .headers_mut()
-                        .insert(::http::header::CONNECTION, close);
-                    Ok(response)
+                    response.headers_mut().insert(CONNECTION, close);
+                    return Ok(response);
                 }
-                _ => Err(error),
-            };
+                Err(reading) => error.has_response_bytes = reading.has_response_bytes,
+            }
         }
-        read_head(stream, &settings.limits, untouched)
+        Err(error)
     }
 
-    /// The response with its body, which brings the connection back.
+    /// Returns the response with its body, which returns the connection when it is read.
     fn attach_body(
         &self,
         response: Response<()>,
@@ -245,28 +252,48 @@ impl Client {
         request: &Request<Body>,
     ) -> io::Result<Response<Body>> {
         let (version, headers) = (response.version(), response.headers());
-        let declared = head::body_framing(headers, version)?;
+        let declared = body_framing(headers, version)?;
         let state = match response.status() {
             _ if request.method() == Method::HEAD => DecoderState::Length(0),
             StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED => DecoderState::Length(0),
             _ => declared.unwrap_or(DecoderState::UntilClose),
         };
-        let keep = state != DecoderState::UntilClose
+        let keep_alive = state != DecoderState::UntilClose
             && head::keeps_alive(headers, version)
             && head::keeps_alive(request.headers(), Version::HTTP_11);
-        let return_to = keep.then(|| (Rc::downgrade(&self.0), peer.clone()));
+        let return_to = keep_alive.then(|| (Rc::downgrade(&self.0), peer.clone()));
         let decoder = Decoder::new(state, self.0.settings.limits.body)?;
-        let mut body_reader = ResponseBody {
+        let mut reader = ResponseBody {
             stream: Some(stream),
             decoder,
             return_to,
         };
-        if body_reader.decoder.is_done() {
-            body_reader.return_connection();
+        if reader.decoder.is_done() {
+            reader.return_connection();
             return Ok(response.map(|()| Body::empty()));
         }
-        let length = body_reader.decoder.length();
-        Ok(response.map(|()| Body::received(body_reader, length)))
+        let length = reader.decoder.length();
+        Ok(response.map(|()| Body::received(reader, length)))
+    }
+}
+
+/// Why an exchange failed, and how far it had come.
+struct ExchangeError {
+    error: io::Error,
+    has_response_bytes: bool,
+}
+
+impl ExchangeError {
+    fn sending(error: io::Error) -> Self {
+        Self {
+            error,
+            has_response_bytes: false,
+        }
+    }
+
+    /// Whether the server had closed the connection before it saw the request.
+    fn is_stale_connection(&self) -> bool {
+        !self.has_response_bytes && is_connection_closed(&self.error)
     }
 }
 
@@ -330,7 +357,7 @@ fn reject_connect_method(method: &Method) -> io::Result<()> {
     if method == Method::CONNECT {
         return Err(io::Error::new(
             io::ErrorKind::Unsupported,
-            "there are no tunnels here",
+            "the client does not support CONNECT",
         ));
     }
     Ok(())
@@ -342,7 +369,7 @@ fn write_head(out: &mut Vec<u8>, request: &Request<Body>, keep: bool) -> io::Res
     let method_expects_body = matches!(*method, Method::POST | Method::PUT | Method::PATCH);
     let framing = match request.body().length() {
         Some(0) if !method_expects_body => BodyFraming::Nothing,
-        length => match length.map_or_else(|| head::content_length(headers), |n| Ok(Some(n)))? {
+        length => match length.map_or_else(|| content_length(headers), |n| Ok(Some(n)))? {
             Some(length) => BodyFraming::Length(length),
             None => BodyFraming::Chunked,
         },
@@ -373,27 +400,37 @@ fn write_head(out: &mut Vec<u8>, request: &Request<Body>, keep: bool) -> io::Res
     Ok(framing)
 }
 
-/// Reads the head of the final response, past those that only promise one.
+/// Reads the head of the final response, skipping informational ones.
 fn read_head<S: Stream>(
     stream: &mut BufferedStream<S>,
     limits: &Limits,
-    untouched: &mut bool,
-) -> io::Result<Response<()>> {
+) -> Result<Response<()>, ExchangeError> {
+    let mut has_response_bytes = false;
     loop {
-        let length = stream.head(limits);
-        *untouched &= stream.buffered().is_empty();
-        let length = length?.ok_or_else(unexpected_eof)?;
-        let response = head::parse_response(&stream.buffered()[..length], limits)?;
-        stream.consume(length);
-        match response.status() {
-            StatusCode::SWITCHING_PROTOCOLS => {
-                return Err(head::ProtocolError::malformed(
-                    "the server switches protocols unasked",
-                )
-                .into());
+        let head = next_head(stream, limits);
+        has_response_bytes |= head.is_ok() || !stream.buffered().is_empty();
+        match head {
+            Ok(response) if response.status().is_informational() => {}
+            head => {
+                return head.map_err(|error| ExchangeError {
+                    error,
+                    has_response_bytes,
+                });
             }
-            status if status.is_informational() => {}
-            _ => return Ok(response),
         }
     }
+}
+
+fn next_head<S: Stream>(
+    stream: &mut BufferedStream<S>,
+    limits: &Limits,
+) -> io::Result<Response<()>> {
+    let length = stream.head(limits)?.ok_or_else(unexpected_eof)?;
+    let response = head::parse_response(&stream.buffered()[..length], limits)?;
+    if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+        let message = "the server switches protocols without being asked to";
+        return Err(ProtocolError::malformed(message).into());
+    }
+    stream.consume(length);
+    Ok(response)
 }

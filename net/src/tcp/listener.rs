@@ -1,30 +1,56 @@
-//! `TcpListener`.
+//! `TcpListener`, and `listen`.
 
-use std::fmt;
 use std::io;
 use std::iter::FusedIterator;
 use std::net::SocketAddr;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
-use evy_runtime::io::{Direction, Green, Sharing, Timeout};
+use evy_runtime::io::{Green, Sharing};
+use socket2::{Domain, Protocol, Type};
 
-use super::TcpStream;
-use crate::addr::ToSocketAddrs;
+use super::stream::TcpStream;
+use crate::addr::{ToSocketAddrs, each_addr};
+use crate::convert::conversions;
+use crate::listener::Listener;
+use crate::socket::{Socket, forward};
 
-/// A socket that accepts connections, as [`std::net::TcpListener`].
+/// How many connections may wait to be accepted.
+const BACKLOG: i32 = 1024;
+
+/// Returns a socket that listens at `addr`, with `SO_REUSEADDR` set, so that a server can be restarted at
+/// once. The same as [`TcpListener::bind`].
 ///
-/// Several green threads may accept at the same time; they are served in the order they came.
+/// # Errors
+///
+/// Returns an error as `bind` does.
 ///
 /// # Examples
 ///
 /// ```
+/// let server = evy::listen("127.0.0.1:0")?;
+/// let addr = server.local_addr()?;
+/// evy::spawn_n(move || drop(evy::connect(addr)));
+/// let (_client, _addr) = server.accept()?;
+/// # Ok::<(), std::io::Error>(())
+/// ```
+pub fn listen<A: ToSocketAddrs>(addr: A) -> io::Result<TcpListener> {
+    TcpListener::bind(addr)
+}
+
+/// A socket that accepts connections, like [`std::net::TcpListener`].
+///
+/// Several green threads may accept at the same time. They are served in FIFO order. Only
+/// [`bind`](Self::bind) and [`accept`](Self::accept) park, and so does [`Incoming`].
+///
+/// # Examples
+///
+/// ```
+/// use evy::net::{TcpListener, TcpStream};
 /// use std::io::{Read, Write};
 ///
-/// let server = evy_net::TcpListener::bind("127.0.0.1:0")?;
+/// let server = TcpListener::bind("127.0.0.1:0")?;
 /// let addr = server.local_addr()?;
-/// evy_runtime::spawn_n(move || {
-///     let mut client = evy_net::TcpStream::connect(addr).unwrap();
+/// evy::spawn_n(move || {
+///     let mut client = TcpStream::connect(addr).unwrap();
 ///     client.write_all(b"hello").unwrap();
 /// });
 /// let (mut stream, _) = server.accept()?;
@@ -33,124 +59,112 @@ use crate::addr::ToSocketAddrs;
 /// assert_eq!(text, "hello");
 /// # Ok::<(), std::io::Error>(())
 /// ```
-pub struct TcpListener(pub(super) Arc<Inner>);
-
-pub(super) struct Inner {
-    pub(super) io: Green<std::net::TcpListener>,
-    non_blocking: AtomicBool,
-}
+#[derive(Debug)]
+pub struct TcpListener(Socket<std::net::TcpListener>);
 
 impl TcpListener {
-    pub(crate) fn new(io: Green<std::net::TcpListener>) -> Self {
-        Self(Arc::new(Inner {
-            io,
-            non_blocking: AtomicBool::new(false),
-        }))
-    }
-
-    /// As [`listen`](crate::listen).
+    /// Creates a socket that listens at `addr`, with `SO_REUSEADDR` set and a backlog of 1024. If there
+    /// are several addresses, the first one that can be bound is used.
+    ///
+    /// Parks only to resolve a name.
     ///
     /// # Errors
     ///
-    /// As `listen`.
+    /// Returns the error of the system for the last address tried, and `InvalidInput` if there is none.
     pub fn bind<A: ToSocketAddrs>(addr: A) -> io::Result<Self> {
-        crate::listen(addr)
+        each_addr(addr, |addr| {
+            let socket =
+                socket2::Socket::new(Domain::for_address(addr), Type::STREAM, Some(Protocol::TCP))?;
+            socket.set_reuse_address(true)?;
+            socket.bind(&addr.into())?;
+            socket.listen(BACKLOG)?;
+            socket.set_nonblocking(true)?;
+            Ok(Self(Socket::from_non_blocking(socket.into())))
+        })
     }
 
-    /// Takes the next connection. Parks until there is one.
+    /// Accepts the next connection, like [`std::net::TcpListener::accept`].
     ///
-    /// Differs from std: a connection that its client has given up meanwhile is passed over.
+    /// Parks until there is one.
+    ///
+    /// # Differences from std
+    ///
+    /// - A connection that its client has given up meanwhile is skipped.
     ///
     /// # Errors
     ///
-    /// The system's. After one about a limit (descriptors, memory) the connection still waits, and
-    /// can be accepted when there is room.
+    /// Returns the error of the system. After an error about a limit (descriptors, memory) the connection
+    /// is still waiting, and can be accepted once there is room.
     pub fn accept(&self) -> io::Result<(TcpStream, SocketAddr)> {
-        let waits = !self.0.non_blocking.load(Ordering::Relaxed);
-        let timeout = if waits {
-            Timeout::Never
-        } else {
-            Timeout::NonBlocking
-        };
         loop {
-            let accept = std::net::TcpListener::accept;
-            match self
-                .0
-                .io
-                .with_io(Direction::Read, Sharing::Shared, timeout, accept, |_| false)
-            {
-                Ok((stream, addr)) => return Ok((TcpStream::new(Green::new(stream)?), addr)),
+            let op = std::net::TcpListener::accept;
+            match self.0.read_with(Sharing::Shared, op, |_| false) {
+                Ok((stream, addr)) => {
+                    return Ok((TcpStream::from_green(Green::new(stream)?), addr));
+                }
                 Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
                 Err(error) => return Err(error),
             }
         }
     }
 
-    /// Connections without an end; each `next` is an [`accept`](Self::accept). Never parks itself.
+    /// Returns an endless iterator over connections, each `next` of which is an [`accept`](Self::accept).
     #[must_use]
     pub fn incoming(&self) -> Incoming<'_> {
         Incoming { listener: self }
     }
 
-    /// Where it listens. Never parks.
+    /// Returns another handle to the same socket.
+    ///
+    /// # Differences from std
+    ///
+    /// - No descriptor is duplicated.
     ///
     /// # Errors
     ///
-    /// The system's.
-    pub fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.0.io.inner().local_addr()
-    }
-
-    /// Another handle to the same socket. Never parks, and never fails.
-    ///
-    /// Differs from std: no descriptor is duplicated.
-    ///
-    /// # Errors
-    ///
-    /// None; the signature is std's.
+    /// Never fails; the signature is std's.
     pub fn try_clone(&self) -> io::Result<Self> {
-        Ok(Self(Arc::clone(&self.0)))
+        Ok(Self(self.0.clone()))
     }
 
-    /// Has [`accept`](Self::accept) say `WouldBlock` instead of parking. Never parks.
+    /// Makes [`accept`](Self::accept) return `WouldBlock` instead of parking, for all handles.
     ///
     /// # Errors
     ///
-    /// None; the signature is std's.
+    /// Never fails; the signature is std's.
     pub fn set_nonblocking(&self, nonblocking: bool) -> io::Result<()> {
-        self.0.non_blocking.store(nonblocking, Ordering::Relaxed);
+        self.0.set_nonblocking(nonblocking);
         Ok(())
-    }
-
-    /// Sets the time-to-live of its packets. Never parks.
-    ///
-    /// # Errors
-    ///
-    /// The system's.
-    pub fn set_ttl(&self, ttl: u32) -> io::Result<()> {
-        self.0.io.inner().set_ttl(ttl)
-    }
-
-    /// The time-to-live of its packets. Never parks.
-    ///
-    /// # Errors
-    ///
-    /// The system's.
-    pub fn ttl(&self) -> io::Result<u32> {
-        self.0.io.inner().ttl()
-    }
-
-    /// Takes the error that the socket holds. Never parks.
-    ///
-    /// # Errors
-    ///
-    /// The system's.
-    pub fn take_error(&self) -> io::Result<Option<io::Error>> {
-        self.0.io.inner().take_error()
     }
 }
 
-/// The connections of [`TcpListener::incoming`].
+forward! { TcpListener:
+    /// Returns the address that the socket listens at.
+    local_addr() -> SocketAddr;
+    /// Sets the time-to-live of the packets that the socket sends.
+    set_ttl(ttl: u32) -> ();
+    /// Returns the time-to-live of the packets that the socket sends.
+    ttl() -> u32;
+    /// Takes the pending error of the socket.
+    take_error() -> Option<io::Error>;
+}
+
+conversions!(TcpListener, std::net::TcpListener);
+
+impl Listener for TcpListener {
+    type Stream = TcpStream;
+    type Addr = SocketAddr;
+
+    fn accept(&self) -> io::Result<(TcpStream, SocketAddr)> {
+        self.accept()
+    }
+
+    fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.local_addr()
+    }
+}
+
+/// An endless iterator over accepted connections. Returned by [`TcpListener::incoming`].
 #[derive(Debug)]
 pub struct Incoming<'a> {
     listener: &'a TcpListener,
@@ -165,9 +179,3 @@ impl Iterator for Incoming<'_> {
 }
 
 impl FusedIterator for Incoming<'_> {}
-
-impl fmt::Debug for TcpListener {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.io.fmt(f)
-    }
-}

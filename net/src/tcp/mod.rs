@@ -1,8 +1,8 @@
 //! TCP with std's names, signatures and traits.
 
-mod convert;
+mod connect;
 mod listener;
 mod stream;
 
-pub use listener::{Incoming, TcpListener};
-pub use stream::TcpStream;
+pub use listener::{Incoming, TcpListener, listen};
+pub use stream::{TcpStream, connect, connect_timeout};

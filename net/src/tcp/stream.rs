@@ -1,238 +1,229 @@
-//! `TcpStream`.
+//! `TcpStream`, and `connect`.
 
-use std::fmt;
 use std::io::{self, IoSlice, IoSliceMut, Read, Write};
 use std::net::{Shutdown, SocketAddr};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use evy_runtime::io::{Direction, Green, Sharing, Timeout};
+use evy_runtime::io::{Green, Sharing, Timeout};
+use evy_runtime::lowlevel::now;
+use socket2::SockRef;
 
-use crate::addr::ToSocketAddrs;
-use crate::listen;
+use super::connect::connect_addr;
+use crate::addr::{ToSocketAddrs, each_addr};
+use crate::convert::conversions;
+use crate::socket::{Socket, check_nonzero, forward};
+use crate::stream::Stream;
 
-/// A connection, as [`std::net::TcpStream`]. `Read` and `Write` park the green thread where std's
-/// block the OS thread.
+/// Opens a TCP connection to `addr`. The same as [`TcpStream::connect`].
 ///
-/// One green thread may read while another writes. A second reader (or writer) at the same time gets
-/// an error of kind `ResourceBusy`, since neither could tell whose bytes it has.
+/// Parks until the connection is established.
 ///
-/// It may be used from any OS thread, and is fastest on the one that waited for it first.
+/// # Errors
 ///
-/// Differs from std: a read or write timeout says `TimedOut`, where std on unix says `WouldBlock`.
-pub struct TcpStream(pub(super) Arc<Inner>);
-
-pub(super) struct Inner {
-    pub(super) io: Green<std::net::TcpStream>,
-    read_timeout: AtomicTimeout,
-    write_timeout: AtomicTimeout,
-    non_blocking: AtomicBool,
+/// Returns an error as `TcpStream::connect` does.
+pub fn connect<A: ToSocketAddrs>(addr: A) -> io::Result<TcpStream> {
+    TcpStream::connect(addr)
 }
+
+/// Opens a TCP connection to `addr` like [`connect`], within `timeout` for all addresses together.
+///
+/// Parks until the connection is established.
+///
+/// # Errors
+///
+/// Returns `TimedOut`, `InvalidInput` if the timeout is zero, and the errors of `connect`.
+pub fn connect_timeout<A: ToSocketAddrs>(addr: A, timeout: Duration) -> io::Result<TcpStream> {
+    check_nonzero(timeout)?;
+    let deadline = now().checked_add(timeout);
+    let timeout = deadline.map_or(Timeout::Never, Timeout::At);
+    each_addr(addr, |addr| {
+        connect_addr(addr, timeout).map(TcpStream::from_green)
+    })
+}
+
+/// A TCP connection, like [`std::net::TcpStream`]: its reads and writes park the green thread instead of
+/// blocking the OS thread.
+///
+/// One green thread may read while another one writes. A second reader or a second writer at the same time
+/// gets an error of kind `ResourceBusy`, because neither could tell whose bytes it has received.
+///
+/// A stream may be used from any OS thread. It is fastest on the one that waits for it first.
+///
+/// Besides `Read` and `Write`, only [`connect`](Self::connect), [`connect_timeout`](Self::connect_timeout)
+/// and [`peek`](Self::peek) park.
+///
+/// # Differences from std
+///
+/// - When a read or write timeout passes, the error is of kind `TimedOut`; on unix, std returns
+///   `WouldBlock`.
+/// - `try_clone` duplicates no descriptor.
+#[derive(Debug)]
+pub struct TcpStream(Socket<std::net::TcpStream>);
 
 impl TcpStream {
-    pub(crate) fn new(io: Green<std::net::TcpStream>) -> Self {
-        Self(Arc::new(Inner {
-            io,
-            read_timeout: AtomicTimeout::default(),
-            write_timeout: AtomicTimeout::default(),
-            non_blocking: AtomicBool::new(false),
-        }))
+    pub(super) fn from_green(io: Green<std::net::TcpStream>) -> Self {
+        Self(Socket::from_green(io))
     }
 
-    /// As [`connect`](crate::connect).
+    /// Opens a connection to `addr`. If there are several addresses, they are tried in order.
+    ///
+    /// Parks until the connection is established.
     ///
     /// # Errors
     ///
-    /// As `connect`.
+    /// Returns the error of the system for the last address tried, such as `ConnectionRefused`, and
+    /// `InvalidInput` if there is no address.
     pub fn connect<A: ToSocketAddrs>(addr: A) -> io::Result<Self> {
-        crate::connect(addr)
+        each_addr(addr, |addr| {
+            connect_addr(addr, Timeout::Never).map(Self::from_green)
+        })
     }
 
-    /// A connection to one address. Parks until it is established or `timeout` has passed.
+    /// Opens a connection to one address.
+    ///
+    /// Parks until the connection is established, for at most `timeout`.
     ///
     /// # Errors
     ///
-    /// `TimedOut`; `InvalidInput` for a timeout of zero; the system's.
+    /// Returns `TimedOut`, `InvalidInput` if the timeout is zero, and the error of the system.
     pub fn connect_timeout(addr: &SocketAddr, timeout: Duration) -> io::Result<Self> {
-        listen::check_nonzero(timeout)?;
-        listen::connect_addr(*addr, Timeout::After(timeout))
+        check_nonzero(timeout)?;
+        connect_addr(*addr, Timeout::After(timeout)).map(Self::from_green)
     }
 
-    /// Another handle to the same connection. Never parks, and never fails.
-    ///
-    /// Differs from std: no descriptor is duplicated.
+    /// Returns another handle to the same connection.
     ///
     /// # Errors
     ///
-    /// None; the signature is std's.
+    /// Never fails; the signature is std's.
     pub fn try_clone(&self) -> io::Result<Self> {
-        Ok(Self(Arc::clone(&self.0)))
+        Ok(Self(self.0.clone()))
     }
 
-    /// Shuts down one direction or both, for all handles; a parked reader wakes. Never parks.
+    /// Receives data without removing it from the queue.
+    ///
+    /// Parks until there is some.
     ///
     /// # Errors
     ///
-    /// The system's.
-    pub fn shutdown(&self, how: Shutdown) -> io::Result<()> {
-        self.std().shutdown(how)
-    }
-
-    /// Reads without taking. Parks until there is something.
-    ///
-    /// # Errors
-    ///
-    /// As reading.
+    /// Returns an error as reading does.
     pub fn peek(&self, buf: &mut [u8]) -> io::Result<usize> {
-        self.read_with(|stream| stream.peek(buf), usize::MAX)
+        let op = |stream: &std::net::TcpStream| stream.peek(buf);
+        self.0.read_with(Sharing::Exclusive, op, |_| false)
     }
 
-    /// How long a read may park; `None`: for ever. It holds for all handles. Never parks.
+    /// Sets how long a read may park, for all handles; `None` means without limit.
     ///
     /// # Errors
     ///
-    /// `InvalidInput` for zero, as in std.
+    /// Returns `InvalidInput` if the timeout is zero.
     pub fn set_read_timeout(&self, timeout: Option<Duration>) -> io::Result<()> {
-        self.0.read_timeout.set(timeout)
+        self.0.set_read_timeout(timeout)
     }
 
-    /// How long a write may park; `None`: for ever. It holds for all handles. Never parks.
+    /// Sets how long a write may park, for all handles; `None` means without limit.
     ///
     /// # Errors
     ///
-    /// `InvalidInput` for zero, as in std.
+    /// Returns `InvalidInput` if the timeout is zero.
     pub fn set_write_timeout(&self, timeout: Option<Duration>) -> io::Result<()> {
-        self.0.write_timeout.set(timeout)
+        self.0.set_write_timeout(timeout)
     }
 
-    /// What was set. Never parks.
+    /// Returns the read timeout.
     ///
     /// # Errors
     ///
-    /// None; the signature is std's.
+    /// Never fails; the signature is std's.
     pub fn read_timeout(&self) -> io::Result<Option<Duration>> {
-        Ok(self.0.read_timeout.duration())
+        Ok(self.0.read_timeout())
     }
 
-    /// What was set. Never parks.
+    /// Returns the write timeout.
     ///
     /// # Errors
     ///
-    /// None; the signature is std's.
+    /// Never fails; the signature is std's.
     pub fn write_timeout(&self) -> io::Result<Option<Duration>> {
-        Ok(self.0.write_timeout.duration())
+        Ok(self.0.write_timeout())
     }
 
-    /// Has reads and writes say `WouldBlock` instead of parking, for all handles. Never parks.
+    /// Makes reads and writes return `WouldBlock` instead of parking, for all handles.
     ///
     /// # Errors
     ///
-    /// None; the signature is std's.
+    /// Never fails; the signature is std's.
     pub fn set_nonblocking(&self, nonblocking: bool) -> io::Result<()> {
-        self.0.non_blocking.store(nonblocking, Ordering::Relaxed);
+        self.0.set_nonblocking(nonblocking);
         Ok(())
     }
-
-    fn std(&self) -> &std::net::TcpStream {
-        self.0.io.inner()
-    }
-
-    fn io_timeout(&self, timeout: &AtomicTimeout) -> Timeout {
-        if self.0.non_blocking.load(Ordering::Relaxed) {
-            return Timeout::NonBlocking;
-        }
-        timeout.duration().map_or(Timeout::Never, Timeout::After)
-    }
-
-    /// Less than `wanted`, but something, is all that was there.
-    #[inline]
-    fn read_with(
-        &self,
-        op: impl FnMut(&std::net::TcpStream) -> io::Result<usize>,
-        wanted: usize,
-    ) -> io::Result<usize> {
-        let timeout = self.io_timeout(&self.0.read_timeout);
-        let drained = |n: &usize| wanted != usize::MAX && (1..wanted).contains(n);
-        self.0
-            .io
-            .with_io(Direction::Read, Sharing::Exclusive, timeout, op, drained)
-    }
-
-    /// Less than `offered` is all there was room for.
-    #[inline]
-    fn write_with(
-        &self,
-        op: impl FnMut(&std::net::TcpStream) -> io::Result<usize>,
-        offered: usize,
-    ) -> io::Result<usize> {
-        let timeout = self.io_timeout(&self.0.write_timeout);
-        self.0
-            .io
-            .with_io(Direction::Write, Sharing::Exclusive, timeout, op, |n| {
-                *n < offered
-            })
-    }
 }
 
-macro_rules! forward {
-    ($($(#[$doc:meta])* $name:ident($($arg:ident: $kind:ty),*) -> $result:ty;)*) => {
-        /// What needs no waiting is std's own. None of these parks.
-        impl TcpStream { $(
-            $(#[$doc])*
-            ///
-            /// # Errors
-            ///
-            /// The system's.
-            pub fn $name(&self, $($arg: $kind),*) -> io::Result<$result> {
-                self.std().$name($($arg),*)
-            }
-        )* }
-    };
-}
-
-forward! {
-    /// The address of this end.
+forward! { TcpStream:
+    /// Shuts down one direction or both, for all handles. A parked reader wakes.
+    shutdown(how: Shutdown) -> ();
+    /// Returns the address of this end.
     local_addr() -> SocketAddr;
-    /// The address of the other end.
+    /// Returns the address of the other end.
     peer_addr() -> SocketAddr;
-    /// Has small writes sent at once (`TCP_NODELAY`).
+    /// Sets whether small writes are sent at once (`TCP_NODELAY`).
     set_nodelay(nodelay: bool) -> ();
-    /// Whether small writes are sent at once.
+    /// Returns whether small writes are sent at once.
     nodelay() -> bool;
-    /// Sets the time-to-live of its packets.
+    /// Sets the time-to-live of the packets that the socket sends.
     set_ttl(ttl: u32) -> ();
-    /// The time-to-live of its packets.
+    /// Returns the time-to-live of the packets that the socket sends.
     ttl() -> u32;
-    /// Takes the error that the socket holds.
+    /// Takes the pending error of the socket.
     take_error() -> Option<io::Error>;
+}
+
+conversions!(TcpStream, std::net::TcpStream);
+
+impl Stream for TcpStream {
+    fn set_read_timeout(&self, timeout: Option<Duration>) -> io::Result<()> {
+        self.set_read_timeout(timeout)
+    }
+
+    fn set_write_timeout(&self, timeout: Option<Duration>) -> io::Result<()> {
+        self.set_write_timeout(timeout)
+    }
+
+    fn close_write(&mut self) -> io::Result<()> {
+        self.shutdown(Shutdown::Write)
+    }
+
+    /// Sets `SO_LINGER` to zero.
+    fn reset(&mut self) {
+        // If that fails, the connection is gone already.
+        SockRef::from(self.0.std())
+            .set_linger(Some(Duration::ZERO))
+            .ok();
+    }
 }
 
 impl Read for &TcpStream {
     #[inline]
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        let wanted = buf.len();
-        self.read_with(|mut stream| stream.read(buf), wanted)
+        self.0.read(buf)
     }
 
     fn read_vectored(&mut self, bufs: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
-        let wanted = bufs.iter().map(|buf| buf.len()).sum();
-        self.read_with(|mut stream| stream.read_vectored(bufs), wanted)
+        self.0.read_vectored(bufs)
     }
 }
 
 impl Write for &TcpStream {
     #[inline]
     fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
-        self.write_with(|mut stream| stream.write(buf), buf.len())
+        self.0.write(buf)
     }
 
     fn write_vectored(&mut self, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
-        let offered = bufs.iter().map(|buf| buf.len()).sum();
-        self.write_with(|mut stream| stream.write_vectored(bufs), offered)
+        self.0.write_vectored(bufs)
     }
 
-    /// Nothing is buffered. Never parks.
+    /// Does nothing, because nothing is buffered.
     #[inline]
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
@@ -242,55 +233,26 @@ impl Write for &TcpStream {
 impl Read for TcpStream {
     #[inline]
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        (&*self).read(buf)
+        self.0.read(buf)
     }
 
     fn read_vectored(&mut self, bufs: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
-        (&*self).read_vectored(bufs)
+        self.0.read_vectored(bufs)
     }
 }
 
 impl Write for TcpStream {
     #[inline]
     fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
-        (&*self).write(buf)
+        self.0.write(buf)
     }
 
     fn write_vectored(&mut self, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
-        (&*self).write_vectored(bufs)
+        self.0.write_vectored(bufs)
     }
 
     #[inline]
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
-    }
-}
-
-impl fmt::Debug for TcpStream {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.io.fmt(f)
-    }
-}
-
-/// A duration that handles on several OS threads share: nanoseconds, zero for none.
-#[derive(Debug, Default)]
-struct AtomicTimeout(AtomicU64);
-
-impl AtomicTimeout {
-    fn set(&self, timeout: Option<Duration>) -> io::Result<()> {
-        timeout.map_or(Ok(()), listen::check_nonzero)?;
-        let nanos = timeout.map_or(0, |timeout| {
-            u64::try_from(timeout.as_nanos()).unwrap_or(u64::MAX)
-        });
-        self.0.store(nanos, Ordering::Relaxed);
-        Ok(())
-    }
-
-    #[inline]
-    fn duration(&self) -> Option<Duration> {
-        match self.0.load(Ordering::Relaxed) {
-            0 => None,
-            nanos => Some(Duration::from_nanos(nanos)),
-        }
     }
 }

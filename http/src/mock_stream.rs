@@ -1,0 +1,70 @@
+//! A peer in memory, for tests.
+
+use evy_net::Stream;
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::io::{self, Read, Write};
+use std::rc::Rc;
+use std::time::Duration;
+
+/// Yields piece after piece, then the end of the stream, or silence if it `stalls`.
+#[derive(Default)]
+pub(crate) struct MockStream {
+    pub(crate) pieces: VecDeque<Vec<u8>>,
+    pub(crate) stalls: bool,
+    pub(crate) reads: Rc<Cell<usize>>,
+    pub(crate) writes: Rc<RefCell<Vec<Vec<u8>>>>,
+}
+
+impl MockStream {
+    pub(crate) fn new(pieces: &[&[u8]]) -> Self {
+        let pieces = pieces.iter().map(|piece| piece.to_vec()).collect();
+        Self {
+            pieces,
+            ..Self::default()
+        }
+    }
+}
+
+impl Read for MockStream {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        self.reads.set(self.reads.get() + 1);
+        while self.pieces.front().is_some_and(Vec::is_empty) {
+            self.pieces.pop_front();
+        }
+        match self.pieces.front_mut() {
+            Some(piece) => {
+                let read = piece.as_slice().read(buf)?;
+                piece.drain(..read);
+                Ok(read)
+            }
+            None if self.stalls => Err(io::ErrorKind::WouldBlock.into()),
+            None => Ok(0),
+        }
+    }
+}
+
+impl Write for MockStream {
+    fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
+        self.writes.borrow_mut().push(buf.to_vec());
+        Ok(buf.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Stream for MockStream {
+    fn set_read_timeout(&self, _timeout: Option<Duration>) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn set_write_timeout(&self, _timeout: Option<Duration>) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn close_write(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}

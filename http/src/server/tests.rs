@@ -1,0 +1,351 @@
+//! What a connection of the server says to a peer in memory.
+
+use super::connection::serve_connection;
+use super::date_cache::DateCache;
+use super::{IntoResponse, Server};
+use crate::body::Body;
+use crate::mock_stream::MockStream;
+use http::{Request, Response};
+use std::cell::RefCell;
+use std::io::{self, Read};
+use std::rc::Rc;
+
+/// Everything the server says to `pieces`, without the date.
+fn said<R: IntoResponse>(
+    server: &Server,
+    mock: MockStream,
+    handler: impl Fn(Request<Body>) -> R,
+) -> String {
+    let writes = Rc::clone(&mock.writes);
+    let handler = |request| server.answer(&handler, request);
+    serve_connection(mock, &server.settings, &DateCache::default(), handler).ok();
+    let said = String::from_utf8(writes.borrow().concat()).unwrap();
+    let lines = said.split_inclusive("\r\n");
+    lines.filter(|line| !line.starts_with("date: ")).collect()
+}
+
+fn echo(request: Request<Body>) -> io::Result<Response<String>> {
+    let line = format!("{} {} ", request.method(), request.uri());
+    Ok(Response::new(line + &request.into_body().into_text()?))
+}
+
+fn asked(request: &str) -> String {
+    said(
+        &Server::default(),
+        MockStream::new(&[request.as_bytes()]),
+        echo,
+    )
+}
+
+const BAD: &str = "HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
+
+#[test]
+fn a_small_exchange_is_one_read_and_one_write() {
+    let mock = MockStream::new(&[b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"]);
+    let (reads, writes) = (Rc::clone(&mock.reads), Rc::clone(&mock.writes));
+    let hello = |_request| Response::new(Body::from("hello"));
+    serve_connection(
+        mock,
+        &Server::default().settings,
+        &DateCache::default(),
+        hello,
+    )
+    .unwrap();
+    assert_eq!((reads.get(), writes.borrow().len()), (1, 1));
+    let said = String::from_utf8(writes.borrow()[0].clone()).unwrap();
+    assert!(said.starts_with("HTTP/1.1 200 OK\r\ndate: "), "{said}");
+    assert!(
+        said.ends_with("GMT\r\ncontent-length: 5\r\nconnection: close\r\n\r\nhello"),
+        "{said}"
+    );
+}
+
+#[test]
+fn a_conversation_is_the_same_wherever_its_bytes_are_split() {
+    let bytes = b"POST /1 HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\none\
+        POST /2 HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n\
+        2;x=y\r\ntw\r\n00A\r\no234567890\r\n0\r\nT: railer\r\n\r\n\
+        \r\nHEAD /3 HTTP/1.1\r\nHost: a\r\n\r\n\
+        GET /4 HTTP/1.1\r\nHost: a\r\nConnection: x, Close\r\n\r\nGET /5";
+    let expected = "HTTP/1.1 200 OK\r\ncontent-length: 11\r\n\r\nPOST /1 one\
+        HTTP/1.1 200 OK\r\ncontent-length: 20\r\n\r\nPOST /2 two234567890\
+        HTTP/1.1 200 OK\r\ncontent-length: 8\r\n\r\n\
+        HTTP/1.1 200 OK\r\ncontent-length: 7\r\nconnection: close\r\n\r\nGET /4 ";
+    let server = Server::default();
+    for cut in 0..bytes.len() {
+        let mock = MockStream::new(&[&bytes[..cut], &bytes[cut..]]);
+        assert_eq!(said(&server, mock, echo), expected, "split at {cut}");
+    }
+    let bytewise: Vec<_> = bytes.chunks(1).collect();
+    assert_eq!(said(&server, MockStream::new(&bytewise), echo), expected);
+}
+
+#[test]
+fn one_wrong_byte_anywhere_is_answered_or_cut_off() {
+    let bytes = b"POST /1 HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n\
+        2;x=y\r\ntw\r\n0\r\nT: railer\r\n\r\n\
+        POST /2 HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\none";
+    for at in 0..bytes.len() {
+        for wrong in *b"\0\t\r\n +-:;0f\x7f\xff" {
+            let mut bytes = bytes.to_vec();
+            bytes[at] = wrong;
+            let all = said(&Server::default(), MockStream::new(&[&bytes]), echo);
+            let answers = all.matches("HTTP/1.1 ").count();
+            assert!(answers <= 2, "{wrong:#x} at {at}: {all}");
+            assert!(
+                all.is_empty() || all.starts_with("HTTP/1.1 "),
+                "{wrong:#x} at {at}"
+            );
+        }
+    }
+}
+
+#[test]
+fn broken_chunks_are_answered_400_and_end_the_connection() {
+    let long = format!("1;{}\r\na\r\n0\r\n\r\n", "x".repeat(5000));
+    let trailers = format!("0\r\n{}\r\n", "a: b\r\n".repeat(1000));
+    for body in [
+        "0x5\r\nhello\r\n0\r\n\r\n",
+        "+5\r\nhello\r\n0\r\n\r\n",
+        "-5\r\nhello\r\n0\r\n\r\n",
+        " 5\r\nhello\r\n0\r\n\r\n",
+        "5 \r\nhello\r\n0\r\n\r\n",
+        "5 ;a\r\nhello\r\n0\r\n\r\n",
+        "\r\nhello\r\n0\r\n\r\n",
+        ";a\r\nhello\r\n0\r\n\r\n",
+        "5\nhello\r\n0\r\n\r\n",
+        "5;\0\r\nhello\r\n0\r\n\r\n",
+        "5;\r\r\nhello\r\n0\r\n\r\n",
+        "5\r\nhelloworld\r\n0\r\n\r\n",
+        "5\r\nhello\n0\r\n\r\n",
+        "5\r\nhello0\r\n\r\n",
+        "10000000000000005\r\nhello\r\n0\r\n\r\n",
+        "0\r\ntrailer\r\n\r\n",
+        &long,
+        &trailers,
+    ] {
+        let head = "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n";
+        let next = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
+        let request = format!("{head}{body}{next}");
+        assert_eq!(asked(&request), BAD, "{body:?}");
+        let all = said(
+            &Server::default(),
+            MockStream::new(&[request.as_bytes()]),
+            |request| Response::new(request.into_body()),
+        );
+        assert_eq!(all.matches("HTTP/1.1").count(), 1, "{body:?}");
+    }
+}
+
+#[test]
+fn a_broken_head_is_answered_400_and_ends_the_connection() {
+    let next = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
+    assert_eq!(asked(&format!("GET / HTTP/1.1\r\n\r\n{next}")), BAD);
+    let both = "Content-Length: 0\r\nTransfer-Encoding: chunked\r\n";
+    let both = format!("GET / HTTP/1.1\r\nHost: a\r\n{both}\r\n0\r\n\r\n");
+    assert_eq!(asked(&format!("{both}{next}")), BAD);
+}
+
+#[test]
+fn a_body_over_its_limit_is_answered_413_early_or_late() {
+    let server = Server::builder().max_body_bytes(4).build();
+    for body in [
+        "Content-Length: 5\r\n\r\nhello",
+        "Transfer-Encoding: chunked\r\n\r\n5\r\nhello",
+    ] {
+        let request = format!("POST / HTTP/1.1\r\nHost: a\r\n{body}");
+        let all = said(&server, MockStream::new(&[request.as_bytes()]), echo);
+        assert!(all.starts_with("HTTP/1.1 413 "), "{all}");
+    }
+}
+
+#[test]
+fn http_1_0_is_closed_unless_it_asks_to_be_kept() {
+    let kept =
+        asked("GET /1 HTTP/1.0\r\nConnection: Keep-Alive\r\n\r\nGET /2 HTTP/1.0\r\n\r\nGET /3");
+    assert_eq!(
+        kept,
+        "HTTP/1.1 200 OK\r\ncontent-length: 7\r\nconnection: keep-alive\r\n\r\nGET /1 \
+         HTTP/1.1 200 OK\r\ncontent-length: 7\r\nconnection: close\r\n\r\nGET /2 "
+    );
+}
+
+#[test]
+fn a_body_of_unknown_length_is_chunked_or_ends_with_the_connection() {
+    let stream = |_request| Response::new(Body::from_reader(&b"hello"[..]));
+    let ask = |head: &str| {
+        said(
+            &Server::default(),
+            MockStream::new(&[head.as_bytes()]),
+            stream,
+        )
+    };
+    assert_eq!(
+        ask("GET / HTTP/1.1\r\nHost: a\r\n\r\n"),
+        "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n0005\r\nhello\r\n0\r\n\r\n"
+    );
+    assert_eq!(
+        ask("GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n"),
+        "HTTP/1.1 200 OK\r\nconnection: close\r\n\r\nhello"
+    );
+    assert_eq!(
+        ask("HEAD / HTTP/1.1\r\nHost: a\r\n\r\n"),
+        "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n"
+    );
+}
+
+#[test]
+fn the_content_length_of_a_reader_is_kept_to_or_the_connection_is_cut() {
+    for (length, expected) in [
+        ("3", "\r\n\r\nhel"),
+        ("5", "\r\n\r\nhello"),
+        ("0", "0\r\n\r\n"),
+    ] {
+        let all = said(
+            &Server::default(),
+            MockStream::new(&[b"GET / HTTP/1.1\r\nHost: a\r\n\r\nGET / HTTP/1.1\r\n"]),
+            |_request| {
+                let body = Body::from_reader(&b"hello"[..]);
+                Response::builder()
+                    .header("content-length", length)
+                    .body(body)
+                    .unwrap()
+            },
+        );
+        assert!(all.ends_with(expected), "{all}");
+    }
+    let twice = "GET / HTTP/1.1\r\nHost: a\r\n\r\n".repeat(2);
+    let all = said(
+        &Server::default(),
+        MockStream::new(&[twice.as_bytes()]),
+        |_request| {
+            let body = Body::from_reader(&b"hello"[..]);
+            Response::builder()
+                .header("content-length", "6")
+                .body(body)
+                .unwrap()
+        },
+    );
+    assert_eq!(all.matches("200 OK").count(), 1, "{all}");
+    assert!(all.ends_with("\r\n\r\nhello"), "{all}");
+}
+
+#[test]
+fn statuses_without_a_body_carry_no_framing_and_keep_the_connection() {
+    let twice = "GET / HTTP/1.1\r\nHost: a\r\n\r\n".repeat(2);
+    for status in [204, 304] {
+        let all = said(
+            &Server::default(),
+            MockStream::new(&[twice.as_bytes()]),
+            |_request| Response::builder().status(status).body("body").unwrap(),
+        );
+        assert_eq!(all.matches("\r\n\r\n").count(), 2, "{all}");
+        assert!(
+            !all.contains("content-length") && !all.contains("body"),
+            "{all}"
+        );
+    }
+}
+
+#[test]
+fn go_on_is_said_when_the_body_is_first_read_and_only_then() {
+    let head = "POST / HTTP/1.1\r\nHost: a\r\nExpect: 100-Continue\r\nContent-Length: 2\r\n\r\n";
+    let go = "HTTP/1.1 100 Continue\r\n\r\n";
+    let read = asked(&format!("{head}hi"));
+    assert_eq!(
+        read,
+        format!("{go}HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nPOST / hi")
+    );
+
+    let ask = |answer: fn(Request<Body>) -> Response<Body>| {
+        said(
+            &Server::default(),
+            MockStream::new(&[head.as_bytes(), b"hi"]),
+            answer,
+        )
+    };
+    let unread = ask(|_request| Response::new("no".into()));
+    let closing = "connection: close\r\n";
+    assert_eq!(
+        unread,
+        format!("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n{closing}\r\nno")
+    );
+    let echoed = ask(|request| Response::new(request.into_body()));
+    assert_eq!(
+        echoed,
+        format!("{go}HTTP/1.1 200 OK\r\ncontent-length: 2\r\n{closing}\r\nhi")
+    );
+    let other = asked("GET / HTTP/1.1\r\nHost: a\r\nExpect: cake\r\n\r\n");
+    assert!(other.starts_with("HTTP/1.1 417 "), "{other}");
+}
+
+#[test]
+fn an_unread_body_is_skipped_up_to_64_kib() {
+    for (length, answers) in [(65536, 2), (65537, 1)] {
+        let body = "x".repeat(length);
+        let head = format!("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: {length}\r\n\r\n");
+        let request = format!("{head}{body}GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+        let mock = MockStream::new(&[request.as_bytes()]);
+        let all = said(&Server::default(), mock, |_request| Response::new(""));
+        assert_eq!(all.matches("200 OK").count(), answers, "{length}");
+    }
+}
+
+#[test]
+fn an_error_is_answered_500_and_the_next_request_is_served() {
+    let twice = "GET / HTTP/1.1\r\nHost: a\r\n\r\n".repeat(2);
+    let all = said(
+        &Server::default(),
+        MockStream::new(&[twice.as_bytes()]),
+        |_request| Err::<Response<()>, _>(io::Error::other("no")),
+    );
+    assert_eq!(
+        all,
+        "HTTP/1.1 500 Internal Server Error\r\ncontent-length: 0\r\n\r\n".repeat(2)
+    );
+}
+
+#[test]
+fn a_late_head_is_answered_408_and_an_idle_connection_is_just_closed() {
+    let silent_after = |bytes: &str| {
+        let mock = MockStream::new(&[bytes.as_bytes()]);
+        said(
+            &Server::default(),
+            MockStream {
+                stalls: true,
+                ..mock
+            },
+            echo,
+        )
+    };
+    let answer = "HTTP/1.1 200 OK\r\ncontent-length: 6\r\n\r\nGET / ";
+    let late = "HTTP/1.1 408 Request Timeout\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
+    let whole = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
+    assert_eq!(silent_after(whole), answer);
+    assert_eq!(
+        silent_after(&format!("{whole}GET")),
+        format!("{answer}{late}")
+    );
+    assert_eq!(silent_after("GET"), late);
+}
+
+#[test]
+fn a_body_that_outlives_its_request_reads_nothing_of_the_next() {
+    let kept = Rc::new(RefCell::new(None));
+    let request = "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nhi";
+    let all = said(
+        &Server::default(),
+        MockStream::new(&[request.repeat(2).as_bytes()]),
+        {
+            let kept = Rc::clone(&kept);
+            move |request: Request<Body>| {
+                if let Some(mut old) = kept.replace(Some(request.into_body())) {
+                    let error = Read::read(&mut old, &mut [0; 9]).unwrap_err();
+                    assert_eq!(error.kind(), io::ErrorKind::NotConnected);
+                }
+                Response::new("")
+            }
+        },
+    );
+    assert_eq!(all.matches("200 OK").count(), 2);
+}

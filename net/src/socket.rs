@@ -1,0 +1,212 @@
+//! `Socket<T>`: what all cooperative sockets share, whatever `T` of std they wrap.
+
+use std::fmt;
+use std::io::{self, IoSlice, IoSliceMut, Read, Write};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use evy_runtime::io::{Direction, Green, Sharing, Timeout};
+
+/// A socket that all of its handles share, with the timeouts and the mode that apply to all of them.
+pub(crate) struct Socket<T: AsFd>(Arc<Inner<T>>);
+
+struct Inner<T: AsFd> {
+    io: Green<T>,
+    read_timeout: AtomicTimeout,
+    write_timeout: AtomicTimeout,
+    nonblocking: AtomicBool,
+}
+
+impl<T: AsFd> Socket<T> {
+    /// Wraps a socket that is non-blocking already.
+    pub(crate) fn from_non_blocking(inner: T) -> Self {
+        Self::from_green(Green::from_non_blocking(inner))
+    }
+
+    pub(crate) fn from_green(io: Green<T>) -> Self {
+        Self(Arc::new(Inner {
+            io,
+            read_timeout: AtomicTimeout::default(),
+            write_timeout: AtomicTimeout::default(),
+            nonblocking: AtomicBool::new(false),
+        }))
+    }
+
+    /// Returns the wrapped value, still non-blocking.
+    ///
+    /// # Errors
+    ///
+    /// Returns the socket itself if it has other handles.
+    pub(crate) fn try_into_std(self) -> Result<T, Self> {
+        match Arc::try_unwrap(self.0) {
+            Ok(inner) => Ok(inner.io.into_inner()),
+            Err(shared) => Err(Self(shared)),
+        }
+    }
+
+    /// Returns std's socket, for operations that never block.
+    #[inline]
+    pub(crate) fn std(&self) -> &T {
+        self.0.io.inner()
+    }
+
+    pub(crate) fn set_nonblocking(&self, nonblocking: bool) {
+        self.0.nonblocking.store(nonblocking, Ordering::Relaxed);
+    }
+
+    pub(crate) fn set_read_timeout(&self, timeout: Option<Duration>) -> io::Result<()> {
+        self.0.read_timeout.set(timeout)
+    }
+
+    pub(crate) fn set_write_timeout(&self, timeout: Option<Duration>) -> io::Result<()> {
+        self.0.write_timeout.set(timeout)
+    }
+
+    pub(crate) fn read_timeout(&self) -> Option<Duration> {
+        self.0.read_timeout.get()
+    }
+
+    pub(crate) fn write_timeout(&self) -> Option<Duration> {
+        self.0.write_timeout.get()
+    }
+
+    #[inline]
+    fn io_timeout(&self, timeout: &AtomicTimeout) -> Timeout {
+        if self.0.nonblocking.load(Ordering::Relaxed) {
+            return Timeout::NonBlocking;
+        }
+        timeout.get().map_or(Timeout::Never, Timeout::After)
+    }
+
+    /// Runs `op`, parking until the socket is readable; see [`Green::with_io`].
+    #[inline]
+    pub(crate) fn read_with<R>(
+        &self,
+        sharing: Sharing,
+        op: impl FnMut(&T) -> io::Result<R>,
+        drained: impl FnOnce(&R) -> bool,
+    ) -> io::Result<R> {
+        let timeout = self.io_timeout(&self.0.read_timeout);
+        self.0
+            .io
+            .with_io(Direction::Read, sharing, timeout, op, drained)
+    }
+
+    /// Runs `op`, parking until the socket is writable; see [`Green::with_io`].
+    #[inline]
+    pub(crate) fn write_with<R>(
+        &self,
+        sharing: Sharing,
+        op: impl FnMut(&T) -> io::Result<R>,
+        drained: impl FnOnce(&R) -> bool,
+    ) -> io::Result<R> {
+        let timeout = self.io_timeout(&self.0.write_timeout);
+        self.0
+            .io
+            .with_io(Direction::Write, sharing, timeout, op, drained)
+    }
+}
+
+/// A read that fills less than its buffers has drained a stream; a write that takes less than it was
+/// offered has filled it.
+impl<T: AsFd> Socket<T>
+where
+    for<'a> &'a T: Read + Write,
+{
+    #[inline]
+    pub(crate) fn read(&self, buf: &mut [u8]) -> io::Result<usize> {
+        let wanted = buf.len();
+        let op = |mut stream: &T| stream.read(buf);
+        self.read_with(Sharing::Exclusive, op, |n| (1..wanted).contains(n))
+    }
+
+    pub(crate) fn read_vectored(&self, bufs: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
+        let wanted = bufs.iter().map(|buf| buf.len()).sum();
+        let op = |mut stream: &T| stream.read_vectored(bufs);
+        self.read_with(Sharing::Exclusive, op, |n| (1..wanted).contains(n))
+    }
+
+    #[inline]
+    pub(crate) fn write(&self, buf: &[u8]) -> io::Result<usize> {
+        let op = |mut stream: &T| stream.write(buf);
+        self.write_with(Sharing::Exclusive, op, |n| *n < buf.len())
+    }
+
+    pub(crate) fn write_vectored(&self, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
+        let offered = bufs.iter().map(|buf| buf.len()).sum();
+        let op = |mut stream: &T| stream.write_vectored(bufs);
+        self.write_with(Sharing::Exclusive, op, |n| *n < offered)
+    }
+}
+
+impl<T: AsFd> Clone for Socket<T> {
+    fn clone(&self) -> Self {
+        Self(Arc::clone(&self.0))
+    }
+}
+
+impl<T: AsFd> AsFd for Socket<T> {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.io.as_fd()
+    }
+}
+
+impl<T: AsFd + fmt::Debug> fmt::Debug for Socket<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.io.fmt(f)
+    }
+}
+
+/// An optional timeout that several OS threads share: nanoseconds, or zero for none.
+#[derive(Debug, Default)]
+struct AtomicTimeout(AtomicU64);
+
+impl AtomicTimeout {
+    fn set(&self, timeout: Option<Duration>) -> io::Result<()> {
+        timeout.map_or(Ok(()), check_nonzero)?;
+        let nanos = timeout.map_or(0, |timeout| {
+            u64::try_from(timeout.as_nanos()).unwrap_or(u64::MAX)
+        });
+        self.0.store(nanos, Ordering::Relaxed);
+        Ok(())
+    }
+
+    #[inline]
+    fn get(&self) -> Option<Duration> {
+        match self.0.load(Ordering::Relaxed) {
+            0 => None,
+            nanos => Some(Duration::from_nanos(nanos)),
+        }
+    }
+}
+
+/// Rejects a timeout of zero, as std does: it could mean "at once" or "never".
+pub(crate) fn check_nonzero(timeout: Duration) -> io::Result<()> {
+    if timeout.is_zero() {
+        return Err(io::Error::new(
+            io::ErrorKind::InvalidInput,
+            "a timeout of zero is not allowed; use a short one, or None for no timeout",
+        ));
+    }
+    Ok(())
+}
+
+/// Implements methods that never block by calling those of std's socket.
+macro_rules! forward {
+    ($kind:ident: $($(#[$doc:meta])* $name:ident($($arg:ident: $type:ty),*) -> $result:ty;)*) => {
+        /// Options of the socket, like std's.
+        impl $kind { $(
+            $(#[$doc])*
+            ///
+            /// # Errors
+            ///
+            /// Returns the error of the system.
+            pub fn $name(&self, $($arg: $type),*) -> io::Result<$result> {
+                self.0.std().$name($($arg),*)
+            }
+        )* }
+    };
+}
+pub(crate) use forward;

@@ -1,0 +1,69 @@
+//! `Stream`: what protocols are written against, whatever carries the bytes.
+
+use std::io::{self, Read, Write};
+use std::time::Duration;
+
+/// A connection: a byte stream in both directions, whose reads and writes park the green thread.
+///
+/// [`TcpStream`](crate::TcpStream) implements it. Servers and protocols that are generic over it run over
+/// any other transport too.
+///
+/// # Examples
+///
+/// ```
+/// use evy::net::{Stream, connect, listen};
+/// use std::io::{self, Read};
+///
+/// fn greet(stream: &mut impl Stream) -> io::Result<()> {
+///     stream.write_all(b"hello")?;
+///     stream.close_write()
+/// }
+///
+/// let server = listen("127.0.0.1:0")?;
+/// let mut client = connect(server.local_addr()?)?;
+/// greet(&mut server.accept()?.0)?;
+/// let mut text = String::new();
+/// client.read_to_string(&mut text)?;
+/// assert_eq!(text, "hello");
+/// # Ok::<(), io::Error>(())
+/// ```
+pub trait Stream: Read + Write + 'static {
+    /// Sets how long a read may park; `None` means without limit. A read that takes longer returns
+    /// `TimedOut`.
+    ///
+    /// # Errors
+    ///
+    /// Returns `InvalidInput` if the timeout is zero, and the error of the transport.
+    fn set_read_timeout(&self, timeout: Option<Duration>) -> io::Result<()>;
+
+    /// Sets how long a write may park; `None` means without limit. A write that takes longer returns
+    /// `TimedOut`.
+    ///
+    /// # Errors
+    ///
+    /// Returns `InvalidInput` if the timeout is zero, and the error of the transport.
+    fn set_write_timeout(&self, timeout: Option<Duration>) -> io::Result<()>;
+
+    /// Ends the stream in the direction of the peer, which then reads the end of the stream. The other
+    /// direction stays open.
+    ///
+    /// # Errors
+    ///
+    /// Returns the error of the transport.
+    fn close_write(&mut self) -> io::Result<()>;
+
+    /// Makes the peer see an error instead of the end of the stream when this stream is dropped, because
+    /// not everything was sent. Does nothing where the transport has no such signal.
+    fn reset(&mut self) {}
+
+    /// Performs the handshake of the transport, if it has one.
+    ///
+    /// A server calls it on the connection's own green thread, and never while it accepts.
+    ///
+    /// # Errors
+    ///
+    /// Returns the error of the transport.
+    fn handshake(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
