@@ -79,7 +79,7 @@ impl Watchdog {
     /// # drop(watchdog);
     /// ```
     pub fn with(limit: Duration, report: impl FnMut(&HogReport) + Send + 'static) -> Self {
-        let monitor = sched::current().watch();
+        let monitor = sched::current().start_monitoring();
         let stopped = Arc::new(AtomicBool::new(false));
         let (its_monitor, its_stopped) = (Arc::clone(&monitor), Arc::clone(&stopped));
         let mut watchdog = Self {
@@ -100,7 +100,7 @@ impl Drop for Watchdog {
     /// When it returns, nothing is reported any more.
     fn drop(&mut self) {
         if let Some(scheduler) = sched::if_current() {
-            scheduler.unwatch(&self.monitor);
+            scheduler.stop_monitoring(&self.monitor);
         }
         self.monitor.stop(&self.stopped);
         if let Some(helper) = self.helper.take() {
@@ -187,12 +187,12 @@ fn keep_watch(
     let tick = (limit / 4).max(Duration::from_millis(1));
     let mut sampler = RunSampler::default();
     let mut last = clock.now();
-    while let Some(run) = monitor.sample_after(tick, stopped) {
+    while let Some(turn) = monitor.sample_after(tick, stopped) {
         let now = clock.now();
         let passed = (now - last).min(tick * 2);
         last = now;
-        let is_hog = sampler.just_exceeded(limit, run.number, passed);
-        if let Some(hog) = run.who.filter(|_| is_hog) {
+        let is_hog = sampler.just_exceeded(limit, turn.number, passed);
+        if let Some(hog) = turn.thread.filter(|_| is_hog) {
             report(&HogReport {
                 hog,
                 busy_time: sampler.busy_time,

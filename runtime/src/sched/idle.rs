@@ -57,7 +57,7 @@ impl Scheduler {
     #[cold]
     #[inline(never)]
     pub(super) fn maintenance(&self) {
-        if self.is_maintenance_due() {
+        if self.attention.needs_poll(self.run_queue.turns()) {
             self.poll_all();
         }
         self.randomize_next();

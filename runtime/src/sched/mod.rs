@@ -11,6 +11,7 @@
 //! `[no-migration]` A green thread runs on the OS thread that spawned it, for ever. A reference to
 //! the scheduler therefore stays right across a switch, and so does the address of a thread local.
 
+mod attention;
 mod current;
 mod deadlock;
 mod idle;
@@ -40,11 +41,8 @@ use crate::green::{GreenRef, GreenThread, Identity, ThreadTable};
 use crate::green::{RemoteHandle, SchedulerHandle};
 use crate::reactor::Reactor;
 use crate::timer::Timers;
+use attention::Attention;
 use run_queue::RunQueue;
-
-/// So many turns may pass before descriptors, timers and other OS threads get a look: a power of two.
-const EVENT_INTERVAL: usize = 64;
-const _: () = assert!(EVENT_INTERVAL.is_power_of_two());
 
 /// So many ids a scheduler takes at once from what all share.
 const IDS_AT_ONCE: u64 = 1 << 10;
@@ -56,8 +54,7 @@ const BUDGET: u32 = 128;
 pub(crate) struct Scheduler {
     run_queue: RunQueue,
     running: Cell<NonNull<GreenThread>>,
-    /// Turns with none of these bits set begin with a look around.
-    event_tick_mask: Cell<usize>,
+    attention: Attention,
     /// Operations left that the running green thread may do without parking, in that turn.
     budget: Cell<(u32, usize)>,
     pub(crate) clock: Clock,
@@ -85,7 +82,6 @@ pub(crate) struct Scheduler {
     /// Somebody has parked meanwhile, and nothing may be thrown at it.
     pub(crate) interrupts_deferred: Cell<bool>,
     random: RefCell<fastrand::Rng>,
-    random_order: Cell<bool>,
     pub(crate) planned_fault: Cell<Option<PlannedFault>>,
     last_id: Cell<u64>,
     monitor: monitor::MonitorState,
@@ -123,7 +119,7 @@ impl Scheduler {
         let scheduler = Box::new(Self {
             run_queue: RunQueue::new(),
             running: Cell::new(NonNull::dangling()),
-            event_tick_mask: Cell::new(EVENT_INTERVAL - 1),
+            attention: Attention::new(),
             budget: Cell::new((BUDGET, 0)),
             last_now: Cell::new(clock.now()),
             clock_read_requested: Cell::new(false),
@@ -140,7 +136,6 @@ impl Scheduler {
             unwinding_period: Cell::new(1),
             interrupts_deferred: Cell::new(false),
             random: RefCell::new(fastrand::Rng::new()),
-            random_order: Cell::new(false),
             planned_fault: Cell::new(None),
             last_id: Cell::new(first_id),
             monitor: monitor::MonitorState::default(),

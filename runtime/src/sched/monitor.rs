@@ -1,32 +1,31 @@
-//! Who runs, written where a watchdog on another OS thread can read it.
+//! `RunMonitor`: tells a watchdog on another OS thread which green thread runs.
 //!
-//! While somebody watches, there is a look around at each switch, which otherwise only comes now and
-//! then; it sees who is next and writes that down. So a program that is not watched pays nothing,
-//! and one that is pays some ten nanoseconds for each switch: a lock, and a count of references.
+//! While a watchdog is on, every turn begins with maintenance, which otherwise happens only now and then.
+//! Maintenance sees which green thread is next and publishes it. A program without a watchdog therefore
+//! pays nothing, and one with a watchdog pays about ten nanoseconds for each switch: a lock, and a
+//! reference count.
 
 use std::cell::{Cell, OnceCell};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, PoisonError};
 use std::time::Duration;
 
-use super::{EVENT_INTERVAL, Scheduler};
-use crate::green::GreenRef;
-use crate::green::RemoteHandle;
+use super::Scheduler;
+use super::attention::AttentionBit;
+use crate::green::{GreenRef, RemoteHandle};
 use crate::primitive::{Mutex, lock};
 
-/// A scheduler's part in being watched.
+/// A scheduler's part of being monitored.
 #[derive(Debug, Default)]
 pub(super) struct MonitorState {
-    watchers: Cell<usize>,
+    watchdogs: Cell<usize>,
     monitor: OnceCell<Arc<RunMonitor>>,
-    /// Looks that were for the watchdog alone, since the last one at everything.
-    skipped: Cell<usize>,
 }
 
-/// Who runs on an OS thread at this moment.
+/// The turn in progress on an OS thread.
 #[derive(Debug, Default)]
 pub(crate) struct RunMonitor {
-    run: Mutex<Turn>,
+    turn: Mutex<Turn>,
     /// Notified when a green thread runs again, and when a sampler is to stop.
     changed: Condvar,
 }
@@ -35,19 +34,19 @@ pub(crate) struct RunMonitor {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Turn {
     pub(crate) number: u64,
-    /// `None`: the OS thread waits, everybody is parked.
-    pub(crate) who: Option<Arc<RemoteHandle>>,
+    /// `None` while the OS thread waits, because all of its green threads are parked.
+    pub(crate) thread: Option<Arc<RemoteHandle>>,
     /// A sampler sleeps until a green thread runs.
     asleep: bool,
 }
 
 impl RunMonitor {
-    fn write(&self, who: Option<Arc<RemoteHandle>>) {
-        let mut run = lock(&self.run);
-        run.number += 1;
-        let before = std::mem::replace(&mut run.who, who);
-        let was_asleep = run.who.is_some() && std::mem::take(&mut run.asleep);
-        drop(run);
+    fn publish(&self, thread: Option<Arc<RemoteHandle>>) {
+        let mut turn = lock(&self.turn);
+        turn.number += 1;
+        let before = std::mem::replace(&mut turn.thread, thread);
+        let was_asleep = turn.thread.is_some() && std::mem::take(&mut turn.asleep);
+        drop(turn);
         drop(before);
         if was_asleep {
             self.changed.notify_all();
@@ -57,75 +56,66 @@ impl RunMonitor {
     /// Returns the turn in progress after `tick`. While every green thread is parked, the tick counts
     /// from the next turn. Returns `None` once `stopped` is set.
     pub(crate) fn sample_after(&self, tick: Duration, stopped: &AtomicBool) -> Option<Turn> {
-        let left = || stopped.load(Ordering::Relaxed);
-        let mut run = lock(&self.run);
-        while run.who.is_none() && !left() {
-            run.asleep = true;
-            run = self
+        let is_stopped = || stopped.load(Ordering::Relaxed);
+        let mut turn = lock(&self.turn);
+        while turn.thread.is_none() && !is_stopped() {
+            turn.asleep = true;
+            turn = self
                 .changed
-                .wait(run)
+                .wait(turn)
                 .unwrap_or_else(PoisonError::into_inner);
         }
-        let waited = self.changed.wait_timeout_while(run, tick, |_| !left());
-        let (run, _) = waited.unwrap_or_else(PoisonError::into_inner);
-        (!left()).then(|| run.clone())
+        let waited = self
+            .changed
+            .wait_timeout_while(turn, tick, |_| !is_stopped());
+        let (turn, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        (!is_stopped()).then(|| turn.clone())
     }
 
     /// Stops the sampler that polls `stopped`.
     pub(crate) fn stop(&self, stopped: &AtomicBool) {
-        // Under the lock, so that it does not fall between its question and its sleep.
-        let run = lock(&self.run);
+        // Set under the lock, so that the sampler cannot miss it between its check and its sleep.
+        let turn = lock(&self.turn);
         stopped.store(true, Ordering::Relaxed);
-        drop(run);
+        drop(turn);
         self.changed.notify_all();
     }
 }
 
 impl Scheduler {
-    /// Begins to write down who runs, and says where. Ends with as many calls of
-    /// [`Self::unwatch`].
-    pub(crate) fn watch(&self) -> Arc<RunMonitor> {
-        let monitor = Arc::clone(self.monitor.monitor.get_or_init(Arc::default));
-        self.monitor.watchers.set(self.monitor.watchers.get() + 1);
-        self.update_event_tick_mask();
+    /// Starts publishing which green thread runs, and returns where. Ends with as many calls of
+    /// [`Self::stop_monitoring`].
+    pub(crate) fn start_monitoring(&self) -> Arc<RunMonitor> {
+        let state = &self.monitor;
+        let monitor = Arc::clone(state.monitor.get_or_init(Arc::default));
+        state.watchdogs.set(state.watchdogs.get() + 1);
+        self.attention.set(AttentionBit::Monitor);
         self.publish_running(Some(self.running()));
         monitor
     }
 
-    /// Ends what [`Self::watch`] has begun, if `monitor` is from here.
-    pub(crate) fn unwatch(&self, monitor: &Arc<RunMonitor>) {
-        let own = self.monitor.monitor.get();
-        if own.is_some_and(|own| Arc::ptr_eq(own, monitor)) {
-            // So that it keeps nothing of anybody who runs now.
+    /// Undoes one [`Self::start_monitoring`], if it returned `monitor`.
+    pub(crate) fn stop_monitoring(&self, monitor: &Arc<RunMonitor>) {
+        let state = &self.monitor;
+        let own = state.monitor.get();
+        if own.is_none_or(|own| !Arc::ptr_eq(own, monitor)) {
+            return;
+        }
+        state.watchdogs.set(state.watchdogs.get() - 1);
+        if state.watchdogs.get() == 0 {
+            // The monitor must not keep the handle of a green thread alive.
             self.publish_running(None);
-            self.monitor.watchers.set(self.monitor.watchers.get() - 1);
-            self.publish_running(Some(self.running()));
-            self.update_event_tick_mask();
+            self.attention.clear(AttentionBit::Monitor);
         }
     }
 
-    pub(super) fn is_watched(&self) -> bool {
-        self.monitor.watchers.get() > 0
-    }
-
-    /// Writes down who runs from here on, if anybody wants to know.
-    pub(super) fn publish_running(&self, who: Option<GreenRef>) {
-        if !self.is_watched() {
+    /// Publishes which green thread runs from here on, if a watchdog is on.
+    pub(super) fn publish_running(&self, green: Option<GreenRef>) {
+        if !self.attention.is_set(AttentionBit::Monitor) {
             return;
         }
         if let Some(monitor) = self.monitor.monitor.get() {
-            monitor.write(who.map(|green| self.remote_handle(green)));
+            monitor.publish(green.map(|green| self.remote_handle(green)));
         }
-    }
-
-    /// Whether a look around is to be at everything, and not for a watchdog alone.
-    pub(super) fn is_maintenance_due(&self) -> bool {
-        if !self.is_watched() || self.random_order.get() {
-            return true;
-        }
-        let skipped = self.monitor.skipped.get() + 1;
-        let due = skipped == EVENT_INTERVAL;
-        self.monitor.skipped.set(if due { 0 } else { skipped });
-        due
     }
 }

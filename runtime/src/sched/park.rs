@@ -35,7 +35,7 @@ impl Scheduler {
     #[inline(always)]
     pub(crate) fn yield_now(&self) -> GreenRef {
         let me = self.running();
-        let next = match self.is_event_tick() {
+        let next = match self.needs_maintenance() {
             true => self.maintenance_and_rotate(me),
             false => self.run_queue.rotate(me),
         };
@@ -133,7 +133,7 @@ impl Scheduler {
     /// Who is to run after the one that stops here. Waits until there is somebody.
     #[inline(always)]
     pub(super) fn next(&self) -> GreenRef {
-        if self.is_event_tick() {
+        if self.needs_maintenance() {
             self.maintenance();
         }
         match self.run_queue.pop() {
@@ -143,8 +143,8 @@ impl Scheduler {
     }
 
     #[inline(always)]
-    fn is_event_tick(&self) -> bool {
-        self.run_queue.turns() & self.event_tick_mask.get() == 0
+    fn needs_maintenance(&self) -> bool {
+        self.attention.needs_maintenance(self.run_queue.turns())
     }
 
     /// Continues `next` in place of `me`, which has been put wherever it is to be found again, and is

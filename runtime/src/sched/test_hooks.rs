@@ -3,7 +3,8 @@
 
 use std::time::Instant;
 
-use super::{EVENT_INTERVAL, Scheduler};
+use super::Scheduler;
+use super::attention::AttentionBit;
 use crate::green::GreenRef;
 
 /// How a green thread is interrupted at a parking point.
@@ -32,22 +33,12 @@ impl Scheduler {
     /// From here on the next green thread is drawn by lot, the same for the same seed.
     pub(crate) fn randomize_order(&self, seed: u64) {
         *self.random.borrow_mut() = fastrand::Rng::with_seed(seed);
-        self.random_order.set(true);
-        self.update_event_tick_mask();
+        self.attention.set(AttentionBit::RandomOrder);
     }
 
     /// Back to first come, first served.
     pub(crate) fn restore_fifo(&self) {
-        self.random_order.set(false);
-        self.update_event_tick_mask();
-    }
-
-    /// Who draws lots, or is watched, has a look around before every choice, so that the way to the
-    /// switch need not ask.
-    pub(super) fn update_event_tick_mask(&self) {
-        let always = self.random_order.get() || self.is_watched();
-        self.event_tick_mask
-            .set(if always { 0 } else { EVENT_INTERVAL - 1 });
+        self.attention.clear(AttentionBit::RandomOrder);
     }
 
     /// A number below `end`, which is above zero.
@@ -58,7 +49,7 @@ impl Scheduler {
     /// Puts a drawn one at the head of the run queue, if lots are drawn.
     pub(super) fn randomize_next(&self) {
         let ready = self.run_queue.len();
-        if self.random_order.get() && ready > 1 {
+        if self.attention.is_set(AttentionBit::RandomOrder) && ready > 1 {
             self.run_queue.swap_with_front(self.random(ready));
         }
     }

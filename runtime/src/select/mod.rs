@@ -9,17 +9,21 @@
 
 mod arms;
 mod channel;
-mod coordination;
+mod event;
 mod io;
+mod join;
 mod queue;
 mod queue_entry;
+mod semaphore;
 mod timer;
 
 pub use arms::{Arm, Arms, Either, Never};
 pub use channel::{AnySender, Recv, Send, recv, send};
-pub use coordination::{Acquire, Join, Wait, acquire, join, wait};
+pub use event::{Wait, wait};
 pub use io::{Ready, readable, writable};
+pub use join::{Join, join};
 pub use queue::{Get, Put, get, put};
+pub use semaphore::{Acquire, acquire};
 pub use timer::{Timer, after, at};
 
 pub use crate::queue::AnyQueue;

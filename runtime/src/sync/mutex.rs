@@ -5,9 +5,9 @@ use std::fmt;
 use std::marker::PhantomData;
 use std::ops::{Deref, DerefMut};
 use std::panic::{RefUnwindSafe, UnwindSafe};
-use std::sync::{LockResult, PoisonError, TryLockError, TryLockResult};
+use std::sync::{LockResult, TryLockError, TryLockResult};
 
-use super::poison::{Flag, PanickingAtLock};
+use super::poison::{Flag, PanickingAtLock, map_result};
 use super::raw_mutex::RawMutex;
 use crate::primitive::const_fn_unless_loom;
 
@@ -74,7 +74,7 @@ impl<T> Mutex<T> {
     /// If it is poisoned; the error has the data.
     pub fn into_inner(self) -> LockResult<T> {
         let poisoned = self.is_poisoned();
-        result(poisoned, self.data.into_inner())
+        map_result(poisoned, self.data.into_inner())
     }
 }
 
@@ -112,7 +112,7 @@ impl<T: ?Sized> Mutex<T> {
             panicking: PanickingAtLock::new(),
             not_send: PhantomData,
         };
-        result(self.is_poisoned(), guard)
+        map_result(self.is_poisoned(), guard)
     }
 
     /// Whether somebody has unwound while holding the lock. Never parks.
@@ -133,17 +133,7 @@ impl<T: ?Sized> Mutex<T> {
     /// If it is poisoned; the error has the data.
     pub fn get_mut(&mut self) -> LockResult<&mut T> {
         let poisoned = self.is_poisoned();
-        result(poisoned, self.data.get_mut())
-    }
-}
-
-/// `value`, with the news that it is poisoned.
-#[inline]
-pub(super) fn result<G>(poisoned: bool, value: G) -> LockResult<G> {
-    if poisoned {
-        Err(PoisonError::new(value))
-    } else {
-        Ok(value)
+        map_result(poisoned, self.data.get_mut())
     }
 }
 

@@ -1,5 +1,7 @@
 //! Poison: a lock that was held by a green thread while that unwound.
 
+use std::sync::{LockResult, PoisonError};
+
 use crate::primitive::{AtomicBool, Ordering, const_fn_unless_loom};
 use crate::thread::panicking;
 
@@ -41,5 +43,15 @@ impl PanickingAtLock {
     #[inline]
     pub(super) fn new() -> Self {
         Self(panicking())
+    }
+}
+
+/// Returns `value`, as an error if the lock is poisoned.
+#[inline]
+pub(super) fn map_result<G>(poisoned: bool, value: G) -> LockResult<G> {
+    if poisoned {
+        Err(PoisonError::new(value))
+    } else {
+        Ok(value)
     }
 }

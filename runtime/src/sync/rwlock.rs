@@ -9,8 +9,7 @@ use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::ptr::NonNull;
 use std::sync::{LockResult, TryLockError, TryLockResult};
 
-use super::mutex::result;
-use super::poison::{Flag, PanickingAtLock};
+use super::poison::{Flag, PanickingAtLock, map_result};
 use super::raw_rwlock::RawRwLock;
 use crate::primitive::const_fn_unless_loom;
 
@@ -69,7 +68,7 @@ impl<T> RwLock<T> {
     /// If it is poisoned; the error has the data.
     pub fn into_inner(self) -> LockResult<T> {
         let poisoned = self.is_poisoned();
-        result(poisoned, self.data.into_inner())
+        map_result(poisoned, self.data.into_inner())
     }
 }
 
@@ -132,7 +131,7 @@ impl<T: ?Sized> RwLock<T> {
 
     /// For who reads.
     fn read_guard(&self) -> LockResult<RwLockReadGuard<'_, T>> {
-        result(self.is_poisoned(), RwLockReadGuard::new(self))
+        map_result(self.is_poisoned(), RwLockReadGuard::new(self))
     }
 
     /// For who writes.
@@ -142,7 +141,7 @@ impl<T: ?Sized> RwLock<T> {
             panicking: PanickingAtLock::new(),
             not_send: PhantomData,
         };
-        result(self.is_poisoned(), guard)
+        map_result(self.is_poisoned(), guard)
     }
 
     /// Whether somebody has unwound while writing. Never parks.
@@ -162,7 +161,7 @@ impl<T: ?Sized> RwLock<T> {
     /// If it is poisoned; the error has the data.
     pub fn get_mut(&mut self) -> LockResult<&mut T> {
         let poisoned = self.is_poisoned();
-        result(poisoned, self.data.get_mut())
+        map_result(poisoned, self.data.get_mut())
     }
 }
 
