@@ -14,19 +14,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use evy_http::{self as http, Body, Client, Request, Response, Server, StatusCode};
-
-/// Fails instead of hanging.
-fn within<T: Send + 'static>(test: impl FnOnce() -> T + Send + 'static) -> T {
-    let (done, result) = mpsc::channel();
-    let thread = thread::spawn(move || done.send(test()));
-    match result.recv_timeout(Duration::from_secs(20)) {
-        Ok(value) => value,
-        Err(mpsc::RecvTimeoutError::Timeout) => panic!("the test hangs"),
-        Err(mpsc::RecvTimeoutError::Disconnected) => {
-            std::panic::resume_unwind(thread.join().expect_err("it sent nothing"))
-        }
-    }
-}
+use evy_test_support::within;
 
 /// A server that, per connection, answers requests with the given bytes in turn and then hangs up;
 /// yields the heads it was sent.

@@ -1,0 +1,4 @@
+//! Cooperative sockets.
+
+mod conformance;
+mod tcp;

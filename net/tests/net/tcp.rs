@@ -1,0 +1,790 @@
+//! Sockets: what std's do, cooperatively; and what happens when the other side misbehaves.
+#![expect(clippy::unwrap_used, reason = "helpers of tests")]
+#![expect(
+    clippy::disallowed_methods,
+    reason = "std's sockets and clock play the other side"
+)]
+
+use std::cell::{Cell, RefCell};
+use std::io::{ErrorKind, Read, Write};
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::process::Stdio;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use evy_net::{Server, Shutdown, TcpListener, TcpStream, connect, connect_timeout, listen};
+use evy_runtime::io::{Direction, Green, Sharing, Timeout};
+use evy_runtime::{sleep, spawn, spawn_n, timeout, yield_now};
+use evy_test_support::rerun_ignored;
+use evy_test_support::within;
+
+const SHORT: Duration = Duration::from_millis(10);
+const LONG: Duration = Duration::from_secs(3600);
+
+/// Two ends of one connection.
+fn pair() -> (TcpStream, TcpStream) {
+    let server = listen("127.0.0.1:0").unwrap();
+    let addr = server.local_addr().unwrap();
+    let client = spawn(move || connect(addr).unwrap());
+    let (accepted, _) = server.accept().unwrap();
+    (client.join().unwrap(), accepted)
+}
+
+/// An address where nobody listens.
+fn nobody() -> std::net::SocketAddr {
+    listen("127.0.0.1:0").unwrap().local_addr().unwrap()
+}
+
+/// A listener that answers no further connection, since its queue is full of what is held.
+fn full_listener() -> (socket2::Socket, Vec<TcpStream>) {
+    let socket = socket2::Socket::from(std::net::TcpListener::bind("127.0.0.1:0").unwrap());
+    socket.listen(0).unwrap();
+    let addr = socket.local_addr().unwrap().as_socket().unwrap();
+    let mut held = Vec::new();
+    while let Ok(stream) = connect_timeout(addr, SHORT * 5) {
+        held.push(stream);
+        assert!(held.len() < 100, "the queue never fills");
+    }
+    (socket, held)
+}
+
+#[test]
+fn bytes_go_both_ways() {
+    within(|| {
+        let (mut a, mut b) = pair();
+        let echo = spawn(move || {
+            let mut buf = [0; 5];
+            b.read_exact(&mut buf).unwrap();
+            b.write_all(&buf).unwrap();
+        });
+        a.write_all(b"hello").unwrap();
+        let mut back = String::new();
+        a.read_to_string(&mut back).unwrap();
+        assert_eq!(back, "hello");
+        echo.join().unwrap();
+    });
+}
+
+#[test]
+fn a_reader_parks_and_others_run() {
+    within(|| {
+        let (mut a, mut b) = pair();
+        let ticks = Rc::new(Cell::new(0));
+        let count = Rc::clone(&ticks);
+        spawn_n(move || {
+            for _ in 0..10 {
+                count.set(count.get() + 1);
+                yield_now();
+            }
+            b.write_all(b"x").unwrap();
+        });
+        a.read_exact(&mut [0]).unwrap();
+        assert_eq!(ticks.get(), 10);
+    });
+}
+
+#[test]
+fn the_end_that_comes_with_the_last_data_is_read() {
+    within(|| {
+        for _ in 0..50 {
+            let (mut a, mut b) = pair();
+            // Registers the reader, so that the rest arrives as one event.
+            let reader = spawn(move || {
+                let mut all = Vec::new();
+                a.read_to_end(&mut all).unwrap();
+                all.len()
+            });
+            yield_now();
+            b.write_all(&[7; 100]).unwrap();
+            drop(b);
+            assert_eq!(reader.join().unwrap(), 100);
+        }
+    });
+}
+
+#[test]
+fn full_duplex_large() {
+    within(|| {
+        const SIZE: usize = 4 << 20;
+        let (a, b) = pair();
+        let send = |stream: TcpStream, byte: u8| {
+            spawn(move || {
+                (&stream).write_all(&vec![byte; SIZE]).unwrap();
+                stream.shutdown(Shutdown::Write).unwrap();
+            })
+        };
+        let receive = |stream: TcpStream, byte: u8| {
+            spawn(move || {
+                let mut all = Vec::new();
+                (&stream).read_to_end(&mut all).unwrap();
+                assert!(all.len() == SIZE && all.iter().all(|b| *b == byte));
+            })
+        };
+        let work = [
+            send(a.try_clone().unwrap(), 1),
+            send(b.try_clone().unwrap(), 2),
+            receive(a, 2),
+            receive(b, 1),
+        ];
+        for handle in work {
+            handle.join().unwrap();
+        }
+    });
+}
+
+#[test]
+fn second_reader() {
+    within(|| {
+        let ((a, mut b), (mut c, mut d)) = (pair(), pair());
+        let a = Rc::new(a);
+        let first = Rc::clone(&a);
+        let reader = spawn(move || {
+            let mut buf = [0; 2];
+            (&*first).read_exact(&mut buf).unwrap();
+            buf
+        });
+        yield_now();
+        let error = (&*a).read(&mut [0; 2]).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::ResourceBusy);
+        // Also when the data are there, and the first was woken, but has not run yet.
+        let second = spawn(move || {
+            c.read_exact(&mut [0]).unwrap();
+            (&*a).read(&mut [0; 2])
+        });
+        yield_now();
+        d.write_all(b"x").unwrap();
+        b.write_all(b"ok").unwrap();
+        let error = second.join().unwrap().unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::ResourceBusy);
+        assert_eq!(&reader.join().unwrap(), b"ok");
+    });
+}
+
+// The check is always on for a stream. Where it is not asked for, as by who accepts, many may wait.
+#[test]
+fn dead_reader_cleanup() {
+    within(|| {
+        let ((a, mut b), (mut c, mut d)) = (pair(), pair());
+        let shared = Rc::new(Green::new(a.into_std().unwrap()).unwrap());
+        let read = || {
+            let stream = Rc::clone(&shared);
+            spawn(move || {
+                let mut byte = [0];
+                let op = |mut stream: &std::net::TcpStream| stream.read(&mut byte);
+                let timeout = Timeout::Never;
+                let done = stream.with_io(Direction::Read, Sharing::Shared, timeout, op, |_| false);
+                assert_eq!(done.unwrap(), 1);
+                byte[0]
+            })
+        };
+        let [first, second, third, fourth] = [read(), read(), read(), read()];
+        yield_now();
+        second.kill();
+        assert!(second.join().unwrap_err().is_killed());
+        b.write_all(b"1").unwrap();
+        assert_eq!(first.join().unwrap(), b'1');
+        // Its killer learns something just before it does; so it is killed with the news, which are
+        // passed on.
+        let killer = spawn(move || {
+            c.read_exact(&mut [0]).unwrap();
+            third.kill();
+            third.join().unwrap_err().is_killed()
+        });
+        yield_now();
+        d.write_all(b"k").unwrap();
+        b.write_all(b"4").unwrap();
+        assert!(killer.join().unwrap());
+        assert_eq!(fourth.join().unwrap(), b'4');
+    });
+}
+
+#[test]
+fn a_killed_reader_leaves_the_stream_usable() {
+    within(|| {
+        let (a, mut b) = pair();
+        let a = Rc::new(a);
+        let first = Rc::clone(&a);
+        let reader = spawn(move || (&*first).read(&mut [0; 2]));
+        yield_now();
+        reader.kill();
+        assert!(reader.join().unwrap_err().is_killed());
+        b.write_all(b"ok").unwrap();
+        let mut buf = [0; 2];
+        (&*a).read_exact(&mut buf).unwrap();
+        assert_eq!(&buf, b"ok");
+    });
+}
+
+// A duration of zero is an error, as in std: who does not want to wait says `set_nonblocking`.
+#[test]
+fn socket_timeouts() {
+    /// Checks that `op` gives up, after a while that is `SHORT`.
+    fn times_out<T: std::fmt::Debug>(what: &str, op: impl FnOnce() -> std::io::Result<T>) {
+        let start = Instant::now();
+        let error = op().unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::TimedOut, "{what}: {error}");
+        assert!(start.elapsed() >= SHORT, "{what}: {:?}", start.elapsed());
+    }
+    within(|| {
+        let (mut a, mut b) = pair();
+        a.set_read_timeout(Some(SHORT)).unwrap();
+        assert_eq!(a.read_timeout().unwrap(), Some(SHORT));
+        times_out("read", || a.read(&mut [0]));
+        times_out("read_exact", || a.read_exact(&mut [0]));
+        times_out("read_to_end", || a.read_to_end(&mut Vec::new()));
+        times_out("peek", || a.peek(&mut [0]));
+        let mut buf = [0];
+        times_out("read_vectored", || {
+            a.read_vectored(&mut [std::io::IoSliceMut::new(&mut buf)])
+        });
+        a.set_nonblocking(true).unwrap();
+        assert_eq!(a.read(&mut [0]).unwrap_err().kind(), ErrorKind::WouldBlock);
+        a.set_nonblocking(false).unwrap();
+        // Back again, they wait.
+        a.set_read_timeout(None).unwrap();
+        let late = spawn(move || {
+            sleep(SHORT * 3);
+            b.write_all(b"x").unwrap();
+            b
+        });
+        a.read_exact(&mut [0]).unwrap();
+        let mut b = late.join().unwrap();
+
+        b.set_write_timeout(Some(SHORT)).unwrap();
+        times_out("write_all", || b.write_all(&vec![0; 64 << 20]));
+        times_out("write", || b.write(&[0; 8192]));
+        times_out("write_vectored", || {
+            b.write_vectored(&[std::io::IoSlice::new(&[0; 8192])])
+        });
+        b.set_nonblocking(true).unwrap();
+        assert_eq!(
+            b.write(&[0; 8192]).unwrap_err().kind(),
+            ErrorKind::WouldBlock
+        );
+        b.set_nonblocking(false).unwrap();
+        b.set_write_timeout(None).unwrap();
+        let drain = spawn(move || std::io::copy(&mut a, &mut std::io::sink()).unwrap());
+        b.write_all(&[0; 8192]).unwrap();
+        drop(b);
+        assert!(drain.join().unwrap() > 8192);
+
+        let zero = Some(Duration::ZERO);
+        let (c, _d) = pair();
+        for refused in [c.set_read_timeout(zero), c.set_write_timeout(zero)] {
+            assert_eq!(refused.unwrap_err().kind(), ErrorKind::InvalidInput);
+        }
+
+        let server = listen("127.0.0.1:0").unwrap();
+        times_out("accept", || timeout(SHORT, || server.accept())?);
+        server.set_nonblocking(true).unwrap();
+        assert_eq!(server.accept().unwrap_err().kind(), ErrorKind::WouldBlock);
+        server.set_nonblocking(false).unwrap();
+        let addr = server.local_addr().unwrap();
+        let client = spawn(move || connect(addr).unwrap());
+        server.accept().unwrap();
+        client.join().unwrap();
+
+        let (full, _held) = full_listener();
+        let addr = full.local_addr().unwrap().as_socket().unwrap();
+        times_out("connect", || connect_timeout(addr, SHORT));
+        times_out("connect", || timeout(SHORT, || connect(addr))?);
+    });
+}
+
+#[test]
+fn sendall_small_buffers() {
+    within(|| {
+        let (mut a, mut b) = pair();
+        // A receive buffer as small would have the kernel wait, 200 ms at a time.
+        let small = socket2::SockRef::from(&a).set_send_buffer_size(4096);
+        small.unwrap();
+        let sizes = [1 << 10, 10 << 10, 100 << 10, 1 << 20];
+        let sender = spawn(move || {
+            for size in sizes {
+                let bytes: Vec<u8> = (0..size).map(|n| (n % 251) as u8).collect();
+                a.write_all(&bytes).unwrap();
+            }
+        });
+        for size in sizes {
+            let mut bytes = vec![0; size];
+            b.read_exact(&mut bytes).unwrap();
+            assert!(
+                (0..)
+                    .zip(&bytes)
+                    .all(|(n, byte)| n % 251 == i32::from(*byte)),
+                "{size}"
+            );
+        }
+        assert_eq!(b.read(&mut [0]).unwrap(), 0);
+        sender.join().unwrap();
+    });
+}
+
+#[test]
+fn ready_beats_expired() {
+    within(|| {
+        let (mut a, mut b) = pair();
+        let reader = spawn(move || timeout(Duration::from_millis(30), || a.read_exact(&mut [0])));
+        yield_now();
+        b.write_all(b"x").unwrap();
+        // Nobody gets a turn until both the data and the deadline are due.
+        std::thread::sleep(Duration::from_millis(60));
+        assert!(matches!(reader.join().unwrap(), Ok(Ok(()))));
+    });
+}
+
+#[test]
+fn a_timeout_reaches_into_code_that_knows_only_read() {
+    fn foreign(mut reader: impl Read) -> std::io::Result<usize> {
+        reader.read(&mut [0; 16])
+    }
+    within(|| {
+        let (a, _b) = pair();
+        assert!(timeout(SHORT, || foreign(&a)).is_err());
+    });
+}
+
+#[test]
+fn refused_and_unresolvable() {
+    within(|| {
+        assert_eq!(
+            connect(nobody()).unwrap_err().kind(),
+            ErrorKind::ConnectionRefused
+        );
+        let invalid = connect("no port here").unwrap_err();
+        assert_eq!(invalid.kind(), ErrorKind::InvalidInput);
+        assert!(connect("host.invalid:80").is_err());
+        // The loop lives on.
+        let (mut a, mut b) = pair();
+        a.write_all(b"x").unwrap();
+        b.read_exact(&mut [0]).unwrap();
+    });
+}
+
+#[test]
+fn every_address_is_tried() {
+    within(|| {
+        let server = listen("127.0.0.1:0").unwrap();
+        let good = server.local_addr().unwrap();
+        let addrs = [nobody(), good];
+        let stream = connect(&addrs[..]).unwrap();
+        assert_eq!(stream.peer_addr().unwrap(), good);
+        let localhost = connect(("localhost", good.port())).unwrap();
+        assert_eq!(localhost.peer_addr().unwrap().port(), good.port());
+    });
+}
+
+#[test]
+fn a_reset_is_an_error_and_nobody_else_is_hurt() {
+    within(|| {
+        let (mut a, b) = pair();
+        let other = pair();
+        let reader = spawn(move || a.read(&mut [0]));
+        yield_now();
+        let socket = socket2::Socket::from(b.into_std().unwrap());
+        socket.set_linger(Some(Duration::ZERO)).unwrap();
+        drop(socket);
+        assert_eq!(
+            reader.join().unwrap().unwrap_err().kind(),
+            ErrorKind::ConnectionReset
+        );
+        (&other.0).write_all(b"x").unwrap();
+        (&other.1).read_exact(&mut [0]).unwrap();
+    });
+}
+
+#[test]
+fn a_half_closed_peer_can_still_be_answered() {
+    within(|| {
+        let (mut a, mut b) = pair();
+        a.write_all(b"question").unwrap();
+        a.shutdown(Shutdown::Write).unwrap();
+        let mut question = String::new();
+        b.read_to_string(&mut question).unwrap();
+        b.write_all(b"answer").unwrap();
+        drop(b);
+        let mut answer = String::new();
+        a.read_to_string(&mut answer).unwrap();
+        assert_eq!((question.as_str(), answer.as_str()), ("question", "answer"));
+    });
+}
+
+#[test]
+fn shutdown_wakes_a_parked_reader() {
+    within(|| {
+        let (a, _b) = pair();
+        let mut clone = a.try_clone().unwrap();
+        let reader = spawn(move || clone.read(&mut [0]).unwrap());
+        yield_now();
+        a.shutdown(Shutdown::Both).unwrap();
+        assert_eq!(reader.join().unwrap(), 0);
+    });
+}
+
+#[test]
+fn acceptors_queue_up() {
+    within(|| {
+        let server = Rc::new(listen("127.0.0.1:0").unwrap());
+        let addr = server.local_addr().unwrap();
+        let order = Rc::new(RefCell::new(Vec::new()));
+        let acceptors: Vec<_> = (0..3)
+            .map(|n| {
+                let (server, order) = (Rc::clone(&server), Rc::clone(&order));
+                spawn(move || {
+                    let accepted = server.accept().unwrap();
+                    order.borrow_mut().push(n);
+                    accepted
+                })
+            })
+            .collect();
+        yield_now();
+        let _clients: Vec<_> = (0..3).map(|_| connect(addr).unwrap()).collect();
+        for acceptor in acceptors {
+            acceptor.join().unwrap();
+        }
+        assert_eq!(*order.borrow(), [0, 1, 2]);
+    });
+}
+
+#[test]
+fn an_acceptor_that_was_woken_in_vain_keeps_its_place() {
+    within(|| {
+        let server = Rc::new(listen("127.0.0.1:0").unwrap());
+        let addr = server.local_addr().unwrap();
+        let order = Rc::new(RefCell::new(Vec::new()));
+        let acceptors: Vec<_> = (0..5)
+            .map(|n| {
+                let (server, order) = (Rc::clone(&server), Rc::clone(&order));
+                spawn(move || {
+                    server.accept().unwrap();
+                    order.borrow_mut().push(n);
+                })
+            })
+            .collect();
+        // Whoever accepts has the next one look whether there is another.
+        for n in 0..5 {
+            connect(addr).unwrap();
+            while order.borrow().len() <= n {
+                sleep(Duration::from_millis(1));
+            }
+        }
+        for acceptor in acceptors {
+            acceptor.join().unwrap();
+        }
+        assert_eq!(*order.borrow(), [0, 1, 2, 3, 4]);
+    });
+}
+
+#[test]
+fn peek_takes_nothing() {
+    within(|| {
+        let (mut a, mut b) = pair();
+        b.write_all(b"xy").unwrap();
+        let mut buf = [0; 8];
+        assert_eq!(a.peek(&mut buf).unwrap(), 2);
+        assert_eq!(a.read(&mut buf).unwrap(), 2);
+    });
+}
+
+#[test]
+fn options_are_stds() {
+    within(|| {
+        let (a, b) = pair();
+        a.set_nodelay(true).unwrap();
+        assert!(a.nodelay().unwrap());
+        a.set_ttl(42).unwrap();
+        assert_eq!(a.ttl().unwrap(), 42);
+        assert_eq!(a.local_addr().unwrap(), b.peer_addr().unwrap());
+        assert!(a.take_error().unwrap().is_none());
+        assert_eq!(a.read_timeout().unwrap(), None);
+    });
+}
+
+#[test]
+fn from_and_into_std() {
+    within(|| {
+        let server = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let addr = server.local_addr().unwrap();
+        let server = TcpListener::from(server);
+        let client = spawn(move || connect(addr).unwrap());
+        let (accepted, _) = server.accept().unwrap();
+        let client = client.join().unwrap();
+        let other_thread = std::thread::spawn(move || {
+            let mut client = client.into_std().unwrap();
+            client.write_all(b"blocking").unwrap();
+        });
+        let fd = OwnedFd::from(accepted);
+        let mut text = String::new();
+        TcpStream::from(fd).read_to_string(&mut text).unwrap();
+        assert_eq!(text, "blocking");
+        other_thread.join().unwrap();
+    });
+}
+
+#[test]
+fn a_stream_moves_to_another_os_thread_after_its_first_wait() {
+    within(|| {
+        let (mut a, mut b) = pair();
+        b.write_all(b"1").unwrap();
+        a.read_exact(&mut [0]).unwrap();
+        // Its home is here; there it waits away from home, and is dropped there.
+        let other = std::thread::spawn(move || {
+            a.write_all(b"2").unwrap();
+            let mut buf = [0; 1];
+            a.read_exact(&mut buf).unwrap();
+            buf[0]
+        });
+        b.read_exact(&mut [0]).unwrap();
+        sleep(SHORT);
+        b.write_all(b"3").unwrap();
+        assert_eq!(b.read(&mut [0]).unwrap(), 0);
+        assert_eq!(other.join().unwrap(), b'3');
+        // The place in the table is free again.
+        let (mut c, mut d) = pair();
+        c.write_all(b"x").unwrap();
+        d.read_exact(&mut [0]).unwrap();
+    });
+}
+
+#[test]
+fn a_fast_peer_does_not_starve_the_rest() {
+    within(|| {
+        let (a, b) = pair();
+        spawn_n(move || while (&b).write_all(&[0; 8192]).is_ok() {});
+        let ticks = Rc::new(Cell::new(0));
+        let count = Rc::clone(&ticks);
+        spawn_n(move || {
+            loop {
+                count.set(count.get() + 1);
+                yield_now();
+            }
+        });
+        let mut buf = [0; 16];
+        for _ in 0..1000 {
+            (&a).read_exact(&mut buf).unwrap();
+        }
+        assert!(ticks.get() > 0);
+        drop(a);
+        evy_runtime::shutdown(Duration::ZERO);
+    });
+}
+
+/// The same, with the lowest free number from `least` on: no other test has numbers as high.
+fn renumbered(stream: TcpStream, least: RawFd) -> TcpStream {
+    let old = OwnedFd::from(stream);
+    // SAFETY: duplicates a descriptor that is open.
+    let new = unsafe { libc::fcntl(old.as_raw_fd(), libc::F_DUPFD_CLOEXEC, least) };
+    assert!(new >= least, "{}", std::io::Error::last_os_error());
+    // SAFETY: made just now, and nobody else's.
+    TcpStream::from(unsafe { OwnedFd::from_raw_fd(new) })
+}
+
+// A descriptor is not closed while somebody reads, who has a handle. What ends the wait is a
+// shutdown, with the end of the stream, as in std; then the number is free for another.
+#[test]
+fn fd_reuse() {
+    const NUMBER: RawFd = 240;
+    within(|| {
+        let fresh = || {
+            let (a, b) = pair();
+            (renumbered(a, NUMBER), b)
+        };
+        let ((stale, _peer), (spare, _)) = (fresh(), pair());
+        let mut own = stale.try_clone().unwrap();
+        let waiter = spawn(move || own.read(&mut [0]));
+        yield_now();
+        stale.shutdown(Shutdown::Both).unwrap();
+        drop(stale);
+        // Not yet: it has not run since.
+        assert_ne!(renumbered(spare, NUMBER).as_raw_fd(), NUMBER);
+        assert_eq!(waiter.join().unwrap().unwrap(), 0);
+
+        for round in 0..200u32 {
+            let (mut a, mut b) = fresh();
+            assert_eq!(a.as_raw_fd(), NUMBER);
+            let reader = spawn(move || {
+                let mut buf = [0; 4];
+                a.read_exact(&mut buf).unwrap();
+                (a, u32::from_ne_bytes(buf))
+            });
+            yield_now();
+            b.write_all(&round.to_ne_bytes()).unwrap();
+            let (a, read) = reader.join().unwrap();
+            assert_eq!(read, round);
+            // To the kernel this is the same one, and to the reactor another.
+            let mut again = TcpStream::from(OwnedFd::from(a));
+            assert_eq!(again.as_raw_fd(), NUMBER);
+            let reader = spawn(move || {
+                again.read_exact(&mut [0]).unwrap();
+                again
+            });
+            yield_now();
+            // Closed with news that nobody has asked for.
+            b.write_all(b"1 and more").unwrap();
+            drop(reader.join().unwrap());
+        }
+    });
+}
+
+#[test]
+fn stop_cont() {
+    within(|| {
+        let server = listen("127.0.0.1:0").unwrap();
+        let mut child = rerun_ignored("tcp::stopped_and_continued")
+            .env("EVY_TEST_PEER", server.local_addr().unwrap().to_string())
+            .stdout(Stdio::null())
+            .spawn()
+            .unwrap();
+        let signal = |signal| {
+            // SAFETY: a child that was not waited for keeps its number.
+            let sent = unsafe { libc::kill(child.id() as libc::pid_t, signal) };
+            assert_eq!(sent, 0);
+        };
+        let (mut stream, _) = server.accept().unwrap();
+        for round in 0..10 {
+            // Until it waits in its poller, most likely.
+            sleep(SHORT);
+            signal(libc::SIGSTOP);
+            let mut status = 0;
+            // SAFETY: writes the status of a child of this process.
+            unsafe { libc::waitpid(child.id() as libc::pid_t, &raw mut status, libc::WUNTRACED) };
+            assert!(libc::WIFSTOPPED(status), "round {round}: {status:#x}");
+            signal(libc::SIGCONT);
+            let mut echo = [0];
+            stream.write_all(&[round]).unwrap();
+            stream.read_exact(&mut echo).unwrap();
+            assert_eq!(echo, [round]);
+        }
+        drop(stream);
+        assert!(child.wait().unwrap().success());
+    });
+}
+
+#[test]
+#[ignore = "is the child of `stop_cont`"]
+fn stopped_and_continued() {
+    let mut stream = connect(std::env::var("EVY_TEST_PEER").unwrap()).unwrap();
+    let pause = SHORT * 5;
+    let sleeper = spawn(move || {
+        let start = Instant::now();
+        sleep(pause);
+        start.elapsed()
+    });
+    let mut byte = [0];
+    while stream.read(&mut byte).unwrap() == 1 {
+        stream.write_all(&byte).unwrap();
+    }
+    assert!(sleeper.join().unwrap() >= pause);
+}
+
+#[test]
+fn listen_reuse() {
+    within(|| {
+        let server = listen("127.0.0.1:0").unwrap();
+        let addr = server.local_addr().unwrap();
+        let client = connect(addr).unwrap();
+        let (accepted, _) = server.accept().unwrap();
+        drop((accepted, server, client));
+        listen(addr).unwrap();
+    });
+}
+
+#[test]
+fn serve_closes() {
+    within(|| {
+        let listener = listen("127.0.0.1:0").unwrap();
+        let addr = listener.local_addr().unwrap();
+        let server = Server::new();
+        let handle = server.handle();
+        let serving = spawn(move || {
+            server.serve(listener, |mut client, _| {
+                client.write_all(b"bye").unwrap();
+            })
+        });
+        let mut text = String::new();
+        connect(addr).unwrap().read_to_string(&mut text).unwrap();
+        assert_eq!(text, "bye");
+        handle.stop();
+        assert!(serving.join().unwrap().is_ok());
+    });
+}
+
+#[test]
+fn a_handler_error_ends_serve() {
+    within(|| {
+        let listener = listen("127.0.0.1:0").unwrap();
+        let addr = listener.local_addr().unwrap();
+        let serving = spawn(move || {
+            evy_net::serve(listener, |_, _| {
+                Err::<(), _>(std::io::Error::other("handler"))
+            })
+        });
+        let _client = connect(addr).unwrap();
+        assert_eq!(serving.join().unwrap().unwrap_err().to_string(), "handler");
+        assert!(connect(addr).is_err());
+    });
+}
+
+#[test]
+fn a_handler_panic_costs_nobody_else_anything() {
+    within(|| {
+        let listener = listen("127.0.0.1:0").unwrap();
+        let addr = listener.local_addr().unwrap();
+        let first = Cell::new(true);
+        let serving = spawn(move || {
+            evy_net::serve(listener, move |mut client, _| {
+                if first.replace(false) {
+                    std::panic::resume_unwind(Box::new("handler"));
+                }
+                client.write_all(b"fine").unwrap();
+            })
+        });
+        let mut text = String::new();
+        connect(addr).unwrap().read_to_string(&mut text).unwrap();
+        assert_eq!(text, "");
+        connect(addr).unwrap().read_to_string(&mut text).unwrap();
+        assert_eq!(text, "fine");
+        serving.kill();
+    });
+}
+
+#[test]
+fn serve_concurrency() {
+    within(|| {
+        let listener = listen("127.0.0.1:0").unwrap();
+        let addr = listener.local_addr().unwrap();
+        let serving = spawn(move || {
+            Server::new()
+                .max_connections(5)
+                .serve(listener, |mut client, _| {
+                    client.write_all(b"x").unwrap();
+                    // Served until it hangs up.
+                    client.read_exact(&mut [0]).ok();
+                })
+        });
+        let mut clients: Vec<_> = (0..5).map(|_| connect(addr).unwrap()).collect();
+        for client in &mut clients {
+            client.read_exact(&mut [0]).unwrap();
+        }
+        let mut sixth = connect(addr).unwrap();
+        sixth.set_read_timeout(Some(SHORT)).unwrap();
+        assert_eq!(
+            sixth.read(&mut [0]).unwrap_err().kind(),
+            ErrorKind::TimedOut
+        );
+        clients.pop();
+        sixth.set_read_timeout(Some(LONG)).unwrap();
+        sixth.read_exact(&mut [0]).unwrap();
+        serving.kill();
+        evy_runtime::shutdown(Duration::ZERO);
+    });
+}
+
+#[test]
+fn no_wrapper_is_needed() {
+    // The OS thread that the harness gives is a green thread from its first blocking call on.
+    let server = listen("127.0.0.1:0").unwrap();
+    let addr = server.local_addr().unwrap();
+    std::thread::spawn(move || std::net::TcpStream::connect(addr).unwrap());
+    server.accept().unwrap();
+}

@@ -1,0 +1,480 @@
+//! `GreenPool`: catalogue lines 29 to 63. Each test is named after its line.
+
+use std::cell::{Cell, RefCell};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::rc::Rc;
+use std::time::Duration;
+
+use evy_pool::GreenPool;
+use evy_runtime::lowlevel::{WaitQueue, WaitReason};
+use evy_runtime::test::wait_all_parked;
+use evy_runtime::thread;
+use evy_runtime::{sleep, spawn, spawn_after_local, spawn_n, timeout, yield_now};
+use evy_test_support::within;
+
+const SHORT: Duration = Duration::from_millis(5);
+const LONG: Duration = Duration::from_secs(3600);
+
+/// A door that stays shut until it is opened.
+#[derive(Clone, Default)]
+struct Door(Rc<(WaitQueue, Cell<bool>)>);
+
+impl Door {
+    fn pass(&self) {
+        while !self.0.1.get() {
+            self.0.0.wait(WaitReason::Other("a door"));
+        }
+    }
+
+    fn open(&self) {
+        self.0.1.set(true);
+        self.0.0.wake_all();
+    }
+}
+
+/// A pool with `running` members that wait behind the door.
+fn busy(size: usize, running: usize) -> (GreenPool, Door) {
+    let (pool, door) = (GreenPool::new(size), Door::default());
+    for _ in 0..running {
+        let door = door.clone();
+        pool.spawn_n(move || door.pass());
+    }
+    wait_all_parked();
+    (pool, door)
+}
+
+fn counts(pool: &GreenPool) -> (usize, isize, usize) {
+    (pool.running(), pool.free(), pool.waiting())
+}
+
+fn message(payload: &(dyn std::any::Any + Send)) -> &str {
+    payload
+        .downcast_ref::<&str>()
+        .copied()
+        .or_else(|| payload.downcast_ref::<String>().map(String::as_str))
+        .unwrap_or("not a message")
+}
+
+fn fail(payload: &'static str) -> ! {
+    // Thrown past the panic hook, which would print each of these.
+    std::panic::resume_unwind(Box::new(payload))
+}
+
+#[test]
+fn results_in_handle_order() {
+    within(|| {
+        let pool = GreenPool::new(4);
+        let handles: Vec<_> = (0..10u64)
+            .map(|n| {
+                pool.spawn(move || {
+                    for _ in 0..(n * 7 % 4) {
+                        yield_now();
+                    }
+                    n
+                })
+            })
+            .collect();
+        for (n, handle) in (0..).zip(handles) {
+            assert_eq!(handle.join().unwrap(), n);
+        }
+    });
+}
+
+#[test]
+fn waitall_runs_all() {
+    within(|| {
+        let (pool, ran) = (GreenPool::new(4), Rc::new(Cell::new(0)));
+        for _ in 0..10 {
+            let ran = Rc::clone(&ran);
+            pool.spawn_n(move || ran.set(ran.get() + 1));
+        }
+        pool.wait_all();
+        assert_eq!(ran.get(), 10);
+    });
+}
+
+#[test]
+fn counters() {
+    within(|| {
+        let (pool, door) = (GreenPool::new(1), Door::default());
+        for waiting in 0..3 {
+            let (spawner, door) = (pool.clone(), door.clone());
+            spawn_n(move || spawner.spawn_n(move || door.pass()));
+            wait_all_parked();
+            assert_eq!((pool.running(), pool.waiting()), (1, waiting));
+        }
+        door.open();
+        pool.wait_all();
+        assert_eq!(counts(&pool), (0, 1, 0));
+    });
+}
+
+#[test]
+fn counters_inside() {
+    within(|| {
+        let pool = GreenPool::new(3);
+        let inner = pool.clone();
+        let seen = pool.spawn(move || counts(&inner));
+        assert_eq!(seen.join().unwrap(), (1, 2, 0));
+    });
+}
+
+#[test]
+fn wake_order() {
+    within(|| {
+        let (pool, log) = (GreenPool::new(2), Rc::new(RefCell::new(Vec::new())));
+        let door = Door::default();
+        let (consumer, producer) = (Rc::clone(&log), Rc::clone(&log));
+        let waits = door.clone();
+        pool.spawn_n(move || {
+            consumer.borrow_mut().push("cons1");
+            waits.pass();
+            consumer.borrow_mut().push("cons2");
+        });
+        pool.spawn_n(move || {
+            door.open();
+            producer.borrow_mut().push("prod");
+        });
+        pool.wait_all();
+        assert_eq!(*log.borrow(), ["cons1", "prod", "cons2"]);
+    });
+}
+
+#[test]
+fn local_timer_dies_with_worker() {
+    within(|| {
+        let (pool, fired) = (GreenPool::new(1), Rc::new(Cell::new(false)));
+        let seen = Rc::clone(&fired);
+        pool.spawn_n(move || {
+            drop(spawn_after_local(SHORT, move || seen.set(true)));
+        });
+        pool.wait_all();
+        sleep(SHORT * 3);
+        assert!(!fired.get());
+    });
+}
+
+#[test]
+fn reentrant_when_full() {
+    within(|| {
+        let pool = GreenPool::new(1);
+        let inner = pool.clone();
+        let outer = pool.spawn(move || {
+            let me = thread::current().id();
+            let job = inner.spawn(move || thread::current().id() == me);
+            assert!(job.is_finished());
+            let ran = Rc::new(Cell::new(false));
+            let seen = Rc::clone(&ran);
+            inner.spawn_n(move || seen.set(true));
+            assert!(ran.get());
+            job.join().unwrap()
+        });
+        assert!(outer.join().unwrap());
+    });
+}
+
+#[test]
+fn reentrant_error() {
+    within(|| {
+        let pool = GreenPool::new(1);
+        let inner = pool.clone();
+        let outer = pool.spawn(move || {
+            let job = inner.spawn(|| fail("inline"));
+            inner.spawn_n(|| fail("nobody asks"));
+            job.join().unwrap_err().is_panic()
+        });
+        assert!(outer.join().unwrap());
+    });
+}
+
+#[test]
+fn reentrant_grandchild() {
+    within(|| {
+        let pool = GreenPool::new(1);
+        let inner = pool.clone();
+        let outer = pool.spawn(move || {
+            // A child of the member is no member: it waits for its own parent.
+            spawn(move || inner.spawn(|| ()).join()).join().is_ok()
+        });
+        let caught = catch_unwind(AssertUnwindSafe(|| outer.wait())).unwrap_err();
+        let report = message(&*caught);
+        assert!(report.contains("a free place in a pool"), "{report}");
+        outer.kill();
+        wait_all_parked();
+        evy_runtime::shutdown(LONG);
+    });
+}
+
+#[test]
+fn resize_shrink() {
+    within(|| {
+        let (pool, door) = busy(4, 4);
+        pool.resize(1);
+        assert_eq!(counts(&pool), (4, -3, 0));
+        let spawner = pool.clone();
+        let started = Rc::new(Cell::new(false));
+        let seen = Rc::clone(&started);
+        spawn_n(move || spawner.spawn_n(move || seen.set(true)));
+        wait_all_parked();
+        assert!(!started.get());
+        door.open();
+        pool.wait_all();
+        assert!(started.get());
+    });
+}
+
+#[test]
+fn resize_waiting_count() {
+    within(|| {
+        let (pool, door) = busy(4, 4);
+        pool.resize(1);
+        assert_eq!(pool.waiting(), 0);
+        door.open();
+        pool.wait_all();
+    });
+}
+
+#[test]
+fn resize_grow_wakes() {
+    within(|| {
+        let (pool, door) = busy(1, 1);
+        let started = Rc::new(Cell::new(false));
+        let (spawner, seen) = (pool.clone(), Rc::clone(&started));
+        spawn_n(move || spawner.spawn_n(move || seen.set(true)));
+        wait_all_parked();
+        assert!(!started.get() && pool.waiting() == 1);
+        pool.resize(5);
+        wait_all_parked();
+        assert!(started.get() && pool.waiting() == 0);
+        door.open();
+        pool.wait_all();
+    });
+}
+
+#[test]
+fn resize_free_values() {
+    within(|| {
+        let pool = GreenPool::new(0);
+        for size in [1, 2] {
+            pool.resize(size);
+            assert_eq!(pool.free(), size as isize);
+            let door = Door::default();
+            for _ in 0..size {
+                let door = door.clone();
+                pool.spawn_n(move || door.pass());
+            }
+            assert!(timeout(Duration::ZERO, || pool.spawn_n(|| ())).is_err());
+            door.open();
+            pool.wait_all();
+        }
+    });
+}
+
+#[test]
+fn full_spawn_timeout() {
+    within(|| {
+        let (pool, door) = busy(1, 1);
+        assert!(timeout(Duration::ZERO, || pool.spawn(|| ())).is_err());
+        assert_eq!(counts(&pool), (1, 0, 0));
+        assert!(pool.try_spawn(|| ()).is_err());
+        door.open();
+        pool.wait_all();
+        assert_eq!(counts(&pool), (0, 1, 0));
+    });
+}
+
+#[test]
+fn pool_smash() {
+    within(|| {
+        let (tokens, pool) = (GreenPool::new(1), GreenPool::new(1));
+        let door = Door::default();
+        let holds = door.clone();
+        tokens.spawn_n(move || holds.pass());
+        let wants = tokens.clone();
+        let worker = pool.spawn(move || timeout(SHORT, || wants.spawn(|| ())).is_err());
+        assert!(worker.join().unwrap());
+        door.open();
+        tokens.wait_all();
+        pool.wait_all();
+        assert_eq!(tokens.spawn(|| "token").join().unwrap(), "token");
+        assert_eq!((counts(&tokens), counts(&pool)), ((0, 1, 0), (0, 1, 0)));
+    });
+}
+
+#[test]
+fn spawn_n_exhaust() {
+    within(|| {
+        let (pool, results) = (GreenPool::new(2), Rc::new(RefCell::new(vec![1])));
+        let add = |n: i32| {
+            let results = Rc::clone(&results);
+            pool.spawn_n(move || results.borrow_mut().push(n));
+        };
+        add(2);
+        add(3);
+        assert_eq!(*results.borrow(), [1]);
+        add(4);
+        assert_eq!(*results.borrow(), [1, 2, 3]);
+        yield_now();
+        assert_eq!(*results.borrow(), [1, 2, 3, 4]);
+    });
+}
+
+#[test]
+fn failing_workers_free_slots() {
+    within(|| {
+        let pool = GreenPool::new(1);
+        drop(pool.spawn(|| fail("spawn")));
+        pool.spawn_n(|| fail("spawn_n"));
+        let killed = pool.spawn(|| sleep(LONG));
+        yield_now();
+        killed.kill();
+        pool.wait_all();
+        assert_eq!(counts(&pool), (0, 1, 0));
+    });
+}
+
+#[test]
+fn killed_workers_free_slots() {
+    within(|| {
+        let pool = GreenPool::new(2);
+        let unstarted = pool.spawn(|| ());
+        unstarted.kill();
+        assert_eq!(pool.free(), 2);
+        let parked = pool.spawn(|| sleep(LONG));
+        yield_now();
+        parked.kill();
+        assert_eq!(counts(&pool), (0, 2, 0));
+        let (one, two) = (pool.spawn(|| sleep(LONG)), pool.spawn(|| sleep(LONG)));
+        yield_now();
+        pool.kill_all();
+        assert!(one.join().is_err() && two.join().is_err());
+        assert_eq!(counts(&pool), (0, 2, 0));
+    });
+}
+
+#[test]
+fn a_spawner_killed_with_its_slot_in_hand_passes_it_on() {
+    within(|| {
+        let (pool, door) = busy(1, 1);
+        let spawners: Vec<_> = (0..2)
+            .map(|n| {
+                let pool = pool.clone();
+                spawn(move || pool.spawn(move || n).join().unwrap())
+            })
+            .collect();
+        wait_all_parked();
+        door.open();
+        // The member ends and hands its slot to the first spawner, which is killed before it runs.
+        yield_now();
+        spawners[0].kill();
+        let mut results = spawners.into_iter().map(thread::JoinHandle::join);
+        assert!(results.next().unwrap().is_err() || pool.running() <= 1);
+        assert_eq!(results.next().unwrap().unwrap(), 1);
+        pool.wait_all();
+        assert_eq!(counts(&pool), (0, 1, 0));
+    });
+}
+
+#[test]
+fn slot_before_links() {
+    within(|| {
+        let pool = GreenPool::new(1);
+        let free = Rc::new(Cell::new(0));
+        let (seen, inner) = (Rc::clone(&free), pool.clone());
+        let handle = pool.spawn(|| ());
+        handle.on_exit(move || seen.set(inner.free()));
+        handle.join().unwrap();
+        assert_eq!(free.get(), 1);
+    });
+}
+
+#[test]
+fn waitall_idle() {
+    within(|| GreenPool::new(3).wait_all());
+}
+
+#[test]
+fn waitall_inside() {
+    within(|| {
+        let pool = GreenPool::new(2);
+        let inner = pool.clone();
+        let error = pool
+            .spawn(move || {
+                catch_unwind(AssertUnwindSafe(|| inner.wait_all())).map_err(|p| message(&*p).len())
+            })
+            .join()
+            .unwrap();
+        assert!(error.unwrap_err() > 20);
+    });
+}
+
+#[test]
+fn waitall_many() {
+    within(|| {
+        let (pool, door) = busy(1, 1);
+        let waiters: Vec<_> = (0..3)
+            .map(|_| {
+                let pool = pool.clone();
+                spawn(move || pool.wait_all())
+            })
+            .collect();
+        wait_all_parked();
+        door.open();
+        for waiter in waiters {
+            waiter.join().unwrap();
+        }
+    });
+}
+
+#[test]
+fn waitall_vs_blocked_spawner() {
+    within(|| {
+        for size in 1..=3 {
+            let (pool, door) = busy(size, size);
+            let ran = Rc::new(Cell::new(false));
+            let (spawner, seen) = (pool.clone(), Rc::clone(&ran));
+            spawn_n(move || spawner.spawn_n(move || seen.set(true)));
+            wait_all_parked();
+            let opener = spawn(move || door.open());
+            pool.wait_all();
+            assert!(ran.get());
+            opener.join().unwrap();
+        }
+    });
+}
+
+#[test]
+fn a_spawner_that_gives_up_does_not_hold_waitall() {
+    within(|| {
+        let (pool, door) = busy(1, 1);
+        let spawner = pool.clone();
+        let gives_up = spawn(move || spawner.spawn(|| ()).join());
+        wait_all_parked();
+        pool.resize(0);
+        door.open();
+        wait_all_parked();
+        gives_up.kill();
+        pool.wait_all();
+    });
+}
+
+#[test]
+fn size_zero() {
+    within(|| {
+        let pool = GreenPool::new(0);
+        assert!(timeout(SHORT, || pool.spawn(|| ())).is_err());
+        pool.wait_all();
+        let caught = catch_unwind(AssertUnwindSafe(|| drop(pool.imap(|n: u8| n, [1]))));
+        assert!(message(&*caught.unwrap_err()).contains("without slots"));
+    });
+}
+
+#[test]
+fn ctor_checks() {
+    within(|| {
+        // A negative or non-numeric size does not compile: `usize`.
+        assert_eq!(GreenPool::new(0).size(), 0);
+        assert_eq!(GreenPool::new(1).size(), 1);
+        assert_eq!(GreenPool::default().size(), 1000);
+    });
+}

@@ -1,0 +1,227 @@
+//! `imap` and its relatives: catalogue lines 52 to 62. Each test is named after its line.
+
+use std::cell::Cell;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::rc::Rc;
+use std::time::Duration;
+
+use evy_pool::GreenPool;
+use evy_runtime::test::wait_all_parked;
+use evy_runtime::{sleep, spawn, timeout, yield_now};
+use evy_test_support::within;
+
+const SHORT: Duration = Duration::from_millis(5);
+
+/// Counts how often it was pulled.
+struct Pulled<I>(I, Rc<Cell<usize>>);
+
+impl<I: Iterator> Iterator for Pulled<I> {
+    type Item = I::Item;
+
+    fn next(&mut self) -> Option<I::Item> {
+        let next = self.0.next();
+        self.1.set(self.1.get() + usize::from(next.is_some()));
+        next
+    }
+}
+
+#[test]
+fn imap_order() {
+    within(|| {
+        let pool = GreenPool::new(4);
+        let slow_first = |n: u64| {
+            if n == 0 {
+                sleep(SHORT);
+            }
+            n
+        };
+        let results: Vec<_> = pool.imap(slow_first, 0..20).collect();
+        assert_eq!(results, (0..20).collect::<Vec<_>>());
+    });
+}
+
+#[test]
+fn imap_unordered_yields_the_first_that_ends() {
+    within(|| {
+        let pool = GreenPool::new(4);
+        let slow_first = |n: u64| {
+            if n == 0 {
+                sleep(SHORT * 4);
+            }
+            n
+        };
+        let results: Vec<_> = pool.imap_unordered(slow_first, 0..4).collect();
+        assert_eq!(results, [1, 2, 3, 0]);
+    });
+}
+
+#[test]
+fn imap_empty() {
+    within(|| {
+        assert_eq!(GreenPool::new(1).imap(|n: u8| n, []).next(), None);
+        assert_eq!(GreenPool::new(1).imap_unordered(|n: u8| n, []).next(), None);
+    });
+}
+
+#[test]
+fn imap_none_func() {
+    within(|| {
+        let tuples: Vec<_> = GreenPool::new(2)
+            .imap(|t| t, [(1, 'a'), (2, 'b')])
+            .collect();
+        assert_eq!(tuples, [(1, 'a'), (2, 'b')]);
+    });
+}
+
+#[test]
+fn imap_multi() {
+    within(|| {
+        let zipped = [1, 2, 3].into_iter().zip([10, 20]);
+        let sums: Vec<i32> = GreenPool::new(2).imap(|(a, b)| a + b, zipped).collect();
+        assert_eq!(sums, [11, 22]);
+    });
+}
+
+#[test]
+fn imap_error_position() {
+    within(|| {
+        let pool = GreenPool::new(3);
+        let job = |n: usize| match n {
+            1 | 7 => resume_unwind(Box::new(n)),
+            _ => n,
+        };
+        let mut results = pool.imap(job, 0..10);
+        for expected in 0..10 {
+            let got = catch_unwind(AssertUnwindSafe(|| results.next()));
+            match expected {
+                1 | 7 => assert_eq!(*got.unwrap_err().downcast::<usize>().unwrap(), expected),
+                _ => assert_eq!(got.unwrap(), Some(expected)),
+            }
+        }
+        assert_eq!(results.next(), None);
+    });
+}
+
+#[test]
+fn starmap() {
+    within(|| {
+        let pool = GreenPool::new(2);
+        let texts: Vec<_> = pool
+            .starmap(
+                |a: i32, b: &str, c: char| format!("{a}{b}{c}"),
+                [(1, "x", 'y'), (2, "z", 'w')],
+            )
+            .collect();
+        assert_eq!(texts, ["1xy", "2zw"]);
+    });
+}
+
+#[test]
+fn imap_bounded() {
+    within(|| {
+        for size in [1, 2, 4, 10] {
+            let pulled = Rc::new(Cell::new(0));
+            let results = GreenPool::new(size).imap(|n| n, Pulled(0.., Rc::clone(&pulled)));
+            wait_all_parked();
+            assert_eq!(pulled.get(), size + 1);
+            drop(results);
+        }
+    });
+}
+
+#[test]
+fn imap_uses_the_pool() {
+    within(|| {
+        let pool = GreenPool::new(3);
+        let (running, most) = (Rc::new(Cell::new(0)), Rc::new(Cell::new(0)));
+        let job = {
+            let (running, most) = (Rc::clone(&running), Rc::clone(&most));
+            move |n: usize| {
+                running.set(running.get() + 1);
+                most.set(most.get().max(running.get()));
+                yield_now();
+                yield_now();
+                running.set(running.get() - 1);
+                n
+            }
+        };
+        let consumers: Vec<_> = (0..2)
+            .map(|_| {
+                let (pool, job) = (pool.clone(), job.clone());
+                spawn(move || pool.imap(job, 0..20).sum::<usize>())
+            })
+            .collect();
+        yield_now();
+        for consumer in consumers {
+            assert_eq!(consumer.join().unwrap(), 190);
+        }
+        assert_eq!(most.get(), 3);
+        assert_eq!(pool.running(), 0);
+    });
+}
+
+#[test]
+fn imap_input_error() {
+    within(|| {
+        let inputs = (0..).map(|n| {
+            if n == 2 {
+                resume_unwind(Box::new("input"))
+            } else {
+                n
+            }
+        });
+        let mut results = GreenPool::new(2).imap(|n: i32| n, inputs);
+        assert_eq!(results.next(), Some(0));
+        assert_eq!(results.next(), Some(1));
+        let caught = catch_unwind(AssertUnwindSafe(|| results.next())).unwrap_err();
+        assert_eq!(caught.downcast_ref(), Some(&"input"));
+        assert_eq!(results.next(), None);
+    });
+}
+
+#[test]
+fn imap_dropped() {
+    within(|| {
+        let pool = GreenPool::new(2);
+        let (pulled, ran) = (Rc::new(Cell::new(0)), Rc::new(Cell::new(0)));
+        let count = Rc::clone(&ran);
+        let mut results = pool.imap(
+            move |_| count.set(count.get() + 1),
+            Pulled(0.., Rc::clone(&pulled)),
+        );
+        results.next();
+        drop(results);
+        wait_all_parked();
+        let (pulled_then, ran_then) = (pulled.get(), ran.get());
+        wait_all_parked();
+        assert_eq!((pulled.get(), ran.get()), (pulled_then, ran_then));
+        assert_eq!(pool.running(), 0);
+        assert_eq!(evy_runtime::shutdown(Duration::ZERO), 0);
+    });
+}
+
+#[test]
+fn imap_by_a_member_of_the_full_pool_does_not_wait_for_itself() {
+    within(|| {
+        let pool = GreenPool::new(1);
+        let inner = pool.clone();
+        let sum = pool.spawn(move || inner.imap(|n: u32| n, 0..5).sum::<u32>());
+        assert_eq!(sum.join().unwrap(), 10);
+    });
+}
+
+#[test]
+fn a_reader_that_times_out_loses_nothing() {
+    within(|| {
+        let pool = GreenPool::new(2);
+        let mut results = pool.imap(
+            |n: u8| {
+                sleep(SHORT * 4);
+                n
+            },
+            [1, 2],
+        );
+        assert!(timeout(SHORT, || results.next()).is_err());
+        assert_eq!(results.collect::<Vec<_>>(), [1, 2]);
+    });
+}

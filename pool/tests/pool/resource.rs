@@ -1,0 +1,633 @@
+//! `Pool`: catalogue lines 132 to 142, each test named after its line; then what is lost by nobody,
+//! however a green thread ends.
+
+use std::cell::{Cell, RefCell};
+use std::convert::Infallible;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::rc::Rc;
+use std::time::Duration;
+
+use evy_pool::{GreenPool, Pool, PoolGuard};
+use evy_runtime::lowlevel::{WaitQueue, WaitReason, now};
+use evy_runtime::thread::JoinHandle;
+use evy_runtime::{spawn, timeout, yield_now};
+use evy_test_support::within;
+
+const SHORT: Duration = Duration::from_millis(5);
+
+/// Lets everything that is ready run until nothing new happens.
+fn settle() {
+    for _ in 0..20 {
+        yield_now();
+    }
+}
+
+/// What nobody ever wakes.
+fn stay() {
+    WaitQueue::new().wait(WaitReason::Other("nothing"));
+}
+
+/// A resource that knows its number and counts those alive.
+#[derive(Debug)]
+struct Numbered(u32, Rc<Cell<u32>>);
+
+impl Drop for Numbered {
+    fn drop(&mut self) {
+        self.1.set(self.1.get() - 1);
+    }
+}
+
+#[derive(Clone, Default)]
+struct Factory {
+    created: Rc<Cell<u32>>,
+    alive: Rc<Cell<u32>>,
+}
+
+impl Factory {
+    fn make(&self) -> Numbered {
+        self.created.set(self.created.get() + 1);
+        self.alive.set(self.alive.get() + 1);
+        Numbered(self.created.get(), Rc::clone(&self.alive))
+    }
+
+    /// How many were ever created, and how many are left.
+    fn counts(&self) -> (u32, u32) {
+        (self.created.get(), self.alive.get())
+    }
+}
+
+/// A pool of 1, 2, 3...
+fn numbers(max_size: usize) -> (Pool<Numbered>, Factory) {
+    let factory = Factory::default();
+    let makes = factory.clone();
+    (Pool::infallible(max_size, move || makes.make()), factory)
+}
+
+fn take<T>(pool: &Pool<T>) -> PoolGuard<T> {
+    let Ok(guard) = pool.get();
+    guard
+}
+
+/// A green thread that gets a resource, gives it back and says which it was; parked, if it has to
+/// wait.
+fn getter(pool: &Pool<Numbered>) -> JoinHandle<u32> {
+    let pool = pool.clone();
+    let getter = spawn(move || take(&pool).0);
+    settle();
+    getter
+}
+
+/// How many exist, how many more may be used, how many wait.
+fn counts<T, E>(pool: &Pool<T, E>) -> (usize, isize, usize) {
+    (pool.current_size(), pool.free(), pool.waiting())
+}
+
+#[test]
+fn creates_lazily_to_max() {
+    within(|| {
+        let (pool, factory) = numbers(4);
+        assert_eq!((factory.created.get(), pool.current_size()), (0, 0));
+        let guards: Vec<_> = (1..=4)
+            .map(|n| {
+                let guard = take(&pool);
+                assert_eq!((guard.0, pool.current_size()), (n, n as usize));
+                guard
+            })
+            .collect();
+        let Ok(fifth) = pool.try_get();
+        assert!(fifth.is_none());
+        drop(guards);
+        assert_eq!(take(&pool).0, 1);
+        assert_eq!(factory.counts(), (4, 4));
+    });
+}
+
+#[test]
+fn free_counts() {
+    within(|| {
+        let (pool, _) = numbers(4);
+        assert_eq!(pool.free(), 4);
+        let guard = take(&pool);
+        assert_eq!(pool.free(), 3);
+        drop(guard);
+        assert_eq!(pool.free(), 4);
+    });
+}
+
+#[test]
+fn exhausted_waits() {
+    within(|| {
+        let (pool, _) = numbers(4);
+        let mut guards: Vec<_> = (0..4).map(|_| take(&pool)).collect();
+        let getter = getter(&pool);
+        assert!(!getter.is_finished());
+        drop(guards.remove(2));
+        // It counts as in use from now on: nobody can slip in between.
+        let Ok(other) = pool.try_get();
+        assert!(other.is_none());
+        assert_eq!(getter.join().unwrap(), 3);
+    });
+}
+
+#[test]
+fn waiting_counts() {
+    within(|| {
+        let (pool, _) = numbers(1);
+        let guard = take(&pool);
+        assert_eq!(pool.waiting(), 0);
+        let (one, two) = (getter(&pool), getter(&pool));
+        assert_eq!(pool.waiting(), 2);
+        one.kill();
+        assert_eq!(pool.waiting(), 1);
+        drop(guard);
+        assert_eq!(pool.waiting(), 0);
+        assert_eq!(two.join().unwrap(), 1);
+    });
+}
+
+#[test]
+fn round_robin() {
+    within(|| {
+        let (pool, _) = numbers(4);
+        let (one, two) = (take(&pool), take(&pool));
+        drop(one);
+        drop(two);
+        for expected in [1, 2, 1, 2] {
+            assert_eq!(take(&pool).0, expected);
+        }
+    });
+}
+
+#[test]
+fn order_as_stack() {
+    within(|| {
+        let factory = Factory::default();
+        let Ok(pool) = Pool::<Numbered>::builder(move || Ok(factory.make()))
+            .order_as_stack(true)
+            .build();
+        let (one, two) = (take(&pool), take(&pool));
+        drop(one);
+        drop(two);
+        let (first, second) = (take(&pool), take(&pool));
+        assert_eq!((first.0, second.0), (2, 1));
+    });
+}
+
+#[test]
+fn min_size() {
+    within(|| {
+        let (factory, failing) = (Factory::default(), Factory::default());
+        let makes = factory.clone();
+        let Ok(pool) = Pool::<Numbered>::builder(move || Ok(makes.make()))
+            .min_size(3)
+            .max_size(4)
+            .build();
+        assert_eq!((factory.counts(), counts(&pool)), ((3, 3), (3, 4, 0)));
+        let guards: Vec<_> = (0..4).map(|_| take(&pool)).collect();
+        assert!(guards.iter().map(|guard| guard.0).eq(1..=4));
+
+        let makes = failing.clone();
+        let third_fails = Pool::builder(move || {
+            let made = makes.make();
+            if made.0 == 3 {
+                Err("no more")
+            } else {
+                Ok(made)
+            }
+        });
+        assert_eq!(third_fails.min_size(3).build().unwrap_err(), "no more");
+        assert_eq!(failing.counts(), (3, 0));
+
+        let too_small = Pool::builder(|| Ok::<_, Infallible>(()))
+            .min_size(3)
+            .max_size(2);
+        assert!(catch_unwind(AssertUnwindSafe(|| too_small.build())).is_err());
+    });
+}
+
+#[test]
+fn resize() {
+    within(|| {
+        let (pool, factory) = numbers(4);
+        let [one, two, three, four] = std::array::from_fn(|_| take(&pool));
+        drop(three);
+        drop(four);
+        // Those that lie idle go at once, those in use when they are given back.
+        pool.resize(1);
+        assert_eq!((pool.max_size(), counts(&pool)), (1, (2, -1, 0)));
+        drop(one);
+        assert_eq!((factory.counts(), counts(&pool)), ((4, 1), (1, 0, 0)));
+        drop(two);
+        assert_eq!((factory.counts(), counts(&pool)), ((4, 1), (1, 1, 0)));
+        pool.resize(3);
+        assert_eq!(counts(&pool), (1, 3, 0));
+        assert_eq!(take(&pool).0, 2);
+    });
+}
+
+#[test]
+fn create_contention() {
+    within(|| {
+        let factory = Factory::default();
+        let makes = factory.clone();
+        let pool = Pool::infallible(4, move || {
+            yield_now();
+            makes.make()
+        });
+        let (users, served) = (GreenPool::default(), Rc::new(Cell::new(0)));
+        for _ in 0..100 {
+            let (pool, served) = (pool.clone(), Rc::clone(&served));
+            users.spawn_n(move || {
+                let _used = take(&pool);
+                yield_now();
+                served.set(served.get() + 1);
+            });
+        }
+        users.wait_all();
+        assert_eq!((factory.counts(), served.get()), ((4, 4), 100));
+        assert_eq!(counts(&pool), (4, 4, 0));
+    });
+}
+
+#[test]
+fn create_error() {
+    within(|| {
+        let (attempts, gate) = (Rc::new(Cell::new(0)), Rc::new(WaitQueue::new()));
+        let (counted, waits) = (Rc::clone(&attempts), Rc::clone(&gate));
+        let pool = Pool::new(1, move || {
+            counted.set(counted.get() + 1);
+            if counted.get() > 2 {
+                return Ok(counted.get());
+            }
+            waits.wait(WaitReason::Other("the server"));
+            Err("refused")
+        });
+        let getters: Vec<_> = (0..3)
+            .map(|_| {
+                let pool = pool.clone();
+                spawn(move || pool.get().map(|guard| *guard))
+            })
+            .collect();
+        settle();
+        // One creates, two wait: for what is being created, or else for their turn to create.
+        assert_eq!((attempts.get(), counts(&pool)), (1, (1, 0, 2)));
+        assert!(gate.wake_one());
+        settle();
+        assert_eq!((attempts.get(), counts(&pool)), (2, (1, 0, 1)));
+        assert!(gate.wake_one());
+        let results: Vec<_> = getters.into_iter().map(|g| g.join().unwrap()).collect();
+        assert_eq!(results, [Err("refused"), Err("refused"), Ok(3)]);
+        assert_eq!(counts(&pool), (1, 1, 0));
+
+        let never = Pool::new(1, || Err::<(), _>("refused"));
+        assert_eq!(never.get().unwrap_err(), "refused");
+        assert_eq!(never.try_get().unwrap_err(), "refused");
+        assert_eq!(never.get_timeout(SHORT).unwrap_err(), "refused");
+        assert_eq!(counts(&never), (0, 1, 0));
+    });
+}
+
+#[test]
+fn put_with_doomed_getters() {
+    within(|| {
+        let (pool, factory) = numbers(1);
+        let guard = take(&pool);
+        let log = Rc::new(RefCell::new(Vec::new()));
+        let getters: Vec<_> = (0..4)
+            .map(|n| {
+                let (pool, log) = (pool.clone(), Rc::clone(&log));
+                spawn(move || {
+                    let got = if n % 2 == 0 {
+                        let Ok(got) = pool.get_timeout(Duration::ZERO);
+                        got.is_some()
+                    } else {
+                        timeout(Duration::ZERO, || drop(take(&pool))).is_ok()
+                    };
+                    log.borrow_mut().push(got);
+                })
+            })
+            .collect();
+        yield_now();
+        // The time of all of them is over, and none has been told yet.
+        assert_eq!(pool.waiting(), 4);
+        drop(guard);
+        assert!(log.borrow().is_empty(), "giving back does not park");
+        for getter in getters {
+            getter.join().unwrap();
+        }
+        // The first was handed the resource before it was told that it is late.
+        assert!(log.borrow()[0]);
+        assert_eq!((factory.counts(), counts(&pool)), ((1, 1), (1, 1, 0)));
+        assert_eq!(take(&pool).0, 1);
+    });
+}
+
+#[test]
+fn a_getter_killed_with_a_resource_in_hand_passes_it_on() {
+    within(|| {
+        let (pool, factory) = numbers(1);
+        let guard = take(&pool);
+        let (doomed, next) = (getter(&pool), getter(&pool));
+        drop(guard);
+        assert_eq!(pool.waiting(), 1);
+        doomed.kill();
+        assert!(doomed.join().unwrap_err().is_killed());
+        assert_eq!(next.join().unwrap(), 1);
+        assert_eq!((factory.counts(), counts(&pool)), ((1, 1), (1, 1, 0)));
+    });
+}
+
+#[test]
+fn a_getter_that_gives_up_takes_nothing() {
+    within(|| {
+        let (pool, _) = numbers(1);
+        let guard = take(&pool);
+        let start = now();
+        let Ok(late) = pool.get_timeout(SHORT);
+        assert!(late.is_none() && now() - start >= SHORT);
+        assert!(timeout(SHORT, || drop(take(&pool))).is_err());
+        assert_eq!(counts(&pool), (1, 0, 0));
+        drop(guard);
+        let Ok(free) = pool.get_timeout(Duration::MAX);
+        assert_eq!(free.map(|guard| guard.0), Some(1));
+        assert_eq!(counts(&pool), (1, 1, 0));
+    });
+}
+
+#[test]
+fn waiters_are_served_in_turn() {
+    within(|| {
+        let (pool, _) = numbers(1);
+        let guard = take(&pool);
+        let log = Rc::new(RefCell::new(Vec::new()));
+        let waiters: Vec<_> = (0..5)
+            .map(|n| {
+                let (pool, log) = (pool.clone(), Rc::clone(&log));
+                spawn(move || {
+                    let _used = take(&pool);
+                    log.borrow_mut().push(n);
+                    yield_now();
+                })
+            })
+            .collect();
+        settle();
+        drop(guard);
+        log.borrow_mut().push(9);
+        for waiter in waiters {
+            waiter.join().unwrap();
+        }
+        assert_eq!(*log.borrow(), [9, 0, 1, 2, 3, 4]);
+    });
+}
+
+/// In a pool of one, somebody creates and somebody waits. The former is ended, and the latter must
+/// get its turn to create.
+fn a_first_create_that_fails(
+    creates: impl FnOnce(&Pool<Numbered>) + 'static,
+    end: impl FnOnce(&WaitQueue, JoinHandle<()>),
+) {
+    let (factory, gate, first) = (
+        Factory::default(),
+        Rc::new(WaitQueue::new()),
+        Cell::new(true),
+    );
+    let (makes, waits) = (factory.clone(), Rc::clone(&gate));
+    let pool = Pool::infallible(1, move || {
+        if first.take() {
+            waits.wait(WaitReason::Other("the server"));
+            // Thrown past the panic hook, which would print it.
+            resume_unwind(Box::new("create"));
+        }
+        makes.make()
+    });
+    let creating = pool.clone();
+    let creator = spawn(move || creates(&creating));
+    yield_now();
+    let waiter = getter(&pool);
+    end(&gate, creator);
+    assert_eq!(waiter.join().ok(), Some(1));
+    assert_eq!((factory.counts(), counts(&pool)), ((1, 1), (1, 1, 0)));
+}
+
+#[test]
+fn a_create_that_panics_leaves_its_place() {
+    within(|| {
+        a_first_create_that_fails(
+            |pool| drop(take(pool)),
+            |gate, creator| {
+                assert!(gate.wake_one());
+                assert!(creator.join().unwrap_err().is_panic());
+            },
+        );
+    });
+}
+
+#[test]
+fn a_create_that_is_killed_leaves_its_place() {
+    within(|| {
+        a_first_create_that_fails(
+            |pool| drop(take(pool)),
+            |_, creator| {
+                creator.kill();
+                assert!(creator.join().unwrap_err().is_killed());
+            },
+        );
+    });
+}
+
+#[test]
+fn a_create_that_times_out_leaves_its_place() {
+    within(|| {
+        a_first_create_that_fails(
+            |pool| assert!(timeout(SHORT, || drop(take(pool))).is_err()),
+            |_, creator| creator.join().unwrap(),
+        );
+    });
+}
+
+#[test]
+fn a_killed_holder_leaves_its_place_and_what_it_held_is_discarded() {
+    within(|| {
+        let (pool, factory) = numbers(1);
+        let holds = pool.clone();
+        let holder = spawn(move || {
+            let _held = take(&holds);
+            stay();
+        });
+        yield_now();
+        let waiter = getter(&pool);
+        assert_eq!(counts(&pool), (1, 0, 1));
+        holder.kill();
+        assert_eq!(waiter.join().unwrap(), 2);
+        assert_eq!((factory.counts(), counts(&pool)), ((2, 1), (1, 1, 0)));
+
+        assert!(
+            timeout(SHORT, || {
+                let _held = take(&pool);
+                stay();
+            })
+            .is_err()
+        );
+        assert_eq!((factory.counts(), counts(&pool)), ((2, 0), (0, 1, 0)));
+    });
+}
+
+#[test]
+fn discard() {
+    within(|| {
+        let (pool, factory) = numbers(1);
+        let broken = take(&pool);
+        let waiter = getter(&pool);
+        PoolGuard::discard(broken);
+        assert_eq!((factory.counts(), counts(&pool)), ((1, 0), (0, 0, 0)));
+        assert_eq!(waiter.join().unwrap(), 2);
+        assert_eq!((factory.counts(), counts(&pool)), ((2, 1), (1, 1, 0)));
+    });
+}
+
+#[test]
+fn taken_out_for_good() {
+    within(|| {
+        let (pool, factory) = numbers(1);
+        let guard = take(&pool);
+        let waiter = getter(&pool);
+        let mine = PoolGuard::into_inner(guard);
+        assert_eq!(waiter.join().unwrap(), 2);
+        assert_eq!(
+            (mine.0, factory.counts(), counts(&pool)),
+            (1, (2, 2), (1, 1, 0))
+        );
+    });
+}
+
+#[test]
+fn a_growing_resize_wakes() {
+    within(|| {
+        let (pool, factory) = numbers(1);
+        let held = take(&pool);
+        let waiters = [getter(&pool), getter(&pool), getter(&pool)];
+        pool.resize(3);
+        assert_eq!(counts(&pool), (1, 0, 1));
+        let got = waiters.map(|waiter| waiter.join().unwrap());
+        assert!(got.iter().all(|&n| n == 2 || n == 3), "{got:?}");
+        drop(held);
+        assert_eq!(counts(&pool), (factory.created.get() as usize, 3, 0));
+    });
+}
+
+#[test]
+fn a_pool_of_size_zero_waits_for_a_resize() {
+    within(|| {
+        let (pool, _) = numbers(0);
+        let waiter = getter(&pool);
+        assert_eq!(counts(&pool), (0, 0, 1));
+        pool.resize(1);
+        assert_eq!(waiter.join().unwrap(), 1);
+    });
+}
+
+/// Uses the pool when it is created and when it is dropped, and parks meanwhile.
+struct Nosy(Rc<RefCell<Option<Pool<Self>>>>);
+
+impl Nosy {
+    fn look(self_pool: &RefCell<Option<Pool<Self>>>) {
+        let Some(pool) = self_pool.borrow().clone() else {
+            return;
+        };
+        let Ok(other) = pool.try_get();
+        yield_now();
+        drop(other);
+        pool.resize(pool.max_size());
+    }
+}
+
+impl Drop for Nosy {
+    fn drop(&mut self) {
+        Self::look(&self.0);
+    }
+}
+
+#[test]
+fn create_and_destructors_may_use_the_pool() {
+    within(|| {
+        let shared = Rc::new(RefCell::new(None));
+        let own = Rc::clone(&shared);
+        let pool = Pool::infallible(3, move || {
+            if own
+                .borrow()
+                .as_ref()
+                .is_some_and(|pool: &Pool<Nosy>| pool.free() > 0)
+            {
+                Nosy::look(&own);
+            }
+            Nosy(Rc::clone(&own))
+        });
+        shared.replace(Some(pool.clone()));
+        let guards = [take(&pool), take(&pool), take(&pool)];
+        assert_eq!(pool.current_size(), 3);
+        drop(guards);
+        PoolGuard::discard(take(&pool));
+        pool.resize(1);
+        assert_eq!(counts(&pool), (1, 1, 0));
+        shared.take();
+    });
+}
+
+/// Explodes when dropped, if the fuse is lit.
+struct Explosive(Rc<Cell<bool>>);
+
+impl Drop for Explosive {
+    fn drop(&mut self) {
+        if self.0.take() {
+            resume_unwind(Box::new("boom"));
+        }
+    }
+}
+
+#[test]
+fn a_destructor_that_panics_leaves_its_place() {
+    within(|| {
+        let fuse = Rc::new(Cell::new(false));
+        let holds = Rc::clone(&fuse);
+        let pool = Pool::infallible(1, move || Explosive(Rc::clone(&holds)));
+        let explodes = |f: &dyn Fn(PoolGuard<Explosive>), bad| {
+            fuse.set(true);
+            let exploded = catch_unwind(AssertUnwindSafe(|| f(bad))).is_err();
+            // Else it would go off in the middle of a failing assertion.
+            fuse.set(false);
+            exploded
+        };
+        assert!(explodes(&PoolGuard::discard, take(&pool)));
+        assert_eq!(counts(&pool), (0, 1, 0));
+        let excess = take(&pool);
+        pool.resize(0);
+        assert!(explodes(&drop, excess));
+        assert_eq!(counts(&pool), (0, 0, 0));
+    });
+}
+
+#[test]
+fn a_guard_may_outlive_the_pool() {
+    within(|| {
+        let (pool, factory) = numbers(1);
+        let guard = take(&pool);
+        drop(pool);
+        assert_eq!(guard.0, 1);
+        drop(guard);
+        assert_eq!(factory.counts(), (1, 0));
+    });
+}
+
+#[test]
+fn a_guard_is_its_resource() {
+    within(|| {
+        let pool = Pool::infallible(1, Vec::<u8>::new);
+        take(&pool).push(7);
+        assert_eq!(take(&pool).len(), 1);
+        assert_eq!(format!("{:?}", take(&pool)), "[7]");
+        assert_eq!(
+            format!("{pool:?}"),
+            "Pool { max_size: 1, current_size: 1, free: 1, waiting: 0, .. }"
+        );
+    });
+}

@@ -1,0 +1,193 @@
+//! `select!` where it is easily got wrong: an arm that could meet another of its own, several who
+//! receive from one channel, arms in any shape that the macro takes.
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use evy_runtime::sync::mpsc;
+use evy_runtime::test::{explore_schedules, inject_faults, virtual_time};
+use evy_runtime::{Event, Queue, select, spawn, spawn_n, yield_now};
+use evy_test_support::within;
+
+const MINUTE: Duration = Duration::from_secs(60);
+
+#[test]
+fn a_select_does_not_meet_itself_in_a_channel() {
+    within(|| {
+        let (sender, receiver) = mpsc::sync_channel(0);
+        let late = select! {
+            send(&sender, 1) -> _ => false,
+            recv(&receiver) -> _ => false,
+            after(Duration::from_millis(1)) => true,
+        };
+        assert!(late);
+        let other = sender.clone();
+        spawn_n(move || other.send(2).unwrap());
+        let got = select! {
+            recv(&receiver) -> got => got,
+            send(&sender, 1) -> _ => unreachable!("nobody else receives"),
+        };
+        assert_eq!(got, Ok(2));
+    });
+}
+
+#[test]
+fn a_select_does_not_meet_itself_in_a_queue() {
+    virtual_time(|| {
+        let queue = Queue::bounded(0);
+        let late = select! {
+            put(&queue, 1) => false,
+            get(&queue) => false,
+            after(MINUTE) => true,
+        };
+        assert!(late);
+        let other = queue.clone();
+        spawn_n(move || other.put(2));
+        let got = select! { put(&queue, 1) => None, get(&queue) -> n => Some(n) };
+        assert_eq!(got, Some(2));
+    });
+}
+
+#[test]
+fn the_same_queue_twice_gives_an_item_once() {
+    explore_schedules(0..50, || {
+        let queue = Queue::bounded(1);
+        let items = queue.clone();
+        spawn_n(move || (0..10).for_each(|n| items.put(n)));
+        for expected in 0..10 {
+            let n = select! { get(&queue) -> n => n, get(&queue) -> n => n };
+            assert_eq!(n, expected);
+        }
+        assert_eq!((queue.getting(), queue.len()), (0, 0));
+    });
+}
+
+#[test]
+fn whoever_offers_and_takes_at_once_meets_another() {
+    explore_schedules(0..100, || {
+        let (sender, receiver) = mpsc::sync_channel(0);
+        let receiver = Rc::new(receiver);
+        let peers: Vec<_> = (0..4)
+            .map(|_| {
+                let (sender, receiver) = (sender.clone(), Rc::clone(&receiver));
+                spawn(move || {
+                    let mut balance = 0;
+                    for _ in 0..5 {
+                        select! {
+                            send(&sender, ()) -> sent => { sent.unwrap(); balance += 1 },
+                            recv(&receiver) -> got => { got.unwrap(); balance -= 1 },
+                            after(MINUTE) => {}
+                        }
+                        yield_now();
+                    }
+                    balance
+                })
+            })
+            .collect();
+        let sum: i32 = peers.into_iter().map(|peer| peer.join().unwrap()).sum();
+        let left = receiver.try_iter().count();
+        assert_eq!(usize::try_from(sum).unwrap(), left);
+    });
+}
+
+#[test]
+fn all_who_receive_hear_that_the_senders_are_gone() {
+    within(|| {
+        let (sender, receiver) = mpsc::channel::<u32>();
+        let receiver = Rc::new(receiver);
+        let waiters: Vec<_> = (0..4)
+            .map(|n| {
+                let receiver = Rc::clone(&receiver);
+                spawn(move || match n % 2 {
+                    0 => receiver.recv(),
+                    _ => select! { recv(&receiver) -> got => got },
+                })
+            })
+            .collect();
+        yield_now();
+        drop(sender);
+        for waiter in waiters {
+            assert!(waiter.join().unwrap().is_err());
+        }
+    });
+}
+
+#[test]
+fn whoever_is_killed_with_a_message_in_sight_passes_the_word_on() {
+    within(|| {
+        for select_first in [false, true] {
+            let (sender, receiver) = mpsc::channel();
+            let receiver = Rc::new(receiver);
+            let wait = |select: bool| {
+                let receiver = Rc::clone(&receiver);
+                spawn(move || match select {
+                    true => select! { recv(&receiver) -> got => got },
+                    false => receiver.recv(),
+                })
+            };
+            let (first, second) = (wait(select_first), wait(!select_first));
+            yield_now();
+            sender.send(1).unwrap();
+            first.kill();
+            assert_eq!(second.join().unwrap(), Ok(1));
+        }
+    });
+}
+
+#[test]
+fn a_select_that_is_abandoned_with_its_os_thread_harms_nobody() {
+    within(|| {
+        let (sender, receiver) = mpsc::sync_channel(0);
+        let (other_sender, other_receiver) = mpsc::sync_channel(0);
+        let os_thread = std::thread::spawn(move || {
+            let (queue, event) = (Queue::<u32>::unbounded(), Event::<()>::new());
+            spawn_n(move || {
+                let (pipe, _writer) = std::io::pipe().unwrap();
+                select! {
+                    recv(&receiver) -> _ => {},
+                    send(&other_sender, 1) -> _ => {},
+                    get(&queue) -> _ => {},
+                    wait(&event) -> _ => {},
+                    readable(&pipe) -> _ => {},
+                    after(MINUTE) => {},
+                }
+            });
+            yield_now();
+        });
+        os_thread.join().unwrap();
+        // The first finds the place of the dead, and makes its choice; the others pass it over.
+        assert_eq!(sender.try_send(1), Ok(()));
+        assert_eq!(sender.try_send(2), Err(mpsc::TrySendError::Full(2)));
+        assert_eq!(other_receiver.try_recv(), Err(mpsc::TryRecvError::Empty));
+        drop((sender, other_receiver));
+    });
+}
+
+#[test]
+fn whoever_is_struck_leaves_the_message_to_those_who_share_the_receiver() {
+    let struck = inject_faults(|injector| {
+        let (sender, receiver) = mpsc::sync_channel(0);
+        let receiver = Rc::new(receiver);
+        let taker = || {
+            let receiver = Rc::clone(&receiver);
+            move || {
+                let mut sum = 0;
+                while let Ok(n) = select! { recv(&receiver) -> n => n, recv(&receiver) -> n => n } {
+                    sum += n;
+                }
+                sum
+            }
+        };
+        let victim = injector.spawn(taker());
+        let other = spawn(taker());
+        spawn_n(move || (1..=4).for_each(|n| sender.send(n).unwrap()));
+        let taken = victim.join();
+        // What it had added up by then is gone with it, and no more than that.
+        let rest = other.join().unwrap();
+        match taken {
+            Ok(Ok(sum)) => assert_eq!(sum + rest, 10),
+            _ => assert!((1..=10).contains(&rest), "{rest}"),
+        }
+    });
+    assert!(struck >= 8, "{struck}");
+}

@@ -1,0 +1,320 @@
+//! Ends of the whole process: overflow, abort, exit with green threads left. Each runs this test
+//! binary again, for one test that is ignored otherwise.
+
+use std::hint::black_box;
+use std::process::Output;
+use std::time::Duration;
+
+use evy_runtime::{sleep, spawn_n, thread, yield_now};
+use evy_test_support::rerun_ignored;
+
+/// Runs the ignored test `name` in a process of its own.
+fn crash(name: &str) -> (Output, String) {
+    let output = rerun_ignored(name)
+        .env("RUST_BACKTRACE", "0")
+        .output()
+        .expect("the test binary runs");
+    let text = String::from_utf8_lossy(&output.stderr).into_owned();
+    (output, text)
+}
+
+fn was_aborted(output: &Output) -> bool {
+    use std::os::unix::process::ExitStatusExt;
+    // An emulator that dies of a signal may pass it on as an exit code.
+    output.status.signal() == Some(6) || output.status.code() == Some(134)
+}
+
+/// Deeper and deeper, with a frame that is not optimised away.
+#[expect(unconditional_recursion, reason = "that is the test")]
+fn recurse(depth: u64) -> u64 {
+    let frame = black_box([depth; 16]);
+    recurse(depth + 1) + black_box(frame[3])
+}
+
+#[test]
+fn an_overflow_by_recursion_names_the_green_thread_and_aborts() {
+    let (output, text) = crash("crash::crash_by_recursion");
+    assert!(was_aborted(&output), "{output:?}");
+    assert!(
+        text.contains("'worker-42' has overflowed its stack of 65536 bytes"),
+        "{text}"
+    );
+    assert!(text.contains("crash.rs"), "{text}");
+}
+
+#[test]
+#[ignore = "ends the process"]
+fn crash_by_recursion() {
+    let deep = || {
+        black_box(recurse(0));
+    };
+    let builder = thread::Builder::new()
+        .name("worker-42")
+        .stack_size(64 * 1024);
+    let worker = builder.spawn(deep).unwrap();
+    worker.join().unwrap();
+}
+
+#[test]
+fn an_overflow_by_one_large_frame_names_the_green_thread_and_aborts() {
+    let (output, text) = crash("crash::crash_by_one_large_frame");
+    assert!(was_aborted(&output), "{output:?}");
+    assert!(
+        text.contains("'large-frame' has overflowed its stack"),
+        "{text}"
+    );
+}
+
+#[expect(clippy::large_stack_arrays, reason = "that is the test")]
+#[expect(clippy::large_stack_frames, reason = "that is the test")]
+#[inline(never)]
+fn large_frame() -> u8 {
+    let frame = black_box([1u8; 200 * 1024]);
+    frame[black_box(7)]
+}
+
+#[test]
+#[ignore = "ends the process"]
+fn crash_by_one_large_frame() {
+    let builder = thread::Builder::new()
+        .name("large-frame")
+        .stack_size(64 * 1024);
+    let worker = builder.spawn(large_frame).unwrap();
+    worker.join().unwrap();
+}
+
+#[test]
+fn an_overflow_of_the_os_threads_own_stack_is_reported_by_std() {
+    let (output, text) = crash("crash::crash_on_the_own_stack");
+    assert!(was_aborted(&output), "{output:?}");
+    assert!(
+        text.contains("has overflowed its stack") && !text.contains("evy:"),
+        "{text}"
+    );
+}
+
+#[test]
+#[ignore = "ends the process"]
+fn crash_on_the_own_stack() {
+    // The root green thread of this OS thread.
+    yield_now();
+    black_box(recurse(0));
+}
+
+#[test]
+fn a_panic_is_printed_once_with_the_green_threads_name() {
+    let (_, text) = crash("crash::panic_in_a_named_green_thread");
+    assert_eq!(text.matches("the reason").count(), 1, "{text}");
+    assert!(text.contains("green thread 'fetcher'"), "{text}");
+}
+
+#[test]
+#[ignore = "prints a panic"]
+fn panic_in_a_named_green_thread() {
+    let named = thread::Builder::new()
+        .name("fetcher")
+        .spawn(|| panic!("the reason"))
+        .unwrap();
+    assert!(named.join().is_err());
+}
+
+#[test]
+fn waiting_in_a_panic_hook_is_an_error() {
+    let (output, text) = crash("crash::sleep_in_a_panic_hook");
+    assert!(was_aborted(&output), "{output:?}");
+    assert!(
+        text.contains("wanted to wait for the end of a sleep where waiting is not allowed"),
+        "{text}"
+    );
+    assert!(!text.contains("switched"), "{text}");
+}
+
+#[test]
+#[ignore = "ends the process"]
+fn sleep_in_a_panic_hook() {
+    std::panic::set_hook(Box::new(|_| sleep(Duration::from_millis(1))));
+    spawn_n(|| {
+        yield_now();
+        eprintln!("switched");
+    });
+    yield_now();
+    panic!("runs the hook");
+}
+
+#[test]
+fn a_backtrace_of_a_green_thread_ends_at_its_entry() {
+    let (output, text) = crash("crash::backtrace_in_a_green_thread");
+    assert!(output.status.success(), "{text}");
+    let frames: Vec<_> = text.lines().filter(|line| line.contains("FRAME")).collect();
+    assert!(
+        frames
+            .iter()
+            .any(|line| line.contains("inner_of_the_backtrace")),
+        "{text}"
+    );
+    assert!(frames.len() < 400, "{text}");
+}
+
+#[test]
+#[ignore = "prints a backtrace"]
+fn backtrace_in_a_green_thread() {
+    #[inline(never)]
+    fn inner_of_the_backtrace() -> String {
+        format!("{}", std::backtrace::Backtrace::force_capture())
+    }
+    let text = evy_runtime::spawn(inner_of_the_backtrace).join().unwrap();
+    for line in text.lines() {
+        eprintln!("FRAME {line}");
+    }
+    // corosensei links a coroutine to whoever resumed it: there it ends on the OS thread's stack.
+    let reaches_on = text.contains("backtrace_in_a_green_thread\n");
+    assert_eq!(
+        reaches_on,
+        evy_runtime::lowlevel::SWITCH_BACKEND == "corosensei"
+    );
+}
+
+#[test]
+fn a_stall_in_a_wait_that_must_not_unwind_aborts_with_the_report() {
+    let (output, text) = crash("crash::stall_behind_a_shield");
+    assert!(was_aborted(&output), "{output:?}");
+    assert!(
+        text.contains("every green thread of this OS thread is parked"),
+        "{text}"
+    );
+}
+
+#[test]
+#[ignore = "ends the process"]
+fn stall_behind_a_shield() {
+    let borrowed = [1u8; 64];
+    evy_runtime::scope(|s| {
+        s.spawn(|| {
+            // Held back from the kill, and never woken: the borrow must not end before this does.
+            evy_runtime::shield(thread::park);
+            black_box(&borrowed);
+        });
+        yield_now();
+        panic!("the parent unwinds");
+    });
+}
+
+#[test]
+fn a_hog_is_told_on_stderr_once_and_goes_on() {
+    let (output, text) = crash("crash::hog_under_a_watchdog");
+    assert!(output.status.success(), "{text}");
+    assert_eq!(
+        text.matches("without parking or yielding").count(),
+        1,
+        "{text}"
+    );
+    assert!(
+        text.contains("evy: green thread #") && text.contains(" 'parser' (spawned at "),
+        "{text}"
+    );
+    assert!(text.contains("the hog is done"), "{text}");
+}
+
+#[test]
+#[ignore = "reports a hog"]
+fn hog_under_a_watchdog() {
+    let limit = Duration::from_millis(100);
+    let _watchdog = evy_runtime::watchdog(limit);
+    let parser = thread::Builder::new()
+        .name("parser")
+        .spawn(move || {
+            // To the watchdog a call that blocks is the same as one that computes.
+            #[expect(clippy::disallowed_methods, reason = "that is the test")]
+            std::thread::sleep(limit * 5);
+            eprintln!("the hog is done");
+        })
+        .unwrap();
+    parser.join().unwrap();
+}
+
+#[test]
+fn an_abandoned_green_thread_is_not_continued_by_a_later_destructor() {
+    let (output, text) = crash("crash::unpark_from_a_later_destructor");
+    assert!(output.status.success(), "{text}");
+    assert!(
+        text.contains("destructor done") && !text.contains("continued"),
+        "{text}"
+    );
+}
+
+#[test]
+#[ignore = "leaves a green thread"]
+fn unpark_from_a_later_destructor() {
+    struct Late(std::cell::OnceCell<thread::JoinHandle<()>>);
+    impl Drop for Late {
+        fn drop(&mut self) {
+            self.0.get().unwrap().thread().unpark();
+            sleep(Duration::from_millis(5));
+            eprintln!("destructor done");
+        }
+    }
+    thread_local! {
+        static LATE: Late = const { Late(std::cell::OnceCell::new()) };
+    }
+    std::thread::spawn(|| {
+        // Touched before evy is, so destroyed after evy has left this OS thread.
+        LATE.with(|late| {
+            assert!(late.0.get().is_none());
+            let handle = evy_runtime::spawn(|| {
+                thread::park();
+                eprintln!("continued");
+            });
+            assert!(late.0.set(handle).is_ok());
+        });
+        yield_now();
+    })
+    .join()
+    .unwrap();
+}
+
+#[test]
+fn green_threads_left_at_the_end_of_an_os_thread_are_counted_and_not_unwound() {
+    let (output, text) = crash("crash::end_with_green_threads_left");
+    assert!(output.status.success(), "{text}");
+    assert!(
+        text.contains("ends while 2 of its green threads live"),
+        "{text}"
+    );
+    assert!(!text.contains("unwound"), "{text}");
+}
+
+#[test]
+#[ignore = "leaves green threads"]
+fn end_with_green_threads_left() {
+    struct Loud;
+    impl Drop for Loud {
+        fn drop(&mut self) {
+            eprintln!("unwound");
+        }
+    }
+    std::thread::spawn(|| {
+        for _ in 0..2 {
+            spawn_n(|| {
+                let _loud = Loud;
+                sleep(Duration::from_secs(3600));
+            });
+        }
+        yield_now();
+    })
+    .join()
+    .unwrap();
+}
+
+#[test]
+fn exit_on_a_green_thread_ends_the_process_quietly() {
+    let (output, text) = crash("crash::exit_on_a_green_thread");
+    assert_eq!(output.status.code(), Some(7), "{text}");
+    assert!(!text.contains("evy:"), "{text}");
+}
+
+#[test]
+#[ignore = "ends the process"]
+fn exit_on_a_green_thread() {
+    spawn_n(|| std::process::exit(7));
+    yield_now();
+}

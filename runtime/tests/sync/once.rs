@@ -1,0 +1,433 @@
+//! `sync::{Once, OnceLock, LazyLock}`: initialisations that park, panic, are killed or time out.
+
+#![expect(
+    clippy::disallowed_methods,
+    reason = "tests compare with what std does"
+)]
+
+use std::cell::{Cell, RefCell};
+use std::collections::HashSet;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::rc::Rc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use evy_runtime::sync::{Arc, LazyLock, Once, OnceLock};
+use evy_runtime::{sleep, spawn, spawn_n, test, timeout, yield_now};
+use evy_test_support::within;
+
+const SECOND: Duration = Duration::from_secs(1);
+const LONG: Duration = Duration::from_secs(3600);
+
+/// Whether `f` panics, or is made to.
+fn panics<T>(f: impl FnOnce() -> T) -> bool {
+    catch_unwind(AssertUnwindSafe(f)).is_err()
+}
+
+/// Fails without a word.
+fn fail() -> ! {
+    resume_unwind(Box::new("on purpose"))
+}
+
+/// `once` after an initialisation that unwound in one of three ways.
+fn poisoned(way: &'static str) -> Arc<Once> {
+    let once = Arc::new(Once::new());
+    let own = Arc::clone(&once);
+    let first = spawn(move || match way {
+        "panic" => own.call_once(|| fail()),
+        "kill" => own.call_once(|| sleep(LONG)),
+        _ => drop(timeout(SECOND, || own.call_once(|| sleep(LONG)))),
+    });
+    yield_now();
+    if way == "kill" {
+        first.kill();
+    }
+    first.join().ok();
+    once
+}
+
+const WAYS: [&str; 3] = ["panic", "kill", "timeout"];
+
+#[test]
+fn once_runs_once_and_the_others_wait_for_its_end() {
+    within(|| {
+        test::explore_schedules(0..100, || {
+            let (once, runs) = (Arc::new(Once::new()), Rc::new(Cell::new(0)));
+            let callers: Vec<_> = (0..5)
+                .map(|n| {
+                    let (once, runs) = (Arc::clone(&once), Rc::clone(&runs));
+                    spawn(move || {
+                        if n == 4 {
+                            once.wait();
+                        } else {
+                            once.call_once(|| {
+                                assert!(!once.is_completed());
+                                sleep(SECOND);
+                                runs.set(runs.get() + 1);
+                            });
+                        }
+                        assert_eq!(runs.get(), 1);
+                        assert!(once.is_completed());
+                    })
+                })
+                .collect();
+            callers.into_iter().for_each(|one| one.join().unwrap());
+            once.call_once(|| unreachable!());
+            once.call_once_force(|_| unreachable!());
+            once.wait();
+            once.wait_force();
+        });
+    });
+}
+
+#[test]
+fn an_initialisation_that_unwinds_poisons_and_can_be_repaired() {
+    within(|| {
+        for way in WAYS {
+            test::virtual_time(|| {
+                let once = poisoned(way);
+                assert!(!once.is_completed());
+                assert!(panics(|| once.call_once(|| ())), "{way}");
+                assert!(panics(|| once.wait()));
+                assert!(panics(|| once.call_once_force(|state| {
+                    assert!(state.is_poisoned());
+                    fail();
+                })));
+                once.call_once_force(|state| assert!(state.is_poisoned()));
+                once.call_once(|| unreachable!());
+                once.wait();
+                let fresh = Once::new();
+                fresh.call_once_force(|state| assert!(!state.is_poisoned()));
+            });
+        }
+    });
+}
+
+#[test]
+fn those_who_wait_learn_that_it_unwound() {
+    within(|| {
+        test::explore_schedules(0..100, || {
+            let once = Arc::new(Once::new());
+            let first = Arc::clone(&once);
+            let fails = spawn(move || {
+                first.call_once(|| {
+                    sleep(SECOND);
+                    fail();
+                });
+            });
+            test::wait_all_parked();
+            let (calls, waits, forces) = (Arc::clone(&once), Arc::clone(&once), Arc::clone(&once));
+            let calls = spawn(move || panics(|| calls.call_once(|| unreachable!())));
+            let waits = spawn(move || panics(|| waits.wait()));
+            let forces = spawn(move || forces.wait_force());
+            assert!(fails.join().is_err());
+            assert!(calls.join().unwrap() && waits.join().unwrap());
+            test::wait_all_parked();
+            assert!(!forces.is_finished());
+            once.call_once_force(|_| ());
+            forces.join().unwrap();
+        });
+    });
+}
+
+/// Of those who wait to force it, one goes on where the other was stopped.
+#[test]
+fn one_that_forces_takes_over_where_the_first_was_killed() {
+    within(|| {
+        test::explore_schedules(0..100, || {
+            let once = Arc::new(Once::new());
+            let (first, log) = (Arc::clone(&once), Rc::new(RefCell::new(Vec::new())));
+            let killed = spawn(move || first.call_once(|| sleep(LONG)));
+            test::wait_all_parked();
+            let others: Vec<_> = (0..3)
+                .map(|_| {
+                    let (once, log) = (Arc::clone(&once), Rc::clone(&log));
+                    spawn(move || {
+                        once.call_once_force(|state| {
+                            sleep(SECOND);
+                            log.borrow_mut().push(state.is_poisoned());
+                        });
+                    })
+                })
+                .collect();
+            test::wait_all_parked();
+            killed.kill();
+            others.into_iter().for_each(|one| one.join().unwrap());
+            assert_eq!(*log.borrow(), [true]);
+        });
+    });
+}
+
+#[test]
+fn a_cell_is_filled_by_one_while_the_others_wait() {
+    within(|| {
+        test::explore_schedules(0..100, || {
+            let cell = Arc::new(OnceLock::new());
+            let callers: Vec<_> = (0..5)
+                .map(|n| {
+                    let cell = Arc::clone(&cell);
+                    spawn(move || match n {
+                        0 => *cell.wait(),
+                        1 => {
+                            cell.set(n).ok();
+                            *cell.get().unwrap()
+                        }
+                        _ => *cell.get_or_init(|| {
+                            sleep(SECOND);
+                            n
+                        }),
+                    })
+                })
+                .collect();
+            let seen: HashSet<_> = callers.into_iter().map(|one| one.join().unwrap()).collect();
+            assert_eq!(seen.len(), 1);
+            assert_eq!(cell.set(9), Err(9));
+        });
+    });
+}
+
+#[test]
+fn a_cell_whose_initialisation_unwinds_stays_empty_for_the_next() {
+    within(|| {
+        for way in WAYS {
+            test::virtual_time(|| {
+                let cell = Arc::new(OnceLock::new());
+                let own = Arc::clone(&cell);
+                let first = spawn(move || {
+                    let init = || match way {
+                        "panic" => {
+                            sleep(SECOND);
+                            fail();
+                        }
+                        _ => sleep(LONG),
+                    };
+                    let init = || {
+                        init();
+                        1
+                    };
+                    match way {
+                        "timeout" => drop(timeout(SECOND, || *own.get_or_init(init))),
+                        _ => drop(own.get_or_init(init)),
+                    }
+                });
+                test::wait_all_parked();
+                let (own, waiting) = (Arc::clone(&cell), Arc::clone(&cell));
+                let next = spawn(move || *own.get_or_init(|| 2));
+                let waiting = spawn(move || *waiting.wait());
+                test::wait_all_parked();
+                assert!(cell.get().is_none() && !next.is_finished());
+                if way == "kill" {
+                    first.kill();
+                }
+                assert_eq!(next.join().unwrap(), 2, "{way}");
+                assert_eq!(waiting.join().unwrap(), 2);
+            });
+        }
+    });
+}
+
+#[test]
+fn set_waits_for_an_initialisation_and_gives_the_value_back() {
+    within(|| {
+        test::virtual_time(|| {
+            let cell = Arc::new(OnceLock::new());
+            let own = Arc::clone(&cell);
+            spawn_n(move || {
+                own.get_or_init(|| {
+                    sleep(SECOND);
+                    "made".to_owned()
+                });
+            });
+            yield_now();
+            assert_eq!(cell.set("given".to_owned()), Err("given".to_owned()));
+            assert_eq!(cell.get().map(String::as_str), Some("made"));
+        });
+    });
+}
+
+#[test]
+fn a_cell_gives_back_what_is_in_it() {
+    let mut cell = OnceLock::from(vec![1]);
+    cell.get_mut().unwrap().push(2);
+    let copy = cell.clone();
+    assert_eq!(copy, cell);
+    assert_eq!(cell.take(), Some(vec![1, 2]));
+    assert_ne!(copy, cell);
+    assert_eq!(cell.take(), None);
+    assert_eq!(cell.set(vec![3]), Ok(()), "as good as new");
+    assert_eq!(cell.into_inner(), Some(vec![3]));
+    assert_eq!(format!("{copy:?}"), "OnceLock([1, 2])");
+    assert_eq!(format!("{:?}", OnceLock::<u8>::new()), "OnceLock(<uninit>)");
+}
+
+#[test]
+fn a_lazy_value_is_made_at_its_first_use_by_one() {
+    within(|| {
+        test::explore_schedules(0..100, || {
+            static RUNS: AtomicUsize = AtomicUsize::new(0);
+            let runs = RUNS.load(Ordering::Relaxed);
+            let lazy: Arc<LazyLock<usize>> = Arc::new(LazyLock::new(|| {
+                sleep(SECOND);
+                RUNS.fetch_add(1, Ordering::Relaxed);
+                7
+            }));
+            assert_eq!(format!("{lazy:?}"), "LazyLock(<uninit>)");
+            assert!(LazyLock::get(&lazy).is_none());
+            let users: Vec<_> = (0..4)
+                .map(|_| {
+                    let lazy = Arc::clone(&lazy);
+                    spawn(move || **lazy)
+                })
+                .collect();
+            for user in users {
+                assert_eq!(user.join().unwrap(), 7);
+            }
+            assert_eq!(RUNS.load(Ordering::Relaxed), runs + 1);
+            assert_eq!(format!("{lazy:?}"), "LazyLock(7)");
+        });
+    });
+}
+
+#[test]
+fn a_lazy_value_can_be_changed_by_its_owner() {
+    let mut lazy = LazyLock::new(|| 1);
+    assert!(LazyLock::get_mut(&mut lazy).is_none());
+    *LazyLock::force_mut(&mut lazy) += 1;
+    *lazy += 1;
+    assert_eq!(LazyLock::get_mut(&mut lazy), Some(&mut 3));
+    assert_eq!(LazyLock::get(&lazy), Some(&3));
+    assert_eq!(*LazyLock::<u8>::default(), 0);
+}
+
+#[test]
+fn a_lazy_value_whose_making_unwinds_is_poisoned_for_good() {
+    within(|| {
+        for way in WAYS {
+            test::virtual_time(|| {
+                let lazy = Arc::new(LazyLock::new(move || match way {
+                    "panic" => fail(),
+                    _ => sleep(LONG),
+                }));
+                let own = Arc::clone(&lazy);
+                let first = spawn(move || match way {
+                    "timeout" => drop(timeout(SECOND, || **own)),
+                    _ => **own,
+                });
+                yield_now();
+                if way == "kill" {
+                    first.kill();
+                }
+                first.join().ok();
+                assert!(panics(|| **lazy), "{way}");
+                assert!(panics(|| **lazy), "again");
+                assert!(LazyLock::get(&lazy).is_none());
+                let mut alone = Arc::into_inner(lazy).unwrap();
+                assert!(panics(|| *LazyLock::force_mut(&mut alone)));
+            });
+        }
+    });
+}
+
+/// Once more at each parking point: of the initialisation, and of those who wait for it.
+#[test]
+fn struck_anywhere_a_cell_is_filled_in_the_end() {
+    within(|| {
+        for first in [true, false] {
+            let struck = test::inject_faults(|injector| {
+                let cell = Arc::new(OnceLock::new());
+                let runs = Rc::new(Cell::new(0));
+                let init = || {
+                    let (cell, runs) = (Arc::clone(&cell), Rc::clone(&runs));
+                    move || {
+                        *cell.get_or_init(|| {
+                            yield_now();
+                            sleep(SECOND);
+                            runs.set(runs.get() + 1);
+                            5
+                        })
+                    }
+                };
+                let mut others = Vec::new();
+                if !first {
+                    others.push(spawn(init()));
+                    yield_now();
+                }
+                let victim = injector.spawn(init());
+                yield_now();
+                others.extend([spawn(init()), spawn(init())]);
+                let waiting = Arc::clone(&cell);
+                others.push(spawn(move || *waiting.wait()));
+                for other in others {
+                    assert_eq!(other.join().unwrap(), 5);
+                }
+                victim.join().ok();
+                assert_eq!(runs.get(), 1, "it is filled once");
+            });
+            assert!(struck >= 4, "{struck}");
+        }
+    });
+}
+
+#[test]
+fn struck_anywhere_once_is_done_or_poisoned() {
+    within(|| {
+        let struck = test::inject_faults(|injector| {
+            let once = Arc::new(Once::new());
+            let (own, began) = (Arc::clone(&once), Rc::new(Cell::new(false)));
+            let seen = Rc::clone(&began);
+            let victim = injector.spawn(move || {
+                own.call_once(|| {
+                    seen.set(true);
+                    yield_now();
+                    sleep(SECOND);
+                });
+            });
+            yield_now();
+            let own = Arc::clone(&once);
+            let other = spawn(move || panics(|| own.call_once(|| ())));
+            let ended_well = victim.join().is_ok_and(|result| result.is_ok());
+            let other_panicked = other.join().unwrap();
+            assert!(began.get());
+            assert_eq!(other_panicked, !ended_well);
+            assert_eq!(once.is_completed(), ended_well);
+            once.call_once_force(|_| ());
+            assert!(once.is_completed());
+        });
+        assert!(struck >= 8, "{struck}");
+    });
+}
+
+#[test]
+fn initialisations_cross_os_threads() {
+    static CELL: OnceLock<usize> = OnceLock::new();
+    static LAZY: LazyLock<usize> = LazyLock::new(|| {
+        // Made by whoever comes first; the others block or park.
+        std::thread::yield_now();
+        sleep(Duration::from_millis(5));
+        3
+    });
+    within(|| {
+        let threads: Vec<_> = (0..6)
+            .map(|n| {
+                let body = move || {
+                    let init = || {
+                        sleep(Duration::from_millis(5));
+                        n
+                    };
+                    let made = match n {
+                        5 => *CELL.wait(),
+                        _ => *CELL.get_or_init(init),
+                    };
+                    (made, *LAZY)
+                };
+                std::thread::spawn(move || match n % 2 {
+                    0 => spawn(body).join().unwrap(),
+                    _ => body(),
+                })
+            })
+            .collect();
+        let made: HashSet<_> = threads.into_iter().map(|one| one.join().unwrap()).collect();
+        assert_eq!(made.len(), 1);
+        assert!(made.iter().all(|(_, lazy)| *lazy == 3));
+    });
+}

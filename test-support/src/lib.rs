@@ -1,0 +1,22 @@
+//! Helpers that the tests of evy's crates share.
+#![expect(
+    clippy::unwrap_used,
+    clippy::missing_panics_doc,
+    reason = "a failed helper is a failed test"
+)]
+
+mod explore;
+mod item_tracker;
+mod log;
+mod program;
+mod rerun;
+#[cfg(feature = "net")]
+pub mod stream;
+mod within;
+
+pub use explore::in_any_order;
+pub use item_tracker::{Item, ItemTracker};
+pub use log::Log;
+pub use program::{Program, is_emulated};
+pub use rerun::rerun_ignored;
+pub use within::{virtually, within};

@@ -1,0 +1,281 @@
+//! What every [`Stream`] owes its users, as a suite of tests that runs over any transport.
+//!
+//! A transport passes a function that returns two connected streams:
+//!
+//! ```ignore
+//! evy_test_support::stream_conformance!(evy_test_support::stream::tcp_pair);
+//! ```
+
+use std::io::{ErrorKind, IoSlice, IoSliceMut};
+use std::time::Duration;
+
+use evy_net::{Stream, TcpStream, connect, listen};
+use evy_runtime::{sleep, spawn, timeout, yield_now};
+
+use crate::within::within;
+
+const SHORT: Duration = Duration::from_millis(10);
+
+/// Returns the two ends of a TCP connection over loopback.
+#[must_use]
+pub fn tcp_pair() -> (TcpStream, TcpStream) {
+    let server = listen("127.0.0.1:0").unwrap();
+    let addr = server.local_addr().unwrap();
+    let client = spawn(move || connect(addr).unwrap());
+    let (accepted, _) = server.accept().unwrap();
+    (client.join().unwrap(), accepted)
+}
+
+/// Declares one test for each function of this module that checks a stream.
+#[macro_export]
+macro_rules! stream_conformance {
+    ($pair:expr) => {
+        $crate::stream_conformance! { @each $pair;
+            bytes_arrive_in_both_directions_at_once
+            a_large_transfer_arrives_whole_in_pieces_of_any_size
+            vectored_reads_and_writes_carry_the_same_bytes
+            close_write_ends_one_direction_only
+            a_dropped_stream_ends_for_its_peer
+            writing_to_a_stream_whose_peer_is_gone_fails
+            a_reset_stream_is_an_error_for_its_peer
+            a_waiting_reader_parks_its_green_thread_only
+            a_read_timeout_passes_and_loses_nothing
+            a_write_timeout_passes_when_the_peer_does_not_read
+            a_timeout_of_zero_is_invalid
+            a_killed_reader_loses_nothing
+            an_expired_timeout_around_a_read_loses_nothing
+        }
+    };
+    (@each $pair:expr; $($name:ident)*) => { $(
+        #[test]
+        fn $name() {
+            $crate::stream::$name($pair);
+        }
+    )* };
+}
+
+/// A stream carries bytes in both directions, and both may be in use at the same time.
+pub fn bytes_arrive_in_both_directions_at_once<S: Stream>(pair: fn() -> (S, S)) {
+    within(move || {
+        let (mut a, mut b) = pair();
+        let echo = spawn(move || {
+            let mut buf = [0; 5];
+            b.read_exact(&mut buf).unwrap();
+            b.write_all(&buf).unwrap();
+            b
+        });
+        a.write_all(b"hello").unwrap();
+        let mut buf = [0; 5];
+        a.read_exact(&mut buf).unwrap();
+        assert_eq!(&buf, b"hello");
+        drop(echo.join().unwrap());
+    });
+}
+
+/// Bytes arrive in order and complete, however the writes and reads are cut.
+pub fn a_large_transfer_arrives_whole_in_pieces_of_any_size<S: Stream>(pair: fn() -> (S, S)) {
+    const LEN: usize = 1 << 20;
+    let byte = |at: usize| (at * 31 + at / 251) as u8;
+    within(move || {
+        let (mut a, mut b) = pair();
+        let writer = spawn(move || {
+            let all: Vec<u8> = (0..LEN).map(byte).collect();
+            let (mut at, mut piece) = (0, 1);
+            while at < LEN {
+                let end = (at + piece).min(LEN);
+                a.write_all(&all[at..end]).unwrap();
+                at = end;
+                piece = piece * 3 % 70_001 + 1;
+            }
+            a.close_write().unwrap();
+            a
+        });
+        let (mut at, mut piece) = (0, 1);
+        let mut buf = vec![0; 50_000];
+        loop {
+            let read = b.read(&mut buf[..piece]).unwrap();
+            if read == 0 {
+                break;
+            }
+            let expected = (at..at + read).map(byte);
+            assert!(buf[..read].iter().copied().eq(expected), "wrong from {at}");
+            at += read;
+            piece = piece * 7 % 49_999 + 1;
+        }
+        assert_eq!(at, LEN);
+        drop(writer.join().unwrap());
+    });
+}
+
+/// Several buffers in one call mean the same as one after the other.
+pub fn vectored_reads_and_writes_carry_the_same_bytes<S: Stream>(pair: fn() -> (S, S)) {
+    within(move || {
+        let (mut a, mut b) = pair();
+        let written = a
+            .write_vectored(&[IoSlice::new(b"one"), IoSlice::new(b"two")])
+            .unwrap();
+        a.write_all(&b"onetwo"[written..]).unwrap();
+        let (mut first, mut second) = ([0; 2], [0; 4]);
+        let read = b
+            .read_vectored(&mut [IoSliceMut::new(&mut first), IoSliceMut::new(&mut second)])
+            .unwrap();
+        let mut all = [first.as_slice(), second.as_slice()].concat();
+        b.read_exact(&mut all[read..]).unwrap();
+        assert_eq!(all, b"onetwo");
+    });
+}
+
+/// After `close_write` the peer reads the end, and can still send.
+pub fn close_write_ends_one_direction_only<S: Stream>(pair: fn() -> (S, S)) {
+    within(move || {
+        let (mut a, mut b) = pair();
+        a.write_all(b"last").unwrap();
+        a.close_write().unwrap();
+        let mut text = String::new();
+        b.read_to_string(&mut text).unwrap();
+        assert_eq!(text, "last");
+        b.write_all(b"answer").unwrap();
+        drop(b);
+        text.clear();
+        a.read_to_string(&mut text).unwrap();
+        assert_eq!(text, "answer");
+    });
+}
+
+/// When a stream is dropped, its peer reads what was sent, and then the end.
+pub fn a_dropped_stream_ends_for_its_peer<S: Stream>(pair: fn() -> (S, S)) {
+    within(move || {
+        let (mut a, mut b) = pair();
+        a.write_all(b"bye").unwrap();
+        drop(a);
+        let mut text = String::new();
+        b.read_to_string(&mut text).unwrap();
+        assert_eq!(text, "bye");
+    });
+}
+
+/// A writer learns that its peer is gone, at the latest after some writes.
+pub fn writing_to_a_stream_whose_peer_is_gone_fails<S: Stream>(pair: fn() -> (S, S)) {
+    within(move || {
+        let (mut a, b) = pair();
+        drop(b);
+        let error = loop {
+            if let Err(error) = a.write_all(&[0; 1024]) {
+                break error;
+            }
+            sleep(Duration::from_millis(1));
+        };
+        let kind = error.kind();
+        let expected = [
+            ErrorKind::BrokenPipe,
+            ErrorKind::ConnectionReset,
+            ErrorKind::ConnectionAborted,
+        ];
+        assert!(expected.contains(&kind), "{kind:?}");
+    });
+}
+
+/// A stream that was reset does not end like one that is complete.
+pub fn a_reset_stream_is_an_error_for_its_peer<S: Stream>(pair: fn() -> (S, S)) {
+    within(move || {
+        let (mut a, mut b) = pair();
+        a.write_all(b"half a mess").unwrap();
+        a.reset();
+        drop(a);
+        let outcome = b.read_to_end(&mut Vec::new());
+        assert!(outcome.is_err(), "the peer read a regular end: {outcome:?}");
+    });
+}
+
+/// While one green thread waits for data, the others of its OS thread run.
+pub fn a_waiting_reader_parks_its_green_thread_only<S: Stream>(pair: fn() -> (S, S)) {
+    within(move || {
+        let (mut a, mut b) = pair();
+        let reader = spawn(move || {
+            let mut byte = [0];
+            b.read_exact(&mut byte).unwrap();
+            byte[0]
+        });
+        for _ in 0..10 {
+            yield_now();
+        }
+        assert!(!reader.is_finished());
+        a.write_all(b"x").unwrap();
+        assert_eq!(reader.join().unwrap(), b'x');
+    });
+}
+
+/// A read that takes too long returns `TimedOut`, and the next one gets the bytes.
+pub fn a_read_timeout_passes_and_loses_nothing<S: Stream>(pair: fn() -> (S, S)) {
+    within(move || {
+        let (mut a, mut b) = pair();
+        b.set_read_timeout(Some(SHORT)).unwrap();
+        let mut buf = [0; 4];
+        let error = b.read(&mut buf).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::TimedOut);
+        b.set_read_timeout(None).unwrap();
+        a.write_all(b"late").unwrap();
+        b.read_exact(&mut buf).unwrap();
+        assert_eq!(&buf, b"late");
+    });
+}
+
+/// A write that takes too long returns `TimedOut`.
+pub fn a_write_timeout_passes_when_the_peer_does_not_read<S: Stream>(pair: fn() -> (S, S)) {
+    within(move || {
+        let (mut a, b) = pair();
+        a.set_write_timeout(Some(SHORT)).unwrap();
+        let block = vec![0; 1 << 16];
+        let error = loop {
+            if let Err(error) = a.write(&block) {
+                break error;
+            }
+        };
+        assert_eq!(error.kind(), ErrorKind::TimedOut);
+        drop(b);
+    });
+}
+
+/// A timeout of zero is rejected, as std does.
+pub fn a_timeout_of_zero_is_invalid<S: Stream>(pair: fn() -> (S, S)) {
+    within(move || {
+        let (a, _b) = pair();
+        for outcome in [
+            a.set_read_timeout(Some(Duration::ZERO)),
+            a.set_write_timeout(Some(Duration::ZERO)),
+        ] {
+            assert_eq!(outcome.unwrap_err().kind(), ErrorKind::InvalidInput);
+        }
+    });
+}
+
+/// A reader that is killed while it waits has taken nothing out of the stream.
+pub fn a_killed_reader_loses_nothing<S: Stream>(pair: fn() -> (S, S)) {
+    use std::cell::RefCell;
+    use std::rc::Rc;
+    within(move || {
+        let (mut a, b) = pair();
+        let shared = Rc::new(RefCell::new(b));
+        let reading = Rc::clone(&shared);
+        let reader = spawn(move || reading.borrow_mut().read(&mut [0; 4]).unwrap());
+        yield_now();
+        reader.kill();
+        assert!(reader.join().unwrap_err().is_killed());
+        a.write_all(b"kept").unwrap();
+        let mut buf = [0; 4];
+        shared.borrow_mut().read_exact(&mut buf).unwrap();
+        assert_eq!(&buf, b"kept");
+    });
+}
+
+/// A timeout that ends a read has taken nothing out of the stream.
+pub fn an_expired_timeout_around_a_read_loses_nothing<S: Stream>(pair: fn() -> (S, S)) {
+    within(move || {
+        let (mut a, mut b) = pair();
+        let mut buf = [0; 4];
+        assert!(timeout(SHORT, || b.read(&mut buf)).is_err());
+        a.write_all(b"kept").unwrap();
+        b.read_exact(&mut buf).unwrap();
+        assert_eq!(&buf, b"kept");
+    });
+}
