@@ -10,10 +10,10 @@
 //! Read the ratios, not the nanoseconds: the machine is shared, and the rounds alternate between the
 //! peers so that its moods hit all of them.
 
-mod aim;
 mod plot;
 #[cfg(target_os = "linux")]
 mod servers;
+mod targets;
 mod tasks;
 
 fn main() -> std::io::Result<()> {

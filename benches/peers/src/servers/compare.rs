@@ -5,10 +5,10 @@ use std::io;
 use std::time::Duration;
 
 use super::Workload;
-use super::machine::Cores;
+use super::cpu_affinity::Cores;
 use super::sample::{Pair, Sample};
 use super::table;
-use crate::{aim, plot};
+use crate::{plot, targets};
 
 /// How much is measured.
 #[derive(Clone, Debug)]
@@ -76,12 +76,12 @@ pub(super) fn run(workload: &Workload, choices: &Choices) -> io::Result<()> {
         result.print();
         results.push(result);
     }
-    if let Some(aims) = workload.aims {
-        let aims: Vec<_> = results
+    if let Some(targets) = workload.targets {
+        let targets: Vec<_> = results
             .iter()
-            .flat_map(|result| result.aims(aims))
+            .flat_map(|result| result.targets(targets))
             .collect();
-        aim::print(&aims);
+        targets::print(&targets);
     }
     let groups = results
         .iter()

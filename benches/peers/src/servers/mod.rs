@@ -5,10 +5,10 @@
 //! are single-threaded and serve until they are killed.
 
 mod compare;
+mod cpu_affinity;
 mod evy;
 mod go;
 mod hyper;
-mod machine;
 mod may;
 mod raw;
 mod sample;
@@ -16,16 +16,12 @@ mod smol;
 mod table;
 mod tokio;
 
-/// The example's, so that there is one load generator.
-#[path = "../../../../examples/echo_load/load/mod.rs"]
-mod load;
-
 use std::io;
 use std::net::SocketAddr;
 
 use rustix::process::{Signal, set_parent_process_death_signal};
 
-use load::Target;
+use evy_load::Target;
 
 const USAGE: &str = "usage: evy-peers [echo | http [ROUNDS [SECONDS [CONNECTIONS...]]]]
        evy-peers serve echo|http PEER ADDR";
@@ -54,7 +50,7 @@ struct Workload {
     peers: &'static [Peer],
     target: fn(SocketAddr) -> Target,
     /// What evy is to cost at most, to the limit and to tokio.
-    aims: Option<(f64, f64)>,
+    targets: Option<(f64, f64)>,
 }
 
 const WORKLOADS: [Workload; 2] = [
@@ -70,7 +66,7 @@ const WORKLOADS: [Workload; 2] = [
             peer("Go", go::echo),
         ],
         target: |addr| Target::Echo { addr, size: SIZE },
-        aims: Some((1.03, 1.0)),
+        targets: Some((1.03, 1.0)),
     },
     Workload {
         name: "http",
@@ -83,7 +79,7 @@ const WORKLOADS: [Workload; 2] = [
             addr,
             path: "/".into(),
         },
-        aims: None,
+        targets: None,
     },
 ];
 
@@ -109,7 +105,7 @@ fn parse(words: &[&str]) -> Option<Box<dyn FnOnce() -> io::Result<()>>> {
             let mut peers = workload(name)?.peers.iter();
             let (peer, addr) = (peers.find(|known| known.name == peer)?, addr.parse().ok()?);
             Some(Box::new(move || {
-                load::raise_file_limit()?;
+                evy_load::raise_file_limit()?;
                 // Whoever has started it may be killed; nobody else would end it then.
                 set_parent_process_death_signal(Some(Signal::KILL))?;
                 (peer.serve)(addr)
@@ -120,7 +116,7 @@ fn parse(words: &[&str]) -> Option<Box<dyn FnOnce() -> io::Result<()>>> {
             let (workload, addr) = (workload(name)?, addr.parse().ok()?);
             let (connections, server) = (connections.parse().ok()?, server.parse().ok()?);
             Some(Box::new(move || {
-                load::raise_file_limit()?;
+                evy_load::raise_file_limit()?;
                 sample::generate(workload, addr, connections, server)
             }))
         }

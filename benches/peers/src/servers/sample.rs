@@ -8,8 +8,8 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::Workload;
-use super::load::Load;
-use super::machine::{Cores, Process, cpu};
+use super::cpu_affinity::{Cores, Process, cpu};
+use evy_load::Load;
 
 /// What one slice has shown.
 #[derive(Clone, Copy, Debug)]

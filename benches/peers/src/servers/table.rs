@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::sample::Sample;
-use crate::aim::{self, Aim, Ratio};
+use crate::targets::{self, Ratio, Target};
 
 /// Tells of a sample while others are still to come.
 pub(super) fn progress(peer: &str, sample: Option<&Sample>) {
@@ -50,14 +50,14 @@ impl<'a> Results<'a> {
     /// The median of a value over the rounds.
     fn median(&self, peer: usize, value: impl Fn(&Sample) -> f64) -> Option<f64> {
         let samples = self.rounds.iter().filter_map(|round| round[peer].as_ref());
-        aim::median(samples.map(value))
+        targets::median(samples.map(value))
     }
 
     /// What a request costs a peer beside what it costs another.
     pub(super) fn ratio(&self, peer: usize, to: usize) -> Option<Ratio> {
         let both = |round: &Vec<Option<Sample>>| Some((round[peer]?.cost(), round[to]?.cost()));
         let pairs: Vec<_> = self.rounds.iter().filter_map(both).collect();
-        aim::ratio(&pairs)
+        targets::ratio(&pairs)
     }
 
     /// A line for each peer.
@@ -75,7 +75,7 @@ impl<'a> Results<'a> {
                 .iter()
                 .filter_map(|round| Some(round[at]?.cost()));
             let (Some((cost, ratio)), Some((rate, busy)), Some(least)) =
-                (cost, rate, aim::least(costs))
+                (cost, rate, targets::least(costs))
             else {
                 continue;
             };
@@ -96,15 +96,15 @@ impl<'a> Results<'a> {
     }
 
     /// How far evy is from costing `to_first` of the first peer, and `to_tokio` of tokio.
-    pub(super) fn aims(&self, (to_first, to_tokio): (f64, f64)) -> Vec<Aim> {
+    pub(super) fn targets(&self, (to_first, to_tokio): (f64, f64)) -> Vec<Target> {
         let place = |name| self.peers.iter().position(|peer| *peer == name);
         let (Some(evy), Some(tokio)) = (place("evy"), place("tokio")) else {
             return Vec::new();
         };
         let what = |other| format!("{} connections, to {other}", self.connections);
         vec![
-            Aim::at_most(to_first, what(self.peers[0]), self.ratio(evy, 0)),
-            Aim::at_most(to_tokio, what("tokio"), self.ratio(evy, tokio)),
+            Target::at_most(to_first, what(self.peers[0]), self.ratio(evy, 0)),
+            Target::at_most(to_tokio, what("tokio"), self.ratio(evy, tokio)),
         ]
     }
 }

@@ -1,10 +1,10 @@
-//! Samples become medians, medians Markdown tables: what was measured, and how far it is from the aims.
+//! Samples become medians, medians Markdown tables: what was measured, and how far it is from the targets.
 
 use super::{
     ROUND_TRIP, ROUNDS, SPAWN, SPAWN_JOIN, SWITCH, WORK, YIELD_2, YIELD_10, YIELD_50000,
     YIELD_APART,
 };
-use crate::aim::{self, Aim, Ratio};
+use crate::targets::{self, Ratio, Target};
 
 /// The samples of one run, a list for each work and peer. Those of one round stand at the same place.
 #[derive(Debug)]
@@ -20,7 +20,7 @@ impl<'a> Results<'a> {
 
     /// The median of what `peer` took for `work`, if it can do it.
     pub(super) fn median(&self, work: &str, peer: &str) -> Option<f64> {
-        aim::median(self.of(work, peer)?.iter().copied())
+        targets::median(self.of(work, peer)?.iter().copied())
     }
 
     /// What one work took a peer beside what another took another.
@@ -33,7 +33,7 @@ impl<'a> Results<'a> {
         let pairs: Vec<_> = own
             .zip(self.of(other_work, other)?.iter().copied())
             .collect();
-        aim::ratio(&pairs)
+        targets::ratio(&pairs)
     }
 
     fn of(&self, work: &str, peer: &str) -> Option<&[f64]> {
@@ -67,33 +67,33 @@ impl<'a> Results<'a> {
         let to_bare = |work| self.ratio((work, "evy"), (work, "bare"));
         let to_peer = |work, peer| self.ratio((work, "evy"), (work, peer));
         let in_a_crowd = self.ratio((YIELD_50000, "evy"), (YIELD_10, "evy"));
-        aim::print(&[
-            Aim::at_most(1.2, "bare switch, to corosensei's", to_bare(SWITCH)),
-            Aim::at_most(
+        targets::print(&[
+            Target::at_most(1.2, "bare switch, to corosensei's", to_bare(SWITCH)),
+            Target::at_most(
                 1.0,
                 "yield at 2, to a corosensei round trip",
                 to_bare(YIELD_2),
             ),
-            Aim::at_most(1.5, "yield at 10, to the same", to_bare(YIELD_10)),
-            Aim::none("the same at many depths", to_bare(YIELD_APART)),
-            Aim::at_most(2.0, "yield at 50 000, to one at 10", in_a_crowd),
-            Aim::none("the same, to 50 000 pages in turn", to_bare(YIELD_50000)),
-            Aim::at_most(
+            Target::at_most(1.5, "yield at 10, to the same", to_bare(YIELD_10)),
+            Target::none("the same at many depths", to_bare(YIELD_APART)),
+            Target::at_most(2.0, "yield at 50 000, to one at 10", in_a_crowd),
+            Target::none("the same, to 50 000 pages in turn", to_bare(YIELD_50000)),
+            Target::at_most(
                 3.0,
                 "spawn_n, run and reclaim, to corosensei's",
                 to_bare(SPAWN),
             ),
-            Aim::at_most(
+            Target::at_most(
                 1.0 / 5.0,
                 "spawn and join, to tokio's",
                 to_peer(SPAWN_JOIN, "tokio"),
             ),
-            Aim::at_most(
+            Target::at_most(
                 1.0 / 5.0,
                 "spawn and join, to Go's",
                 to_peer(SPAWN_JOIN, "Go"),
             ),
-            Aim::at_most(
+            Target::at_most(
                 1.0 / 8.0,
                 "a queue's round trip, to Go's channel",
                 to_peer(ROUND_TRIP, "Go"),

@@ -1,7 +1,8 @@
 //! The load: a closed loop over epoll, one request under way on each connection.
 //!
 //! A closed loop measures a server that is as busy as its clients allow: a slow answer holds back
-//! one connection, and the quantiles say by how long. `benches/peers` uses this module as well.
+//! one connection, and the quantiles say by how long.
+#![cfg(target_os = "linux")]
 
 mod client;
 mod exchange;
@@ -19,32 +20,48 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use client::Client;
 use exchange::Exchange;
-use histogram::Histogram;
+pub use histogram::Histogram;
 
 /// Answers that one look at the connections collects.
 const EVENTS: usize = 512;
 
 /// A server that says nothing at all for so long has stopped.
-const PATIENCE: Duration = Duration::from_secs(10);
+const SILENCE_LIMIT: Duration = Duration::from_secs(10);
 
 /// What is asked of whom.
 #[derive(Clone, Debug)]
-pub(crate) enum Target {
+pub enum Target {
     /// So many bytes that are to come back.
-    Echo { addr: SocketAddr, size: usize },
+    Echo {
+        /// Where the server listens.
+        addr: SocketAddr,
+        /// The number of bytes of a request.
+        size: usize,
+    },
     /// `GET path` on a connection that stays open, answered with `200` and always the same body.
-    Http { addr: SocketAddr, path: String },
+    Http {
+        /// Where the server listens.
+        addr: SocketAddr,
+        /// The path of the request.
+        path: String,
+    },
 }
 
 /// What was seen after the warm-up.
 #[derive(Debug)]
-pub(crate) struct Report {
-    pub(crate) elapsed: Duration,
-    pub(crate) latencies: Histogram,
+pub struct Report {
+    /// How long was measured.
+    pub elapsed: Duration,
+    /// The latencies of all requests.
+    pub latencies: Histogram,
 }
 
 /// Lets this process have as many descriptors as it may.
-pub(crate) fn raise_file_limit() -> io::Result<()> {
+///
+/// # Errors
+///
+/// Returns the error of the system.
+pub fn raise_file_limit() -> io::Result<()> {
     let maximum = getrlimit(Resource::Nofile).maximum;
     let limit = Rlimit {
         current: maximum,
@@ -55,7 +72,7 @@ pub(crate) fn raise_file_limit() -> io::Result<()> {
 
 /// Open connections, each with a request under way.
 #[derive(Debug)]
-pub(crate) struct Load {
+pub struct Load {
     exchange: Exchange,
     epoll: OwnedFd,
     clients: Vec<Client>,
@@ -68,7 +85,7 @@ impl Load {
     /// # Errors
     ///
     /// The first of any connection, also where what comes back is not what is expected.
-    pub(crate) fn connect(target: &Target, connections: usize) -> io::Result<Self> {
+    pub fn connect(target: &Target, connections: usize) -> io::Result<Self> {
         let (addr, exchange) = Exchange::prepare(target)?;
         let mut buf = vec![0; 64 * 1024];
         // Each connection is answered once before the next one is opened: so none overflows the
@@ -95,7 +112,7 @@ impl Load {
     /// # Errors
     ///
     /// As [`Self::connect`], and those of `at_edge`.
-    pub(crate) fn run(
+    pub fn run(
         &mut self,
         warm_up: Duration,
         duration: Duration,
@@ -130,7 +147,7 @@ impl Load {
     fn wait(&self, events: &mut Vec<epoll::Event>) -> io::Result<()> {
         events.clear();
         let room = spare_capacity(events);
-        match epoll::wait(&self.epoll, room, Some(&timespec(PATIENCE))) {
+        match epoll::wait(&self.epoll, room, Some(&timespec(SILENCE_LIMIT))) {
             Ok(0) => {
                 let message = "no answer on any connection";
                 Err(io::Error::new(io::ErrorKind::TimedOut, message))

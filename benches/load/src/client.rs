@@ -31,7 +31,7 @@ impl Client {
     ) -> io::Result<Self> {
         let stream = TcpStream::connect(addr)?;
         stream.set_nodelay(true)?;
-        stream.set_read_timeout(Some(super::PATIENCE))?;
+        stream.set_read_timeout(Some(super::SILENCE_LIMIT))?;
         let mut client = Self {
             stream,
             // So that neighbours do not say the same.

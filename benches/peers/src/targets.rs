@@ -11,14 +11,14 @@ pub(crate) struct Ratio {
 
 /// A ratio that should not be above a limit.
 #[derive(Clone, Debug)]
-pub(crate) struct Aim {
+pub(crate) struct Target {
     limit: Option<f64>,
     what: String,
     /// `None`: could not be measured here.
     measured: Option<Ratio>,
 }
 
-impl Aim {
+impl Target {
     pub(crate) fn at_most(limit: f64, what: impl Into<String>, measured: Option<Ratio>) -> Self {
         Self {
             limit: Some(limit),
@@ -38,19 +38,19 @@ impl Aim {
 }
 
 /// Prints a Markdown table. The median counts.
-pub(crate) fn print(aims: &[Aim]) {
+pub(crate) fn print(targets: &[Target]) {
     println!("\n| evy | at most | median of the rounds | of the best rounds | |");
     println!("| --- | ---: | ---: | ---: | --- |");
-    for aim in aims {
-        let what = &aim.what;
-        let limit = aim
+    for target in targets {
+        let what = &target.what;
+        let limit = target
             .limit
             .map_or(String::new(), |limit| format!("{limit:.3}"));
-        let Some(Ratio { median, least }) = aim.measured else {
+        let Some(Ratio { median, least }) = target.measured else {
             println!("| {what} | {limit} | | | not measured |");
             continue;
         };
-        let verdict = match aim.limit {
+        let verdict = match target.limit {
             None => "",
             Some(limit) if median <= limit => "hit",
             Some(limit) if least <= limit => "missed, hit in the best",

@@ -7,37 +7,40 @@ const PARTS: u64 = 64;
 
 /// How often each duration, in nanoseconds, was seen.
 #[derive(Debug)]
-pub(crate) struct Histogram {
+pub struct Histogram {
     buckets: Vec<u64>,
     count: u64,
 }
 
 impl Histogram {
-    pub(super) fn new() -> Self {
+    /// Creates an empty histogram.
+    pub(crate) fn new() -> Self {
         Self {
             buckets: vec![0; bucket(u64::MAX) + 1],
             count: 0,
         }
     }
 
-    pub(super) fn clear(&mut self) {
+    /// Removes all values.
+    pub(crate) fn clear(&mut self) {
         self.buckets.fill(0);
         self.count = 0;
     }
 
-    pub(super) fn record(&mut self, duration: Duration) {
+    /// Adds a value.
+    pub(crate) fn record(&mut self, duration: Duration) {
         let nanos = u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
         self.buckets[bucket(nanos)] += 1;
         self.count += 1;
     }
 
     /// How many were recorded.
-    pub(crate) fn count(&self) -> u64 {
+    pub fn count(&self) -> u64 {
         self.count
     }
 
     /// The shortest duration that this share of all did not exceed. Zero if there are none.
-    pub(crate) fn quantile(&self, share: f64) -> Duration {
+    pub fn quantile(&self, share: f64) -> Duration {
         let wanted = (self.count as f64 * share).ceil() as u64;
         let mut seen = 0;
         let reaches = |n: &u64| {

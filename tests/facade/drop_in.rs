@@ -1,7 +1,6 @@
 //! "Replace `std::` by `evy::`", taken at its word: one server in plain blocking style, compiled with
 //! both (`drop_in/on_std.rs` and `drop_in/on_evy.rs` differ in one word), and put to the same test.
 
-#![cfg(feature = "net")]
 #![expect(clippy::unwrap_used, reason = "helpers of tests")]
 #![expect(clippy::duplicate_mod, reason = "once with std and once with evy")]
 

@@ -53,7 +53,7 @@ impl Exchange {
     fn http(addr: SocketAddr, path: &str) -> io::Result<Self> {
         let outgoing = format!("GET {path} HTTP/1.1\r\nHost: {addr}\r\n\r\n").into_bytes();
         let mut stream = TcpStream::connect(addr)?;
-        stream.set_read_timeout(Some(super::PATIENCE))?;
+        stream.set_read_timeout(Some(super::SILENCE_LIMIT))?;
         stream.write_all(&outgoing)?;
         let (incoming, varies) = read_response(&mut stream)?;
         Ok(Self {

@@ -2,8 +2,8 @@
 //!
 //! ```text
 //! cargo run --release --example echo_server &
-//! cargo run --release --example echo_load 127.0.0.1:6000 1000 5 [SIZE]
-//! cargo run --release --example echo_load http://127.0.0.1:8000/ 1000 5
+//! cargo run --release -p evy-load 127.0.0.1:6000 1000 5 [SIZE]
+//! cargo run --release -p evy-load http://127.0.0.1:8000/ 1000 5
 //! ```
 //!
 //! What comes back is compared with what was sent; the first difference, and the first connection
@@ -11,27 +11,24 @@
 //! cannot hide behind a slow client: watch the processor time of the server, not only the rate.
 
 #[cfg(target_os = "linux")]
-mod load;
-
-#[cfg(target_os = "linux")]
 use std::time::Duration;
 
 /// Reads `TARGET CONNECTIONS SECONDS [SIZE]`.
 #[cfg(target_os = "linux")]
-fn parse(words: &[String]) -> Option<(load::Target, usize, Duration)> {
+fn parse(words: &[String]) -> Option<(evy_load::Target, usize, Duration)> {
     let (target, connections, seconds, size) = match words {
         [target, connections, seconds] => (target, connections, seconds, 64),
         [target, connections, seconds, size] => (target, connections, seconds, size.parse().ok()?),
         _ => return None,
     };
     let target = match target.strip_prefix("http://") {
-        None => load::Target::Echo {
+        None => evy_load::Target::Echo {
             addr: target.parse().ok()?,
             size,
         },
         Some(url) => {
             let (addr, path) = url.split_once('/').unwrap_or((url, ""));
-            load::Target::Http {
+            evy_load::Target::Http {
                 addr: addr.parse().ok()?,
                 path: format!("/{path}"),
             }
@@ -49,11 +46,11 @@ fn parse(words: &[String]) -> Option<(load::Target, usize, Duration)> {
 fn main() -> std::io::Result<()> {
     let words: Vec<String> = std::env::args().skip(1).collect();
     let Some((target, connections, duration)) = parse(&words) else {
-        eprintln!("usage: echo_load ADDR CONNECTIONS SECONDS [SIZE]");
+        eprintln!("usage: evy-load ADDR CONNECTIONS SECONDS [SIZE]");
         std::process::exit(2);
     };
-    load::raise_file_limit()?;
-    let mut load = load::Load::connect(&target, connections)?;
+    evy_load::raise_file_limit()?;
+    let mut load = evy_load::Load::connect(&target, connections)?;
     let report = load.run(duration / 4, duration, || Ok(()))?;
     let micros = |quantile| report.latencies.quantile(quantile).as_secs_f64() * 1e6;
     println!(
@@ -68,6 +65,6 @@ fn main() -> std::io::Result<()> {
 
 #[cfg(not(target_os = "linux"))]
 fn main() {
-    eprintln!("echo_load is written for epoll, which this system does not have");
+    eprintln!("evy-load is written for epoll, which this system does not have");
     std::process::exit(1);
 }

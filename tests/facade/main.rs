@@ -1,0 +1,7 @@
+//! What a program has that depends on the crate `evy` alone.
+
+#[cfg(feature = "net")]
+mod drop_in;
+mod macros;
+#[cfg(all(feature = "http", feature = "pool"))]
+mod readme_patterns;
