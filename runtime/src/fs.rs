@@ -27,6 +27,7 @@ use std::path::{Path, PathBuf};
 
 pub use std::fs::{
     DirBuilder, DirEntry, File, FileTimes, FileType, Metadata, OpenOptions, Permissions, ReadDir,
+    TryLockError,
 };
 
 use crate::blocking::unblock;

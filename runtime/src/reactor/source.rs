@@ -26,6 +26,7 @@ use crate::list::{List, Node};
 
 /// Which half of a descriptor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Direction {
     /// Data to read, a connection to accept, an end of the stream.
     Read,
