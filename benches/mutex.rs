@@ -1,4 +1,5 @@
-//! `sync::Mutex` beside std's: uncontended, and contended by green threads that hold it parking.
+//! `sync::Mutex` compared with std's: uncontended, and contended by green threads that yield while
+//! they hold it.
 
 use std::time::Instant;
 
@@ -15,7 +16,7 @@ fn uncontended(c: &mut Criterion) {
 }
 
 fn contended(c: &mut Criterion) {
-    c.bench_function("mutex, contended by 10 that yield with it", |b| {
+    c.bench_function("mutex, contended by 10 that yield while holding it", |b| {
         b.iter_custom(|locks| {
             let count = Arc::new(Mutex::new(0u64));
             let workers: Vec<_> = (0..10)

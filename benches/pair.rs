@@ -1,9 +1,10 @@
-//! Two contexts that switch to each other for ever: a bare switch, by the context module itself, which
-//! knows nothing of green threads.
+//! Two contexts that switch to each other forever: a bare switch, without a scheduler.
+//!
+//! It uses the runtime's context module alone, which does not depend on green threads.
 
 #![expect(
     dead_code,
-    reason = "the module of another crate, with what only its users need"
+    reason = "the included module belongs to another crate, which uses more of it"
 )]
 
 #[path = "../runtime/src/context/mod.rs"]
@@ -24,7 +25,7 @@ unsafe extern "C" fn back_and_back(arg: *mut ()) -> ! {
     }
 }
 
-/// A switch to another stack and back, each time it is called.
+/// Returns a closure that switches to another stack and back.
 pub(crate) fn there_and_back() -> impl FnMut() {
     const WORDS: usize = 64 * 1024 / 16;
     // Leaked: the inner context is never finished.
@@ -34,7 +35,8 @@ pub(crate) fn there_and_back() -> impl FnMut() {
         inner: Context::new(),
     }));
     let limit = stack.as_mut_ptr().cast::<u8>();
-    // SAFETY: leaked memory that only these two contexts use, one at a time.
+    // SAFETY: the stack and the pair are leaked, so they stay valid. Only these two contexts use
+    // them, one at a time.
     unsafe {
         let base = limit.add(WORDS * 16);
         prepare(
@@ -46,7 +48,7 @@ pub(crate) fn there_and_back() -> impl FnMut() {
         );
     }
     move || {
-        // SAFETY: `inner` was prepared above, or suspended in its loop.
+        // SAFETY: `inner` has been prepared above, or is suspended in its loop.
         unsafe { switch(&raw mut (*pair).outer, &raw mut (*pair).inner) };
     }
 }

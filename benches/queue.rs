@@ -1,11 +1,11 @@
-//! An item handed to another green thread and back, through queues and channels.
+//! The round trip of an item to another green thread and back, through queues and channels.
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use evy::sync::mpsc;
 use evy::{Queue, spawn};
 
 fn queues(c: &mut Criterion) {
-    let mut group = c.benchmark_group("queue, there and back");
+    let mut group = c.benchmark_group("queue, round trip");
     for (name, make) in [
         ("unbounded", Queue::unbounded as fn() -> Queue<u64>),
         ("bounded, 1", || Queue::bounded(1)),
@@ -34,12 +34,12 @@ fn queues(c: &mut Criterion) {
     });
     group.bench_function("sync::mpsc", |b| {
         b.iter(|| {
-            there.send(1u64).expect("the echo listens");
-            back.recv().expect("it answers")
+            there.send(1u64).expect("the echo green thread receives");
+            back.recv().expect("the echo green thread answers")
         });
     });
     drop(there);
-    echo.join().expect("it returns");
+    echo.join().expect("the echo green thread returns");
     group.finish();
 }
 

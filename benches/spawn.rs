@@ -1,4 +1,4 @@
-//! The life of a green thread that does nothing: spawn, run, end, stack given back.
+//! The life of a green thread that does nothing: spawn, run, finish, free the stack.
 
 use std::hint::black_box;
 
@@ -14,9 +14,9 @@ fn spawns(c: &mut Criterion) {
         });
     });
     group.bench_function("spawn, join", |b| {
-        b.iter(|| black_box(spawn(|| 1).join().expect("it returns")));
+        b.iter(|| black_box(spawn(|| 1).join().expect("the green thread returns")));
     });
-    group.bench_function("spawn, kill where it parks", |b| {
+    group.bench_function("spawn, kill while parked", |b| {
         b.iter(|| {
             let victim = spawn(thread::park);
             yield_now();

@@ -1,8 +1,8 @@
-//! A bare switch: own assembly against corosensei's resume and suspend, there and back.
+//! The round trip of a bare switch: evy's own assembly, and corosensei's resume and suspend.
 
 #![expect(
     unused_imports,
-    reason = "those of the context's tests, which are not run from here"
+    reason = "the included context module imports them for its tests, which do not run here"
 )]
 
 use std::hint::black_box;
@@ -13,7 +13,7 @@ mod pair;
 
 fn own_assembly(c: &mut Criterion) {
     let mut there_and_back = pair::there_and_back();
-    c.bench_function("switch/own, there and back", |b| {
+    c.bench_function("switch/own, round trip", |b| {
         b.iter(&mut there_and_back);
     });
 }
@@ -24,7 +24,7 @@ fn corosensei(c: &mut Criterion) {
             yielder.suspend(());
         }
     });
-    c.bench_function("switch/corosensei, there and back", |b| {
+    c.bench_function("switch/corosensei, round trip", |b| {
         b.iter(|| black_box(coroutine.resume(())));
     });
 }

@@ -1,5 +1,6 @@
-//! Timers: a timeout that does not come, as around nearly every socket operation, with few and many
-//! others pending.
+//! Timers: a timeout that does not expire, with few and with many other timers pending.
+//!
+//! Nearly every socket operation is wrapped in such a timeout.
 
 use std::time::Duration;
 
@@ -19,11 +20,11 @@ fn timeouts(c: &mut Criterion) {
             to.put(from.get());
         }
     });
-    let mut group = c.benchmark_group("timer/set and cancelled around a queue's round trip");
+    let mut group = c.benchmark_group("timer/set and canceled around a queue round trip");
     let mut pending = 0;
     for wanted in [0, 1, 100_000] {
         for n in pending..wanted {
-            // Deadlines in no order.
+            // The deadlines are in no particular order.
             let salt = u64::from(n as u32).wrapping_mul(2_654_435_761) % 3600;
             spawn_n(move || sleep(HOUR + Duration::from_secs(salt)));
         }
@@ -37,7 +38,7 @@ fn timeouts(c: &mut Criterion) {
         });
     }
     group.finish();
-    c.bench_function("timer/park_timeout set and cancelled by an unpark", |b| {
+    c.bench_function("timer/park_timeout set and canceled by an unpark", |b| {
         let main = thread::current();
         b.iter(|| {
             let main = main.clone();

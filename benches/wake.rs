@@ -1,4 +1,4 @@
-//! Wake-ups: park and unpark on one OS thread, and from another.
+//! Wake-ups: park and unpark on one OS thread, and from another OS thread.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, mpsc};
@@ -14,7 +14,7 @@ fn park_unpark(c: &mut Criterion) {
             thread::park();
         }
     });
-    c.bench_function("wake/park and unpark, there and back", |b| {
+    c.bench_function("wake/park and unpark, round trip", |b| {
         b.iter(|| {
             partner.thread().unpark();
             thread::park();
@@ -34,9 +34,11 @@ fn from_another_os_thread(c: &mut Criterion) {
         }
     });
     let unparker = thread::current().unparker();
-    c.bench_function("wake/another OS thread, there and back", |b| {
+    c.bench_function("wake/another OS thread, round trip", |b| {
         b.iter(|| {
-            requests.send(unparker.clone()).expect("the helper listens");
+            requests
+                .send(unparker.clone())
+                .expect("the helper receives");
             while !answered.swap(false, Ordering::AcqRel) {
                 thread::park();
             }

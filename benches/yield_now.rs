@@ -1,12 +1,15 @@
-//! `yield_now` among so many green threads in turn, for each yield: from one call site, and from
-//! different call sites and depths, where the processor's guesses are worth less.
+//! The cost of one `yield_now` among a given number of green threads.
+//!
+//! It is measured from one call site, and from different call sites and depths, where the processor
+//! predicts return addresses less well.
 
 use std::time::{Duration, Instant};
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use evy::{spawn, wait_all, yield_now};
 
-/// So many yields in all, shared by the green threads; so many for each that its end does not count.
+/// Returns the number of yields of each green thread, so that all make `yields` together. It is at
+/// least 40, so that the end of a green thread does not weigh in the result.
 fn share(yields: u64, threads: u64) -> u64 {
     yields.div_ceil(threads).max(40)
 }
@@ -30,7 +33,7 @@ fn same_site(yields: u64, threads: u64) -> Duration {
         .mul_f64(yields as f64 / (turns * threads) as f64)
 }
 
-/// Yields `depth` calls further down.
+/// Yields from `depth` calls further down the stack.
 #[inline(never)]
 fn deep(depth: u64) {
     if depth == 0 {

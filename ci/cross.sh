@@ -1,10 +1,14 @@
 #!/usr/bin/env bash
-# Runs evy-runtime's tests for other architectures under qemu-user: ci/cross.sh [aarch64|riscv64 ...]
+# Runs evy-runtime's tests for other architectures under qemu-user.
 #
-# The standard library of the other architecture comes from the compiler's own sources where the
-# component rust-src is installed (route A), else from Debian sid's packages, unpacked into a private
-# folder with their own compiler, nothing of them installed system-wide (route B). Where neither can
-# be had this script says so loudly and succeeds; a test that fails is a failure.
+# Usage: ci/cross.sh [aarch64|riscv64 ...]
+#
+# The standard library of the other architecture comes from one of two sources:
+# - Route A: the compiler's own sources, if the component rust-src is installed.
+# - Route B: packages of Debian sid. They are unpacked into a private folder, together with their
+#   own compiler; nothing is installed system-wide.
+# If neither is available, the script prints a prominent notice and succeeds. A failing test makes
+# it fail.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -25,24 +29,25 @@ install_tools() {
     command -v qemu-aarch64 >/dev/null && command -v qemu-riscv64 >/dev/null &&
         command -v aarch64-linux-gnu-gcc >/dev/null && command -v riscv64-linux-gnu-gcc >/dev/null &&
         return 0
-    command -v apt-get >/dev/null || skip "there is no apt-get to install ${tools[*]}"
-    [ "$(id -u)" = 0 ] || skip "missing, and only root can install them: ${tools[*]}"
+    command -v apt-get >/dev/null || skip "apt-get is not available to install ${tools[*]}"
+    [ "$(id -u)" = 0 ] || skip "some of these are missing, and only root can install them: ${tools[*]}"
     { apt-get update && DEBIAN_FRONTEND=noninteractive apt-get install -y "${tools[@]}"; } \
         >"$cache/apt.log" 2>&1 || skip "apt-get could not install ${tools[*]} (see $cache/apt.log)"
 }
 
-# Route B: a compiler and its libraries from sid, in $cache/sid/root.
+# Route B: unpacks a compiler and its libraries from sid into $cache/sid/root.
 fetch_sid() {
     local sid=$cache/sid mirror
     [ -e "$sid/complete" ] && return 0
-    command -v apt-get >/dev/null && command -v dpkg >/dev/null || skip "no rust-src, and no apt-get"
-    # The mirror that this machine uses already.
+    command -v apt-get >/dev/null && command -v dpkg >/dev/null || skip "neither rust-src nor apt-get is available"
+    # Use the mirror that this machine is configured with.
     mirror=$(apt-get indextargets --format '$(REPO_URI)' 2>/dev/null | grep -v security | head -n 1 || true)
-    [ -n "$mirror" ] || skip "no rust-src, and apt-get knows no mirror"
+    [ -n "$mirror" ] || skip "rust-src is not installed, and apt-get has no mirror configured"
     rm -rf "$sid"
     mkdir -p "$sid"/{state/lists/partial,cache/archives/partial,root}
     : >"$sid/status"
-    # The keys of sid may be younger than this machine's; what is unpacked here runs tests only.
+    # The machine's keyring may be too old to have sid's keys, so signatures are not checked. That
+    # is acceptable because the unpacked files only run tests.
     echo "deb [trusted=yes] $mirror sid main" >"$sid/sources.list"
     local options=(-o "Dir::Etc::sourcelist=$sid/sources.list" -o Dir::Etc::sourceparts=/dev/null
         -o "Dir::State=$sid/state" -o "Dir::State::status=$sid/status" -o "Dir::Cache=$sid/cache"
@@ -51,16 +56,18 @@ fetch_sid() {
     {
         apt-get "${options[@]}" update &&
             apt-get "${options[@]}" install -y --download-only rustc libstd-rust-dev libc6 libgcc-s1 &&
-            # The libraries alone: what they depend on is for running the compiler over there.
+            # Only the libraries are downloaded. Their dependencies are needed only to run a
+            # compiler on that architecture.
             (cd "$sid/cache/archives" &&
                 apt-get "${options[@]}" download libstd-rust-dev:arm64 libstd-rust-dev:riscv64)
-    } >"$sid/log" 2>&1 || skip "no rust-src, and sid's compiler could not be fetched (see $sid/log)"
+    } >"$sid/log" 2>&1 || skip "rust-src is not installed, and sid's compiler could not be downloaded (see $sid/log)"
     local package
     for package in "$sid"/cache/archives/*.deb; do
         dpkg -x "$package" "$sid/root" || skip "could not unpack $package"
     done
     rm -rf "$sid/cache"
-    # Its own loader and libraries: it needs a younger libc than this machine may have.
+    # The compiler runs with sid's loader and libraries, because it may need a newer libc than this
+    # machine has.
     cat >"$sid/rustc" <<END
 #!/bin/sh
 root=$sid/root
@@ -69,11 +76,11 @@ exec "\$root/usr/lib/x86_64-linux-gnu/ld-linux-x86-64.so.2" \\
     "\$root/usr/bin/rustc" --sysroot "\$root/usr" "\$@"
 END
     chmod +x "$sid/rustc"
-    "$sid/rustc" --version >/dev/null 2>&1 || skip "sid's compiler does not run here"
+    "$sid/rustc" --version >/dev/null 2>&1 || skip "sid's compiler does not run on this machine"
     touch "$sid/complete"
 }
 
-[ "$(uname -m)" = x86_64 ] || skip "this machine is no x86_64"
+[ "$(uname -m)" = x86_64 ] || skip "this machine is not x86_64"
 install_tools
 arguments=(test --package evy-runtime --lib --tests)
 [ -e Cargo.lock ] && arguments+=(--locked)

@@ -1,13 +1,13 @@
-//! Server pattern: an accept loop hands each client to a green thread of a pool.
+//! Server pattern: an accept loop that serves each client in a green thread of a pool.
 //!
-//! Run it, and talk to it from another terminal:
+//! Run it, and connect to it from another terminal:
 //!
 //! ```text
-//! cargo run --release --example echo_server [ADDR]      (default 127.0.0.1:6000)
+//! cargo run --release --example echo_server [ADDR]      (default: 127.0.0.1:6000)
 //! nc 127.0.0.1 6000
 //! ```
 //!
-//! What you type comes back. Ten thousand clients at once are served by one OS thread.
+//! Every line that you type is sent back. One OS thread serves up to ten thousand clients at once.
 
 use std::io::{self, Read, Write};
 use std::time::Duration;
@@ -35,10 +35,11 @@ fn main() -> io::Result<()> {
         match server.accept() {
             Ok((client, _)) => {
                 client.set_nodelay(true).ok();
-                // A client that vanishes ends its own green thread, and nothing else.
+                // If a client disconnects, only its own green thread finishes.
                 pool.spawn_n(move || drop(handle(client)));
             }
-            // Out of descriptors, say: those who are served go on, and free some in time.
+            // For example, the process is out of descriptors. The connected clients are still
+            // served, and free descriptors when they disconnect. So wait and try again.
             Err(error) => {
                 eprintln!("accept: {error}");
                 evy::sleep(Duration::from_millis(50));

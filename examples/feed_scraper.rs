@@ -1,13 +1,15 @@
-//! Dispatch pattern: a server that is a client of others, limited by one pool for all requests.
+//! Dispatch pattern: a server that is a client of other servers, with one pool as the limit for all
+//! requests.
 //!
 //! ```text
-//! cargo run --release --example feed_scraper [ADDR]     (default 127.0.0.1:6001)
+//! cargo run --release --example feed_scraper [ADDR]     (default: 127.0.0.1:6001)
 //! curl --data-binary $'http://host/feed1\nhttp://host/feed2' http://127.0.0.1:6001/
 //! cargo run --release --example feed_scraper -- --demo
 //! ```
 //!
-//! Takes a POST with the URLs of feeds, one a line, fetches them all at once, and answers with their
-//! titles in the same order. `--demo` serves some feeds itself, posts to itself, prints and exits.
+//! The server accepts a POST request with the URLs of feeds, one per line. It fetches all feeds
+//! concurrently and responds with their titles in the same order. With `--demo`, the program also
+//! serves some feeds, sends such a request to itself, prints the response and exits.
 
 use std::io;
 use std::time::Duration;
@@ -31,10 +33,13 @@ fn fetch_title(client: &Client, url: &str) -> String {
     }
 }
 
-/// The pool is shared by all requests: whatever comes in, no more than its size goes out at once.
+/// Fetches the feeds that the request lists.
+///
+/// All requests share the pool, so no more feeds than its size are fetched at once, however many
+/// requests arrive.
 fn scrape(pool: &GreenPool, request: Request<Body>) -> io::Result<Response<String>> {
     if request.method() != Method::POST {
-        let mut response = Response::new("POST the URLs of feeds, one a line\n".to_owned());
+        let mut response = Response::new("POST the URLs of feeds, one per line\n".to_owned());
         *response.status_mut() = StatusCode::METHOD_NOT_ALLOWED;
         return Ok(response);
     }
@@ -83,7 +88,7 @@ fn demo() -> io::Result<()> {
     Ok(())
 }
 
-/// A server of feeds; each takes a while.
+/// Starts a server of feeds, which responds after a delay, and returns its address.
 fn feeds() -> io::Result<SocketAddr> {
     let listener = evy::listen("127.0.0.1:0")?;
     let addr = listener.local_addr()?;

@@ -1,12 +1,12 @@
-//! A hundred thousand green threads on one OS thread, all parked, then all woken; a million on
-//! request. Prints what each of them costs.
+//! Scale: many green threads on one OS thread, all parked, then all woken.
 //!
 //! ```text
-//! cargo run --release --example million            # 100 000
+//! cargo run --release --example million            # 100,000 green threads
 //! cargo run --release --example million 1000000
 //! ```
 //!
-//! "Memory" is what is resident and the page tables for it, as the kernel counts them.
+//! Prints the time and the memory that each green thread takes. The memory is the resident memory
+//! plus its page tables, as the kernel counts them.
 
 use std::cell::Cell;
 use std::error::Error;
@@ -16,12 +16,15 @@ use std::time::Instant;
 
 use evy::{Event, spawn_n, yield_now};
 
-/// What the kernel says of this process, in bytes.
+/// Returns a field of `/proc/self/status`, in bytes.
 fn status(field: &str) -> Result<u64, Box<dyn Error>> {
     let text = fs::read_to_string("/proc/self/status")?;
     let line = text.lines().find(|line| line.starts_with(field));
     let number = line.and_then(|line| line.split_whitespace().nth(1));
-    Ok(number.ok_or("the kernel does not say")?.parse::<u64>()? * 1024)
+    Ok(number
+        .ok_or("the kernel does not report the memory of this process")?
+        .parse::<u64>()?
+        * 1024)
 }
 
 fn memory() -> Result<u64, Box<dyn Error>> {
@@ -38,7 +41,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         .map_or(Ok(100_000), |number| number.parse())?;
     let each = |begin: Instant| begin.elapsed().as_nanos() / u128::from(count.max(1));
 
-    // evy starts at its first call; what that takes is not the green threads'.
+    // The first evy call starts the scheduler. Its memory must not count for the green threads.
     yield_now();
     let (memory_before, mappings_before) = (memory()?, mappings()?);
 
@@ -60,12 +63,12 @@ fn main() -> Result<(), Box<dyn Error>> {
 
     let bytes = memory()?.saturating_sub(memory_before) / u64::from(count.max(1));
     let new_mappings = mappings()?.saturating_sub(mappings_before);
-    println!("memory: {bytes} bytes each, in {new_mappings} mappings more than without");
+    println!("memory: {bytes} bytes each, {new_mappings} mappings added");
 
     let begin = Instant::now();
     gate.send(())?;
     yield_now();
-    println!("all woken and ended: {} ns each", each(begin));
+    println!("all woken and finished: {} ns each", each(begin));
     println!("through the gate: {}", through.get());
     Ok(())
 }

@@ -1,12 +1,12 @@
-//! Client pattern: the same function on many inputs at once, results in order.
+//! Client pattern: calls one function for many inputs concurrently, with the results in order.
 //!
 //! ```text
 //! cargo run --release --example web_crawler [URL...]
 //! ```
 //!
-//! Prints each URL with the size of its page. Without arguments it starts a site of 200 pages in the
-//! same process, on the same OS thread, each page answering after 50 ms, and crawls that: ten
-//! seconds of waiting, in a fraction of one.
+//! Prints each URL with the size of its page. Without arguments, the program starts a site of 200
+//! pages in the same process, on the same OS thread, and crawls it. Each page responds after 50 ms,
+//! so the requests wait ten seconds in total, but the crawl takes a fraction of one second.
 
 use std::io;
 use std::time::{Duration, Instant};
@@ -24,7 +24,7 @@ fn main() -> io::Result<()> {
     if local {
         urls = start_site()?;
     }
-    // Draws nothing unless standard error is a terminal.
+    // The bar is shown only if standard error is a terminal.
     let progress = ProgressBar::new(urls.len() as u64);
     let client = Client::builder().timeout(Duration::from_secs(30)).build();
     let fetch = move |url: String| {
@@ -62,7 +62,7 @@ fn main() -> io::Result<()> {
     Ok(())
 }
 
-/// A site on this very OS thread; returns the URLs of its pages.
+/// Starts a site on the current OS thread, and returns the URLs of its pages.
 fn start_site() -> io::Result<Vec<String>> {
     let listener = evy::listen("127.0.0.1:0")?;
     let addr = listener.local_addr()?;

@@ -1,9 +1,9 @@
-//! Chooses the switch backend once, and tells everybody: as a cfg in here, as metadata to the
-//! crates that depend on this one.
+//! Chooses the backend of the context switch. Nothing else chooses it: it is passed on as a cfg to
+//! this crate, and as metadata to the build scripts of crates that depend on it.
 
 use std::env;
 
-/// Targets with assembly of our own. Every other unix runs on corosensei.
+/// The architectures that evy has its own assembly for. Other Unix targets use corosensei.
 const NATIVE: [&str; 3] = ["x86_64", "aarch64", "riscv64"];
 
 fn main() {
@@ -12,16 +12,17 @@ fn main() {
 
     if env::var_os("CARGO_CFG_UNIX").is_none() {
         println!(
-            "cargo::error=evy needs a unix target: its stacks, signals and sockets are unix's"
+            "cargo::error=evy needs a Unix target: it uses the stacks, signals and sockets of Unix"
         );
         return;
     }
 
     let arch = env::var("CARGO_CFG_TARGET_ARCH").unwrap_or_default();
     let bits = env::var("CARGO_CFG_TARGET_POINTER_WIDTH").unwrap_or_default();
-    // x32 and the ILP32 aarch64 have the architecture's name and other pointers.
+    // x32 and ILP32 aarch64 targets have the same architecture name, but smaller pointers.
     let native = NATIVE.contains(&arch.as_str()) && bits == "64";
-    // A feature unifies over the whole dependency graph; the cfg is for who owns the final build.
+    // A feature is unified over the whole dependency graph, so any dependency can turn it on. The
+    // cfg is for the author of the final build.
     let portable = env::var_os("CARGO_FEATURE_PORTABLE").is_some()
         || env::var_os("CARGO_CFG_EVY_PORTABLE").is_some();
 

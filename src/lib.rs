@@ -1,37 +1,45 @@
 #![doc = include_str!("../README.md")]
 //!
-//! # Map
+//! # Modules
 //!
-//! The modules mirror std, so that `std::` can become `evy::`:
+//! These modules mirror std, so that you can replace `std::` with `evy::`:
 //!
-//! - [`thread`] is `std::thread` with green threads: spawn, join, park, scope, and kill besides.
-//! - [`sync`] is `std::sync`: locks, channels and the like, between green threads and OS threads.
-//! - [`net`] is `std::net`: the same types, methods and traits; a wait parks the green thread.
-//! - [`fs`] is `std::fs`, on helper OS threads.
-//! - [`io`] is `std::io`; [`io::Green`] makes any other descriptor cooperative.
+//! - [`thread`] is like `std::thread`, with green threads: spawn, join, park, scope. Green threads
+//!   can also be killed.
+//! - [`sync`] is like `std::sync`: locks, channels and more, for green threads and OS threads.
+//! - [`net`] is like `std::net`, with the same types, methods and traits. A wait parks the green
+//!   thread.
+//! - [`fs`] is like `std::fs`, and works on helper OS threads.
+//! - [`io`] re-exports `std::io`. Its [`io::Green`] makes any other descriptor cooperative.
+//!
+//! The others have no counterpart in std:
+//!
 //! - [`http`] is an HTTP/1.1 client and server in blocking style.
-//! - [`GreenPool`] and [`GreenPile`] bound how much goes on at once; [`pool::Pool`] shares
-//!   connections among it.
-//! - [`Queue`], [`Event`] and [`Semaphore`], with their kin, are for green threads of one OS thread:
-//!   first come, first served, and nothing is lost when somebody is killed.
-//! - [`select!`] waits for the first of several things, [`timeout`] gives up in time.
-//! - [`block_on`] awaits a future, [`unblock`] runs what can only block.
-//! - [`test`](mod@test) makes tests of all this quick and repeatable.
+//! - [`GreenPool`] and [`GreenPile`] limit how many green threads run at once. [`pool::Pool`]
+//!   shares connections among green threads.
+//! - [`Queue`], [`Event`] and [`Semaphore`], with their variants, are for green threads of one OS
+//!   thread. Waiters are served in FIFO order, and nothing is lost when one of them is killed.
+//! - [`select!`] waits for the first of several operations. [`timeout`] limits the time of a block
+//!   of code.
+//! - [`block_on`] runs a future. [`unblock`] runs blocking code on a helper OS thread.
+//! - [`test`](mod@test) makes tests of all these fast and repeatable.
 //!
 //! # What to know
 //!
-//! - **Nothing is preempted.** A green thread runs until it parks or yields; a long computation
-//!   belongs into [`unblock`], and so does every call that blocks the OS thread. A [`watchdog`] names
-//!   who forgets that.
-//! - **Each OS thread has its own scheduler**, made at its first blocking evy call. Green threads,
-//!   pools, queues and handles stay on their OS thread; sockets, what is in [`sync`], and
-//!   [`thread::Unparker`] may cross.
-//! - **Do not hold a `std::sync` lock or a `RefCell` borrow while parking**: another green thread of
-//!   the same OS thread would wait for it for ever, or panic. Those of [`sync`] may be held.
-//! - **When `main` returns**, green threads that are left are abandoned; [`shutdown`] ends them in
-//!   order.
-//! - **Stacks** have 256 KiB of address space each, of which touched pages alone cost memory;
-//!   [`thread::Builder::stack_size`] changes that. An overflow names the green thread and aborts.
+//! - **Nothing is preempted.** A green thread runs until it parks or yields. A long computation
+//!   belongs in [`unblock`], and so does every call that blocks the OS thread. A [`watchdog`]
+//!   reports the green threads that break this rule.
+//! - **Each OS thread has its own scheduler**, which its first blocking evy call creates. Green
+//!   threads, pools, queues and handles stay on their OS thread. Sockets, the contents of [`sync`],
+//!   and [`thread::Unparker`] may be used on any OS thread.
+//! - **Do not hold a `std::sync` lock or a `RefCell` borrow while parking.** Another green thread
+//!   of the same OS thread would wait for the lock forever, or panic at the borrow. The locks of
+//!   [`sync`] may be held.
+//! - **When `main` returns**, the remaining green threads are abandoned. To end them in order, call
+//!   [`shutdown`].
+//! - **Stacks** have 256 KiB of address space each, and only touched pages use memory.
+//!   [`thread::Builder::stack_size`] changes the size. An overflow prints the name of the green
+//!   thread and aborts.
 #![forbid(unsafe_code)]
 
 pub use evy_runtime::{
@@ -44,10 +52,10 @@ pub use evy_runtime::{
 
 pub use std::time;
 
-/// All that [`std::io`] has, and what makes any descriptor cooperative.
+/// Everything in [`std::io`], and [`Green`](io::Green), which makes any descriptor cooperative.
 ///
-/// Standard input and output, and [`pipe`](io::pipe), are std's: they block the OS thread. In a
-/// [`Green`](io::Green) they do not.
+/// Standard input and output, and [`pipe`](io::pipe), are std's, and block the OS thread. Wrapped
+/// in a `Green`, they park the green thread instead.
 pub mod io {
     pub use evy_runtime::io::*;
     pub use std::io::*;
@@ -56,7 +64,8 @@ pub mod io {
 #[cfg(feature = "net")]
 pub use net::{connect, connect_timeout, listen, serve};
 
-/// Cooperative sockets in the shape of [`std::net`].
+/// Cooperative sockets, like those of [`std::net`]: they park the green thread instead of blocking
+/// the OS thread.
 #[cfg(feature = "net")]
 pub mod net {
     pub use evy_net::{
@@ -67,6 +76,7 @@ pub mod net {
 }
 
 #[cfg(feature = "http")]
+#[doc(inline)]
 pub use evy_http as http;
 
 #[cfg(feature = "pool")]

@@ -1,15 +1,16 @@
-//! What must not compile: borrows that a green thread would outlive, and types of one OS thread that
-//! would reach another.
+//! Programs that must not compile: borrows that a green thread would outlive, and values of one OS
+//! thread that would reach another.
 //!
-//! Each case in `tests/compile_fail` marks the lines that are refused, with the error's code and a part
-//! of its message:
+//! Each case in `tests/compile_fail` marks the lines that the compiler must reject, with the code
+//! of the error and a part of its message:
 //!
 //! ```text
 //! cross(queue); //~ E0277: cannot be sent between threads safely
 //! ```
 //!
-//! The compiler must report exactly these errors. The rest of its output is not compared: it differs
-//! from one toolchain to the next, and where the standard library's sources are installed.
+//! The compiler must report exactly these errors. The rest of its output is not compared, because
+//! it differs between toolchains and depends on whether the sources of the standard library are
+//! installed.
 
 #![cfg(all(feature = "net", feature = "pool"))]
 #![expect(clippy::unwrap_used, reason = "helpers of tests")]
@@ -41,7 +42,7 @@ fn name(case: &Path) -> &str {
     case.file_stem().and_then(|stem| stem.to_str()).unwrap()
 }
 
-/// The errors that a case is annotated with.
+/// Returns the errors that the marks of a case announce.
 fn expected(case: &Path) -> Vec<Refusal> {
     let text = fs::read_to_string(case).unwrap();
     let marks = text.lines().enumerate().flat_map(|(index, line)| {
@@ -59,7 +60,7 @@ fn expected(case: &Path) -> Vec<Refusal> {
     marks.collect()
 }
 
-/// A package outside of this workspace with each case as a program.
+/// Writes a package outside of this workspace, with each case as a program.
 fn write_package(folder: &Path, cases: &[PathBuf]) {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let features = if cfg!(evy_context = "corosensei") {
@@ -81,11 +82,12 @@ fn write_package(folder: &Path, cases: &[PathBuf]) {
     }
     fs::create_dir_all(folder).unwrap();
     fs::write(folder.join("Cargo.toml"), manifest).unwrap();
-    // The versions that this workspace was built with, which are on the machine already.
+    // Selects the versions that this workspace was built with, which are on the machine already.
     fs::copy(root.join("Cargo.lock"), folder.join("Cargo.lock")).unwrap();
 }
 
-/// What the compiler says of each case: lines like `path/case.rs:7:11: error[E0277]: message`.
+/// Returns the errors that the compiler reports for each case. It prints lines such as
+/// `path/case.rs:7:11: error[E0277]: message`.
 fn reported(folder: &Path) -> BTreeMap<String, Vec<Refusal>> {
     let output = Command::new(env::var_os("CARGO").unwrap_or("cargo".into()))
         .args([
@@ -107,11 +109,12 @@ fn reported(folder: &Path) -> BTreeMap<String, Vec<Refusal>> {
     );
     let mut reported: BTreeMap<String, Vec<Refusal>> = BTreeMap::new();
     for line in text.lines() {
-        let Some((place, error)) = line.split_once(": error") else {
+        let Some((location, error)) = line.split_once(": error") else {
             continue;
         };
-        let mut place = place.rsplit(':').skip(1);
-        let (Some(Ok(number)), Some(path)) = (place.next().map(str::parse), place.next()) else {
+        let mut location = location.rsplit(':').skip(1);
+        let (Some(Ok(number)), Some(path)) = (location.next().map(str::parse), location.next())
+        else {
             continue;
         };
         let (code, message) = error.split_once(": ").expect("an error has a message");
@@ -130,7 +133,7 @@ fn reported(folder: &Path) -> BTreeMap<String, Vec<Refusal>> {
 }
 
 #[test]
-fn what_is_unsound_does_not_compile() {
+fn unsound_programs_do_not_compile() {
     let cases = cases();
     assert!(cases.len() > 10, "only {} cases were found", cases.len());
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("compile_fail");

@@ -1,4 +1,4 @@
-//! Each example is run by a real client.
+//! Tests of the examples, each run as a process and used by a real client.
 #![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
 use std::io::{BufRead, BufReader, Read, Write};
@@ -6,7 +6,7 @@ use std::net::TcpStream;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-/// The program of an example, which cargo builds together with the tests.
+/// Returns a command for the program of an example, which cargo builds together with the tests.
 fn example(name: &str) -> Command {
     let mut path = std::env::current_exe().unwrap();
     path.pop();
@@ -14,7 +14,7 @@ fn example(name: &str) -> Command {
     Command::new(path.join("examples").join(name))
 }
 
-/// Killed when dropped.
+/// A process that is killed when this is dropped.
 struct Running(Child);
 
 impl Drop for Running {
@@ -24,13 +24,13 @@ impl Drop for Running {
     }
 }
 
-/// Starts a server and reads its address off its first line.
+/// Starts a server and reads its address from the first line of its output.
 fn start(name: &str) -> (Running, String) {
     let mut child = example(name)
         .arg("127.0.0.1:0")
         .stdout(Stdio::piped())
         .spawn()
-        .expect("it is built");
+        .expect("the example is built");
     let mut line = String::new();
     BufReader::new(child.stdout.take().unwrap())
         .read_line(&mut line)
@@ -52,7 +52,7 @@ fn web_crawler_crawls_its_own_site() {
 }
 
 #[test]
-fn web_crawler_counts_what_it_cannot_reach() {
+fn web_crawler_counts_urls_that_it_cannot_fetch_as_errors() {
     let output = example("web_crawler")
         .args(["http://127.0.0.1:1/", "no url"])
         .output()
@@ -66,12 +66,12 @@ fn web_crawler_counts_what_it_cannot_reach() {
 }
 
 #[test]
-fn echo_server_survives_clients_that_vanish() {
+fn echo_server_survives_clients_that_disconnect() {
     let (_server, addr) = start("echo_server");
     for round in 0..20 {
-        let mut vanishing = TcpStream::connect(&addr).unwrap();
-        vanishing.write_all(b"never read back").unwrap();
-        drop(vanishing);
+        let mut leaving = TcpStream::connect(&addr).unwrap();
+        leaving.write_all(b"never read back").unwrap();
+        drop(leaving);
         let mut client = TcpStream::connect(&addr).unwrap();
         client
             .set_read_timeout(Some(Duration::from_secs(30)))
@@ -85,7 +85,7 @@ fn echo_server_survives_clients_that_vanish() {
 }
 
 #[test]
-fn echo_server_holds_many_at_once() {
+fn echo_server_serves_many_clients_at_once() {
     let (_server, addr) = start("echo_server");
     let mut clients: Vec<_> = (0..400)
         .map(|_| TcpStream::connect(&addr).unwrap())
@@ -101,7 +101,7 @@ fn echo_server_holds_many_at_once() {
 }
 
 #[test]
-fn million_parks_and_wakes_them_all() {
+fn million_parks_and_wakes_every_green_thread() {
     let output = example("million").arg("20000").output().unwrap();
     let text = String::from_utf8(output.stdout).unwrap();
     let number = |line: &str, before: &str| -> u64 {
@@ -111,7 +111,7 @@ fn million_parks_and_wakes_them_all() {
         words[at - 1].parse().unwrap()
     };
     assert!(text.ends_with("through the gate: 20000\n"), "{text}");
-    // A page each and its share of the page tables; a mapping for many.
+    // Each green thread needs one page and its share of the page tables. Many share one mapping.
     assert!(number("memory:", "bytes") < 12_000, "{text}");
     if std::env::var_os("EVY_UNDER_QEMU").is_none() {
         assert!(number("memory:", "mappings") < 1000, "{text}");
@@ -129,7 +129,7 @@ fn feed_scraper_prints_titles_in_order() {
 }
 
 #[test]
-fn feed_scraper_answers_a_get_and_a_bad_feed() {
+fn feed_scraper_answers_a_get_request_and_reports_a_bad_feed() {
     let (_server, addr) = start("feed_scraper");
     let ask = |request: String| {
         let mut client = TcpStream::connect(&addr).unwrap();

@@ -1,4 +1,5 @@
-//! House rules that no lint checks: who may import whom, how files begin, where `unsafe` may be.
+//! Rules of this project that no lint checks: which modules may import which, how files begin, and
+//! where `unsafe` is allowed.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -31,14 +32,14 @@ const LAYERS: [&[&str]; 7] = [
     &["diag"],
 ];
 
-/// Doors to the outside: they may import everything, and nobody imports them.
-const DOORS: [&str; 3] = ["lib", "lowlevel", "test"];
+/// Modules at the top. They may import everything, and no module imports them.
+const TOP_MODULES: [&str; 3] = ["lib", "lowlevel", "test"];
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// Every Rust file of the project.
+/// Returns the paths of all Rust files of the project.
 fn rust_files() -> Vec<PathBuf> {
     fn walk(folder: &Path, found: &mut Vec<PathBuf>) {
         for entry in fs::read_dir(folder).expect("a folder of the project can be read") {
@@ -64,7 +65,7 @@ fn read(path: &Path) -> String {
     fs::read_to_string(path).expect("a source file is text")
 }
 
-/// Comments and strings hold no code.
+/// Returns the part of `line` before `//`. What follows is in a comment or a string, not code.
 fn code(line: &str) -> &str {
     line.split("//").next().unwrap_or_default()
 }
@@ -73,9 +74,9 @@ fn layer(module: &str) -> Option<usize> {
     LAYERS.iter().position(|layer| layer.contains(&module))
 }
 
-/// The modules that a line of `evy-runtime` names as `crate::module`.
+/// Returns the modules that a line of `evy-runtime` names as `crate::module`.
 fn imports(line: &str) -> impl Iterator<Item = &str> {
-    // In a macro, `$crate::` is what the program that calls it says.
+    // In a macro, `$crate::` is a path of the program that calls the macro.
     let line = code(line);
     let from_macro = line.contains("$crate::");
     let skipped = if from_macro { usize::MAX } else { 1 };
@@ -88,7 +89,7 @@ fn imports(line: &str) -> impl Iterator<Item = &str> {
 }
 
 #[test]
-fn layers_import_downwards_only() {
+fn modules_import_only_their_own_layer_and_lower_layers() {
     let source = root().join("runtime/src");
     let mut checked = 0;
     for path in rust_files().iter().filter(|path| path.starts_with(&source)) {
@@ -99,7 +100,7 @@ fn layers_import_downwards_only() {
             .and_then(|part| part.to_str())
             .unwrap_or_default();
         let module = first.trim_end_matches(".rs");
-        if DOORS.contains(&module) {
+        if TOP_MODULES.contains(&module) {
             continue;
         }
         let own = layer(module).unwrap_or_else(|| panic!("{module} is in no layer: add it"));
@@ -120,7 +121,7 @@ fn layers_import_downwards_only() {
 }
 
 #[test]
-fn crates_depend_one_way() {
+fn crates_do_not_depend_on_higher_crates() {
     let manifest = |folder: &str| read(&root().join(folder).join("Cargo.toml"));
     assert!(!manifest("runtime").contains("evy-net") && !manifest("runtime").contains("evy-pool"));
     assert!(!manifest("net").contains("evy-pool") && !manifest("net").contains("evy-http"));
@@ -129,7 +130,7 @@ fn crates_depend_one_way() {
 }
 
 #[test]
-fn every_file_opens_with_what_it_is() {
+fn every_file_begins_with_a_doc_comment() {
     for path in rust_files() {
         let text = read(&path);
         let opens = text.starts_with("//!") || text.starts_with("#![doc = include_str!");
@@ -146,7 +147,7 @@ fn unsafe_is_forbidden_above_the_runtime() {
 }
 
 #[test]
-fn one_thread_local_and_no_static_mut() {
+fn the_runtime_has_one_thread_local_and_no_static_mut() {
     let source = root().join("runtime/src");
     for path in rust_files().iter().filter(|path| path.starts_with(&source)) {
         let text = read(path);
@@ -165,7 +166,7 @@ fn one_thread_local_and_no_static_mut() {
 }
 
 #[test]
-fn only_the_scheduler_switches() {
+fn only_the_scheduler_switches_contexts() {
     let source = root().join("runtime/src");
     for path in rust_files().iter().filter(|path| path.starts_with(&source)) {
         if path.starts_with(source.join("context")) || path.ends_with("sched/park.rs") {
@@ -180,13 +181,95 @@ fn only_the_scheduler_switches() {
 }
 
 #[test]
-fn nothing_is_left_to_do_without_a_reason() {
+fn no_file_contains_a_mark_of_unfinished_work() {
     for path in rust_files()
         .iter()
         .filter(|path| !path.ends_with("tidy.rs"))
     {
         for word in ["TODO", "FIXME", "XXX"] {
             assert!(!read(path).contains(word), "{}: {word}", path.display());
+        }
+    }
+}
+
+/// Returns the targets of the links to files in a Markdown text.
+fn links(text: &str) -> impl Iterator<Item = &str> {
+    text.split("](")
+        .skip(1)
+        .filter_map(|rest| rest.split_once(')'))
+        .map(|(target, _)| target.split('#').next().unwrap_or_default())
+        .filter(|target| !target.is_empty() && !target.contains("://"))
+}
+
+#[test]
+fn links_between_documents_lead_to_files_that_exist() {
+    let mut checked = 0;
+    for page in [
+        "README.md",
+        "ARCHITECTURE.md",
+        "CONTRIBUTING.md",
+        "docs/BEHAVIOUR.md",
+        "docs/BENCHMARKS.md",
+        "docs/DESIGN.md",
+        "examples/README.md",
+        "benches/README.md",
+    ] {
+        let path = root().join(page);
+        let folder = path.parent().expect("a page lies in a folder");
+        for target in links(&read(&path)) {
+            checked += 1;
+            assert!(folder.join(target).exists(), "{page} links to {target}");
+        }
+    }
+    assert!(checked > 100, "only {checked} links were seen");
+}
+
+#[test]
+fn the_tests_that_the_list_of_behaviors_names_exist() {
+    let mut checked = 0;
+    for row in read(&root().join("docs/BEHAVIOUR.md")).lines() {
+        let Some((_, test)) = row.rsplit_once("| `") else {
+            continue;
+        };
+        let (name, _) = test.split_once('`').expect("a test name is quoted");
+        let name = name.rsplit("::").next().unwrap_or_default();
+        let path = links(test).next().expect("a test names its file");
+        let text = read(&root().join("docs").join(path));
+        assert!(text.contains(&format!("{name}(")), "{path} has no {name}");
+        checked += 1;
+    }
+    assert!(checked > 100, "only {checked} behaviors were seen");
+}
+
+/// An invariant is written as its name in brackets.
+#[test]
+fn every_invariant_in_the_table_is_defined_where_it_says() {
+    let text = read(&root().join("ARCHITECTURE.md"));
+    let mut names = Vec::new();
+    for row in text.lines().filter(|line| line.starts_with("| `[")) {
+        let cells: Vec<&str> = row.split('|').map(str::trim).collect();
+        let (name, files) = (cells[1].trim_matches('`'), cells[3]);
+        for file in files.split(", ").map(|file| file.trim_matches('`')) {
+            let folders = ["runtime/src", "."];
+            let path = folders.iter().map(|folder| root().join(folder).join(file));
+            let path = path.clone().find(|path| path.exists());
+            let path = path.unwrap_or_else(|| panic!("{name}: there is no {file}"));
+            assert!(read(&path).contains(name), "{file} does not define {name}");
+        }
+        names.push(name.to_owned());
+    }
+    assert!(names.len() > 5, "only {} invariants were seen", names.len());
+    // The names that SAFETY comments refer to are all in the table.
+    for path in rust_files() {
+        let text = read(&path);
+        for comment in text.lines().filter_map(|line| line.split_once("//")) {
+            for name in comment.1.split('[').skip(1) {
+                let name = name.split(']').next().unwrap_or_default();
+                let is_name =
+                    name.contains('-') && name.chars().all(|c| c.is_ascii_lowercase() || c == '-');
+                let is_known = names.contains(&format!("[{name}]"));
+                assert!(!is_name || is_known, "{}: [{name}]", path.display());
+            }
         }
     }
 }

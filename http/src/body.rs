@@ -1,20 +1,26 @@
-//! Bodies: what a message carries, and how it is sent.
+//! `Body`: the body of a message, and how it is sent.
 
 use std::borrow::Cow;
 use std::fmt;
 use std::io::{self, Read};
 
-/// The most that is taken from a reader before it is sent on.
+/// The maximum number of bytes that are read from a reader before they are sent.
 const READ_CHUNK: usize = 16 * 1024;
 
-/// A body in memory up to this size is copied behind its head, and both leave in one write.
+/// The maximum size of an in-memory body that is copied behind its head, so that one write sends
+/// both.
 const MAX_COALESCED_BODY: usize = 64 * 1024;
 
-/// What a message carries: bytes in memory, or a reader.
+/// The body of a message: bytes in memory, or a reader.
 ///
-/// A body that was received is read from its connection. Reading parks until there are bytes, and
-/// fails with `UnexpectedEof` if the peer closes too early, `TimedOut`, or `InvalidData` for broken
-/// framing and for more than `max_body_bytes`.
+/// A received body is read from its connection. A read can fail with these errors:
+///
+/// - `UnexpectedEof` if the peer closes the connection too early.
+/// - `TimedOut` if a timeout passes.
+/// - `InvalidData` if the framing is malformed, or if the body is longer than `max_body_bytes`.
+///
+/// A read of a received body parks until there are bytes. Besides reading, only the methods that
+/// say so park.
 ///
 /// # Examples
 ///
@@ -27,34 +33,36 @@ const MAX_COALESCED_BODY: usize = 64 * 1024;
 pub struct Body(Source);
 
 enum Source {
-    /// And how much of it has been read.
+    /// The bytes, and how many of them have been read.
     Bytes(Cow<'static, [u8]>, usize),
-    /// And how much is left, if that is known.
+    /// The reader, and how many bytes are left, if that is known.
     Reader(Box<dyn Read>, Option<u64>),
 }
 
 impl Body {
-    /// Nothing. Never parks.
+    /// Creates an empty body.
     #[must_use]
     pub const fn empty() -> Self {
         Self(Source::Bytes(Cow::Borrowed(&[]), 0))
     }
 
-    /// What `reader` yields until its end, read as it is sent. Never parks.
+    /// Creates a body that is streamed from `reader`.
     ///
-    /// It is sent in chunks, each read at once, unless its message has a `Content-Length`: then just
-    /// as much as that must be in it. The head leaves with the first chunk.
+    /// `reader` is read to its end while the message is sent. Each read is sent as one chunk, and
+    /// the head is sent together with the first one. If the message has a `Content-Length`, the
+    /// body is not sent in chunks, and `reader` must yield exactly that many bytes.
     #[must_use]
     pub fn from_reader(reader: impl Read + 'static) -> Self {
         Self(Source::Reader(Box::new(reader), None))
     }
 
-    /// A reader whose length is known to the one who decodes it.
+    /// Creates the body of a received message. `length` is the number of bytes left, if the decoder
+    /// knows it.
     pub(crate) fn received(reader: impl Read + 'static, length: Option<u64>) -> Self {
         Self(Source::Reader(Box::new(reader), length))
     }
 
-    /// How many bytes are left to be read, if that is known. Never parks.
+    /// Returns the number of bytes left to read, if it is known.
     #[must_use]
     pub fn length(&self) -> Option<u64> {
         match &self.0 {
@@ -63,17 +71,20 @@ impl Body {
         }
     }
 
-    /// All that is left of it. Parks until the end has come.
+    /// Reads the rest of the body.
+    ///
+    /// Parks until the body has been read to its end.
     ///
     /// # Errors
     ///
-    /// Those of reading.
+    /// Returns an error as reading does.
     pub fn into_bytes(self) -> io::Result<Vec<u8>> {
         match self.0 {
             Source::Bytes(bytes, 0) => Ok(bytes.into_owned()),
             Source::Bytes(bytes, at) => Ok(bytes[at..].to_vec()),
             Source::Reader(mut reader, left) => {
-                // A length is only what the peer says: no more than a block on its word.
+                // The length is only a claim of the peer, so no more than one chunk is allocated
+                // in advance.
                 let expected = left.map_or(0, |left| left.min(READ_CHUNK as u64));
                 let mut bytes = Vec::with_capacity(expected as usize);
                 reader.read_to_end(&mut bytes)?;
@@ -82,11 +93,13 @@ impl Body {
         }
     }
 
-    /// All that is left of it, as text. Parks until the end has come.
+    /// Reads the rest of the body as text.
+    ///
+    /// Parks until the body has been read to its end.
     ///
     /// # Errors
     ///
-    /// Those of reading; `InvalidData` if it is not UTF-8.
+    /// Returns an error as reading does, and `InvalidData` if the body is not UTF-8.
     pub fn into_text(self) -> io::Result<String> {
         String::from_utf8(self.into_bytes()?)
             .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
@@ -96,7 +109,7 @@ impl Body {
         matches!(self.0, Source::Bytes(..))
     }
 
-    /// Sends `out`, which holds the head, and then itself. Leaves `out` empty.
+    /// Sends `out`, which holds the head, and then the body. Leaves `out` empty.
     pub(crate) fn send(
         &mut self,
         out: &mut Vec<u8>,
@@ -106,7 +119,7 @@ impl Body {
         match (framing, &self.0) {
             (BodyFraming::Nothing, _) => write(out)?,
             (_, Source::Bytes(bytes, at)) => {
-                // Not consumed: the client may have to send it again.
+                // The bytes are not consumed, because the client may have to send them again.
                 let rest = &bytes[*at..];
                 if rest.len() <= MAX_COALESCED_BODY {
                     out.extend_from_slice(rest);
@@ -154,13 +167,14 @@ impl Body {
         if length == 0 { write(out) } else { Ok(()) }
     }
 
-    /// Whether there may be another.
+    /// Sends one chunk. Returns `true` if another one may follow.
     fn send_chunk(
         &mut self,
         out: &mut Vec<u8>,
         write: &mut impl FnMut(&[u8]) -> io::Result<()>,
     ) -> io::Result<bool> {
-        // Four digits are enough for a block; they are filled in once its size is known.
+        // Four digits are enough for a chunk of `READ_CHUNK` bytes. They are filled in once its
+        // size is known.
         let at = out.len();
         out.extend_from_slice(b"0000\r\n");
         let read = self.append(out, READ_CHUNK)?;
@@ -176,7 +190,7 @@ impl Body {
         Ok(read > 0)
     }
 
-    /// Reads once, behind what `out` holds.
+    /// Reads from the body once, and appends up to `most` bytes to `out`.
     fn append(&mut self, out: &mut Vec<u8>, most: usize) -> io::Result<usize> {
         let at = out.len();
         out.resize(at + most, 0);
@@ -252,7 +266,7 @@ impl fmt::Debug for Body {
     }
 }
 
-/// How the end of a body that is sent is told.
+/// How the end of a body is marked when it is sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum BodyFraming {
     Nothing,

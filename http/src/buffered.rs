@@ -1,6 +1,6 @@
-//! The wire: a connection with a buffer for what comes in, and a deadline for everything.
+//! `BufferedStream`: a connection with an input buffer, and a deadline for all reads and writes.
 //!
-//! Keeps `[one-deadline]`: no read or write of the stream goes around it.
+//! It keeps `[one-deadline]`, because every read and write of the stream goes through it.
 
 use std::io::{self, Read};
 use std::time::{Duration, Instant};
@@ -12,17 +12,18 @@ use crate::error::ProtocolError;
 use crate::head::HeadScanner;
 use crate::limits::Limits;
 
-/// How long a read or write may take.
+/// How long reads and writes may take.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum IoDeadline {
-    /// All of them together; `None` is for ever.
+    /// One deadline for all calls together. `None` means without limit.
     Total(Option<Instant>),
-    /// Each for itself.
+    /// A timeout for each call.
     PerCall(Duration),
 }
 
 impl IoDeadline {
-    /// From now on; what lies beyond the clock is for ever.
+    /// Returns a deadline for all calls, `timeout` from now. If the clock cannot represent it,
+    /// there is no limit.
     pub(crate) fn after(timeout: Duration) -> Self {
         Self::Total(now().checked_add(timeout))
     }
@@ -42,14 +43,11 @@ impl IoDeadline {
 }
 
 fn timed_out() -> io::Error {
-    io::Error::new(
-        io::ErrorKind::TimedOut,
-        "the peer took longer than it was given",
-    )
+    io::Error::new(io::ErrorKind::TimedOut, "the peer took too long")
 }
 
-/// A connection with an input buffer, which messages share: what was read beyond one belongs to
-/// the next.
+/// A connection with an input buffer. Successive messages share it: bytes read beyond the end of
+/// one message belong to the next.
 #[derive(Debug)]
 pub(crate) struct BufferedStream<S> {
     pub(crate) stream: S,
@@ -60,7 +58,7 @@ pub(crate) struct BufferedStream<S> {
 }
 
 impl<S: Stream> BufferedStream<S> {
-    /// The size of the buffer at first; it grows for a longer head only.
+    /// The initial size of the buffer, which grows only for a longer head.
     const BUFFER: usize = 8 * 1024;
 
     pub(crate) fn new(stream: S, deadline: IoDeadline) -> Self {
@@ -73,7 +71,7 @@ impl<S: Stream> BufferedStream<S> {
         }
     }
 
-    /// What has been read from the stream and not been consumed.
+    /// Returns the bytes that have been read from the stream but not consumed.
     pub(crate) fn buffered(&self) -> &[u8] {
         &self.input[self.start..self.end]
     }
@@ -83,7 +81,7 @@ impl<S: Stream> BufferedStream<S> {
         debug_assert!(self.start <= self.end);
     }
 
-    /// Reads once into the buffer; 0 is the end of the stream.
+    /// Reads from the stream into the buffer once. Returns 0 at the end of the stream.
     pub(crate) fn fill(&mut self) -> io::Result<usize> {
         if self.start > 0 && (self.start == self.end || self.end == self.input.len()) {
             self.input.copy_within(self.start..self.end, 0);
@@ -97,7 +95,7 @@ impl<S: Stream> BufferedStream<S> {
         Ok(read)
     }
 
-    /// What is buffered, else what one read of the stream yields.
+    /// Reads from the buffer or, if it is empty, once from the stream.
     pub(crate) fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
         if self.start == self.end {
             if buf.len() >= Self::BUFFER {
@@ -110,8 +108,8 @@ impl<S: Stream> BufferedStream<S> {
         Ok(read)
     }
 
-    /// The length of the head at the start of the buffer, read until it is whole; `None` if the
-    /// stream ends before its first byte.
+    /// Reads until the head at the start of the buffer is complete, and returns its length. Returns
+    /// `None` if the stream ends before the first byte of the head.
     pub(crate) fn head(&mut self, limits: &Limits) -> io::Result<Option<usize>> {
         let mut scanner = HeadScanner::default();
         loop {
@@ -128,7 +126,7 @@ impl<S: Stream> BufferedStream<S> {
         }
     }
 
-    /// Consumes a line of at most `limit` bytes and its CRLF, and has `parse` look at it.
+    /// Parses a line of at most `limit` bytes with `parse`, and consumes it together with its CRLF.
     pub(crate) fn line<T>(
         &mut self,
         limit: usize,
@@ -184,7 +182,8 @@ fn read_stream<S: Stream>(
     retry(|| stream.read(buf))
 }
 
-/// Again after a signal; a socket's timeout by its one name.
+/// Repeats `attempt` for as long as signals interrupt it. A timeout of the socket is always
+/// returned as `TimedOut`, even if the socket reports `WouldBlock`.
 fn retry<T>(mut attempt: impl FnMut() -> io::Result<T>) -> io::Result<T> {
     loop {
         return match attempt() {

@@ -1,7 +1,7 @@
-//! Where a body that comes in ends.
+//! `Decoder`: reads a received body and finds its end.
 //!
-//! `Decoder` takes a body off the wire and owes its users `[framed]`: it says that it is done only
-//! when the next byte on the wire belongs to the next message.
+//! It keeps `[framed]`: it is done only when the next byte of the stream belongs to the next
+//! message.
 
 use std::io;
 
@@ -13,17 +13,17 @@ use crate::buffered::BufferedStream;
 use crate::error::ProtocolError;
 use crate::head::content_length;
 
-/// What chunk extensions and trailers of one body may add up to: nobody here has a use for them.
+/// The maximum total size of the chunk extensions and trailers of one body. They are discarded.
 const MAX_CHUNK_OVERHEAD: usize = 4096;
 
-/// What of a body is to come next.
+/// The part of a body that comes next.
 ///
 /// ```text
 /// Length(n) ... Length(0)                                                      done
 /// UntilClose -- end of stream --> Length(0)                                    done
 /// ChunkSize -- n --> ChunkData(n) ... ChunkData(0) -- CRLF --> ChunkSize
 ///           -- 0 --> Trailer ... -- empty line --> Length(0)                   done
-/// any -- error --> Broken(error)                                               for good
+/// any -- error --> Broken(error)                                               final
 /// ```
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum DecoderState {
@@ -35,11 +35,11 @@ pub(crate) enum DecoderState {
     Broken(ProtocolError),
 }
 
-/// Takes a body off the stream.
+/// Reads a body from the stream and removes its framing.
 #[derive(Debug)]
 pub(crate) struct Decoder {
     pub(crate) state: DecoderState,
-    /// What may still come before `max_body_bytes`.
+    /// The number of bytes that may still come before `max_body_bytes` is exceeded.
     budget: u64,
     overhead: usize,
 }
@@ -64,7 +64,7 @@ impl Decoder {
         }
     }
 
-    /// How much is left, where it was declared.
+    /// Returns the number of bytes left, if a `Content-Length` declared it.
     pub(crate) fn length(&self) -> Option<u64> {
         match self.state {
             DecoderState::Length(left) => Some(left),
@@ -173,7 +173,7 @@ impl Decoder {
 const TOO_MUCH_OVERHEAD: ProtocolError =
     ProtocolError::malformed("chunk extensions and trailers exceed 4096 bytes");
 
-/// Reads no further than `left`, before which the stream must not end.
+/// Reads at most `left` bytes. It is an error if the stream ends before them.
 fn read_within<S: Stream>(
     stream: &mut BufferedStream<S>,
     buf: &mut [u8],
@@ -189,7 +189,7 @@ fn read_within<S: Stream>(
     Ok(read)
 }
 
-/// Hexadecimal digits and nothing else, as many as a `u64` has.
+/// Parses a chunk size: hexadecimal digits and nothing else, at most as many as a `u64` has.
 fn parse_chunk_size(digits: &[u8]) -> Result<u64, ProtocolError> {
     const ERROR: ProtocolError = ProtocolError::malformed("a chunk size is malformed");
     if digits.is_empty() || digits.len() > 16 {
@@ -201,7 +201,8 @@ fn parse_chunk_size(digits: &[u8]) -> Result<u64, ProtocolError> {
     })
 }
 
-/// The framing that a head declares, if it declares one: the same rules for both directions.
+/// Returns the framing that a head declares, if it declares one. The same rules apply to requests
+/// and responses.
 pub(crate) fn body_framing(
     headers: &HeaderMap,
     version: Version,

@@ -1,8 +1,10 @@
-//! Message heads: where one ends, what it says, and how its body is framed.
+//! Message heads: finding where they end, parsing them, and writing their headers.
 //!
-//! `HeadScanner` looks at each byte once, however the bytes arrive, and refuses what `httparse` would let
-//! pass (bare LF) before it is asked. What is found wrong is a `ProtocolError`: the server answers with its
-//! status, the client fails with its sentence.
+//! `HeadScanner` examines each byte once, however the bytes arrive. It rejects a bare LF, which
+//! `httparse` would accept, before `httparse` is called.
+//!
+//! A malformed head is reported as a `ProtocolError`. The server answers with its status, and the
+//! client returns it with its message.
 
 use std::mem::MaybeUninit;
 
@@ -15,10 +17,11 @@ use http::{
 use crate::error::ProtocolError;
 use crate::limits::{Limits, MAX_HEADERS};
 
-/// Room for the method and the version beside the target, in a request line.
+/// The number of bytes of a request line that are allowed besides the target, for the method and
+/// the version.
 const REQUEST_LINE_OVERHEAD: usize = 64;
 
-/// Looks for the end of a head in bytes that may still be coming.
+/// Searches for the end of a head in bytes that may still be arriving.
 #[derive(Debug, Default)]
 pub(crate) struct HeadScanner {
     at: usize,
@@ -27,7 +30,7 @@ pub(crate) struct HeadScanner {
 }
 
 impl HeadScanner {
-    /// The length of the head, if it is complete. `bytes` only ever grows between calls.
+    /// Returns the length of the head if it is complete. Between calls `bytes` may only grow.
     pub(crate) fn advance(
         &mut self,
         bytes: &[u8],
@@ -69,7 +72,7 @@ impl HeadScanner {
     }
 }
 
-/// A request's head from the bytes that `HeadScanner` delimited.
+/// Parses the head of a request from the bytes that `HeadScanner` has delimited.
 pub(crate) fn parse_request(bytes: &[u8], limits: &Limits) -> Result<Request<()>, ProtocolError> {
     let mut table = [const { MaybeUninit::uninit() }; MAX_HEADERS];
     let table = &mut table[..limits.headers.min(MAX_HEADERS)];
@@ -92,7 +95,7 @@ pub(crate) fn parse_request(bytes: &[u8], limits: &Limits) -> Result<Request<()>
     Ok(request)
 }
 
-/// A response's head from the bytes that `HeadScanner` delimited.
+/// Parses the head of a response from the bytes that `HeadScanner` has delimited.
 pub(crate) fn parse_response(bytes: &[u8], limits: &Limits) -> Result<Response<()>, ProtocolError> {
     let mut table = [const { MaybeUninit::uninit() }; MAX_HEADERS];
     let table = &mut table[..limits.headers.min(MAX_HEADERS)];
@@ -145,7 +148,7 @@ fn copy_headers(from: &[httparse::Header<'_>], to: &mut HeaderMap) -> Result<(),
     Ok(())
 }
 
-/// `/path`, `http://host/path` or, for OPTIONS, `*`.
+/// Parses a target: `/path`, `http://host/path` or, for OPTIONS, `*`.
 fn parse_target(target: &str, method: &Method) -> Result<Uri, ProtocolError> {
     const ERROR: ProtocolError = ProtocolError::malformed("the target is malformed");
     if *method == Method::CONNECT {
@@ -164,7 +167,8 @@ fn parse_target(target: &str, method: &Method) -> Result<Uri, ProtocolError> {
     Ok(uri)
 }
 
-/// One `Host` where HTTP/1.1 demands it, and none that contradicts the target.
+/// Requires one `Host` where HTTP/1.1 demands it. Rejects a second one, and one that contradicts
+/// the target.
 fn check_host(request: &Request<()>) -> Result<(), ProtocolError> {
     let mut hosts = request.headers().get_all(HOST).iter();
     let host = match (hosts.next(), hosts.next()) {
@@ -191,7 +195,7 @@ fn check_host(request: &Request<()>) -> Result<(), ProtocolError> {
     }
 }
 
-/// `Content-Length`, given once and in digits only.
+/// Returns the `Content-Length`, which must be given at most once and in digits only.
 pub(crate) fn content_length(headers: &HeaderMap) -> Result<Option<u64>, ProtocolError> {
     const ERROR: ProtocolError = ProtocolError::malformed("`Content-Length` is not one number");
     let mut values = headers.get_all(CONTENT_LENGTH).iter();
@@ -205,7 +209,7 @@ pub(crate) fn content_length(headers: &HeaderMap) -> Result<Option<u64>, Protoco
     text.parse().map(Some).map_err(|_| ERROR)
 }
 
-/// Whether the sender of this head lets the connection serve another message.
+/// Whether the sender of this head allows another message on the connection.
 pub(crate) fn keeps_alive(headers: &HeaderMap, version: Version) -> bool {
     let says = |token: &str| {
         headers
@@ -218,7 +222,8 @@ pub(crate) fn keeps_alive(headers: &HeaderMap, version: Version) -> bool {
     !says("close") && (version == Version::HTTP_11 || says("keep-alive"))
 }
 
-/// `name: value`, line by line, without those that the connection itself decides about.
+/// Appends the headers to `out`, each as a line `name: value`. Those that the connection sets
+/// itself are left out.
 pub(crate) fn write_headers(out: &mut Vec<u8>, headers: &HeaderMap) {
     for (name, value) in headers {
         if [CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING].contains(name) {
@@ -265,7 +270,7 @@ mod tests {
     }
 
     #[test]
-    fn a_head_that_can_be_read_in_two_ways_is_refused() {
+    fn an_ambiguous_head_is_rejected_with_400() {
         for lines in [
             "GET / HTTP/1.1\r\n",
             "GET / HTTP/1.1\r\nHost: a\r\nHost: a\r\n",
@@ -306,7 +311,7 @@ mod tests {
     }
 
     #[test]
-    fn a_plain_head_passes_in_each_form() {
+    fn a_well_formed_head_is_accepted_in_each_form() {
         for lines in [
             "GET / HTTP/1.1\r\nHost: a\r\n",
             "\r\nGET / HTTP/1.1\r\nHost: a\r\n",
@@ -325,7 +330,7 @@ mod tests {
     }
 
     #[test]
-    fn each_limit_has_its_status() {
+    fn an_exceeded_limit_is_reported_with_its_status() {
         let long = |n| "x".repeat(n);
         for (head, status) in [
             (
@@ -349,7 +354,7 @@ mod tests {
     }
 
     #[test]
-    fn a_response_is_held_to_the_same_rules() {
+    fn a_response_head_is_checked_by_the_same_rules() {
         assert!(response("HTTP/1.1 200\r\nA: b\r\n\r\n").is_ok());
         for head in [
             "\r\nHTTP/1.1 200 OK\r\n\r\n",

@@ -1,20 +1,20 @@
-//! HTTP/1.1 for green threads, in blocking style: a client and a server on cooperative sockets. The crate
-//! behind `evy::http`; programs use the crate `evy`.
+//! HTTP/1.1 for green threads, in blocking style: a client and a server on cooperative sockets. The
+//! crate behind `evy::http`; programs use the crate `evy`.
 //!
-//! Requests and responses are the types of the crate [`http`]. Their bodies are [`Body`], which is read
-//! like a file. Operations that wait park the green thread, never the OS thread.
+//! Requests and responses are the types of the crate [`http`]. Their bodies are [`Body`], which is
+//! read like a file. Operations that wait park the green thread, never the OS thread.
 //!
 //! Framing is strict in both directions. A message that two readers could interpret differently is
-//! rejected, not repaired: `Content-Length` beside `Transfer-Encoding` or twice, any transfer coding but
-//! `chunked`, folded lines, bare CR or LF, spaces before a colon, malformed chunk sizes. The server answers
-//! 400 and closes the connection; the client fails with `InvalidData`. Redirects, cookies, compression and
-//! TLS are not supported.
+//! rejected, not repaired: `Content-Length` beside `Transfer-Encoding` or twice, any transfer
+//! coding but `chunked`, folded lines, bare CR or LF, spaces before a colon, malformed chunk sizes.
+//! The server answers 400 and closes the connection; the client fails with `InvalidData`.
+//! Redirects, cookies, compression and TLS are not supported.
 //!
 //! Invariants that both sides rely on:
-//! - `[framed]`: a connection carries another message only if the message before was read to its end
-//!   (`decoder` knows the end; `server` and `client` keep the rule).
-//! - `[one-deadline]`: each read and write is given what is left of the deadline, so that a peer which sends
-//!   one byte at a time gains nothing (`buffered`).
+//! - `[framed]`: a connection carries another message only if the message before was read to its
+//!   end (`decoder` knows the end; `server` and `client` keep the rule).
+//! - `[one-deadline]`: each read and write may take only the time left until the deadline. A peer
+//!   that sends one byte at a time therefore gains no time (`buffered`).
 //!
 //! # Examples
 //!

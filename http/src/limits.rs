@@ -1,6 +1,7 @@
 //! `Limits`: how much a peer may send.
 
-/// The largest number of headers that any setting allows: their table lies on the stack, 32 bytes each.
+/// The largest number of headers that any setting allows: their table lies on the stack, 32 bytes
+/// each.
 pub(crate) const MAX_HEADERS: usize = 256;
 
 /// The limits for one message.

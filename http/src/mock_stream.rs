@@ -1,4 +1,4 @@
-//! A peer in memory, for tests.
+//! `MockStream`: an in-memory peer for tests.
 
 use evy_net::Stream;
 use std::cell::{Cell, RefCell};
@@ -7,7 +7,8 @@ use std::io::{self, Read, Write};
 use std::rc::Rc;
 use std::time::Duration;
 
-/// Yields piece after piece, then the end of the stream, or silence if it `stalls`.
+/// A stream that yields one piece after another. Then it yields the end of the stream or, if
+/// `stalls` is set, `WouldBlock`.
 #[derive(Default)]
 pub(crate) struct MockStream {
     pub(crate) pieces: VecDeque<Vec<u8>>,

@@ -1,4 +1,4 @@
-//! HTTP over loopback: evy's client against servers that say exact bytes, raw clients against evy's
+//! HTTP over loopback: evy's client with servers that send exact bytes, raw clients with evy's
 //! server, and both together.
 
 #![expect(
@@ -16,8 +16,8 @@ use std::time::{Duration, Instant};
 use evy_http::{self as http, Body, Client, Request, Response, Server, StatusCode};
 use evy_test_support::within;
 
-/// A server that, per connection, answers requests with the given bytes in turn and then hangs up;
-/// yields the heads it was sent.
+/// Starts a server that answers the requests of each connection with the given bytes, in order, and
+/// then closes the connection. Returns its URL and the heads that it receives.
 fn scripted<const N: usize>(
     connections: [&'static [&'static str]; N],
 ) -> (String, mpsc::Receiver<String>) {
@@ -49,7 +49,7 @@ fn read_head(stream: &mut TcpStream) -> Option<String> {
     String::from_utf8(head).ok()
 }
 
-/// A server on an OS thread of its own.
+/// Starts a server on an OS thread of its own, and returns its address.
 fn start(server: Server, handler: fn(Request<Body>) -> io::Result<Response<Body>>) -> SocketAddr {
     let (started, addr) = mpsc::channel();
     thread::spawn(move || {
@@ -62,8 +62,8 @@ fn start(server: Server, handler: fn(Request<Body>) -> io::Result<Response<Body>
 
 fn echo(request: Request<Body>) -> io::Result<Response<Body>> {
     match request.uri().path() {
-        "/panic" => panic!("as asked"),
-        "/error" => Err(io::Error::other("as asked")),
+        "/panic" => panic!("the request asked for a panic"),
+        "/error" => Err(io::Error::other("the request asked for an error")),
         "/stream" => Ok(Response::new(request.into_body())),
         path => {
             let text = format!("{} {path} ", request.method());
@@ -78,7 +78,7 @@ fn get_text(client: &Client, url: &str) -> io::Result<String> {
     client.get(url)?.into_body().into_text()
 }
 
-/// What a server answers to these bytes until it closes.
+/// Sends `bytes` to a server, and returns what it sends until it closes the connection.
 fn raw(addr: SocketAddr, bytes: &[u8]) -> String {
     let mut stream = TcpStream::connect(addr).unwrap();
     stream.write_all(bytes).unwrap();
@@ -88,7 +88,7 @@ fn raw(addr: SocketAddr, bytes: &[u8]) -> String {
 }
 
 #[test]
-fn get_returns_what_the_server_says() {
+fn get_returns_the_response_of_the_server() {
     within(|| {
         let (url, heads) =
             scripted([&["HTTP/1.1 200 Fine\r\nContent-Length: 5\r\nX: y\r\n\r\nhello"]]);
@@ -105,7 +105,7 @@ fn get_returns_what_the_server_says() {
 }
 
 #[test]
-fn each_way_to_end_a_body_is_understood() {
+fn each_way_to_end_a_body_is_supported() {
     within(|| {
         let (url, _heads) = scripted([
             &[
@@ -126,7 +126,7 @@ fn each_way_to_end_a_body_is_understood() {
 }
 
 #[test]
-fn a_connection_is_used_again_once_its_body_was_read() {
+fn a_connection_is_reused_once_its_body_has_been_read() {
     within(|| {
         const ANSWER: &str = "HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\na";
         const LAST: &str = "HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\nb";
@@ -148,14 +148,14 @@ fn a_connection_is_used_again_once_its_body_was_read() {
         let clone = client.clone();
         assert_eq!(get_text(&clone, &url).unwrap(), "a");
         let unread = client.get(&url).unwrap();
-        // The body of the first is still on its way: this is another connection.
+        // The body of `unread` has not been read, so this request uses another connection.
         assert_eq!(get_text(&client, &url).unwrap(), "b");
         assert_eq!(unread.into_body().into_text().unwrap(), "a");
     });
 }
 
 #[test]
-fn a_connection_is_not_used_again_when_either_side_says_close_or_more_came() {
+fn a_connection_is_not_reused_after_close_or_unsolicited_bytes() {
     within(|| {
         let (url, _heads) = scripted([
             &["HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 1\r\n\r\n1"],
@@ -189,14 +189,15 @@ fn a_connection_is_not_used_again_when_either_side_says_close_or_more_came() {
 }
 
 #[test]
-fn a_kept_connection_that_was_closed_costs_no_request() {
+fn no_request_is_lost_when_a_kept_connection_has_been_closed() {
     within(|| {
         const ANSWER: &str = "HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\na";
         let (url, heads) = scripted([&[ANSWER], &[ANSWER], &[ANSWER]]);
         let client = Client::new();
         assert_eq!(get_text(&client, &url).unwrap(), "a");
         assert_eq!(get_text(&client, &url).unwrap(), "a");
-        // Not idempotent: it must not be sent twice, so the connection is looked at before.
+        // A POST is not idempotent and must not be sent twice, so the client checks the connection
+        // before. The pause lets the end of the connection arrive.
         thread::sleep(Duration::from_millis(50));
         let post = Request::post(&url).body("x").unwrap();
         assert_eq!(client.request(post).unwrap().status(), StatusCode::OK);
@@ -218,7 +219,7 @@ fn a_request_that_is_not_idempotent_is_not_repeated() {
 }
 
 #[test]
-fn a_response_that_breaks_the_rules_is_invalid_data() {
+fn a_malformed_response_is_an_invalid_data_error() {
     for answer in [
         "HTTP/1.1 200 OK\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n",
         "HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n",
@@ -242,7 +243,7 @@ fn a_response_that_breaks_the_rules_is_invalid_data() {
 }
 
 #[test]
-fn a_response_that_is_cut_off_is_an_unexpected_eof() {
+fn a_truncated_response_is_an_unexpected_eof_error() {
     for answer in [
         "",
         "HTTP/1.1 200 OK\r\nCont",
@@ -263,7 +264,7 @@ fn a_response_that_is_cut_off_is_an_unexpected_eof() {
 }
 
 #[test]
-fn an_error_names_the_limit_that_was_exceeded() {
+fn an_error_message_names_the_exceeded_limit() {
     for (answer, limit) in [
         (
             "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello",
@@ -301,7 +302,7 @@ fn an_error_names_the_limit_that_was_exceeded() {
 }
 
 #[test]
-fn a_slow_drip_does_not_stretch_the_timeout() {
+fn a_slow_response_does_not_extend_the_timeout() {
     within(|| {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
@@ -326,7 +327,7 @@ fn a_slow_drip_does_not_stretch_the_timeout() {
 }
 
 #[test]
-fn a_url_that_cannot_be_asked_is_refused_without_asking() {
+fn an_invalid_or_unsupported_url_is_rejected_without_connecting() {
     for (url, kind) in [
         ("https://localhost/", ErrorKind::Unsupported),
         ("ftp://localhost/", ErrorKind::Unsupported),
@@ -343,7 +344,7 @@ fn a_url_that_cannot_be_asked_is_refused_without_asking() {
 }
 
 #[test]
-fn an_answer_given_before_the_request_was_heard_out_is_returned() {
+fn a_response_sent_before_the_request_is_complete_is_returned() {
     within(|| {
         let addr = start(Server::builder().max_body_bytes(10).build(), echo);
         let body = Body::from_reader(io::repeat(b'x').take(300_000));
@@ -354,7 +355,7 @@ fn an_answer_given_before_the_request_was_heard_out_is_returned() {
 }
 
 #[test]
-fn bodies_of_every_kind_and_size_go_there_and_back() {
+fn bodies_of_every_kind_and_size_are_echoed_unchanged() {
     within(|| {
         let addr = start(Server::builder().max_body_bytes(u64::MAX).build(), echo);
         let client = Client::new();
@@ -378,7 +379,7 @@ fn bodies_of_every_kind_and_size_go_there_and_back() {
 }
 
 #[test]
-fn a_handler_that_fails_or_panics_costs_only_its_request() {
+fn a_handler_that_fails_or_panics_affects_only_its_own_request() {
     within(|| {
         let addr = start(Server::default(), echo);
         let client = Client::new();
@@ -413,7 +414,7 @@ fn a_server_answers_pipelined_requests_in_order() {
 }
 
 #[test]
-fn a_server_closes_on_who_is_slow_or_silent() {
+fn a_server_closes_slow_and_silent_connections() {
     within(|| {
         let short = Duration::from_millis(100);
         let server = Server::builder()
@@ -430,7 +431,7 @@ fn a_server_closes_on_who_is_slow_or_silent() {
         while drip.write_all(b"x").is_ok() {
             assert!(
                 start.elapsed() < Duration::from_secs(5),
-                "a drip keeps its connection"
+                "a slow client was not disconnected"
             );
             thread::sleep(Duration::from_millis(20));
         }
@@ -438,7 +439,7 @@ fn a_server_closes_on_who_is_slow_or_silent() {
 }
 
 #[test]
-fn over_the_limit_of_connections_one_waits_for_another_to_end() {
+fn a_connection_over_the_limit_waits_until_another_one_ends() {
     within(|| {
         let addr = start(Server::builder().max_connections(1).build(), echo);
         let first = Client::new();
@@ -446,10 +447,10 @@ fn over_the_limit_of_connections_one_waits_for_another_to_end() {
             get_text(&first, &format!("http://{addr}/1")).unwrap(),
             "GET /1 "
         );
-        let impatient = Client::builder()
+        let second = Client::builder()
             .timeout(Duration::from_millis(100))
             .build();
-        let error = impatient.get(&format!("http://{addr}/2")).unwrap_err();
+        let error = second.get(&format!("http://{addr}/2")).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::TimedOut);
         drop(first);
         assert_eq!(

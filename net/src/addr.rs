@@ -1,4 +1,4 @@
-//! `ToSocketAddrs`: what can stand for an address.
+//! `ToSocketAddrs`: types that can be resolved to socket addresses.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
@@ -8,10 +8,13 @@ use std::{iter, vec};
 
 use crate::dns;
 
-/// What can stand for one or more socket addresses: std's trait, of the same name, implemented for
-/// the same types.
+/// A type that can be resolved to socket addresses, like [`std::net::ToSocketAddrs`].
 ///
-/// Differs from std: names are resolved on a helper OS thread, while the green thread parks.
+/// It is implemented for the same types as std's trait.
+///
+/// # Differences from std
+///
+/// - Names are resolved on a helper OS thread, while the green thread parks.
 ///
 /// # Examples
 ///
@@ -23,14 +26,17 @@ use crate::dns;
 /// # Ok::<(), std::io::Error>(())
 /// ```
 pub trait ToSocketAddrs {
-    /// Yields each address.
+    /// The iterator over the addresses.
     type Iter: Iterator<Item = SocketAddr>;
 
-    /// The addresses. Parks until a name is resolved; never parks for what needs no resolving.
+    /// Returns an iterator over the resolved addresses.
+    ///
+    /// Parks until the name is resolved, if there is a name to resolve.
     ///
     /// # Errors
     ///
-    /// `InvalidInput` for what is no address; what the system says of a name that it cannot resolve.
+    /// Returns `InvalidInput` if the value is not an address, and the error of the system if a name
+    /// cannot be resolved.
     fn to_socket_addrs(&self) -> io::Result<Self::Iter>;
 }
 

@@ -1,10 +1,12 @@
 //! Conversions between a cooperative socket, std's socket and descriptors, the same for every kind.
 //!
 //! A descriptor that is converted into a cooperative socket becomes non-blocking, and one that is
-//! converted back becomes blocking again. A socket with several handles is converted into a duplicate of
-//! its descriptor, which stays non-blocking, because the mode belongs to all duplicates.
+//! converted back becomes blocking again. A socket with several handles is converted into a
+//! duplicate of its descriptor, which stays non-blocking, because the mode belongs to all
+//! duplicates.
 
-/// Implements the conversions of a tuple struct that holds a [`Socket`](crate::socket::Socket) of `$std`.
+/// Implements the conversions of a tuple struct that holds a [`Socket`](crate::socket::Socket) of
+/// `$std`.
 macro_rules! conversions {
     ($kind:ident, $std:ty) => {
         impl $kind {
@@ -18,8 +20,8 @@ macro_rules! conversions {
                 Ok(Self($crate::socket::Socket::from_green(io)))
             }
 
-            /// Converts the socket into std's, which is blocking again. If there are other handles to the
-            /// socket, the result is a non-blocking duplicate.
+            /// Converts the socket into std's, which is blocking again. If there are other handles
+            /// to the socket, the result is a non-blocking duplicate.
             ///
             /// # Errors
             ///

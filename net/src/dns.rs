@@ -1,13 +1,15 @@
-//! Names: the system's resolver, on a helper OS thread.
+//! Name resolution by the system's resolver, on a helper OS thread.
 
 use std::io;
 use std::net::SocketAddr;
 
-/// All addresses of `host`, in the resolver's order. Parks until it has answered.
+/// Returns all addresses of `host`, in the order of the resolver.
+///
+/// Parks until the resolver has answered.
 ///
 /// # Errors
 ///
-/// The same that std gives.
+/// Returns the same errors as std.
 pub(crate) fn lookup(host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
     let host = host.to_owned();
     evy_runtime::unblock(move || {

@@ -1,5 +1,5 @@
-//! Cooperative sockets in the shape of [`std::net`]. The crate behind `evy::net`; programs use the crate
-//! `evy`.
+//! Cooperative sockets in the shape of [`std::net`]. The crate behind `evy::net`; programs use the
+//! crate `evy`.
 //!
 //! A socket operation that would block parks the green thread; the OS thread continues with others.
 #![forbid(unsafe_code)]

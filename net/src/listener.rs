@@ -13,7 +13,9 @@ pub trait Listener {
     /// The address of a peer, and of the listener itself.
     type Addr: Clone + Debug + 'static;
 
-    /// Accepts the next connection. Parks until there is one.
+    /// Accepts the next connection.
+    ///
+    /// Parks until there is one.
     ///
     /// # Errors
     ///

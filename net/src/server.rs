@@ -20,7 +20,7 @@ const MAX_CONNECTIONS: usize = 1000;
 const BACKOFF_MIN: Duration = Duration::from_millis(5);
 const BACKOFF_MAX: Duration = Duration::from_secs(1);
 
-/// The return type of a connection handler: `()`, or a `Result` whose error ends the server.
+/// The return type of a connection handler: `()`, or a `Result`. An error ends the server.
 pub trait HandlerResult {
     /// Converts the value into a `Result`.
     ///
@@ -42,8 +42,8 @@ impl<E: Into<Box<dyn Error + Send + Sync>>> HandlerResult for Result<(), E> {
     }
 }
 
-/// Accepts connections and runs `handler` for each, on a green thread of its own, up to 1000 at a time.
-/// The same as [`Server::serve`] with default settings.
+/// Accepts connections and runs `handler` for each, on a green thread of its own, up to 1000 at a
+/// time. The same as [`Server::serve`] with default settings.
 ///
 /// Parks until the server fails.
 ///
@@ -105,13 +105,13 @@ impl ServerState {
     }
 }
 
-/// Stops a [`Server`] from another green thread. It keeps nothing alive.
+/// Stops a [`Server`] from another green thread. It does not keep the server alive.
 #[derive(Clone, Debug)]
 pub struct ServerHandle(Weak<ServerState>);
 
 impl ServerHandle {
-    /// Stops accepting connections and makes `serve` return. Connections already being handled run to
-    /// completion.
+    /// Stops accepting connections and makes `serve` return. Connections already being handled run
+    /// to completion.
     pub fn stop(&self) {
         if let Some(state) = self.0.upgrade() {
             state.stop(None);
@@ -130,8 +130,8 @@ impl Server {
         }
     }
 
-    /// Sets how many connections are handled at a time; further ones wait to be accepted. The default is
-    /// 1000.
+    /// Sets how many connections are handled at a time; further ones wait to be accepted. The
+    /// default is 1000.
     ///
     /// # Panics
     ///
@@ -162,9 +162,9 @@ impl Server {
 
     /// Accepts connections and runs `handler` for each, on a green thread of its own.
     ///
-    /// A connection is closed when its handler returns, fails or panics. A panic is reported by the panic
-    /// hook and affects no other connection. If descriptors or memory run out, the server pauses and
-    /// retries; clients wait meanwhile.
+    /// A connection is closed when its handler returns, fails or panics. A panic is reported by the
+    /// panic hook and affects no other connection. If descriptors or memory run out, the server
+    /// pauses and retries; clients wait meanwhile.
     ///
     /// Parks until a handle stops the server, or until it fails.
     ///

@@ -1,4 +1,4 @@
-//! `Socket<T>`: what all cooperative sockets share, whatever `T` of std they wrap.
+//! `Socket<T>`: what all cooperative sockets have in common, for any socket `T` of std.
 
 use std::fmt;
 use std::io::{self, IoSlice, IoSliceMut, Read, Write};
@@ -9,7 +9,8 @@ use std::time::Duration;
 
 use evy_runtime::io::{Direction, Green, Sharing, Timeout};
 
-/// A socket that all of its handles share, with the timeouts and the mode that apply to all of them.
+/// A socket that all of its handles share, with the timeouts and the mode that apply to all of
+/// them.
 pub(crate) struct Socket<T: AsFd>(Arc<Inner<T>>);
 
 struct Inner<T: AsFd> {
@@ -109,8 +110,8 @@ impl<T: AsFd> Socket<T> {
     }
 }
 
-/// A read that fills less than its buffers has drained a stream; a write that takes less than it was
-/// offered has filled it.
+/// A read that fills less than its buffers has drained a stream; a write that takes less than it
+/// was offered has filled it.
 impl<T: AsFd> Socket<T>
 where
     for<'a> &'a T: Read + Write,

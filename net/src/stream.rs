@@ -1,12 +1,12 @@
-//! `Stream`: what protocols are written against, whatever carries the bytes.
+//! `Stream`: a connection, for protocols that are independent of the transport.
 
 use std::io::{self, Read, Write};
 use std::time::Duration;
 
-/// A connection: a byte stream in both directions, whose reads and writes park the green thread.
+/// A connection: a byte stream in both directions. Reads and writes park the green thread.
 ///
-/// [`TcpStream`](crate::TcpStream) implements it. Servers and protocols that are generic over it run over
-/// any other transport too.
+/// [`TcpStream`](crate::TcpStream) implements it. Servers and protocols that are generic over it
+/// run over any other transport too.
 ///
 /// # Examples
 ///
@@ -36,24 +36,24 @@ pub trait Stream: Read + Write + 'static {
     /// Returns `InvalidInput` if the timeout is zero, and the error of the transport.
     fn set_read_timeout(&self, timeout: Option<Duration>) -> io::Result<()>;
 
-    /// Sets how long a write may park; `None` means without limit. A write that takes longer returns
-    /// `TimedOut`.
+    /// Sets how long a write may park; `None` means without limit. A write that takes longer
+    /// returns `TimedOut`.
     ///
     /// # Errors
     ///
     /// Returns `InvalidInput` if the timeout is zero, and the error of the transport.
     fn set_write_timeout(&self, timeout: Option<Duration>) -> io::Result<()>;
 
-    /// Ends the stream in the direction of the peer, which then reads the end of the stream. The other
-    /// direction stays open.
+    /// Ends the stream in the direction of the peer, which then reads the end of the stream. The
+    /// other direction stays open.
     ///
     /// # Errors
     ///
     /// Returns the error of the transport.
     fn close_write(&mut self) -> io::Result<()>;
 
-    /// Makes the peer see an error instead of the end of the stream when this stream is dropped, because
-    /// not everything was sent. Does nothing where the transport has no such signal.
+    /// Makes the peer see an error instead of the end of the stream when this stream is dropped,
+    /// because not everything was sent. Does nothing where the transport has no such signal.
     fn reset(&mut self) {}
 
     /// Performs the handshake of the transport, if it has one.

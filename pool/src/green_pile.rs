@@ -12,14 +12,14 @@ use crate::job::unwrap_job;
 
 /// Runs jobs in a pool and yields their results in spawn order.
 ///
-/// [`next`](Iterator::next) parks until the oldest job has ended. It returns `None` when the pile is
-/// empty, which includes a pile before its first spawn. A pile can be filled again afterwards.
+/// [`next`](Iterator::next) parks until the oldest job has ended. It returns `None` when the pile
+/// is empty, which includes a pile before its first spawn. A pile can be filled again afterwards.
 ///
 /// A clone is another handle to the same pile.
 ///
 /// # Panics
 ///
-/// `next` resumes the panic of a job at its place in the order, and panics in place of a job that was
+/// `next` resumes the panic of a job when its turn comes in the order, and panics if that job was
 /// killed. The iteration can continue afterwards.
 ///
 /// # Examples
@@ -46,7 +46,8 @@ impl<T: 'static> GreenPile<T> {
         Self::with_pool(&GreenPool::new(size))
     }
 
-    /// Creates a pile whose jobs run in `pool`, which limits them together with all other jobs in it.
+    /// Creates a pile that runs its jobs in `pool`, which limits them together with all other jobs
+    /// in it.
     #[must_use]
     pub fn with_pool(pool: &GreenPool) -> Self {
         Self {
@@ -55,7 +56,7 @@ impl<T: 'static> GreenPile<T> {
         }
     }
 
-    /// Spawns a job, whose result [`next`](Iterator::next) will yield.
+    /// Spawns a job. [`next`](Iterator::next) will yield its result.
     ///
     /// Parks while the pool is full.
     ///
@@ -75,8 +76,8 @@ impl<T: 'static> Iterator for GreenPile<T> {
     fn next(&mut self) -> Option<T> {
         loop {
             let oldest = Rc::clone(self.jobs.borrow().front()?);
-            // The job stays on the pile during the wait, so that nothing is lost if the caller is killed
-            // or times out.
+            // The job stays on the pile during the wait, so that nothing is lost if the caller is
+            // killed or times out.
             oldest.wait();
             let mut jobs = self.jobs.borrow_mut();
             if jobs.front().is_some_and(|front| Rc::ptr_eq(front, &oldest)) {

@@ -13,9 +13,10 @@ const DEFAULT_SIZE: usize = 1000;
 
 /// A pool of green threads: spawning parks while the pool is full.
 ///
-/// A job occupies a slot from its spawn until it has ended, whether it returns, panics or is killed. A
-/// slot that becomes free goes to the green thread that has waited longest. A member of a full pool that
-/// spawns into that pool runs the job itself, at once, because it would otherwise wait for itself.
+/// A job occupies a slot from its spawn until it has ended, whether it returns, panics or is
+/// killed. A slot that becomes free goes to the green thread that has waited longest. A member of a
+/// full pool that spawns into that pool runs the job itself, at once, because it would otherwise
+/// wait for itself.
 ///
 /// A clone is another handle to the same pool. Only the methods that say so park.
 ///
@@ -92,16 +93,17 @@ impl GreenPool {
         }
     }
 
-    /// Runs `f` on each input, up to [`size`](Self::size) at a time, and returns an iterator over the
-    /// results in the order of the inputs.
+    /// Runs `f` on each input, up to [`size`](Self::size) at a time, and returns an iterator over
+    /// the results in the order of the inputs.
     ///
-    /// A separate green thread, the *feeder*, pulls the inputs. It stays at most one input ahead of as
-    /// many unread results as the pool has slots, so memory is bounded however long the input is. To map
-    /// over several inputs, combine them with [`Iterator::zip`]. Dropping the iterator stops the feeder
-    /// and cancels the jobs that have not started.
+    /// A separate green thread, the *feeder*, pulls the inputs. It stays at most one input ahead of
+    /// as many unread results as the pool has slots, so memory is bounded however long the input
+    /// is. To map over several inputs, combine them with [`Iterator::zip`]. Dropping the iterator
+    /// stops the feeder and cancels the jobs that have not started.
     ///
-    /// The panic of a job is resumed by `next`, at the place of the job in the order, and the iteration
-    /// can continue afterwards. A panic of the input iterator is resumed after all results.
+    /// The panic of a job is resumed by `next`, when the turn of the job comes in the order, and
+    /// the iteration can continue afterwards. A panic of the input iterator is resumed after all
+    /// results.
     ///
     /// The iterator's `next` parks; `imap` itself does not.
     ///
@@ -176,8 +178,8 @@ impl GreenPool {
 
     /// Changes the number of slots.
     ///
-    /// With more slots, waiting spawners continue at once. With fewer, running jobs are not affected,
-    /// and [`free`](Self::free) is negative until enough of them have ended.
+    /// With more slots, waiting spawners continue at once. With fewer, running jobs are not
+    /// affected, and [`free`](Self::free) is negative until enough of them have ended.
     pub fn resize(&self, size: usize) {
         self.state.resize(size);
     }
@@ -194,8 +196,8 @@ impl GreenPool {
         self.state.running()
     }
 
-    /// Returns the number of free slots. It is negative after a [`resize`](Self::resize) to fewer slots
-    /// than are occupied.
+    /// Returns the number of free slots. It is negative after a [`resize`](Self::resize) to fewer
+    /// slots than are occupied.
     #[must_use]
     pub fn free(&self) -> isize {
         self.size().cast_signed() - self.running().cast_signed()

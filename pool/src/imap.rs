@@ -1,7 +1,8 @@
 //! `imap`: maps a function over inputs, with bounded concurrency and memory.
 //!
-//! A separate green thread, the *feeder*, pulls the inputs and spawns the jobs. While as many results are
-//! unread as the pool has slots, it waits, holding one input that it has pulled already.
+//! A separate green thread, the *feeder*, pulls the inputs and spawns the jobs. While as many
+//! results are unread as the pool has slots, it waits, holding one input that it has pulled
+//! already.
 
 use std::any::Any;
 use std::cell::{Cell, RefCell};
@@ -35,7 +36,8 @@ struct Shared<T> {
     order: Order,
     /// The unread jobs, in the order of the inputs.
     jobs: RefCell<VecDeque<Rc<JoinHandle<T>>>>,
-    /// The unread jobs that have ended, in the order of their ends. Only used for `Order::Completion`.
+    /// The unread jobs that have ended, in the order of their ends. Only used for
+    /// `Order::Completion`.
     ended: RefCell<VecDeque<Rc<JoinHandle<T>>>>,
     /// The panic of the input iterator.
     failure: Cell<Option<Box<dyn Any + Send>>>,
@@ -134,8 +136,8 @@ impl<T> Shared<T> {
                 Order::Completion => self.ended.borrow_mut().pop_front(),
             };
             if let Some(job) = job {
-                // The job stays where it is during the wait, so that nothing is lost if the reader is
-                // killed or times out.
+                // The job stays where it is during the wait, so that nothing is lost if the reader
+                // is killed or times out.
                 job.wait();
                 return Some(job);
             }

@@ -1,5 +1,5 @@
-//! Bounded concurrency for evy's green threads: the crate below `evy::GreenPool`, `evy::GreenPile`
-//! and `evy::pool::Pool`. Programs use the crate `evy`.
+//! Bounded concurrency for evy's green threads: `GreenPool`, `GreenPile` and `Pool`. Programs
+//! should use the crate `evy`, which re-exports them.
 #![forbid(unsafe_code)]
 #![warn(clippy::print_stdout, clippy::print_stderr)]
 

@@ -1,4 +1,5 @@
-//! `Permits`: a semaphore whose limit can change, and that hands a released permit to the longest waiter.
+//! `Permits`: a semaphore with a variable limit, which hands a released permit off to the longest
+//! waiter.
 //!
 //! A permit counts as in use from the moment it is handed over, so no newcomer can take it first. A
 //! waiter that unwinds after it was handed a permit, and before it could use it, releases it again.
@@ -28,8 +29,8 @@ impl Permits {
         self.limit.get()
     }
 
-    /// Returns the number of permits in use. It exceeds the limit after a [`resize`](Self::resize) to
-    /// fewer.
+    /// Returns the number of permits in use. It exceeds the limit after a [`resize`](Self::resize)
+    /// to fewer.
     pub(crate) fn in_use(&self) -> usize {
         self.in_use.get()
     }
@@ -42,7 +43,7 @@ impl Permits {
         self.in_use.get() >= self.limit.get()
     }
 
-    /// Takes a permit if one is available; then no green thread waits for one. Never parks.
+    /// Takes a permit if one is available; then no green thread waits for one.
     pub(crate) fn try_acquire(&self) -> bool {
         let is_available = !self.is_exhausted();
         if is_available {
@@ -51,8 +52,8 @@ impl Permits {
         is_available
     }
 
-    /// Takes a permit, in FIFO order. Parks until there is one, or until `deadline` passes, in which case
-    /// it returns `false`.
+    /// Takes a permit, in FIFO order. Parks until there is one, or until `deadline` passes, in
+    /// which case it returns `false`.
     ///
     /// `on_unwind` must release the permit. It is called if the waiter unwinds with one.
     pub(crate) fn acquire_deadline(
@@ -67,24 +68,25 @@ impl Permits {
     /// Takes a permit like [`acquire_deadline`](Self::acquire_deadline), without a deadline.
     pub(crate) fn acquire(&self, reason: WaitReason, on_unwind: impl FnOnce()) {
         if !self.acquire_deadline(reason, None, on_unwind) {
-            // A killed green thread that cannot unwind (`panic = "abort"`) continues without a permit.
+            // A killed green thread that cannot unwind (`panic = "abort"`) continues without a
+            // permit.
             self.in_use.set(self.in_use.get() + 1);
         }
     }
 
-    /// Returns a permit, or hands it to the longest waiter. Never parks.
+    /// Returns a permit, or hands it to the longest waiter.
     pub(crate) fn release(&self) {
         self.in_use.set(self.in_use.get() - 1);
         self.grant();
     }
 
-    /// Changes the limit. Waiters for whom there is a permit now continue. Never parks.
+    /// Changes the limit. Waiters for which there is a permit now continue.
     pub(crate) fn resize(&self, limit: usize) {
         self.limit.set(limit);
         self.grant();
     }
 
-    /// Hands available permits to those who wait for one.
+    /// Hands available permits off to the longest waiters.
     fn grant(&self) {
         while !self.is_exhausted() && self.waiting.wake_one() {
             self.in_use.set(self.in_use.get() + 1);

@@ -1,4 +1,4 @@
-//! `Pool`: resources to be used by one green thread at a time, created as they are needed.
+//! `Pool`: reusable resources, created on demand, and each used by one green thread at a time.
 
 use std::convert::Infallible;
 use std::fmt;
@@ -10,16 +10,19 @@ use evy_runtime::lowlevel::now;
 use crate::pool_guard::PoolGuard;
 use crate::resource_state::{ResourcePermit, ResourceState};
 
-/// How many resources a pool has at most unless said otherwise.
+/// The default maximum number of resources.
 const DEFAULT_MAX_SIZE: usize = 4;
 
 type Create<T, E> = dyn Fn() -> Result<T, E>;
 
-/// A pool of resources, connections say: [`get`](Self::get) parks while all are in use.
+/// A pool of reusable resources, such as connections: [`get`](Self::get) parks while all are in
+/// use.
 ///
-/// A resource is created when it is asked for and none lies idle, by a function that may park and
-/// may fail, up to `max_size` of them; then who has waited longest gets the next one that comes
-/// back. A clone is another handle to the same pool.
+/// When a resource is requested and none is idle, the pool creates one, up to `max_size` of them.
+/// The function that creates them may park and may fail. When `max_size` resources are in use, the
+/// next one that is returned goes to the longest waiter.
+///
+/// A clone is another handle to the same pool. Only the methods that say so park.
 ///
 /// # Examples
 ///
@@ -40,7 +43,7 @@ pub struct Pool<T, E = Infallible> {
 }
 
 impl<T> Pool<T> {
-    /// A pool of at most `max_size` resources, whose creation cannot fail. Never parks.
+    /// Creates an empty pool of at most `max_size` resources, with a `create` that cannot fail.
     ///
     /// # Examples
     ///
@@ -56,8 +59,9 @@ impl<T> Pool<T> {
 }
 
 impl<T, E> Pool<T, E> {
-    /// A pool of at most `max_size` resources, empty as yet. Never parks. One of size zero gives
-    /// nothing until it is resized.
+    /// Creates an empty pool of at most `max_size` resources, which `create` creates on demand.
+    ///
+    /// A pool with a `max_size` of 0 provides no resource until it is resized.
     #[must_use]
     pub fn new(max_size: usize, create: impl Fn() -> Result<T, E> + 'static) -> Self {
         Self {
@@ -66,7 +70,7 @@ impl<T, E> Pool<T, E> {
         }
     }
 
-    /// A pool with more to choose. Never parks.
+    /// Returns a builder, which offers more settings than [`new`](Self::new).
     ///
     /// # Examples
     ///
@@ -86,30 +90,37 @@ impl<T, E> Pool<T, E> {
         }
     }
 
-    /// A resource, idle or new. Parks while all are in use, and where `create` parks; who has waited
-    /// longest comes first.
+    /// Takes an idle resource, or creates one.
+    ///
+    /// Parks until a resource is available, and where `create` parks. Waiters are served in FIFO
+    /// order.
     ///
     /// # Errors
     ///
-    /// That of `create`. The next waiter then tries to create.
+    /// Returns the error of `create`. The next waiter then tries to create a resource.
     ///
     /// # Panics
     ///
-    /// Where `create` does. The next waiter then tries to create.
+    /// Panics if `create` panics. The next waiter then tries to create a resource.
     pub fn get(&self) -> Result<PoolGuard<T>, E> {
         self.checkout(self.state.acquire())
     }
 
-    /// As [`get`](Self::get), or `None` if all were in use for as long as `timeout`. It bounds the
-    /// wait in the queue; [`evy_runtime::timeout`] bounds `create` as well.
+    /// Takes a resource like [`get`](Self::get), waiting for at most `timeout`. Returns `None` if
+    /// all were in use for that long.
+    ///
+    /// `timeout` only limits the wait for a resource in use. To limit `create` as well, use
+    /// [`evy::timeout`](evy_runtime::timeout).
+    ///
+    /// Parks until a resource is available, or for `timeout`, and where `create` parks.
     ///
     /// # Errors
     ///
-    /// That of `create`.
+    /// Returns the error of `create`.
     ///
     /// # Panics
     ///
-    /// Where `create` does.
+    /// Panics if `create` panics.
     ///
     /// # Examples
     ///
@@ -122,20 +133,22 @@ impl<T, E> Pool<T, E> {
     /// assert!(second.is_none());
     /// ```
     pub fn get_timeout(&self, timeout: Duration) -> Result<Option<PoolGuard<T>>, E> {
-        // A deadline that no clock can show never comes.
+        // A deadline beyond the range of the clock is no deadline.
         let permit = self.state.acquire_deadline(now().checked_add(timeout));
         permit.map(|permit| self.checkout(permit)).transpose()
     }
 
-    /// As [`get`](Self::get), or `None` if all are in use right now. Parks nowhere but in `create`.
+    /// Takes a resource like [`get`](Self::get), or returns `None` if all are in use.
+    ///
+    /// Parks only where `create` parks.
     ///
     /// # Errors
     ///
-    /// That of `create`.
+    /// Returns the error of `create`.
     ///
     /// # Panics
     ///
-    /// Where `create` does.
+    /// Panics if `create` panics.
     pub fn try_get(&self) -> Result<Option<PoolGuard<T>>, E> {
         let permit = self.state.try_acquire();
         permit.map(|permit| self.checkout(permit)).transpose()
@@ -149,33 +162,36 @@ impl<T, E> Pool<T, E> {
         Ok(PoolGuard::new(resource, permit))
     }
 
-    /// Changes how many resources there may be. With more, waiters go on at once; with fewer, idle
-    /// ones in excess are dropped now, and those in use when they are given back. Parks nowhere but
-    /// in the destructor of a resource.
+    /// Changes the maximum number of resources.
+    ///
+    /// With a higher maximum, waiters continue at once. With a lower one, excess idle resources are
+    /// dropped now, and excess resources in use are dropped when they are returned.
+    ///
+    /// Parks only where the destructor of a resource parks.
     pub fn resize(&self, max_size: usize) {
         self.state.resize(max_size);
     }
 
-    /// How many resources there may be. Never parks.
+    /// Returns the maximum number of resources.
     #[must_use]
     pub fn max_size(&self) -> usize {
         self.state.max_size()
     }
 
-    /// How many resources there are, idle, in use or being created. Never parks.
+    /// Returns the number of resources that are idle, in use or being created.
     #[must_use]
     pub fn current_size(&self) -> usize {
         self.state.size()
     }
 
-    /// How many more may be in use; negative after a [`resize`](Self::resize) to less than are.
-    /// Never parks.
+    /// Returns how many more resources may be in use at the same time. It is negative after a
+    /// [`resize`](Self::resize) to fewer than are in use.
     #[must_use]
     pub fn free(&self) -> isize {
         self.max_size().cast_signed() - self.state.in_use().cast_signed()
     }
 
-    /// How many green threads are parked until they get a resource. Never parks.
+    /// Returns the number of green threads that are parked until they get a resource.
     #[must_use]
     pub fn waiting(&self) -> usize {
         self.state.waiting()
@@ -202,8 +218,10 @@ impl<T, E> fmt::Debug for Pool<T, E> {
     }
 }
 
-/// What a [`Pool`] is to be like; see [`Pool::builder`].
-#[must_use = "nothing is made before `build`"]
+/// Configures and builds a [`Pool`]; see [`Pool::builder`].
+///
+/// Only [`build`](Self::build) parks.
+#[must_use = "no pool is created until `build` is called"]
 pub struct PoolBuilder<T, E = Infallible> {
     create: Rc<Create<T, E>>,
     min_size: usize,
@@ -212,35 +230,41 @@ pub struct PoolBuilder<T, E = Infallible> {
 }
 
 impl<T, E> PoolBuilder<T, E> {
-    /// How many resources are created in advance, none unless said otherwise. They are not replaced
-    /// before somebody asks for one. Never parks.
+    /// Sets how many resources are created in advance. The default is 0.
+    ///
+    /// If one of them is discarded, it is not replaced until a resource is requested.
     pub fn min_size(mut self, min_size: usize) -> Self {
         self.min_size = min_size;
         self
     }
 
-    /// How many resources there may be, 4 unless said otherwise. Never parks.
+    /// Sets the maximum number of resources. The default is 4.
     pub fn max_size(mut self, max_size: usize) -> Self {
         self.max_size = max_size;
         self
     }
 
-    /// Whether the resource that was given back last is used next, so that in quiet times the same
-    /// few are in use. Unless said so they take turns. Never parks.
+    /// Sets whether the most recently returned resource is used next (LIFO).
+    ///
+    /// While demand is low, only the same few resources are then in use. By default (`false`) the
+    /// longest idle resource is used next (FIFO), so all take turns.
+    #[doc(alias = "lifo")]
     pub fn order_as_stack(mut self, as_stack: bool) -> Self {
         self.as_stack = as_stack;
         self
     }
 
-    /// The pool, with `min_size` resources in it. Parks where `create` does.
+    /// Creates the pool, with `min_size` resources in it.
+    ///
+    /// Parks where `create` parks.
     ///
     /// # Errors
     ///
-    /// That of `create`; what was created before it is dropped.
+    /// Returns the error of `create`. The resources that were created before it are dropped.
     ///
     /// # Panics
     ///
-    /// If `min_size` is more than `max_size`, and where `create` does.
+    /// Panics if `min_size` is more than `max_size`, or if `create` panics.
     pub fn build(self) -> Result<Pool<T, E>, E> {
         assert!(
             self.min_size <= self.max_size,

@@ -1,4 +1,4 @@
-//! A resource in use.
+//! `PoolGuard`: a resource in use.
 
 use std::fmt;
 use std::ops::{Deref, DerefMut};
@@ -9,20 +9,22 @@ use crate::resource_state::ResourcePermit;
 
 const HAS_ONE: &str = "a guard has its resource until it is consumed";
 
-/// A resource of a [`Pool`](crate::Pool) in use; given back when dropped.
+/// A resource of a [`Pool`](crate::Pool) in use, which is returned to the pool when the guard is
+/// dropped.
 ///
-/// Dropped by a green thread that unwinds (a panic, a kill, a timeout around it), the resource is
-/// discarded, since nobody can know in the middle of what it was left: the next user of a connection
-/// must not read the answer to somebody else's request. Its place is free again in any case.
+/// If the guard is dropped by a green thread that unwinds (because of a panic, a kill, or a timeout
+/// around it), the resource is discarded, because its state is unknown. For example, the next user
+/// of a connection must not read the answer to an earlier request. Its slot in the pool becomes
+/// free in any case.
 ///
-/// A guard that outlives the unwinding is not discarded: after a timeout *inside* its life, consider
-/// [`PoolGuard::discard`].
+/// If the guard outlives the unwinding, its resource is kept. After a timeout that ended *during*
+/// the life of the guard, consider [`PoolGuard::discard`].
 ///
-/// Dropping and discarding park nowhere but in the destructor of a resource that is not kept. It is
-/// done before the place is free, so that a resource and its successor never exist both.
-#[must_use = "the resource is given back at once if it is not used"]
+/// Dropping a guard parks only if the resource is discarded and its destructor parks. The slot is
+/// released after that, so a resource and its successor never exist at the same time.
+#[must_use = "the resource is returned at once if it is not used"]
 pub struct PoolGuard<T> {
-    /// Gone when the guard was consumed.
+    /// `None` once the guard has been consumed.
     resource: Option<T>,
     permit: ResourcePermit<T>,
 }
@@ -35,12 +37,15 @@ impl<T> PoolGuard<T> {
         }
     }
 
-    /// Drops a resource that is broken; a new one may be created in its place. It is an associated
-    /// function, so that it hides no method of the resource.
+    /// Drops a resource that is broken. A new one may be created instead.
+    ///
+    /// This is an associated function, so that it hides no method of the resource.
+    ///
+    /// Parks only where the destructor of the resource parks.
     ///
     /// # Panics
     ///
-    /// Where the resource's destructor does.
+    /// Panics if the destructor of the resource panics.
     ///
     /// # Examples
     ///
@@ -57,9 +62,11 @@ impl<T> PoolGuard<T> {
         guard.permit.state().discard(resource);
     }
 
-    /// Takes the resource out of the pool for good; a new one may be created in its place. It is an
-    /// associated function, so that it hides no method of the resource. Never parks.
-    #[must_use = "the resource is dropped if nobody takes it"]
+    /// Removes the resource from the pool permanently and returns it. A new one may be created
+    /// instead.
+    ///
+    /// This is an associated function, so that it hides no method of the resource.
+    #[must_use = "the resource is dropped if it is not used"]
     pub fn into_inner(mut guard: Self) -> T {
         let resource = Self::empty(&mut guard);
         guard.permit.state().forget();

@@ -13,9 +13,10 @@ use crate::permits::Permits;
 #[derive(Debug)]
 pub(crate) struct PoolState {
     permits: Permits,
-    /// Those who wait for the pool to become idle.
+    /// The waiters for the pool to become idle.
     idle: WaitQueue,
-    /// The ids of the green threads that must not wait for a permit: they would wait for themselves.
+    /// The ids of the green threads that must not wait for a permit: they would wait for
+    /// themselves.
     members: RefCell<HashSet<u64>>,
     /// The running jobs, by number.
     jobs: RefCell<BTreeMap<u64, KillHandle>>,
@@ -84,7 +85,7 @@ impl PoolState {
         handle
     }
 
-    /// Takes a permit if one is available. Never parks.
+    /// Takes a permit if one is available.
     pub(crate) fn try_acquire(self: &Rc<Self>) -> Option<JobPermit> {
         self.permits.try_acquire().then(|| JobPermit::new(self))
     }
@@ -111,7 +112,7 @@ impl PoolState {
         }
     }
 
-    /// A pool of size zero will never serve those who wait for it, so they do not count.
+    /// A pool of size zero never serves the waiters for a permit, so they do not count.
     fn is_idle(&self) -> bool {
         self.running() == 0 && (self.waiting() == 0 || self.size() == 0)
     }

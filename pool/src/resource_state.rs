@@ -1,9 +1,9 @@
 //! `ResourceState`: what the handles and the guards of one resource pool share.
 //!
-//! A green thread that wants a resource first acquires a *permit*, of which there are `max_size`. Then it
-//! takes an idle resource, or creates one. A waiter is handed a permit, never a resource: if it unwinds,
-//! it only has to pass on the permit. Since only the holder of a permit that finds nothing idle creates a
-//! resource, there are never more resources than permits.
+//! A green thread that wants a resource first acquires a *permit*, of which there are `max_size`.
+//! Then it takes an idle resource, or creates one. A waiter is handed a permit, never a resource:
+//! if it unwinds, it only has to pass on the permit. Since only the holder of a permit that finds
+//! nothing idle creates a resource, there are never more resources than permits.
 //!
 //! `create` and the destructors of resources may park, unwind and call the pool again. Nothing is
 //! borrowed while they run, and the permit they run under is released by a destructor in turn.
@@ -56,7 +56,7 @@ impl<T> ResourceState<T> {
         self.permits.waiting()
     }
 
-    /// Takes a permit if one is available. Never parks.
+    /// Takes a permit if one is available.
     pub(crate) fn try_acquire(self: &Rc<Self>) -> Option<ResourcePermit<T>> {
         let acquired = self.permits.try_acquire();
         acquired.then(|| ResourcePermit(Rc::clone(self)))
@@ -78,8 +78,8 @@ impl<T> ResourceState<T> {
         ResourcePermit(Rc::clone(self))
     }
 
-    /// Changes the limit. Waiters for whom there is a permit now continue; idle resources beyond the new
-    /// limit are discarded.
+    /// Changes the limit. Waiters for which there is a permit now continue; idle resources beyond
+    /// the new limit are discarded.
     pub(crate) fn resize(&self, max_size: usize) {
         self.permits.resize(max_size);
         while self.has_excess() {
@@ -118,8 +118,8 @@ impl<T> ResourceState<T> {
         }
     }
 
-    /// Drops a resource. It is no longer counted from the start: while its destructor parks, others must
-    /// not be taken for the excess.
+    /// Drops a resource. It is no longer counted from the start: while its destructor parks, others
+    /// must not be taken for the excess.
     pub(crate) fn discard(&self, resource: T) {
         self.forget();
         drop(resource);

@@ -1,13 +1,13 @@
-//! Functions of several arguments, called with a tuple.
+//! `Splat`: functions of several arguments that are called with a tuple.
 
 /// A function that can be called with the tuple `Args`; see
 /// [`GreenPool::starmap`](crate::GreenPool::starmap). Implemented for functions of one to four
 /// arguments.
 pub trait Splat<Args> {
-    /// What the function returns.
+    /// The return type of the function.
     type Output;
 
-    /// Calls it.
+    /// Calls the function with the elements of the tuple.
     fn call(&self, args: Args) -> Self::Output;
 }
 
@@ -16,7 +16,7 @@ macro_rules! splat {
         impl<Func: Fn($($arg),*) -> Out, Out, $($arg),*> Splat<($($arg,)*)> for Func {
             type Output = Out;
 
-            #[expect(non_snake_case, reason = "named like their types")]
+            #[expect(non_snake_case, reason = "the arguments are named like their types")]
             fn call(&self, ($($arg,)*): ($($arg,)*)) -> Out {
                 self($($arg),*)
             }

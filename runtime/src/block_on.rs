@@ -1,4 +1,4 @@
-//! `block_on`: a future, awaited by a green thread.
+//! `block_on`: runs a future on a green thread.
 
 use std::future::Future;
 use std::pin::pin;
@@ -9,16 +9,20 @@ use crate::green::WaitReason;
 use crate::primitive::{AtomicBool, Ordering};
 use crate::thread::{Parker, Unparker, current, park_while};
 
-/// Runs `future` to its end on the calling green thread, which parks while the future is not ready.
+/// Runs `future` to completion on the calling green thread and returns its output.
 ///
-/// The future may be woken from any OS thread. What it polls runs on the green thread's stack, and may
-/// call whatever parks. If the caller is killed or times out, the future is dropped where it is. A
-/// future that needs a runtime of its own (a reactor, timers) finds none here: enter it, or have it
-/// run there and await its handle.
+/// The future may be woken from any OS thread. It is polled on the green thread's stack, so it may
+/// call functions that park. If the caller is killed or times out, the future is dropped where it
+/// is.
+///
+/// A future that needs a runtime of its own, with a reactor or timers, finds none here. Enter the
+/// context of that runtime, or spawn the future there and await its handle.
+///
+/// Parks until the future is ready.
 ///
 /// # Panics
 ///
-/// As the future does.
+/// Panics if the future panics.
 ///
 /// # Examples
 ///
@@ -28,8 +32,9 @@ use crate::thread::{Parker, Unparker, current, park_while};
 /// ```
 pub fn block_on<F: Future>(future: F) -> F::Output {
     let mut future = pin!(future);
-    // First, for it starts evy on this OS thread, which may be new to it: the parker of one that is
-    // would wake the OS thread out of a wait that it is not in.
+    // Must come first, because it starts evy on this OS thread if that has not happened yet. Before
+    // that, `Parker::current` would return a parker that unparks the OS thread itself, but it is
+    // the green thread that waits below.
     let unparker = current().unparker();
     let signal = Arc::new(Signal {
         woken: AtomicBool::new(false),
@@ -45,16 +50,17 @@ pub fn block_on<F: Future>(future: F) -> F::Output {
         while !park_while(WaitReason::Future, None, || {
             !signal.woken.load(Ordering::Acquire)
         }) {}
-        // What was done before the latest wake-up is to be seen by the poll.
+        // `Acquire`, so that the poll sees everything that was done before the latest wake-up.
         signal.woken.swap(false, Ordering::AcqRel);
     }
 }
 
-/// Whether the future wants to be polled again.
+/// The state behind the waker: whether the future is to be polled again, and how to wake its green
+/// thread.
 struct Signal {
     woken: AtomicBool,
     parker: Parker,
-    /// As long as a waker lives, the wait is not taken for a stall.
+    /// Held so that the wait does not count as a deadlock while a waker exists.
     _unparker: Unparker,
 }
 

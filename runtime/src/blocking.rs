@@ -1,4 +1,4 @@
-//! `unblock`: what can only block runs on a helper OS thread.
+//! `unblock`: runs blocking code on a helper OS thread.
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::{Arc, Mutex};
@@ -8,15 +8,17 @@ use crate::green::WaitReason;
 use crate::primitive::lock;
 use crate::thread::{Parker, current, park_while};
 
-/// Runs `f` on a helper OS thread and parks until it is done: for file systems, name resolution,
+/// Runs `f` on a helper OS thread and returns its result: for file systems, name resolution, and
 /// long computations.
 ///
-/// If the caller is killed or times out meanwhile, `f` runs on to its end, and its result is
+/// If the caller is killed or times out meanwhile, `f` still runs to its end, and its result is
 /// dropped.
+///
+/// Parks until `f` has returned.
 ///
 /// # Panics
 ///
-/// If `f` does, with the same payload.
+/// Panics if `f` panics, with the same payload.
 ///
 /// # Examples
 ///
@@ -25,6 +27,7 @@ use crate::thread::{Parker, current, park_while};
 /// assert!(len > 0);
 /// # Ok::<(), std::io::Error>(())
 /// ```
+#[doc(alias = "spawn_blocking")]
 pub fn unblock<T, F>(f: F) -> T
 where
     F: FnOnce() -> T + Send + 'static,
@@ -32,7 +35,7 @@ where
 {
     let slot: Arc<Mutex<Option<Caught<T>>>> = Arc::default();
     let result = Arc::clone(&slot);
-    // As long as the helper has it, the wait is not taken for a stall.
+    // While the helper holds it, the wait does not count as a deadlock.
     let unparker = current().unparker();
     let parker = Parker::current();
     blocking::unblock(move || {
@@ -43,6 +46,8 @@ where
     })
     .detach();
     while !park_while(WaitReason::Unblock, None, || lock(&slot).is_none()) {}
-    let outcome = lock(&slot).take().expect("the helper has left it there");
+    let outcome = lock(&slot)
+        .take()
+        .expect("the helper has stored the result");
     outcome.unwrap_or_else(|payload| resume_unwind(payload))
 }

@@ -1,4 +1,4 @@
-//! Time: a monotonic clock, deadlines that cannot overflow, and time that a test holds still.
+//! The clock: monotonic time that a test can pause, and deadlines that cannot overflow.
 
 use std::cell::Cell;
 use std::time::{Duration, Instant};
@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 /// The clock of one scheduler.
 #[derive(Debug)]
 pub(crate) struct Clock {
-    /// `None`: the system's monotonic clock.
+    /// The current time of a paused clock. `None` if the clock is not paused and follows the
+    /// system's monotonic clock.
     paused_at: Cell<Option<Instant>>,
 }
 
@@ -17,18 +18,19 @@ impl Clock {
         }
     }
 
-    /// The one place that reads the time.
+    /// Returns the current time. All other code reads the time through this function.
     #[inline]
     pub(crate) fn now(&self) -> Instant {
         self.paused_at.get().unwrap_or_else(real_now)
     }
 
-    /// The moment `timeout` from now, or `None` (never) where it lies beyond what the clock can say.
+    /// Returns the time `timeout` from now, or `None` (never) if the clock cannot represent it.
     pub(crate) fn deadline_after(&self, timeout: Duration) -> Option<Instant> {
         self.now().checked_add(timeout)
     }
 
-    /// Stops the clock at the present moment: from here on it moves when told to.
+    /// Pauses the clock at the current time. From then on only [`Self::advance_to`] and
+    /// [`Self::advance_by_elapsed`] move it.
     pub(crate) fn pause(&self) {
         self.paused_at.set(Some(self.now()));
     }
@@ -37,14 +39,15 @@ impl Clock {
         self.paused_at.get().is_some()
     }
 
-    /// Moves a held clock, forwards only.
+    /// Moves a paused clock forward to `moment`. Does nothing if `moment` has passed, or if the
+    /// clock is not paused.
     pub(crate) fn advance_to(&self, moment: Instant) {
         if let Some(paused_at) = self.paused_at.get() {
             self.paused_at.set(Some(paused_at.max(moment)));
         }
     }
 
-    /// Runs `f`, and moves a held clock by the time that it really took.
+    /// Runs `f`, and advances a paused clock by the real time that `f` took.
     #[inline]
     pub(crate) fn advance_by_elapsed<T>(&self, f: impl FnOnce() -> T) -> T {
         let Some(paused_at) = self.paused_at.get() else {
@@ -59,7 +62,7 @@ impl Clock {
 
 #[expect(
     clippy::disallowed_methods,
-    reason = "this is what everybody else is to ask through `Clock`"
+    reason = "all other code reads the time through `Clock`"
 )]
 fn real_now() -> Instant {
     Instant::now()
@@ -73,19 +76,19 @@ mod tests {
     const SECOND: Duration = Duration::from_secs(1);
 
     #[test]
-    fn a_far_future_is_never() {
+    fn a_deadline_that_the_clock_cannot_represent_is_never() {
         assert_eq!(Clock::new().deadline_after(Duration::MAX), None);
     }
 
     #[test]
-    fn a_deadline_lies_ahead() {
+    fn a_deadline_lies_in_the_future() {
         let clock = Clock::new();
         let before = clock.now();
         assert!(clock.deadline_after(SECOND).unwrap() >= before + SECOND);
     }
 
     #[test]
-    fn a_held_clock_moves_when_told_and_never_back() {
+    fn a_paused_clock_moves_only_when_it_is_advanced_and_never_backward() {
         let clock = Clock::new();
         clock.pause();
         let start = clock.now();

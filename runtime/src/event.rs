@@ -11,10 +11,13 @@ use crate::green::WaitReason;
 use crate::sched;
 use crate::thread::WaitQueue;
 
-/// Something that happens once: whoever waits for it, before or after, gets the value that it was
-/// sent with, or the error.
+/// A one-time event: every green thread that waits for it gets a clone of the value that was sent,
+/// or the error.
 ///
-/// It stays on its OS thread. A clone is another handle to the same event.
+/// It makes no difference whether a green thread waits before or after the event is set.
+///
+/// An event stays on its OS thread. A clone is another handle to the same event. Only the methods
+/// that say so park.
 ///
 /// # Examples
 ///
@@ -37,15 +40,17 @@ pub struct Event<T>(Rc<State<T>>);
 
 struct State<T> {
     sent: RefCell<Option<Sent<T>>>,
-    /// Each gets what was sent into its slot: the event may be reset before it runs.
+    /// Each waiter gets what was sent into its slot, because the event may be reset before the
+    /// waiter runs.
     waiters: WaitQueue<Sent<T>>,
 }
 
-/// Shared, so that the program's `clone` never runs while the event is borrowed.
+/// The value or the error that was sent. It is shared, so that the program's `clone` never runs
+/// while the event is borrowed.
 pub(crate) type Sent<T> = Rc<Result<T, EventError>>;
 
 impl<T: Clone> Event<T> {
-    /// An event that has not happened yet. Never parks.
+    /// Creates an event that is not set.
     #[must_use]
     pub fn new() -> Self {
         Self(Rc::new(State {
@@ -54,21 +59,23 @@ impl<T: Clone> Event<T> {
         }))
     }
 
-    /// Lets it happen: all who wait get a clone of `value`, first come first woken, and so does
-    /// everybody who asks later. Never parks.
+    /// Sets the event. Current waiters are woken in FIFO order with a clone of `value`; later calls
+    /// to [`wait`](Self::wait) return one at once.
     ///
     /// # Errors
     ///
-    /// [`AlreadySent`] if it has happened, and was not [`reset`](Self::reset).
+    /// Returns [`AlreadySent`] if the event is set already, and has not been
+    /// [`reset`](Self::reset).
+    #[doc(alias = "set")]
     pub fn send(&self, value: T) -> Result<(), AlreadySent> {
         self.complete(Ok(value))
     }
 
-    /// As [`send`](Self::send), with an error for everybody.
+    /// Sets the event like [`send`](Self::send), with an error instead of a value.
     ///
     /// # Errors
     ///
-    /// As `send`.
+    /// Returns an error as `send` does.
     pub fn send_error(
         &self,
         error: impl Into<Box<dyn Error + Send + Sync + 'static>>,
@@ -87,15 +94,17 @@ impl<T: Clone> Event<T> {
         Ok(())
     }
 
-    /// Parks until it has happened, and returns what it was sent with.
+    /// Waits until the event is set, and returns a clone of its value.
+    ///
+    /// Parks until then.
     ///
     /// # Errors
     ///
-    /// [`EventError`] if it was [`send_error`](Self::send_error).
+    /// Returns an [`EventError`] if the event was set by [`send_error`](Self::send_error).
     ///
     /// # Panics
     ///
-    /// On the root green thread, when nothing can wake anybody any more.
+    /// Panics on the root green thread if a deadlock is detected.
     pub fn wait(&self) -> Result<T, EventError> {
         loop {
             if let Some(sent) = self.wait_until(None) {
@@ -104,11 +113,14 @@ impl<T: Clone> Event<T> {
         }
     }
 
-    /// As [`wait`](Self::wait), but parks for `timeout` at most; `None` if it has not happened then.
+    /// Waits for the event like [`wait`](Self::wait), for at most `timeout`. Returns `None` if it
+    /// is not set in time.
+    ///
+    /// Parks until the event is set, or for `timeout`.
     ///
     /// # Panics
     ///
-    /// As `wait`.
+    /// Panics as `wait` does.
     pub fn wait_timeout(&self, timeout: Duration) -> Option<Result<T, EventError>> {
         self.wait_until(sched::deadline_after(timeout))
     }
@@ -122,17 +134,19 @@ impl<T: Clone> Event<T> {
         slot.ok().flatten().map(|sent| Result::clone(&sent))
     }
 
-    /// What it was sent with, if it was. Never parks.
+    /// Returns a clone of the value or the error that was sent, if the event is set.
     pub(crate) fn sent(&self) -> Option<Result<T, EventError>> {
         let sent = self.0.sent.borrow().as_ref().map(Rc::clone);
         sent.map(|sent| Result::clone(&sent))
     }
 
-    /// Makes it one that has not happened yet. Never parks.
+    /// Resets the event, so that it can be set again.
+    ///
+    /// Waiters that have been woken already still get what was sent.
     ///
     /// # Errors
     ///
-    /// [`NotSent`] if it is one.
+    /// Returns [`NotSent`] if the event is not set.
     pub fn reset(&self) -> Result<(), NotSent> {
         let sent = self.0.sent.take();
         sent.map(drop).ok_or(NotSent(()))
@@ -140,7 +154,7 @@ impl<T: Clone> Event<T> {
 }
 
 impl<T> Event<T> {
-    /// Whether it has happened. Never parks.
+    /// Returns `true` if the event is set.
     #[must_use]
     pub fn is_set(&self) -> bool {
         self.0.sent.borrow().is_some()
@@ -172,12 +186,12 @@ impl<T> fmt::Debug for Event<T> {
     }
 }
 
-/// An event was sent with an error; each waiter gets a share of it.
+/// The error passed to [`Event::send_error`]. All waiters share it.
 #[derive(Clone, Debug)]
 pub struct EventError(Arc<dyn Error + Send + Sync + 'static>);
 
 impl EventError {
-    /// The error itself, if it is an `E`.
+    /// Returns a reference to the error if it is of type `E`.
     #[must_use]
     pub fn downcast_ref<E: Error + 'static>(&self) -> Option<&E> {
         self.0.downcast_ref()
@@ -196,19 +210,19 @@ impl Error for EventError {
     }
 }
 
-/// An event happens once; [`Event::reset`] makes it one that has not.
+/// Error returned by [`Event::send`] and [`Event::send_error`] if the event is already set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AlreadySent(());
 
 impl fmt::Display for AlreadySent {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the event was sent already: reset it first")
+        f.write_str("the event was already sent; reset it first")
     }
 }
 
 impl Error for AlreadySent {}
 
-/// Only an event that was sent can be reset.
+/// Error returned by [`Event::reset`] if the event is not set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NotSent(());
 

@@ -1,12 +1,16 @@
-//! The file system in the shape of [`std::fs`]: each function runs on a helper OS thread, and parks
-//! the green thread meanwhile.
+//! Filesystem operations, like [`std::fs`]: each function runs on a helper OS thread, and parks the
+//! green thread until it is done.
 //!
-//! No system tells when a regular file is ready, so there is nothing to wait for but the operation
-//! itself; see [`unblock`]. If the caller is killed or times out, the operation runs on to its end.
+//! No operating system reports when a regular file is ready, so a green thread can only wait for
+//! the end of the whole operation; see [`unblock`]. If the caller is killed or times out, the
+//! operation still runs to its end.
 //!
-//! The types are std's own. Differs from std in name only, therefore: the methods of [`File`],
-//! [`OpenOptions`], [`DirBuilder`] and [`DirEntry`], and each step through a [`ReadDir`], block the OS
-//! thread. That is short as a rule; where it may not be, wrap it in `unblock`.
+//! # Differences from std
+//!
+//! - The types are std's own. The methods of [`File`], [`OpenOptions`], [`DirBuilder`] and
+//!   [`DirEntry`], and each step through a [`ReadDir`], therefore block the OS thread. That is
+//!   usually short. Where it may not be, wrap the call in `unblock`.
+//! - [`write()`] copies the contents first.
 //!
 //! # Examples
 //!
@@ -32,16 +36,16 @@ pub use std::fs::{
 
 use crate::blocking::unblock;
 
-/// Functions of one path.
+/// Defines functions that take one path.
 macro_rules! of_a_path {
     ($($(#[$doc:meta])+ $name:ident -> $output:ty;)+) => {$(
         $(#[$doc])+
         ///
-        /// Parks until it is done.
+        /// Parks until the operation is done.
         ///
         /// # Errors
         ///
-        #[doc = concat!("As [`std::fs::", stringify!($name), "`].")]
+        #[doc = concat!("Returns an error as [`std::fs::", stringify!($name), "`] does.")]
         pub fn $name<P: AsRef<Path>>(path: P) -> io::Result<$output> {
             let path = path.as_ref().to_owned();
             unblock(move || fs::$name(path))
@@ -49,16 +53,16 @@ macro_rules! of_a_path {
     )+};
 }
 
-/// Functions of two paths.
+/// Defines functions that take two paths.
 macro_rules! of_two_paths {
     ($($(#[$doc:meta])+ $name:ident($one:ident, $two:ident) -> $output:ty;)+) => {$(
         $(#[$doc])+
         ///
-        /// Parks until it is done.
+        /// Parks until the operation is done.
         ///
         /// # Errors
         ///
-        #[doc = concat!("As [`std::fs::", stringify!($name), "`].")]
+        #[doc = concat!("Returns an error as [`std::fs::", stringify!($name), "`] does.")]
         pub fn $name<P: AsRef<Path>, Q: AsRef<Path>>($one: P, $two: Q) -> io::Result<$output> {
             let ($one, $two) = ($one.as_ref().to_owned(), $two.as_ref().to_owned());
             unblock(move || fs::$name($one, $two))
@@ -67,63 +71,67 @@ macro_rules! of_two_paths {
 }
 
 of_a_path! {
-    /// All bytes of a file.
+    /// Reads the entire contents of a file into a bytes vector.
     read -> Vec<u8>;
-    /// All text of a file.
+    /// Reads the entire contents of a file into a string.
     read_to_string -> String;
-    /// What a symbolic link points to.
+    /// Reads a symbolic link, returning the path that it points to.
     read_link -> PathBuf;
-    /// The entries of a folder. Stepping through them blocks the OS thread.
+    /// Returns an iterator over the entries within a directory.
+    ///
+    /// Stepping through the entries blocks the OS thread.
     read_dir -> ReadDir;
-    /// What there is to know of a file, through symbolic links.
+    /// Queries the metadata of a file or directory, following symbolic links.
     metadata -> Metadata;
-    /// What there is to know of a file, or of a symbolic link itself.
+    /// Queries the metadata of a file or directory, without following symbolic links.
     symlink_metadata -> Metadata;
-    /// Whether there is something, through symbolic links.
+    /// Returns `Ok(true)` if the path points at an existing entity, following symbolic links.
     exists -> bool;
-    /// The absolute path without symbolic links.
+    /// Returns the canonical, absolute form of a path, with all symbolic links resolved.
     canonicalize -> PathBuf;
-    /// Makes a folder.
+    /// Creates a new, empty directory.
     create_dir -> ();
-    /// Makes a folder, and those that it lies in.
+    /// Creates a directory, and all of its parent directories if they are missing.
     create_dir_all -> ();
-    /// Removes an empty folder.
+    /// Removes an empty directory.
     remove_dir -> ();
-    /// Removes a folder with all that is in it.
+    /// Removes a directory, after removing all its contents.
     remove_dir_all -> ();
-    /// Removes a file.
+    /// Removes a file from the filesystem.
     remove_file -> ();
 }
 
 of_two_paths! {
-    /// Copies a file and its permissions, and returns the number of bytes.
+    /// Copies the contents and the permissions of one file to another, and returns the number of
+    /// bytes copied.
     copy(from, to) -> u64;
-    /// Makes another name for a file.
+    /// Creates a new hard link to a file.
     hard_link(original, link) -> ();
-    /// Renames a file or a folder, in place of what has that name.
+    /// Renames a file or directory, replacing the destination if it already exists.
     rename(from, to) -> ();
 }
 
-/// Writes a file, in place of one that there was. The contents are copied, since the helper OS thread
-/// may outlive the caller's.
+/// Writes a slice as the entire contents of a file, replacing the file if it already exists.
 ///
-/// Parks until it is done.
+/// The contents are copied first, because the operation may outlive the caller.
+///
+/// Parks until the operation is done.
 ///
 /// # Errors
 ///
-/// As [`std::fs::write`].
+/// Returns an error as [`std::fs::write`] does.
 pub fn write<P: AsRef<Path>, C: AsRef<[u8]>>(path: P, contents: C) -> io::Result<()> {
     let (path, contents) = (path.as_ref().to_owned(), contents.as_ref().to_owned());
     unblock(move || fs::write(path, contents))
 }
 
-/// Changes who may do what with a file.
+/// Changes the permissions of a file or directory.
 ///
-/// Parks until it is done.
+/// Parks until the operation is done.
 ///
 /// # Errors
 ///
-/// As [`std::fs::set_permissions`].
+/// Returns an error as [`std::fs::set_permissions`] does.
 pub fn set_permissions<P: AsRef<Path>>(path: P, permissions: Permissions) -> io::Result<()> {
     let path = path.as_ref().to_owned();
     unblock(move || fs::set_permissions(path, permissions))

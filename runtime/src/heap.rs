@@ -1,25 +1,31 @@
-//! An intrusive pairing heap: what is due first, with nodes that live in control blocks.
+//! An intrusive pairing heap: a priority queue for deadlines, with nodes that live in control
+//! blocks.
 //!
-//! Timeouts are set and cancelled far more often than they come due. Here an insertion is one
-//! comparison with the root, and the removal of a node without children unlinks it from its
-//! siblings; only taking the first one costs more, amortised O(log n). Order is exact: by key, and
-//! first come first served among equals, by a number that only grows. A timing wheel would insert
-//! as fast, but knows no order within a slot, and wakes early or late by a tick.
+//! Timeouts are set and canceled far more often than they expire. A pairing heap makes these two
+//! operations cheap. An insertion is one comparison with the root. The removal of a node without
+//! children only unlinks it from its siblings. Only taking the first node costs more: amortized
+//! O(log n).
 //!
-//! Invariant `[linked-is-pinned]`: a node that is linked neither moves nor dies. The callers of the
-//! unsafe functions keep it.
+//! The order is exact: by key, and FIFO among equal keys, by a sequence number that only grows. A
+//! timing wheel would insert as fast, but it keeps no order within a slot, and wakes early or late
+//! by up to a tick.
+//!
+//! Invariant `[linked-is-pinned]`: a linked node is neither moved nor dropped. The callers of the
+//! unsafe functions keep this invariant.
 
 use std::cell::Cell;
 use std::fmt;
 use std::ptr::{self, NonNull};
 
-/// A place in a [`Heap`]: `K` orders, `T` is what stands there.
+/// An entry of a [`Heap`], ordered by a key of type `K`, with a value of type `T`.
 pub(crate) struct Node<K, T> {
+    /// The key and the sequence number; `None` while the node is not linked.
     key: Cell<Option<(K, u64)>>,
-    /// First of the children, none of which is due before this node.
+    /// The first child. No child comes before this node in the order.
     child: Cell<*const Self>,
+    /// The next sibling.
     next: Cell<*const Self>,
-    /// The sibling before this one, or the parent of a first child; null for the root.
+    /// The previous sibling, or the parent if this is the first child; null for the root.
     previous: Cell<*const Self>,
     pub(crate) value: T,
 }
@@ -40,10 +46,11 @@ impl<K: Copy + Ord, T> Node<K, T> {
     }
 }
 
-/// Nodes in order of their keys.
+/// A heap of nodes that it does not own, ordered by their keys.
 pub(crate) struct Heap<K, T> {
     root: Cell<*const Node<K, T>>,
     len: Cell<usize>,
+    /// The sequence number of the next insertion.
     sequence: Cell<u64>,
 }
 
@@ -60,14 +67,14 @@ impl<K: Copy + Ord, T> Heap<K, T> {
         self.len.get()
     }
 
-    /// The key of the first node.
+    /// Returns the key of the first node.
     pub(crate) fn first_key(&self) -> Option<K> {
         // SAFETY: a linked node is valid ([linked-is-pinned]).
         let root = unsafe { self.root.get().as_ref() }?;
         root.key.get().map(|(key, _)| key)
     }
 
-    /// Links `node` under `key`, behind those of the same key.
+    /// Links `node` with the key `key`, behind the nodes with an equal key.
     ///
     /// # Safety
     ///
@@ -82,13 +89,13 @@ impl<K: Copy + Ord, T> Heap<K, T> {
         new.child.set(ptr::null());
         new.next.set(ptr::null());
         new.previous.set(ptr::null());
-        // SAFETY: both are linked now, so valid, and neither has siblings.
+        // SAFETY: both are linked now, so they are valid, and neither has siblings.
         self.root
             .set(unsafe { meld(self.root.get(), node.as_ptr()) });
         self.len.set(self.len.get() + 1);
     }
 
-    /// Unlinks `node`, wherever it stands. Nothing happens if it is not linked.
+    /// Unlinks `node`, which may be anywhere in the heap. Does nothing if it is not linked.
     ///
     /// # Safety
     ///
@@ -99,7 +106,7 @@ impl<K: Copy + Ord, T> Heap<K, T> {
         if old.key.take().is_none() {
             return;
         }
-        // SAFETY: its children are linked, so valid.
+        // SAFETY: the children are linked, so they are valid ([linked-is-pinned]).
         let orphans = unsafe { meld_all(old.child.replace(ptr::null())) };
         let (previous, next) = (old.previous.get(), old.next.get());
         // SAFETY: a linked node is valid ([linked-is-pinned]).
@@ -111,7 +118,7 @@ impl<K: Copy + Ord, T> Heap<K, T> {
                 } else {
                     previous.next.set(next);
                 }
-                // SAFETY: as above.
+                // SAFETY: a linked node is valid ([linked-is-pinned]).
                 if let Some(next) = unsafe { next.as_ref() } {
                     next.previous.set(previous);
                 }
@@ -128,7 +135,7 @@ impl<K: Copy + Ord, T> Heap<K, T> {
             return None;
         }
         let first = NonNull::new(self.root.get().cast_mut())?;
-        // SAFETY: it is linked here, and valid therefore.
+        // SAFETY: it is linked in this heap, so it is valid ([linked-is-pinned]).
         unsafe { self.remove(first) };
         Some(first)
     }
@@ -142,7 +149,7 @@ impl<K: Copy + Ord, T> fmt::Debug for Heap<K, T> {
     }
 }
 
-/// Makes one tree of two, either of which may be empty.
+/// Melds two trees, either of which may be empty, and returns the root.
 ///
 /// # Safety
 ///
@@ -160,7 +167,7 @@ unsafe fn meld<K: Copy + Ord, T>(a: *const Node<K, T>, b: *const Node<K, T>) -> 
     let first = parent.child.get();
     child.previous.set(parent);
     child.next.set(first);
-    // SAFETY: a child of a linked node is linked, so valid.
+    // SAFETY: a child of a linked node is linked, so it is valid ([linked-is-pinned]).
     if let Some(first) = unsafe { first.as_ref() } {
         first.previous.set(child);
     }
@@ -168,27 +175,28 @@ unsafe fn meld<K: Copy + Ord, T>(a: *const Node<K, T>, b: *const Node<K, T>) -> 
     parent
 }
 
-/// Makes one tree of a list of siblings: in pairs from the left, then all of those together.
+/// Melds a list of siblings into one tree: first in pairs from the left, then the pairs from the
+/// right.
 ///
 /// # Safety
 ///
 /// `first` is null or valid and linked, and so are its siblings.
 unsafe fn meld_all<K: Copy + Ord, T>(first: *const Node<K, T>) -> *const Node<K, T> {
     let detach = |node: *const Node<K, T>| {
-        // SAFETY: null or a linked sibling (caller).
+        // SAFETY: null, or a linked sibling and therefore valid (caller).
         let Some(node) = (unsafe { node.as_ref() }) else {
             return ptr::null();
         };
         node.previous.set(ptr::null());
         node.next.replace(ptr::null())
     };
-    // The melded pairs wait in a list of their own, chained through `next`, last pair first.
+    // The melded pairs form a list of their own, chained through `next`, with the last pair first.
     let mut pairs: *const Node<K, T> = ptr::null();
     let mut at = first;
     while !at.is_null() {
         let second = detach(at);
         let rest = detach(second);
-        // SAFETY: both are detached, or the second is null.
+        // SAFETY: both are detached, so neither has siblings; the second may be null.
         let pair = unsafe { meld(at, second) };
         // SAFETY: `at` is not null, so neither is the pair.
         unsafe { (*pair).next.set(pairs) };
@@ -198,7 +206,7 @@ unsafe fn meld_all<K: Copy + Ord, T>(first: *const Node<K, T>) -> *const Node<K,
     let mut whole: *const Node<K, T> = ptr::null();
     while !pairs.is_null() {
         let rest = detach(pairs);
-        // SAFETY: both have no siblings.
+        // SAFETY: neither has siblings; `whole` may be null.
         whole = unsafe { meld(whole, pairs) };
         pairs = rest;
     }
@@ -212,7 +220,7 @@ mod tests {
     use std::ptr::NonNull;
 
     #[test]
-    fn equals_come_out_in_the_order_they_went_in() {
+    fn nodes_with_equal_keys_come_out_in_fifo_order() {
         let nodes: Vec<Node<u32, u32>> = (0..100).map(Node::new).collect();
         let heap = Heap::new();
         for node in &nodes {
@@ -221,7 +229,7 @@ mod tests {
         }
         let mut order = Vec::new();
         while let Some(node) = heap.pop_due(u32::MAX) {
-            // SAFETY: alive until the end of the test.
+            // SAFETY: the node is alive until the end of the test.
             order.push(unsafe { node.as_ref() }.value);
         }
         let expected: Vec<u32> = (0..3)
@@ -231,7 +239,7 @@ mod tests {
     }
 
     #[test]
-    fn it_agrees_with_a_sorted_map_under_random_work() {
+    fn random_operations_give_the_same_results_as_on_a_sorted_map() {
         const NODES: usize = 300;
         let nodes: Vec<Node<u64, usize>> = (0..NODES).map(Node::new).collect();
         let heap = Heap::new();
@@ -252,7 +260,7 @@ mod tests {
                 0..=3 => {
                     if keys[index].is_none() {
                         let key = random() % 64;
-                        // SAFETY: not linked; stays in the vector.
+                        // SAFETY: not linked, and it stays in the vector until the end of the test.
                         unsafe { heap.insert(node, key) };
                         keys[index] = Some((key, sequence));
                         model.insert((key, sequence), index);
@@ -260,7 +268,7 @@ mod tests {
                     }
                 }
                 4..=6 => {
-                    // SAFETY: linked in this heap, or not at all.
+                    // SAFETY: valid, and linked in this heap or not at all.
                     unsafe { heap.remove(node) };
                     if let Some(key) = keys[index].take() {
                         model.remove(&key);
@@ -268,7 +276,7 @@ mod tests {
                 }
                 _ => {
                     let now = random() % 64;
-                    // SAFETY: alive until the end of the test.
+                    // SAFETY: the node is alive until the end of the test.
                     let popped = heap.pop_due(now).map(|node| unsafe { node.as_ref() }.value);
                     let first = model.first_key_value().map(|(key, index)| (*key, *index));
                     let expected = first.filter(|((key, _), _)| *key <= now);

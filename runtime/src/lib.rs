@@ -1,5 +1,5 @@
-//! The runtime below [`evy`](https://docs.rs/evy): context switch, stacks, timers, reactor,
-//! scheduler, green threads. Programs use the crate `evy`.
+//! The runtime of [`evy`](https://docs.rs/evy): context switch, stacks, timers, reactor, scheduler
+//! and green threads. Programs should use the crate `evy`, which re-exports it.
 #![warn(clippy::print_stdout, clippy::print_stderr)]
 
 // Layer 0: the machine.
@@ -7,25 +7,25 @@ mod clock;
 mod context;
 mod heap;
 mod list;
+mod mailbox;
 mod primitive;
 mod stack;
 
-// Layer 1: the green thread as data, seen from its own OS thread and from others.
+// Layer 1: the green thread as data, both for its own OS thread and for others.
 mod green;
-mod mailbox;
 
-// Layer 2: who is due.
+// Layer 2: which green threads are due to be woken, by a descriptor or a deadline.
 mod reactor;
 mod timer;
 
 // Layer 3: the scheduler.
 mod sched;
 
-// Layer 4: std's shape.
+// Layer 4: threads with the API of `std::thread`, and I/O.
 pub mod io;
 pub mod thread;
 
-// Layer 5: on park and unpark alone.
+// Layer 5: everything built on park and unpark alone.
 mod block_on;
 mod blocking;
 mod event;
@@ -35,10 +35,10 @@ pub mod select;
 mod semaphore;
 pub mod sync;
 
-// Layer 6: diagnosis.
+// Layer 6: diagnostics.
 mod diag;
 
-// Doors.
+// Public modules outside of the layers, which may import everything.
 pub mod lowlevel;
 pub mod test;
 

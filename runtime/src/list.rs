@@ -1,20 +1,20 @@
-//! An intrusive FIFO from whose middle a node can leave. The only linked list of the project.
+//! An intrusive FIFO list, from which any node can be removed. The only linked list of the project.
 //!
-//! Nodes live in the frame of whoever waits: linking one allocates nothing.
+//! A node lives in the stack frame of the waiter, so linking it allocates nothing.
 //!
-//! Invariant `[linked-is-pinned]`: a node that is linked neither moves nor dies. Whoever links a
-//! node unlinks it first; the callers of the unsafe functions here keep that.
+//! Invariant `[linked-is-pinned]`: a linked node is neither moved nor dropped. The code that links
+//! a node unlinks it before that. The callers of the unsafe functions here keep this invariant.
 
 use std::ptr::{self, NonNull};
 
 use crate::primitive::{Cell, const_fn_unless_loom};
 
-/// A place in a [`List`], and what stands there.
+/// An entry of a [`List`], with its value.
 #[derive(Debug)]
 pub(crate) struct Node<T> {
-    /// Null for the first. Means nothing while the node is not linked.
+    /// Null for the first node. Meaningless while the node is not linked.
     previous: Cell<*const Self>,
-    /// Null for the last; `unlinked()` while the node is not linked.
+    /// Null for the last node; `unlinked()` while the node is not linked.
     next: Cell<*const Self>,
     pub(crate) value: T,
 }
@@ -36,17 +36,17 @@ impl<T> Node<T> {
         self.next.get() != Self::unlinked()
     }
 
-    /// No node's address.
+    /// Returns the value of `next` that marks a node as not linked. It is no node's address.
     const fn unlinked() -> *const Self {
         ptr::dangling()
     }
 }
 
-/// A first-in-first-out list of nodes that it does not own.
+/// A FIFO list of nodes that it does not own.
 #[derive(Debug)]
 pub(crate) struct List<T> {
     head: Cell<*const Node<T>>,
-    /// Means nothing while the list is empty: whoever takes the last one out need not write.
+    /// Meaningless while the list is empty, so that `pop_front` never has to write it.
     tail: Cell<*const Node<T>>,
 }
 
@@ -60,7 +60,7 @@ impl<T> List<T> {
         }
     }
 
-    /// Counts the nodes, one by one.
+    /// Returns the number of nodes. Counts them one by one.
     pub(crate) fn len(&self) -> usize {
         let mut len = 0;
         self.for_each(|_| len += 1);
@@ -72,7 +72,7 @@ impl<T> List<T> {
         self.head.get().is_null()
     }
 
-    /// Links `node` behind all others.
+    /// Links `node` at the back of the list.
     ///
     /// # Safety
     ///
@@ -88,18 +88,18 @@ impl<T> List<T> {
             self.head.set(node.as_ptr());
         } else {
             links.previous.set(self.tail.get());
-            // SAFETY: a linked node is valid ([linked-is-pinned]), and in a list that is not empty
-            // the tail is one.
+            // SAFETY: the list is not empty, so its tail is a linked node, and a linked node is
+            // valid ([linked-is-pinned]).
             unsafe { &*self.tail.get() }.next.set(node.as_ptr());
         }
         self.tail.set(node.as_ptr());
     }
 
-    /// Links `node` before all others.
+    /// Links `node` at the front of the list.
     ///
     /// # Safety
     ///
-    /// As for [`Self::push_back`].
+    /// The same conditions hold as for [`Self::push_back`].
     pub(crate) unsafe fn push_front(&self, node: NonNull<Node<T>>) {
         // SAFETY: valid (caller).
         let links = unsafe { node.as_ref() };
@@ -114,7 +114,7 @@ impl<T> List<T> {
         self.head.set(node.as_ptr());
     }
 
-    /// Unlinks `node`, wherever it stands. Nothing happens if it is not linked.
+    /// Unlinks `node`, which may be anywhere in the list. Does nothing if it is not linked.
     ///
     /// # Safety
     ///
@@ -139,13 +139,13 @@ impl<T> List<T> {
         }
     }
 
-    /// The node that has waited longest.
+    /// Returns the first node: that of the longest waiter.
     #[inline]
     pub(crate) fn front(&self) -> Option<NonNull<Node<T>>> {
         NonNull::new(self.head.get().cast_mut())
     }
 
-    /// Unlinks the node that has waited longest.
+    /// Unlinks the first node and returns it.
     #[inline]
     pub(crate) fn pop_front(&self) -> Option<NonNull<Node<T>>> {
         let node = self.front()?;
@@ -160,7 +160,7 @@ impl<T> List<T> {
         Some(node)
     }
 
-    /// Calls `visit` for each value, longest waiting first. `visit` must not change the list.
+    /// Calls `visit` for each value, from front to back. `visit` must not change the list.
     pub(crate) fn for_each(&self, mut visit: impl FnMut(&T)) {
         let mut at = self.head.get();
         // SAFETY: a linked node is valid ([linked-is-pinned]).
@@ -183,32 +183,32 @@ mod tests {
     }
 
     #[test]
-    fn first_in_first_out_and_out_of_the_middle() {
+    fn nodes_come_out_in_fifo_order_and_can_be_removed_anywhere() {
         let nodes: Vec<Node<u32>> = (0..4).map(Node::new).collect();
         let list = List::new();
         for node in &nodes {
             // SAFETY: the nodes stay in the vector until the end of the test.
             unsafe { list.push_back(NonNull::from(node)) };
         }
-        // SAFETY: linked above, in this list.
+        // SAFETY: the node was linked above, in this list.
         unsafe { list.remove(NonNull::from(&nodes[2])) };
         assert_eq!(values(&list), [0, 1, 3]);
-        // SAFETY: as above; the second removal finds it unlinked.
+        // SAFETY: valid, and unlinked by the removal above.
         unsafe { list.remove(NonNull::from(&nodes[2])) };
         assert_eq!(list.len(), 3);
-        // SAFETY: as above.
+        // SAFETY: the node was linked above, in this list.
         unsafe { list.remove(NonNull::from(&nodes[3])) };
         let first = list.pop_front().unwrap();
         // SAFETY: the node is alive until the end of the test.
         assert_eq!(unsafe { first.as_ref() }.value, 0);
         assert_eq!(values(&list), [1]);
-        // SAFETY: unlinked by now, and alive until the end of the test.
+        // SAFETY: unlinked above, and alive until the end of the test.
         unsafe { list.push_front(NonNull::from(&nodes[3])) };
         assert_eq!(values(&list), [3, 1]);
         list.pop_front();
         list.pop_front();
         assert!(list.is_empty() && list.pop_front().is_none());
-        // SAFETY: as above; into an empty list.
+        // SAFETY: unlinked above, and alive until the end of the test.
         unsafe { list.push_front(NonNull::from(&nodes[0])) };
         assert_eq!(values(&list), [0]);
     }

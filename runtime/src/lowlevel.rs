@@ -1,26 +1,27 @@
-//! The documented door to the scheduler, for crates that build on it: `evy-net`, `evy-pool`, yours.
+//! The interface to the scheduler for crates that build on it, such as `evy-net` and `evy-pool`.
 //!
-//! A tool of coordination needs one thing: a queue of parked green threads to be woken one by one.
-//! That is [`WaitQueue`]; with it, no `unsafe` is needed. Descriptors have
-//! [`Green`](crate::io::Green).
+//! A synchronization primitive needs one thing: a queue of parked green threads that are woken one
+//! by one. [`WaitQueue`] is such a queue, and with it no `unsafe` is needed. For descriptors, there
+//! is [`Green`](crate::io::Green).
 
 pub use crate::green::WaitReason;
 pub use crate::thread::{WaitQueue, run_inline};
 
-/// A number that tells green threads apart, of the one that runs. Never parks.
+/// Returns the id of the current green thread.
 #[must_use]
 pub fn current_id() -> u64 {
     crate::sched::current().running().id()
 }
 
-/// The clock that deadlines are measured by; in a test perhaps one that is held still
-/// ([`test`](crate::test)). Never parks.
+/// Returns the current time on the scheduler's clock, which deadlines are measured by.
+///
+/// In a test the clock may be paused; see [`test`](crate::test).
 #[must_use]
 pub fn now() -> std::time::Instant {
     crate::sched::current().clock.now()
 }
 
-/// Which backend switches: `"native"` for own assembly, `"corosensei"`.
+/// The context-switch backend: `"native"` for evy's own assembly, or `"corosensei"`.
 pub const SWITCH_BACKEND: &str = if cfg!(evy_context = "native") {
     "native"
 } else {

@@ -1,36 +1,43 @@
-//! How other OS threads reach the owner of a mailbox: the protocol below [`inbox`](crate::green).
+//! `Mailbox`: messages from any OS thread to the owner of the mailbox.
 //!
-//! What is sent lies on a lock-free stack, each at most once (`queued`), whatever the number of its
-//! senders: they all say the same. The owner takes the whole stack at a time.
+//! The remote handles of [`green`](crate::green) are built on this protocol. Messages are kept on a
+//! lock-free stack, and the owner always takes the whole stack. A message is on the stack at most
+//! once (its flag `queued`), however many OS threads send it, because all of them would send the
+//! same thing.
 //!
-//! | who comes | finds | does |
-//! | --- | --- | --- |
-//! | send | `queued` | nothing: the owner will take it, and then see what this sender did before |
-//! | send | the stack empty | pushes, and notifies the owner |
-//! | send | others on the stack | pushes: whoever found it empty has notified, or is about to |
-//! | send | `CLOSED` | nothing |
-//! | take | | leaves the stack empty, and resets `queued` of each |
-//! | close | | leaves `CLOSED`, for ever |
+//! | operation | finds                 | does                                            |
+//! | --------- | --------------------- | ----------------------------------------------- |
+//! | `send`    | `queued` set          | nothing                                         |
+//! | `send`    | an empty stack        | pushes the message, and notifies the owner      |
+//! | `send`    | messages on the stack | pushes the message                              |
+//! | `send`    | `CLOSED`              | drops the message                               |
+//! | `take`    | any stack             | empties it, and clears `queued` of each message |
+//! | `close`   | any stack             | the same, but leaves `CLOSED` for good          |
 //!
-//! The owner takes, and waits to be notified if there was nothing. If somebody pushes in between, then
-//! the stack was empty, so a notification follows, and the wait ends at once.
+//! A sender that finds `queued` set need not push: the owner will take the message, and will then
+//! see everything that this sender did before. A sender that finds messages on the stack need not
+//! notify: the sender that found the stack empty has notified the owner, or is about to.
 //!
-//! `CLOSED` is a value of the head and not a flag beside it: nothing is pushed after the last take,
-//! where nobody would find it.
+//! The owner takes the stack, and waits for a notification if it was empty. If a message is pushed
+//! in between, its sender finds the stack empty. A notification follows, and the wait ends at once.
+//!
+//! `CLOSED` is a value of the head, not a separate flag. With a separate flag, a message could be
+//! pushed after the last take, and would never be found.
 
 use std::ptr;
 
 use crate::primitive::{Arc, AtomicBool, AtomicPtr, AtomicUsize, Ordering, const_fn_unless_loom};
 
-/// What can be sent.
+/// A message that can be sent to a [`Mailbox`].
 pub(crate) trait Linked: Sized {
-    /// Always the same one, and its own.
+    /// Returns the link of this message. It is always the same one, and no other message uses it.
     fn link(&self) -> &Link<Self>;
 }
 
-/// What a mailbox needs in each thing that is sent to it.
+/// The part of a message that the mailbox uses.
 #[derive(Debug)]
 pub(crate) struct Link<T> {
+    /// Set by the sender that pushes the message, and cleared by the owner that takes it.
     queued: AtomicBool,
     token: AtomicBool,
     next: AtomicPtr<T>,
@@ -47,24 +54,26 @@ impl<T> Link<T> {
         }
     }
 
-    /// Leaves a token for the owner, to find with the next thing that is sent.
+    /// Sets the token of the message, for the owner to take when it next receives the message.
     pub(crate) fn put_token(&self) {
-        // Not a store: that would hide what the others did who left it before.
+        // A swap, not a store. A store would hide from the owner what other senders did before they
+        // set the token.
         self.token.swap(true, Ordering::Release);
     }
 
-    /// Whether a token was left since the last time. Called by the owner.
+    /// Clears the token, and returns whether it was set. Called by the owner.
     pub(crate) fn take_token(&self) -> bool {
         self.token.load(Ordering::Relaxed) && self.token.swap(false, Ordering::AcqRel)
     }
 }
 
-/// The receiving end.
+/// The receiving end of the protocol.
 #[derive(Debug)]
 pub(crate) struct Mailbox<T> {
     head: AtomicPtr<T>,
-    /// How many others hold the means to send.
-    remote_handles: AtomicUsize,
+    /// The number of senders: handles with which other OS threads can send at any time, such
+    /// as an `Unparker`.
+    senders: AtomicUsize,
 }
 
 impl<T: Linked> Mailbox<T> {
@@ -72,15 +81,17 @@ impl<T: Linked> Mailbox<T> {
         pub(crate) fn new() -> Self {
             Self {
                 head: AtomicPtr::new(ptr::null_mut()),
-                remote_handles: AtomicUsize::new(0),
+                senders: AtomicUsize::new(0),
             }
         }
     }
 
-    /// No address of a `T`: its link has pointers, so it is aligned to more than one byte.
+    /// An address that no `T` has: a link contains pointers, so a `T` is aligned to more than one
+    /// byte.
     const CLOSED: *mut T = ptr::without_provenance_mut(1);
 
-    /// Sends, from any OS thread. `notify` ends the owner's wait, the present one or the next.
+    /// Sends `message`, from any OS thread. Calls `notify` if the owner must be notified; `notify`
+    /// must end the owner's current or next wait.
     pub(crate) fn send(&self, message: &Arc<T>, notify: impl FnOnce()) {
         let link = message.link();
         if link.queued.swap(true, Ordering::AcqRel) {
@@ -89,7 +100,7 @@ impl<T: Linked> Mailbox<T> {
         let new = Arc::into_raw(Arc::clone(message)).cast_mut();
         let mut head = self.head.load(Ordering::Relaxed);
         while head != Self::CLOSED {
-            // Nobody else touches the link of what this call has marked as queued.
+            // Nothing else uses this link now, because this call has set `queued`.
             link.next.store(head, Ordering::Relaxed);
             match self
                 .head
@@ -100,7 +111,8 @@ impl<T: Linked> Mailbox<T> {
                 Err(now) => head = now,
             }
         }
-        // SAFETY: made of an `Arc` above, and still ours: it was not pushed.
+        // SAFETY: the pointer came from an `Arc` above. Its reference still belongs to this call,
+        // because it was not pushed.
         drop(unsafe { Arc::from_raw(new) });
     }
 
@@ -110,13 +122,15 @@ impl<T: Linked> Mailbox<T> {
         head.is_null() || head == Self::CLOSED
     }
 
-    /// All that was sent, first come first; mostly nothing. Called by the owner.
+    /// Takes all messages, in FIFO order, or returns `None` if there are none, as is usual. Called
+    /// by the owner.
     #[inline]
     pub(crate) fn take(&self) -> Option<Vec<Arc<T>>> {
         (!self.is_empty()).then(|| self.take_and_leave(ptr::null_mut()))
     }
 
-    /// As [`take`](Self::take); what is sent from now on is dropped.
+    /// Takes all messages like [`take`](Self::take), and closes the mailbox. Messages sent from
+    /// then on are dropped.
     pub(crate) fn close(&self) -> Vec<Arc<T>> {
         self.take_and_leave(Self::CLOSED)
     }
@@ -129,12 +143,14 @@ impl<T: Linked> Mailbox<T> {
         let mut at = self.head.swap(head, Ordering::Acquire);
         let mut all = Vec::new();
         while !at.is_null() && at != Self::CLOSED {
-            // SAFETY: `send` made it of an `Arc`, which is ours now: the swap took it off the stack.
+            // SAFETY: `send` made the pointer from an `Arc`. Its reference belongs to this call
+            // now, because the swap took it off the stack.
             let message = unsafe { Arc::from_raw(at) };
             let link = message.link();
             at = link.next.load(Ordering::Relaxed);
-            // From here on it may be sent anew. What a sender did that found it queued is visible:
-            // both sides of this flag are acquire and release.
+            // From here on the message may be sent again. Everything that a sender did before it
+            // found `queued` set is visible here, because both sides access the flag with acquire
+            // and release.
             link.queued.swap(false, Ordering::AcqRel);
             all.push(message);
         }
@@ -142,20 +158,23 @@ impl<T: Linked> Mailbox<T> {
         all
     }
 
-    pub(crate) fn add_remote(&self) {
-        self.remote_handles.fetch_add(1, Ordering::Relaxed);
+    /// Counts a new sender.
+    pub(crate) fn add_sender(&self) {
+        self.senders.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Has the owner look once more: an outsider that leaves may have been its last hope.
-    pub(crate) fn remove_remote(&self, notify: impl FnOnce()) {
-        if self.remote_handles.fetch_sub(1, Ordering::Release) == 1 && !self.is_closed() {
+    /// Removes a sender from the count. Calls `notify` if it was the last one, so that the
+    /// owner can detect a deadlock: no other OS thread can wake it any more.
+    pub(crate) fn remove_sender(&self, notify: impl FnOnce()) {
+        if self.senders.fetch_sub(1, Ordering::Release) == 1 && !self.is_closed() {
             notify();
         }
     }
 
-    /// Whether nothing was sent, and nobody is left who could. Called by the owner.
+    /// Whether the mailbox is empty and no sender is left. Called by the
+    /// owner.
     pub(crate) fn is_disconnected(&self) -> bool {
-        // In this order: who has left may have sent something before.
-        self.remote_handles.load(Ordering::Acquire) == 0 && self.is_empty()
+        // The order matters: a handle may have sent something just before it was removed.
+        self.senders.load(Ordering::Acquire) == 0 && self.is_empty()
     }
 }

@@ -1,11 +1,13 @@
-//! The cells, atomics and the lock below everything that OS threads share. `tests/models` puts loom's
-//! in their place, to try every interleaving of the protocols that are built on them.
+//! The cells, atomics and the lock that everything shared between OS threads is built on.
+//!
+//! `tests/models` replaces them by those of loom, to try every interleaving of the protocols.
 
 pub(crate) use std::cell::Cell;
 pub(crate) use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU8, AtomicUsize, Ordering};
 pub(crate) use std::sync::{Arc, Mutex, MutexGuard};
 
-/// Declares a constructor: `const` here, while loom's primitives are made at run time.
+/// Declares a constructor as `const fn`. The models in `tests/models` have a macro of the same
+/// name, which leaves out `const`, because loom creates its primitives at run time.
 macro_rules! const_fn_unless_loom {
     ($(#[$attribute:meta])* $vis:vis fn $($rest:tt)*) => {
         $(#[$attribute])*
@@ -14,7 +16,7 @@ macro_rules! const_fn_unless_loom {
 }
 pub(crate) use const_fn_unless_loom;
 
-/// Nobody panics while holding an inner lock, so it is never poisoned.
+/// Locks an inner mutex. It is never poisoned, because no code panics while it holds an inner lock.
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex
         .lock()

@@ -1,13 +1,14 @@
-//! Tests without sleeping, and without luck: time that jumps, an order drawn from a seed, and an
-//! interruption at every parking point.
+//! Tools for tests that neither sleep nor depend on chance: a paused clock, a random order that can
+//! be repeated from its seed, and a fault at every parking point.
 //!
-//! Each of these runs its body on an OS thread of its own, whose clock is held still. When every
-//! green thread is parked, no descriptor is awaited and no [`Unparker`](crate::thread::Unparker) is
-//! held, time jumps to the next deadline: a test of a ten-minute timeout takes microseconds. While a
-//! descriptor is awaited, time passes as it really does. [`lowlevel::now`](crate::lowlevel::now)
-//! tells the time; `Instant::now` knows nothing of this.
+//! [`virtual_time`], [`explore_schedules`] and [`inject_faults`] run their body on a separate OS
+//! thread, with a paused clock. The clock advances to the next deadline when every green thread
+//! is parked, no descriptor is awaited and no [`Unparker`](crate::thread::Unparker) is held. A test
+//! of a ten-minute timeout thus takes microseconds. While a descriptor is awaited, time passes at
+//! its normal pace. [`lowlevel::now`](crate::lowlevel::now) returns the time on this clock;
+//! `Instant::now` is not affected by it.
 //!
-//! When the body returns, the green threads that are left are killed.
+//! When the body returns, the remaining green threads are killed.
 
 use std::io::Write;
 use std::ops::Range;
@@ -17,11 +18,13 @@ use std::time::Duration;
 use crate::sched::{self, Fault, Scheduler};
 use crate::thread::{Elapsed, JoinHandle, shutdown, spawn, timeout_never, yield_now};
 
-/// Runs `body` with a clock that is held still, on an OS thread of its own, and waits for it.
+/// Runs `body` on a paused clock, which advances when every green thread is parked.
+///
+/// `body` runs on a separate OS thread. The calling OS thread blocks until it has returned.
 ///
 /// # Panics
 ///
-/// As `body` does, or if a green thread that is left over cannot be killed.
+/// Panics if `body` panics, or if a green thread that it leaves behind cannot be killed.
 ///
 /// # Examples
 ///
@@ -39,16 +42,18 @@ pub fn virtual_time<T: Send>(body: impl FnOnce() -> T + Send) -> T {
     on_an_os_thread(|scheduler| scheduler.clock.pause(), body)
 }
 
-/// Runs `body` once for each seed, as [`virtual_time`] does, with the order in which ready green
-/// threads run drawn from the seed. If a run fails, its seed is printed; with that in the
-/// environment variable `EVY_SEED`, it alone is run.
+/// Runs `body` once for each seed, with ready green threads in a random order that follows from the
+/// seed.
 ///
-/// What evy promises of the order holds only as far as the draw allows: each ready green thread runs
-/// at some time.
+/// Each run has a paused clock, like one of [`virtual_time`]. If a run fails, its seed is printed.
+/// To repeat that run alone, set the environment variable `EVY_SEED` to the seed.
+///
+/// Ordering guarantees are suspended here; only eventual progress of every ready green thread is
+/// guaranteed.
 ///
 /// # Panics
 ///
-/// As `body` does, at the first seed that fails; and if `EVY_SEED` is not a number.
+/// Panics if `body` panics, at the first seed for which it does, and if `EVY_SEED` is not a number.
 ///
 /// # Examples
 ///
@@ -75,10 +80,11 @@ pub fn virtual_time<T: Send>(body: impl FnOnce() -> T + Send) -> T {
 /// ```
 pub fn explore_schedules(seeds: Range<u64>, body: impl Fn() + Sync) {
     let wanted = std::env::var("EVY_SEED").ok();
-    let wanted = wanted.map(|seed| seed.parse().expect("EVY_SEED is a number"));
+    let wanted = wanted.map(|seed| seed.parse().expect("EVY_SEED must be a number"));
     let seeds = wanted.map_or(seeds, |seed: u64| seed..seed + 1);
     for seed in seeds {
-        let _told = TellIfPanicking(format!("seed {seed} fails: EVY_SEED={seed} runs it alone"));
+        let _printed =
+            PrintIfPanicking(format!("seed {seed} failed; EVY_SEED={seed} runs it alone"));
         let prepare = |scheduler: &Scheduler| {
             scheduler.clock.pause();
             scheduler.randomize_order(seed);
@@ -87,24 +93,33 @@ pub fn explore_schedules(seeds: Range<u64>, body: impl Fn() + Sync) {
     }
 }
 
-/// Runs `round` again and again, as [`virtual_time`] does, and interrupts what it gives to
-/// [`FaultInjector::spawn`]: at its first parking point in the first run, at its second in the second, and
-/// so on until it has no more of them. All that is done in four ways: killed while parked, killed
-/// after it was woken but before it runs, timed out, and panicking as soon as it is woken. Returns
-/// how often it has struck.
+/// Runs `round` repeatedly, and interrupts a green thread at each of its parking points in turn.
 ///
-/// So a tool of coordination can be shown to lose nothing, whatever becomes of those who use it.
+/// The interrupted green thread is the one that `round` spawns with [`FaultInjector::spawn`]. In
+/// the first run it is interrupted at its first parking point, in the second run at its second one,
+/// and so on until it has no more of them. This is repeated for each fault:
+///
+/// - a kill while it is parked;
+/// - a kill after it was woken, and before it runs;
+/// - a timeout while it is parked;
+/// - a panic as soon as it is woken.
+///
+/// Each run has a paused clock, like one of [`virtual_time`]. Returns the number of runs in which a
+/// fault happened.
+///
+/// Use it to show that a synchronization primitive loses no wake-up, permit or item when its users
+/// are interrupted.
 ///
 /// # Panics
 ///
-/// As `round` does; where it was struck is printed.
+/// Panics if `round` panics. The fault and the parking point are printed.
 ///
 /// # Examples
 ///
 /// ```
 /// use evy::{Semaphore, spawn_n, test};
 ///
-/// let struck = test::inject_faults(|injector| {
+/// let faults = test::inject_faults(|injector| {
 ///     let permits = Semaphore::new(0);
 ///     let (wanted, given) = (permits.clone(), permits.clone());
 ///     let victim = injector.spawn(move || drop(wanted.acquire_guard()));
@@ -113,10 +128,10 @@ pub fn explore_schedules(seeds: Range<u64>, body: impl Fn() + Sync) {
 ///     test::wait_all_parked();
 ///     assert_eq!(permits.balance(), 1);
 /// });
-/// assert!(struck >= 4);
+/// assert!(faults >= 4);
 /// ```
 pub fn inject_faults(round: impl Fn(&FaultInjector) + Sync) -> usize {
-    let mut struck = 0;
+    let mut faults = 0;
     for fault in [
         Fault::Kill,
         Fault::KillAfterWake,
@@ -124,21 +139,21 @@ pub fn inject_faults(round: impl Fn(&FaultInjector) + Sync) -> usize {
         Fault::Panic,
     ] {
         for after in 0.. {
-            let _told = TellIfPanicking(format!("struck at parking point {after}: {fault:?}"));
-            let landed = virtual_time(|| {
+            let _printed = PrintIfPanicking(format!("fault at parking point {after}: {fault:?}"));
+            let happened = virtual_time(|| {
                 round(&FaultInjector { fault, after });
                 sched::current().planned_fault.get().is_none()
             });
-            if !landed {
+            if !happened {
                 break;
             }
-            struck += 1;
+            faults += 1;
         }
     }
-    struck
+    faults
 }
 
-/// Interrupts one green thread, once; see [`inject_faults`].
+/// Injects one fault into one green thread; see [`inject_faults`].
 #[derive(Debug)]
 pub struct FaultInjector {
     fault: Fault,
@@ -146,7 +161,8 @@ pub struct FaultInjector {
 }
 
 impl FaultInjector {
-    /// Spawns the green thread that is to be interrupted. `Elapsed` is its result if it timed out.
+    /// Spawns the green thread that is to be interrupted. If the fault is a timeout, its result is
+    /// [`Elapsed`].
     #[track_caller]
     pub fn spawn<T: 'static>(
         &self,
@@ -164,7 +180,9 @@ impl FaultInjector {
     }
 }
 
-/// Lets all others run until none of them is ready. It does not wait for time or descriptors.
+/// Lets all other green threads run until none of them is ready.
+///
+/// It yields, and does not wait for timers or descriptors.
 pub fn wait_all_parked() {
     let scheduler = sched::current();
     yield_now();
@@ -190,18 +208,18 @@ fn on_an_os_thread<T: Send>(
     let outcome = std::thread::scope(|scope| {
         let builder = std::thread::Builder::new().name(name);
         let thread = builder.spawn_scoped(scope, run);
-        thread.expect("the system has an OS thread to give").join()
+        thread.expect("failed to spawn an OS thread").join()
     });
     outcome.unwrap_or_else(|payload| resume_unwind(payload))
 }
 
-/// Says what went wrong, while a panic passes by.
-struct TellIfPanicking(String);
+/// Prints a message to stderr if it is dropped by a panic.
+struct PrintIfPanicking(String);
 
-impl Drop for TellIfPanicking {
+impl Drop for PrintIfPanicking {
     fn drop(&mut self) {
         if crate::thread::panicking() {
-            // A destructor has nobody to return an error to.
+            // A destructor cannot return an error.
             drop(writeln!(std::io::stderr(), "evy::test: {}", self.0));
         }
     }

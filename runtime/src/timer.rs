@@ -1,8 +1,8 @@
-//! Deadlines of parked green threads.
+//! The deadlines of parked green threads.
 //!
-//! A green thread waits in one place at a time, so one timer each is enough, and it lies in the
-//! control block: setting one allocates nothing. A timeout scope around a block of code is no timer
-//! of its own; a green thread that parks inside takes the earliest of what applies to it.
+//! A green thread waits for one thing at a time, so one timer for each is enough. The timer is part
+//! of the control block, so setting it allocates nothing. A timeout scope has no timer of its own:
+//! a green thread that parks inside one sets its timer to the earliest deadline that applies.
 
 use std::ptr::NonNull;
 use std::time::Instant;
@@ -10,7 +10,7 @@ use std::time::Instant;
 use crate::green::{GreenRef, GreenThread};
 use crate::heap::Heap;
 
-/// All deadlines of one scheduler.
+/// The timers of one scheduler.
 #[derive(Debug)]
 pub(crate) struct Timers {
     heap: Heap<Instant, NonNull<GreenThread>>,
@@ -25,7 +25,7 @@ impl Timers {
         self.heap.len() == 0
     }
 
-    /// How many are set.
+    /// Returns the number of timers that are set.
     #[cfg(test)]
     pub(crate) fn len(&self) -> usize {
         self.heap.len()
@@ -33,29 +33,32 @@ impl Timers {
 
     /// Sets the timer of `green`, which must not be set.
     pub(crate) fn set(&self, green: GreenRef, deadline: Instant) {
-        // SAFETY: the node lies in a pinned control block, and is unlinked before that goes: when
-        // the green thread becomes ready, which it must before it can end ([live-ref] 3).
+        // SAFETY:
+        // - the node is part of a control block, which is pinned;
+        // - it is unlinked when the green thread becomes ready, which happens before the green
+        //   thread can end ([live-ref] 3).
         unsafe { self.heap.insert(NonNull::from(&green.timer), deadline) };
     }
 
-    /// Unsets the timer of `green`, if it is set.
+    /// Cancels the timer of `green`, if it is set.
     #[inline]
     pub(crate) fn cancel(&self, green: GreenRef) {
         if green.timer.is_linked() {
-            // SAFETY: the timers of a scheduler's green threads are linked in its heap only.
+            // SAFETY: the timers of a scheduler's green threads are linked in no other heap than
+            // its own.
             unsafe { self.heap.remove(NonNull::from(&green.timer)) };
         }
     }
 
-    /// The first deadline.
+    /// Returns the earliest deadline.
     pub(crate) fn next_deadline(&self) -> Option<Instant> {
         self.heap.first_key()
     }
 
-    /// Unsets the first timer that is due, and says whose it was.
+    /// Cancels the first timer that has expired, and returns its green thread.
     pub(crate) fn pop_expired(&self, now: Instant) -> Option<GreenRef> {
         let node = self.heap.pop_due(now)?;
-        // SAFETY: it was linked a moment ago, so its green thread lives ([live-ref] 3).
+        // SAFETY: the node was linked until now, so its green thread has not ended ([live-ref] 3).
         Some(unsafe { GreenRef::new(node.as_ref().value) })
     }
 }

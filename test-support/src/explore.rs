@@ -1,4 +1,4 @@
-//! Tests whose result must not depend on the order in which green threads run.
+//! Tests with results that must not depend on the order in which green threads run.
 
 use evy_runtime::test;
 

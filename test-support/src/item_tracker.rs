@@ -1,4 +1,5 @@
-//! `ItemTracker`: accounts for items that go through a queue, whatever becomes of those who put and get them.
+//! `ItemTracker`: accounts for every item that goes through a queue, whatever happens to its putter
+//! and its getter.
 
 use std::cell::RefCell;
 use std::cmp::Ordering;
@@ -26,7 +27,8 @@ enum ItemState {
 }
 
 impl ItemTracker {
-    /// Creates an item and passes it to `put`. Returns `true` if `put` has put it. `put` may unwind.
+    /// Creates an item and passes it to `put`. Returns `true` if `put` has put it. `put` may
+    /// unwind.
     pub fn track_put(&self, put: impl FnOnce(Item) -> Result<(), Full<Item>>) -> bool {
         let number = self.0.borrow().len();
         let putter = lowlevel::current_id();
@@ -45,8 +47,8 @@ impl ItemTracker {
         done
     }
 
-    /// Checks, for a queue that was emptied, that every item that was put has been received. Returns how
-    /// many items were received, and how many were not put.
+    /// Checks, for a queue that was emptied, that every item that was put has been received.
+    /// Returns how many items were received, and how many were not put.
     #[must_use]
     pub fn settle(&self) -> (usize, usize) {
         let states = self.0.borrow();

@@ -2,7 +2,8 @@
 
 use std::process::Command;
 
-/// Returns the command that runs the ignored test `name` of this test binary in a process of its own.
+/// Returns the command that runs the ignored test `name` of this test binary in a process of its
+/// own.
 #[must_use]
 pub fn rerun_ignored(name: &str) -> Command {
     let this = std::env::current_exe().unwrap();

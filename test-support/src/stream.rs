@@ -1,4 +1,4 @@
-//! What every [`Stream`] owes its users, as a suite of tests that runs over any transport.
+//! Conformance tests for [`Stream`], which run over any transport.
 //!
 //! A transport passes a function that returns two connected streams:
 //!
@@ -36,7 +36,7 @@ macro_rules! stream_conformance {
             vectored_reads_and_writes_carry_the_same_bytes
             close_write_ends_one_direction_only
             a_dropped_stream_ends_for_its_peer
-            writing_to_a_stream_whose_peer_is_gone_fails
+            writing_to_a_stream_fails_if_its_peer_is_gone
             a_reset_stream_is_an_error_for_its_peer
             a_waiting_reader_parks_its_green_thread_only
             a_read_timeout_passes_and_loses_nothing
@@ -107,7 +107,7 @@ pub fn a_large_transfer_arrives_whole_in_pieces_of_any_size<S: Stream>(pair: fn(
     });
 }
 
-/// Several buffers in one call mean the same as one after the other.
+/// One call with several buffers has the same effect as one call for each buffer.
 pub fn vectored_reads_and_writes_carry_the_same_bytes<S: Stream>(pair: fn() -> (S, S)) {
     within(move || {
         let (mut a, mut b) = pair();
@@ -154,8 +154,8 @@ pub fn a_dropped_stream_ends_for_its_peer<S: Stream>(pair: fn() -> (S, S)) {
     });
 }
 
-/// A writer learns that its peer is gone, at the latest after some writes.
-pub fn writing_to_a_stream_whose_peer_is_gone_fails<S: Stream>(pair: fn() -> (S, S)) {
+/// A write fails after the peer is gone, though some writes may succeed first.
+pub fn writing_to_a_stream_fails_if_its_peer_is_gone<S: Stream>(pair: fn() -> (S, S)) {
     within(move || {
         let (mut a, b) = pair();
         drop(b);
@@ -236,7 +236,7 @@ pub fn a_write_timeout_passes_when_the_peer_does_not_read<S: Stream>(pair: fn() 
     });
 }
 
-/// A timeout of zero is rejected, as std does.
+/// A timeout of zero is rejected, like in std.
 pub fn a_timeout_of_zero_is_invalid<S: Stream>(pair: fn() -> (S, S)) {
     within(move || {
         let (a, _b) = pair();

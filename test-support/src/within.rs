@@ -7,8 +7,8 @@ use evy_runtime::test::virtual_time;
 
 use crate::program::is_emulated;
 
-/// Runs `body` on an OS thread of its own, and panics if it takes longer than a generous bound: a hang is a
-/// failure, not a wait.
+/// Runs `body` on an OS thread of its own, and panics if it takes longer than a generous bound: a
+/// hang is a failure, not a wait.
 pub fn within<T: Send + 'static>(body: impl FnOnce() -> T + Send + 'static) -> T {
     let (sender, receiver) = mpsc::channel();
     let worker = std::thread::spawn(move || {

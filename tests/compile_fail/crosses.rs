@@ -1,14 +1,15 @@
-//! What may go to another OS thread, or be shared with it. The others fail for no other reason.
+//! Values that may be sent to another OS thread or shared with it. This case compiles, which shows
+//! that the other cases fail for no other reason than their own.
 
 use std::cell::Cell;
 use std::thread::scope;
 
 use evy::sync::{Arc, Barrier, Condvar, LazyLock, Mutex, Once, OnceLock, RwLock, mpsc};
 
-/// As `std::thread::spawn` asks for.
+/// Requires what `std::thread::spawn` requires.
 fn cross<T: Send + 'static>(_: T) {}
 
-/// As a reference that crosses asks for.
+/// Requires what a reference that is sent to another OS thread requires.
 fn share<T: Sync>(_: &T) {}
 
 fn main() {
@@ -25,12 +26,12 @@ fn main() {
     cross((sender, receiver));
     cross(evy::thread::current().unparker());
     cross(evy::listen("127.0.0.1:0").unwrap());
-    // A scoped green thread borrows what was there before its scope.
+    // A scoped green thread borrows data that was created before its scope.
     let mut local = 1;
     evy::scope(|s| {
         s.spawn(|| local += 1);
     });
-    // And so may one of std's, that waits for green threads meanwhile.
+    // A scoped OS thread of std may do so too, and wait for green threads meanwhile.
     scope(|s| {
         s.spawn(|| evy::spawn(|| 2).join().unwrap());
     });

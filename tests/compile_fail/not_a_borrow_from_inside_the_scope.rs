@@ -1,4 +1,4 @@
-//! The frame of a scope's body ends before its green threads do.
+//! The frame of the closure of a scope ends before the green threads of the scope do.
 
 fn main() {
     evy::scope(|s| {

@@ -1,4 +1,4 @@
-//! A green thread may outlive its spawner.
+//! A green thread may outlive the green thread that spawned it, so it must not borrow from it.
 
 fn main() {
     let mut local = 5;

@@ -1,5 +1,6 @@
-//! "Replace `std::` by `evy::`", taken at its word: one server in plain blocking style, compiled with
-//! both (`drop_in/on_std.rs` and `drop_in/on_evy.rs` differ in one word), and put to the same test.
+//! A program moves to evy by replacing `std::` by `evy::`. One server in plain blocking style is
+//! compiled with both, and both pass the same test. `drop_in/on_std.rs` and `drop_in/on_evy.rs`
+//! differ in one word.
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests")]
 #![expect(clippy::duplicate_mod, reason = "once with std and once with evy")]
@@ -19,7 +20,7 @@ use std::time::{Duration, Instant};
 type Listening = Box<dyn FnOnce(SocketAddr) + Send>;
 type Serve = fn(&str, Duration, usize, Listening) -> io::Result<()>;
 
-/// The pages, in a folder of their own.
+/// The pages of the server, in their own folder.
 struct Pages(String);
 
 impl Pages {
@@ -38,14 +39,14 @@ impl Drop for Pages {
     }
 }
 
-/// Asks the server, as any client would.
+/// Sends a request to the server, as any client would, and returns the connection.
 fn ask(server: SocketAddr, path: &str) -> TcpStream {
     let mut stream = TcpStream::connect(server).unwrap();
     write!(stream, "GET {path} HTTP/1.1\r\nHost: test\r\n\r\n").unwrap();
     stream
 }
 
-/// What it answers.
+/// Reads the answer, up to the end of the connection.
 fn answer(mut stream: TcpStream) -> String {
     let mut answer = String::new();
     stream.read_to_string(&mut answer).unwrap();
@@ -55,21 +56,21 @@ fn answer(mut stream: TcpStream) -> String {
 const HELLO: &str = "HTTP/1.1 200 OK\r\nContent-Length: 12\r\n\r\n<p>hello</p>";
 const MISSING: &str = "HTTP/1.1 404 NOT FOUND\r\nContent-Length: 15\r\n\r\n<p>not here</p>";
 
-/// How many OS threads of this process have such a name.
+/// Returns how many OS threads of this process have a name that begins with `prefix`.
 fn os_threads(prefix: &str) -> usize {
     let tasks = fs::read_dir("/proc/self/task").into_iter().flatten();
     let names = tasks.filter_map(|task| fs::read_to_string(task.ok()?.path().join("comm")).ok());
     names.filter(|name| name.starts_with(prefix)).count()
 }
 
-/// Has the server answer slow and quick requests at the same time. Returns whether the quick ones were
-/// through before the slow ones, and how many of its workers were OS threads.
-fn try_out(serve: Serve, pages: &Pages, nap: Duration) -> (bool, usize) {
-    let (tell, told) = mpsc::channel();
+/// Sends slow and quick requests to the server at the same time. Returns whether the quick ones
+/// were answered before the slow ones, and how many of the workers were OS threads.
+fn try_out(serve: Serve, pages: &Pages, delay: Duration) -> (bool, usize) {
+    let (sender, receiver) = mpsc::channel();
     let folder = pages.0.clone();
-    let listening = Box::new(move |address| tell.send(address).unwrap());
-    let server = thread::spawn(move || serve(&folder, nap, 8, listening));
-    let address = told.recv().unwrap();
+    let listening = Box::new(move |address| sender.send(address).unwrap());
+    let server = thread::spawn(move || serve(&folder, delay, 8, listening));
+    let address = receiver.recv().unwrap();
     let slow: Vec<_> = (0..3)
         .map(|_| ask(address, "/slow"))
         .map(|asked| thread::spawn(move || (answer(asked), Instant::now())))
@@ -83,15 +84,16 @@ fn try_out(serve: Serve, pages: &Pages, nap: Duration) -> (bool, usize) {
     assert_eq!(answer(ask(address, "/slow")), HELLO);
     let slow: Vec<_> = slow.into_iter().map(|one| one.join().unwrap()).collect();
     assert!(slow.iter().all(|(answer, _)| answer == HELLO));
-    // It has answered all, and sent its workers home.
+    // The server has answered every request, and its workers have ended.
     server.join().unwrap().unwrap();
     (slow.iter().all(|(_, at)| *at > quick), workers)
 }
 
-/// `try_out`, with longer naps for busier machines.
-fn workers_that_nap_hold_nobody_up(serve: Serve, pages: &Pages) -> usize {
-    for nap in [300, 1000, 5000] {
-        let (quick_first, workers) = try_out(serve, pages, Duration::from_millis(nap));
+/// Calls `try_out`, with longer delays for busier machines, until the quick requests were answered
+/// first. Returns how many of the workers were OS threads.
+fn check_quick_requests(serve: Serve, pages: &Pages) -> usize {
+    for delay in [300, 1000, 5000] {
+        let (quick_first, workers) = try_out(serve, pages, Duration::from_millis(delay));
         if quick_first {
             return workers;
         }
@@ -100,10 +102,10 @@ fn workers_that_nap_hold_nobody_up(serve: Serve, pages: &Pages) -> usize {
 }
 
 #[test]
-fn a_server_in_blocking_style_needs_another_first_word_and_one_os_thread() {
+fn a_server_written_for_std_runs_on_evy_with_one_word_changed_and_one_os_thread() {
     let pages = Pages::new("drop-in");
-    let on_std = workers_that_nap_hold_nobody_up(on_std::server::serve, &pages);
-    let on_evy = workers_that_nap_hold_nobody_up(on_evy::server::serve, &pages);
+    let on_std = check_quick_requests(on_std::server::serve, &pages);
+    let on_evy = check_quick_requests(on_evy::server::serve, &pages);
     if cfg!(target_os = "linux") {
         assert_eq!((on_std, on_evy), (4, 0), "OS threads for four workers");
     }

@@ -1,4 +1,5 @@
-//! What a program has that knows `evy` alone: the macros find their way without the crates below.
+//! Macros and modules in a program that depends on `evy` alone: the macros expand without the
+//! crates below it.
 
 use std::cell::{Cell, RefCell};
 use std::time::Duration;
@@ -10,13 +11,13 @@ use evy::{Event, Queue, Semaphore, thread};
 const MINUTE: Duration = Duration::from_secs(60);
 
 evy::green_local! {
-    /// Of each green thread.
-    static NAME: RefCell<String> = RefCell::new("nobody".to_owned());
+    /// A value for each green thread.
+    static NAME: RefCell<String> = RefCell::new("default".to_owned());
     pub(crate) static COUNT: Cell<u32> = const { Cell::new(0) };
 }
 
 #[test]
-fn select_takes_the_first() {
+fn select_completes_the_first_ready_arm() {
     virtual_time(|| {
         let (queue, done, permits) = (Queue::bounded(1), Event::new(), Semaphore::new(0));
         let (sender, receiver) = mpsc::sync_channel(0);
@@ -41,7 +42,7 @@ fn select_takes_the_first() {
     });
 }
 
-/// The names that the macro uses itself are the program's to use.
+/// A program that defines names that the macro uses itself.
 mod hides_the_prelude {
     use evy::Queue;
 
@@ -63,12 +64,12 @@ mod hides_the_prelude {
 }
 
 #[test]
-fn select_keeps_its_names_to_itself() {
+fn select_does_not_conflict_with_names_of_the_program() {
     virtual_time(|| assert_eq!(hides_the_prelude::sum(), 42));
 }
 
 #[test]
-fn select_is_an_expression_that_may_be_left() {
+fn select_is_an_expression_and_may_be_left_by_return_break_and_question_mark() {
     fn number(from: &str) -> Result<u32, std::num::ParseIntError> {
         let queue = Queue::<u32>::unbounded();
         let n = evy::select! { put(&queue, from.parse()?) => queue.get() };
@@ -92,20 +93,20 @@ fn select_is_an_expression_that_may_be_left() {
 }
 
 #[test]
-fn locals_are_each_green_threads_own() {
+fn each_green_thread_has_its_own_locals() {
     virtual_time(|| {
         NAME.set("root".to_owned());
         let child = evy::spawn(|| {
             COUNT.set(COUNT.get() + 1);
             (NAME.take(), COUNT.get())
         });
-        assert_eq!(child.join().unwrap(), ("nobody".to_owned(), 1));
+        assert_eq!(child.join().unwrap(), ("default".to_owned(), 1));
         assert_eq!((NAME.take().as_str(), COUNT.get()), ("root", 0));
     });
 }
 
 #[test]
-fn tests_steer_time_and_order_and_strike() {
+fn the_test_functions_control_time_and_order_and_inject_faults() {
     explore_schedules(0..20, || {
         let total = Arc::new(Mutex::new(0));
         let adders = [1, 2, 3].map(|n| {
@@ -119,7 +120,7 @@ fn tests_steer_time_and_order_and_strike() {
         assert!(evy::wait_all(adders).iter().all(Result::is_ok));
         assert_eq!(*total.lock().unwrap(), 6);
     });
-    let struck = inject_faults(|injector| {
+    let faults = inject_faults(|injector| {
         let queue = Queue::bounded(0);
         let (items, rest) = (queue.clone(), queue.clone());
         let victim =
@@ -129,11 +130,11 @@ fn tests_steer_time_and_order_and_strike() {
         wait_all_parked();
         assert_eq!(taken + rest.try_get().unwrap_or(0), 1);
     });
-    assert!(struck >= 4, "{struck}");
+    assert!(faults >= 4, "{faults}");
 }
 
 #[test]
-fn sync_is_shared_with_os_threads() {
+fn sync_primitives_are_shared_with_os_threads() {
     static GREETING: OnceLock<String> = OnceLock::new();
     let (sender, receiver) = mpsc::channel();
     let os_thread = std::thread::spawn(move || {

@@ -1,4 +1,4 @@
-//! What a program has that depends on the crate `evy` alone.
+//! Tests of programs that depend on the crate `evy` alone.
 
 #[cfg(feature = "net")]
 mod drop_in;

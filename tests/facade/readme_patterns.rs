@@ -1,4 +1,4 @@
-//! The three programs of the README, and of the patterns they stand for, as they read in Rust.
+//! The three programs of the README and the patterns that they represent, written in Rust.
 #![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
 use std::io::{Read, Write};
@@ -23,7 +23,7 @@ fn fetch(url: String) -> String {
 }
 
 #[test]
-fn client_pattern() {
+fn a_client_fetches_urls_through_a_pool_in_order() {
     let site = site();
     let urls: Vec<_> = (0..20).map(|n| format!("{site}/{n}")).collect();
     let pool = GreenPool::default();
@@ -34,7 +34,7 @@ fn client_pattern() {
 }
 
 #[test]
-fn server_pattern() {
+fn a_server_handles_each_connection_in_a_pool() {
     fn handle(mut client: evy::net::TcpStream) {
         let mut buf = [0; 1];
         while let Ok(1) = client.read(&mut buf) {
@@ -59,7 +59,7 @@ fn server_pattern() {
 }
 
 #[test]
-fn dispatch_pattern() {
+fn a_dispatcher_collects_the_results_of_a_pile_in_order() {
     let site = site();
     let pool = GreenPool::default();
     let pile = GreenPile::with_pool(&pool);

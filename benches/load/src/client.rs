@@ -1,4 +1,4 @@
-//! One connection: a request goes out, its answer comes in, and again.
+//! One connection, which sends a request, receives its response, and repeats.
 
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -10,11 +10,11 @@ use rustix::event::epoll;
 use super::exchange::Exchange;
 use super::histogram::Histogram;
 
-/// A connection with at most one request under way.
+/// A connection with at most one request in flight.
 #[derive(Debug)]
 pub(super) struct Client {
     stream: TcpStream,
-    /// Which request it is at.
+    /// The number of the current request.
     turn: usize,
     sent: usize,
     received: usize,
@@ -22,7 +22,7 @@ pub(super) struct Client {
 }
 
 impl Client {
-    /// Connects, and has one request answered in the blocking way.
+    /// Connects, and exchanges one request and its response with blocking I/O.
     pub(super) fn connect(
         addr: SocketAddr,
         number: usize,
@@ -34,13 +34,14 @@ impl Client {
         stream.set_read_timeout(Some(super::SILENCE_LIMIT))?;
         let mut client = Self {
             stream,
-            // So that neighbours do not say the same.
+            // Each connection starts at another number, so that no two send the same bytes at once.
             turn: number,
             sent: 0,
             received: 0,
             since: Instant::now(),
         };
-        // A message that is larger than all the buffers on the way would block both sides here.
+        // A request that is larger than all buffers on the way would block both sides here, because
+        // neither side would read before its write is finished. So this exchange is skipped.
         if exchange.outgoing(0).len() <= buf.len() {
             client.send(exchange)?;
             while client.received < exchange.incoming_len() {
@@ -51,7 +52,7 @@ impl Client {
         Ok(client)
     }
 
-    /// Has `epoll` tell of it, by its number.
+    /// Registers the connection with `epoll`. Its events carry `number`.
     pub(super) fn enter(&self, epoll: &OwnedFd, number: u64) -> io::Result<()> {
         use epoll::EventFlags as E;
         let data = epoll::EventData::new_u64(number);
@@ -70,7 +71,7 @@ impl Client {
         self.send(exchange)
     }
 
-    /// Does whatever can be done without waiting.
+    /// Sends and receives as much as possible without waiting.
     pub(super) fn advance(
         &mut self,
         exchange: &Exchange,
@@ -88,14 +89,14 @@ impl Client {
                 latencies.record(now - self.since);
                 self.begin(exchange, now)?;
             }
-            // All there was; what comes from now on is another event.
+            // A short read has emptied the socket buffer. Data that arrives later is a new event.
             if n < buf.len() {
                 return Ok(());
             }
         }
     }
 
-    /// As much of the request as there is room for.
+    /// Sends the rest of the request, as far as the socket buffer has space.
     fn send(&mut self, exchange: &Exchange) -> io::Result<()> {
         let outgoing = exchange.outgoing(self.turn);
         while self.sent < outgoing.len() {
@@ -109,7 +110,7 @@ impl Client {
         Ok(())
     }
 
-    /// Some of the answer.
+    /// Receives and checks some bytes of the response.
     fn receive(&mut self, exchange: &Exchange, buf: &mut [u8]) -> io::Result<usize> {
         loop {
             match self.stream.read(buf) {

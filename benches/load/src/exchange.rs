@@ -1,9 +1,12 @@
-//! What is sent, and what is to come back.
+//! The bytes that are sent, and the bytes that are expected in return.
 //!
-//! An echo is a window into a pattern that repeats after a prime number of bytes. Where the window
-//! begins depends on the turn, so bytes of an earlier turn, or from elsewhere in this one, differ;
-//! and nothing is copied to make a message. An HTTP exchange is always the same; its answer is
-//! learned on a connection of its own, and of the later ones only the date may differ.
+//! An echo message is a window into a pattern that repeats after a prime number of bytes. The start
+//! of the window depends on the number of the request. Bytes of an earlier message, or from another
+//! position in the same message, therefore differ from the expected ones. A window also needs no
+//! copy.
+//!
+//! An HTTP exchange is always the same. The expected response is read on a separate connection
+//! first; later responses may differ from it only in their date.
 
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -11,28 +14,31 @@ use std::ops::Range;
 
 use super::Target;
 
-/// The length of the pattern: every byte value but a few, in one order.
+/// The length of the pattern, which has nearly all byte values, in ascending order.
 const PERIOD: usize = 251;
 
-/// See the file's beginning.
+/// The request and the expected response of each turn.
 #[derive(Debug)]
 pub(super) struct Exchange {
-    /// All windows.
+    /// The bytes that all windows lie in.
     outgoing: Vec<u8>,
     outgoing_len: usize,
     incoming: Vec<u8>,
     incoming_len: usize,
-    /// How many windows there are.
+    /// The number of different windows.
     windows: usize,
-    /// What may differ from `incoming`.
+    /// The range of a response that may differ from `incoming`.
     varies: Range<usize>,
 }
 
 impl Exchange {
-    /// What `target` says, and where to. Asks an HTTP server once.
+    /// Returns the address of `target` and the exchange with it. Sends one request to an HTTP
+    /// server.
     pub(super) fn prepare(target: &Target) -> io::Result<(SocketAddr, Self)> {
         match target {
-            Target::Echo { size: 0, .. } => Err(io::Error::other("an echo has a byte at least")),
+            Target::Echo { size: 0, .. } => Err(io::Error::other(
+                "the size of an echo must be at least one byte",
+            )),
             Target::Echo { addr, size } => Ok((*addr, Self::echo(*size))),
             Target::Http { addr, path } => Ok((*addr, Self::http(*addr, path)?)),
         }
@@ -66,17 +72,17 @@ impl Exchange {
         })
     }
 
-    /// The request of a turn.
+    /// Returns the request of a turn.
     pub(super) fn outgoing(&self, turn: usize) -> &[u8] {
         &self.outgoing[turn % self.windows..][..self.outgoing_len]
     }
 
-    /// The length of an answer.
+    /// Returns the length of a response.
     pub(super) fn incoming_len(&self) -> usize {
         self.incoming_len
     }
 
-    /// Whether `got` is what the answer of a turn has from `at` on.
+    /// Checks that `got` is what the response of a turn contains from offset `at` on.
     pub(super) fn check(&self, turn: usize, at: usize, got: &[u8]) -> io::Result<()> {
         let expected = &self.incoming[turn % self.windows..][..self.incoming_len][at..];
         let is_right = |part: Range<usize>| {
@@ -92,12 +98,12 @@ impl Exchange {
         {
             return Ok(());
         }
-        let message = "what has come back is not what was expected";
+        let message = "the response differs from what was expected";
         Err(io::Error::new(io::ErrorKind::InvalidData, message))
     }
 }
 
-/// A whole response with `Content-Length`, and where its date stands.
+/// Reads a whole response with `Content-Length`. Also returns the position of its `Date` value.
 fn read_response(stream: &mut TcpStream) -> io::Result<(Vec<u8>, Range<usize>)> {
     let invalid = |what| io::Error::new(io::ErrorKind::InvalidData, what);
     let mut response = Vec::new();
@@ -106,11 +112,12 @@ fn read_response(stream: &mut TcpStream) -> io::Result<(Vec<u8>, Range<usize>)> 
         stream.read_exact(&mut byte)?;
         response.push(byte[0]);
         if response.ends_with(b"\r\n\r\n") {
-            break str::from_utf8(&response).map_err(|_| invalid("a head that is no text"))?;
+            break str::from_utf8(&response)
+                .map_err(|_| invalid("the response head is not valid UTF-8"))?;
         }
     };
     if !head.starts_with("HTTP/1.1 200 ") {
-        return Err(invalid("a response that is not 200"));
+        return Err(invalid("the status of the response is not 200"));
     }
     let (mut length, mut varies, mut at) = (None::<usize>, 0..0, 0);
     for line in head.split_inclusive("\r\n") {
@@ -122,7 +129,7 @@ fn read_response(stream: &mut TcpStream) -> io::Result<(Vec<u8>, Range<usize>)> 
         }
         at += line.len();
     }
-    let length = length.ok_or_else(|| invalid("a response without Content-Length"))?;
+    let length = length.ok_or_else(|| invalid("the response has no Content-Length"))?;
     response.resize(at + length, 0);
     stream.read_exact(&mut response[at..])?;
     Ok((response, varies))

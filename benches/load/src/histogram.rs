@@ -1,11 +1,12 @@
-//! A histogram of durations: 64 buckets for each power of two, so within 1.6 % of what was recorded.
+//! A histogram of durations. It has 64 buckets for each power of two, so a value is within 1.6 % of
+//! the recorded one.
 
 use std::time::Duration;
 
-/// Each power of two is cut into so many parts, a power of two itself.
+/// The number of buckets for each power of two, which must itself be a power of two.
 const PARTS: u64 = 64;
 
-/// How often each duration, in nanoseconds, was seen.
+/// The number of occurrences of each duration.
 #[derive(Debug)]
 pub struct Histogram {
     buckets: Vec<u64>,
@@ -34,12 +35,14 @@ impl Histogram {
         self.count += 1;
     }
 
-    /// How many were recorded.
+    /// Returns the number of recorded values.
     pub fn count(&self) -> u64 {
         self.count
     }
 
-    /// The shortest duration that this share of all did not exceed. Zero if there are none.
+    /// Returns the shortest duration that `share` of the values, from 0 to 1, do not exceed.
+    ///
+    /// Returns zero if there are no values.
     pub fn quantile(&self, share: f64) -> Duration {
         let wanted = (self.count as f64 * share).ceil() as u64;
         let mut seen = 0;
@@ -52,13 +55,14 @@ impl Histogram {
     }
 }
 
-/// Below `2 * PARTS` each value has a bucket of its own; above, `shift` bits are dropped.
+/// Returns the bucket of a value. Below `2 * PARTS` each value has its own bucket; above, `shift`
+/// low bits are dropped.
 fn bucket(nanos: u64) -> usize {
     let shift = (u64::BITS - nanos.leading_zeros()).saturating_sub(PARTS.ilog2() + 1);
     (u64::from(shift) * PARTS + (nanos >> shift)) as usize
 }
 
-/// A value in the middle of a bucket.
+/// Returns a value in the middle of a bucket.
 fn middle(bucket: usize) -> u64 {
     let bucket = bucket as u64;
     let shift = (bucket / PARTS).saturating_sub(1);

@@ -1,7 +1,7 @@
-//! The load: a closed loop over epoll, one request under way on each connection.
+//! A load generator: a closed loop over epoll, with one request in flight on each connection.
 //!
-//! A closed loop measures a server that is as busy as its clients allow: a slow answer holds back
-//! one connection, and the quantiles say by how long.
+//! A closed loop measures a server that is as busy as its clients allow. A slow response delays one
+//! connection only, and the quantiles show by how much.
 #![cfg(target_os = "linux")]
 
 mod client;
@@ -22,23 +22,23 @@ use client::Client;
 use exchange::Exchange;
 pub use histogram::Histogram;
 
-/// Answers that one look at the connections collects.
+/// The maximum number of events of one `epoll_wait`.
 const EVENTS: usize = 512;
 
-/// A server that says nothing at all for so long has stopped.
+/// The time without any data from the server after which it counts as stopped.
 const SILENCE_LIMIT: Duration = Duration::from_secs(10);
 
-/// What is asked of whom.
+/// A server, and the requests that it is sent.
 #[derive(Clone, Debug)]
 pub enum Target {
-    /// So many bytes that are to come back.
+    /// Messages of `size` bytes, each of which the server must send back unchanged.
     Echo {
         /// Where the server listens.
         addr: SocketAddr,
         /// The number of bytes of a request.
         size: usize,
     },
-    /// `GET path` on a connection that stays open, answered with `200` and always the same body.
+    /// `GET path` on a kept-alive connection; the response must be `200` with always the same body.
     Http {
         /// Where the server listens.
         addr: SocketAddr,
@@ -47,16 +47,16 @@ pub enum Target {
     },
 }
 
-/// What was seen after the warm-up.
+/// The measurements of one run, without its warm-up.
 #[derive(Debug)]
 pub struct Report {
-    /// How long was measured.
+    /// The measured time.
     pub elapsed: Duration,
     /// The latencies of all requests.
     pub latencies: Histogram,
 }
 
-/// Lets this process have as many descriptors as it may.
+/// Raises the limit on open descriptors to the maximum that this process is allowed.
 ///
 /// # Errors
 ///
@@ -70,7 +70,7 @@ pub fn raise_file_limit() -> io::Result<()> {
     Ok(setrlimit(Resource::Nofile, limit)?)
 }
 
-/// Open connections, each with a request under way.
+/// A set of open connections, each with a request in flight.
 #[derive(Debug)]
 pub struct Load {
     exchange: Exchange,
@@ -80,16 +80,17 @@ pub struct Load {
 }
 
 impl Load {
-    /// Opens connections, and sends a request on each.
+    /// Opens connections to the target, and sends a request on each.
     ///
     /// # Errors
     ///
-    /// The first of any connection, also where what comes back is not what is expected.
+    /// Returns the first error of any connection. A response that differs from the expected one is
+    /// an error, too.
     pub fn connect(target: &Target, connections: usize) -> io::Result<Self> {
         let (addr, exchange) = Exchange::prepare(target)?;
         let mut buf = vec![0; 64 * 1024];
-        // Each connection is answered once before the next one is opened: so none overflows the
-        // server's queue, and all are being served when a run starts.
+        // Each connection has its first response before the next one is opened. So the connections
+        // do not overflow the server's accept queue, and all are being served when a run starts.
         let mut clients = (0..connections)
             .map(|number| Client::connect(addr, number, &exchange, &mut buf))
             .collect::<io::Result<Vec<_>>>()?;
@@ -106,12 +107,14 @@ impl Load {
         })
     }
 
-    /// Answers each answer with a request. `at_edge` is called twice, where the warm-up ends and
-    /// where measuring does. Requests are left under way, for another run.
+    /// Sends a new request after each response, and measures for `duration` after the warm-up.
+    ///
+    /// `at_edge` is called twice: when the warm-up ends, and when the measured time ends. At the
+    /// end a request is still in flight on each connection, so another run can follow.
     ///
     /// # Errors
     ///
-    /// As [`Self::connect`], and those of `at_edge`.
+    /// Returns an error as [`Self::connect`] does, and the errors of `at_edge`.
     pub fn run(
         &mut self,
         warm_up: Duration,
@@ -132,7 +135,8 @@ impl Load {
                     measuring = Some(Instant::now());
                 }
                 Some(start) if now >= start + duration => {
-                    // What this look has found is answered as well, or it would be forgotten.
+                    // The events of the last wait are handled too. They are edge-triggered, so they
+                    // would not be reported again.
                     let elapsed = now - start;
                     at_edge()?;
                     self.advance(&events, &mut Histogram::new())?;
@@ -149,7 +153,7 @@ impl Load {
         let room = spare_capacity(events);
         match epoll::wait(&self.epoll, room, Some(&timespec(SILENCE_LIMIT))) {
             Ok(0) => {
-                let message = "no answer on any connection";
+                let message = "no data on any connection within the time limit";
                 Err(io::Error::new(io::ErrorKind::TimedOut, message))
             }
             Ok(_) | Err(Errno::INTR) => Ok(()),

@@ -1,4 +1,4 @@
-//! Measures a server: so many connections, each with one request under way, for so many seconds.
+//! Measures a server with many connections, each with one request in flight, for a given time.
 //!
 //! ```text
 //! cargo run --release --example echo_server &
@@ -6,14 +6,16 @@
 //! cargo run --release -p evy-load http://127.0.0.1:8000/ 1000 5
 //! ```
 //!
-//! What comes back is compared with what was sent; the first difference, and the first connection
-//! that fails, ends the run with an error. It is an epoll loop without evy, so that a slow runtime
-//! cannot hide behind a slow client: watch the processor time of the server, not only the rate.
+//! Each response is compared with the expected one. The first difference, and the first connection
+//! that fails, ends the run with an error.
+//!
+//! The load generator is an epoll loop without evy, so that a slow client cannot conceal a slow
+//! runtime. Look at the processor time of the server, not only at the request rate.
 
 #[cfg(target_os = "linux")]
 use std::time::Duration;
 
-/// Reads `TARGET CONNECTIONS SECONDS [SIZE]`.
+/// Parses `TARGET CONNECTIONS SECONDS [SIZE]`.
 #[cfg(target_os = "linux")]
 fn parse(words: &[String]) -> Option<(evy_load::Target, usize, Duration)> {
     let (target, connections, seconds, size) = match words {
@@ -46,7 +48,7 @@ fn parse(words: &[String]) -> Option<(evy_load::Target, usize, Duration)> {
 fn main() -> std::io::Result<()> {
     let words: Vec<String> = std::env::args().skip(1).collect();
     let Some((target, connections, duration)) = parse(&words) else {
-        eprintln!("usage: evy-load ADDR CONNECTIONS SECONDS [SIZE]");
+        eprintln!("usage: evy-load ADDR|URL CONNECTIONS SECONDS [SIZE]");
         std::process::exit(2);
     };
     evy_load::raise_file_limit()?;
@@ -54,7 +56,7 @@ fn main() -> std::io::Result<()> {
     let report = load.run(duration / 4, duration, || Ok(()))?;
     let micros = |quantile| report.latencies.quantile(quantile).as_secs_f64() * 1e6;
     println!(
-        "{} requests, {:.0} a second, p50 {:.1} us, p99 {:.1} us",
+        "{} requests, {:.0} per second, p50 {:.1} us, p99 {:.1} us",
         report.latencies.count(),
         report.latencies.count() as f64 / report.elapsed.as_secs_f64(),
         micros(0.5),
@@ -65,6 +67,6 @@ fn main() -> std::io::Result<()> {
 
 #[cfg(not(target_os = "linux"))]
 fn main() {
-    eprintln!("evy-load is written for epoll, which this system does not have");
+    eprintln!("evy-load needs epoll, which this system does not have");
     std::process::exit(1);
 }

@@ -1,6 +1,7 @@
-//! The load generator against servers that are right, wrong, or gone.
+//! Tests of the load generator with servers that respond correctly, respond wrongly, or
+//! disconnect.
 #![cfg(target_os = "linux")]
-#![expect(clippy::unwrap_used, reason = "helpers of tests")]
+#![expect(clippy::unwrap_used, reason = "test helpers may panic")]
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -12,7 +13,8 @@ fn load(words: &[&str]) -> Output {
     Command::new(program).args(words).output().unwrap()
 }
 
-/// Serves each connection with `handler` on an OS thread of its own, and returns the address.
+/// Serves each connection with `handler` on a separate OS thread. Returns the address of the
+/// server.
 fn serve(handler: fn(TcpStream) -> std::io::Result<()>) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let addr = listener.local_addr().unwrap().to_string();
@@ -35,7 +37,7 @@ fn requests(output: &Output) -> u64 {
 }
 
 #[test]
-fn it_measures_an_echo_server() {
+fn an_echo_server_is_measured() {
     let addr = serve(|mut client| {
         let mut buf = [0; 4096];
         loop {
@@ -44,12 +46,12 @@ fn it_measures_an_echo_server() {
         }
     });
     assert!(requests(&load(&[&addr, "20", "0.2"])) >= 20);
-    // Larger than the socket buffers are at first: both sides have to wait for room.
+    // The message is larger than the initial socket buffers, so both sides have to wait for space.
     assert!(requests(&load(&[&addr, "2", "1", "5000000"])) >= 1);
 }
 
 #[test]
-fn it_measures_an_http_server() {
+fn an_http_server_is_measured() {
     let addr = serve(|client| {
         let mut writer = client.try_clone()?;
         for line in BufReader::new(client).lines() {
@@ -64,7 +66,7 @@ fn it_measures_an_http_server() {
 }
 
 #[test]
-fn a_wrong_answer_ends_the_run_with_an_error() {
+fn a_wrong_response_ends_the_run_with_an_error() {
     let addr = serve(|mut client| {
         let mut buf = [0; 64];
         for turn in 0.. {
@@ -77,11 +79,11 @@ fn a_wrong_answer_ends_the_run_with_an_error() {
     let output = load(&[&addr, "1", "5"]);
     assert!(!output.status.success() && output.stdout.is_empty());
     let text = String::from_utf8(output.stderr).unwrap();
-    assert!(text.contains("not what was expected"), "{text}");
+    assert!(text.contains("differs from what was expected"), "{text}");
 }
 
 #[test]
-fn a_server_that_hangs_up_ends_the_run_with_an_error() {
+fn a_connection_closed_by_the_server_ends_the_run_with_an_error() {
     let addr = serve(|mut client| {
         let mut buf = [0; 64];
         client.read_exact(&mut buf)?;

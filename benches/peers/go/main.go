@@ -1,5 +1,5 @@
-// Goroutines that do the same work, on one processor: `go-peer WORK` prints nanoseconds for each, and
-// `go-peer serve echo ADDR` is the echo server.
+// The same work done by goroutines on one processor. `go-peer WORK` prints the nanoseconds for each
+// operation; `go-peer serve echo ADDR` is the echo server.
 package main
 
 import (
@@ -37,7 +37,7 @@ func yieldAmong(n int, yield func(turn int)) float64 {
 			all.Done()
 		}()
 	}
-	// On one processor they begin when this one waits.
+	// On one processor the goroutines start only when this one waits.
 	start := time.Now()
 	all.Wait()
 	return each(time.Since(start), turns*n)
@@ -84,7 +84,7 @@ func roundTrip() float64 {
 	for i := 0; i < roundTrips; i++ {
 		there <- i
 		if <-back != i {
-			panic("another item came back")
+			panic("the wrong item came back")
 		}
 	}
 	elapsed := time.Since(start)
@@ -93,14 +93,14 @@ func roundTrip() float64 {
 }
 
 var work = map[string]func() float64{
-	"yield, 2 in turn":                  func() float64 { return yieldAmong(2, here) },
-	"yield, 10 in turn":                 func() float64 { return yieldAmong(10, here) },
-	"yield, 10 in turn, at many depths": func() float64 { return yieldAmong(10, func(turn int) { deep(turn % 8) }) },
-	"yield, 1 000 in turn":              func() float64 { return yieldAmong(1_000, here) },
-	"yield, 50 000 in turn":             func() float64 { return yieldAmong(50_000, here) },
-	"spawn, run, reclaim":               spawn,
-	"spawn, join":                       spawnJoin,
-	"channel, there and back":           roundTrip,
+	"yield among 2":                 func() float64 { return yieldAmong(2, here) },
+	"yield among 10":                func() float64 { return yieldAmong(10, here) },
+	"yield among 10, varying depth": func() float64 { return yieldAmong(10, func(turn int) { deep(turn % 8) }) },
+	"yield among 1,000":             func() float64 { return yieldAmong(1_000, here) },
+	"yield among 50,000":            func() float64 { return yieldAmong(50_000, here) },
+	"spawn, run, reclaim":           spawn,
+	"spawn, join":                   spawnJoin,
+	"channel, round trip":           roundTrip,
 }
 
 func echo(client net.Conn) {
@@ -127,7 +127,7 @@ func serve(addr string) error {
 	}
 	fmt.Println("listening on", listener.Addr())
 	for {
-		// Go sets TCP_NODELAY by itself.
+		// Go sets TCP_NODELAY by default.
 		client, err := listener.Accept()
 		if err != nil {
 			return err
@@ -147,6 +147,6 @@ func main() {
 		fmt.Fprintln(os.Stderr, "usage: go-peer WORK | go-peer serve echo ADDR")
 		os.Exit(2)
 	}
-	measure() // The first is for the memory.
+	measure() // The first measurement is discarded; it only grows the memory.
 	fmt.Println(measure())
 }

@@ -1,5 +1,7 @@
-//! What evy is measured against: green threads, tasks and OS threads that do the same work in one
-//! run, and, with a word more, servers under load. Markdown tables go to stdout, plots to `docs/plots`.
+//! Measures evy against other runtimes: green threads, tasks and OS threads do the same work in one
+//! run. With an argument, it measures servers under load instead.
+//!
+//! Markdown tables go to stdout, plots to `docs/plots`.
 //!
 //! ```text
 //! cargo run --release -p evy-peers --features run
@@ -7,8 +9,8 @@
 //! cargo run --release -p evy-peers --features run -- http
 //! ```
 //!
-//! Read the ratios, not the nanoseconds: the machine is shared, and the rounds alternate between the
-//! peers so that its moods hit all of them.
+//! Compare the ratios, not the nanoseconds, because the machine may be shared. The rounds alternate
+//! between the peers, so that changes in its load affect all of them alike.
 
 mod plot;
 #[cfg(target_os = "linux")]

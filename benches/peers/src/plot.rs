@@ -1,4 +1,4 @@
-//! Bars beside each other, as SVG in `docs/plots`.
+//! Bar charts, written as SVG to `docs/plots`.
 
 use std::error::Error;
 use std::io;
@@ -10,29 +10,30 @@ use plotters::coord::types::RangedCoordf64;
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 
-/// Of the picture, in its own units.
+/// The width and height of a chart, in SVG units.
 const SIZE: (u32, u32) = (1500, 480);
 
-/// How bars grow with what they stand for.
+/// The scale of the value axis.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Scale {
-    /// From zero.
+    /// Begins at zero.
     Linear,
     Logarithmic,
 }
 
-/// What is drawn: a group of bars for each of `groups`, one for each of `series` that has a value there.
+/// The data of a chart: a group of bars for each of `groups`, with a bar for each of `series` that
+/// has a value there.
 struct Bars<'a> {
     groups: &'a [&'a str],
     series: &'a [&'a str],
     value: &'a dyn Fn(usize, usize) -> Option<f64>,
 }
 
-/// Draws the bars.
+/// Draws a bar chart. Does nothing if there is no folder `docs` in the working directory.
 ///
 /// # Errors
 ///
-/// Those of writing the file. Nothing is drawn where there is no `docs` to put it into.
+/// Returns the error of writing the file.
 pub(crate) fn bars(
     file: &str,
     title: &str,
@@ -68,14 +69,14 @@ fn draw(path: &str, title: &str, scale: Scale, bars: &Bars<'_>) -> Result<(), Bo
         .x_label_area_size(30)
         .y_label_area_size(60);
     let width = 0.0..bars.groups.len() as f64;
-    // Room for the legend above them.
+    // The space above the bars is for the legend.
     match scale {
         Scale::Linear => {
             let chart = builder.build_cartesian_2d(width, 0.0..most * 1.4)?;
             fill(&area, chart, 0.0, bars)?;
         }
         Scale::Logarithmic => {
-            // Down to where the scale has a line.
+            // The axis begins at a power of ten, where the scale has a line.
             let floor = 10_f64.powf(least.log10().floor());
             let chart = builder.build_cartesian_2d(width, (floor..most * 1.4).log_scale())?;
             fill(&area, chart, floor, bars)?;

@@ -1,20 +1,21 @@
-//! What is aimed at, and whether a run has hit it.
+//! Target ratios, and whether a run has met them.
 
-/// What one thing costs beside another.
+/// The cost of one thing relative to that of another.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Ratio {
-    /// The median of each round's own.
+    /// The median of the ratios of all rounds.
     pub(crate) median: f64,
-    /// Of the best that each has shown: what others do on the machine makes it only dearer.
+    /// The ratio of the lowest cost of each. Other load on the machine can only raise a cost, so
+    /// the lowest one is disturbed least.
     pub(crate) least: f64,
 }
 
-/// A ratio that should not be above a limit.
+/// A ratio that should not exceed a limit.
 #[derive(Clone, Debug)]
 pub(crate) struct Target {
     limit: Option<f64>,
     what: String,
-    /// `None`: could not be measured here.
+    /// `None` if it could not be measured on this machine.
     measured: Option<Ratio>,
 }
 
@@ -27,7 +28,7 @@ impl Target {
         }
     }
 
-    /// Reported beside the others.
+    /// Creates an entry without a limit, for a ratio that is only reported.
     pub(crate) fn none(what: impl Into<String>, measured: Option<Ratio>) -> Self {
         Self {
             limit: None,
@@ -37,9 +38,11 @@ impl Target {
     }
 }
 
-/// Prints a Markdown table. The median counts.
+/// Prints the targets as a Markdown table. The median decides whether a target is met.
 pub(crate) fn print(targets: &[Target]) {
-    println!("\n| evy | at most | median of the rounds | of the best rounds | |");
+    println!(
+        "\n| evy's cost | at most | median ratio of the rounds | ratio of the best rounds | result |"
+    );
     println!("| --- | ---: | ---: | ---: | --- |");
     for target in targets {
         let what = &target.what;
@@ -52,27 +55,27 @@ pub(crate) fn print(targets: &[Target]) {
         };
         let verdict = match target.limit {
             None => "",
-            Some(limit) if median <= limit => "hit",
-            Some(limit) if least <= limit => "missed, hit in the best",
+            Some(limit) if median <= limit => "met",
+            Some(limit) if least <= limit => "missed, met in the best rounds",
             Some(_) => "missed",
         };
         println!("| {what} | {limit} | {median:.3} | {least:.3} | {verdict} |");
     }
 }
 
-/// The middle one, if there is any.
+/// Returns the median, or `None` if there are no values.
 pub(crate) fn median(values: impl Iterator<Item = f64>) -> Option<f64> {
     let mut values: Vec<f64> = values.collect();
     values.sort_by(f64::total_cmp);
     values.get(values.len() / 2).copied()
 }
 
-/// The least one, if there is any.
+/// Returns the smallest value, or `None` if there are no values.
 pub(crate) fn least(values: impl Iterator<Item = f64>) -> Option<f64> {
     values.min_by(f64::total_cmp)
 }
 
-/// What is in each pair, one beside the other.
+/// Returns the ratio of the first costs of the pairs to the second ones.
 pub(crate) fn ratio(pairs: &[(f64, f64)]) -> Option<Ratio> {
     let best = least(pairs.iter().map(|(own, _)| *own))?;
     let other = least(pairs.iter().map(|(_, other)| *other))?;

@@ -1,4 +1,4 @@
-//! Idle connections: those of a client that wait for another request.
+//! `IdleConnections`: the connections of a client that wait for another request.
 
 use std::cell::RefCell;
 use std::io;
@@ -11,11 +11,13 @@ use http::uri::Scheme;
 
 use crate::buffered::BufferedStream;
 
-/// How many connections are kept, over all hosts, and for how long.
+/// The maximum number of idle connections, over all hosts.
 const MAX_IDLE: usize = 128;
+
+/// How long an idle connection is kept.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// The connections, the one used last at the end.
+/// The idle connections, with the most recently used one at the end.
 #[derive(Default)]
 pub(super) struct IdleConnections(RefCell<Vec<IdleConnection>>);
 
@@ -26,7 +28,7 @@ struct IdleConnection {
     since: Instant,
 }
 
-/// Host, without the brackets of IPv6, and port.
+/// A host, without the brackets of an IPv6 address, and a port.
 #[derive(Clone, PartialEq, Eq)]
 pub(super) struct HostPort {
     pub(super) host: String,
@@ -34,7 +36,8 @@ pub(super) struct HostPort {
 }
 
 impl IdleConnections {
-    /// The connection to `peer` that was used last.
+    /// Removes and returns the most recently used connection to `peer`. Drops all connections that
+    /// have been idle for too long.
     pub(super) fn take(&self, peer: &HostPort) -> Option<Box<BufferedStream<TcpStream>>> {
         let mut idle = self.0.borrow_mut();
         idle.retain(|kept| now().saturating_duration_since(kept.since) < IDLE_TIMEOUT);
@@ -42,7 +45,8 @@ impl IdleConnections {
         Some(idle.remove(at).stream)
     }
 
-    /// Keeps a connection, unless there are `most` to its peer already.
+    /// Keeps a connection, unless `most` connections to its peer are kept already. If there are too
+    /// many over all hosts, the least recently used one is dropped.
     pub(super) fn put(&self, peer: HostPort, stream: Box<BufferedStream<TcpStream>>, most: usize) {
         let mut idle = self.0.borrow_mut();
         if idle.iter().filter(|kept| kept.peer == peer).count() < most {
@@ -60,13 +64,13 @@ impl IdleConnections {
 }
 
 impl HostPort {
-    /// Where a request to `uri` goes.
+    /// Returns the host and the port that a request to `uri` is sent to.
     pub(super) fn of(uri: &Uri) -> io::Result<Self> {
         let invalid = |message| Err(io::Error::new(io::ErrorKind::InvalidInput, message));
         match uri.scheme() {
             None => return invalid("the URL should start with 'http://'"),
             Some(scheme) if *scheme != Scheme::HTTP => {
-                let message = format!("only 'http://' is spoken here, not '{scheme}://'");
+                let message = format!("only 'http://' is supported, not '{scheme}://'");
                 return Err(io::Error::new(io::ErrorKind::Unsupported, message));
             }
             Some(_) => {}
@@ -90,7 +94,8 @@ impl HostPort {
     }
 }
 
-/// Whether a connection that was idle has neither ended nor said anything.
+/// Whether an idle connection can be used for another request: the server has neither closed it nor
+/// sent anything.
 pub(super) fn is_reusable(stream: &BufferedStream<TcpStream>) -> bool {
     let stream = &stream.stream;
     let peeked = stream

@@ -1,4 +1,4 @@
-//! The client: requests over connections that are kept for the next request.
+//! The client: sends requests over connections that it keeps for further requests.
 
 mod idle;
 
@@ -19,11 +19,14 @@ use crate::head::{self, content_length};
 use crate::limits::{Limits, MAX_HEADERS};
 use idle::{HostPort, IdleConnections, is_reusable};
 
-/// GETs `url` with a client of its own, which keeps no connection. As [`Client::get`].
+/// Sends a GET request for `url` on a new connection, which is closed after the response. Otherwise
+/// like [`Client::get`].
+///
+/// Parks until the head of the response has arrived.
 ///
 /// # Errors
 ///
-/// As [`Client::request`].
+/// Returns an error as [`Client::get`] does.
 ///
 /// # Examples
 ///
@@ -37,9 +40,13 @@ pub fn get(url: &str) -> io::Result<Response<Body>> {
     Client::builder().max_idle_per_host(0).build().get(url)
 }
 
-/// An HTTP/1.1 client for `http://`. A clone is cheap and shares the idle connections.
+/// An HTTP/1.1 client for `http://` URLs.
 ///
-/// Redirects are not followed: they are responses like any other.
+/// Cloning a client is cheap. The clones share the idle connections.
+///
+/// Redirects are not followed. They are returned like any other response.
+///
+/// Only the methods that say so park.
 ///
 /// # Examples
 ///
@@ -68,51 +75,56 @@ struct Settings {
     max_idle_per_host: usize,
 }
 
-/// The choices of a [`Client`]. None of its methods parks.
+/// Configures a [`Client`]. Returned by [`Client::builder`].
 #[derive(Clone, Debug)]
 #[must_use]
 pub struct ClientBuilder(Settings);
 
 impl ClientBuilder {
-    /// How long connecting may take. 10 s unless said otherwise.
+    /// Sets how long connecting may take. The default is 10 seconds.
     pub fn connect_timeout(mut self, timeout: Duration) -> Self {
         self.0.connect_timeout = timeout;
         self
     }
 
-    /// How long an exchange may take, from connecting to the last byte of the response's body,
-    /// however slowly that drips. 60 s unless said otherwise.
+    /// Sets how long an exchange may take, from connecting to the last byte of the response's body.
+    /// The default is 60 seconds.
+    ///
+    /// Bytes that keep arriving slowly do not extend this time.
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.0.timeout = timeout;
         self
     }
 
-    /// The longest head of a response. 64 KiB unless said otherwise.
+    /// Sets the maximum length of a response's head in bytes. The default is 64 KiB.
     pub fn max_head_bytes(mut self, bytes: usize) -> Self {
         self.0.limits.head = bytes;
         self
     }
 
-    /// The most headers of a response. 100 unless said otherwise; 256 at most.
+    /// Sets the maximum number of headers of a response. The default is 100. At most 256 are
+    /// supported.
     pub fn max_headers(mut self, headers: usize) -> Self {
         self.0.limits.headers = headers.min(MAX_HEADERS);
         self
     }
 
-    /// The longest body of a response. 64 MiB unless said otherwise.
+    /// Sets the maximum length of a response's body in bytes. The default is 64 MiB.
     pub fn max_body_bytes(mut self, bytes: u64) -> Self {
         self.0.limits.body = bytes;
         self
     }
 
-    /// How many idle connections to one host are kept. 8 unless said otherwise; with 0, servers are
-    /// told that each request is the last.
+    /// Sets how many idle connections to one host are kept. The default is 8.
+    ///
+    /// With zero, each request carries `Connection: close`, so that the server expects no further
+    /// request.
     pub fn max_idle_per_host(mut self, connections: usize) -> Self {
         self.0.max_idle_per_host = connections;
         self
     }
 
-    /// The client.
+    /// Builds the client.
     #[must_use]
     pub fn build(self) -> Client {
         Client(Rc::new(Shared {
@@ -123,13 +135,13 @@ impl ClientBuilder {
 }
 
 impl Client {
-    /// The defaults. Never parks.
+    /// Creates a client with default settings.
     #[must_use]
     pub fn new() -> Self {
         Self::builder().build()
     }
 
-    /// Choices to make. Never parks.
+    /// Returns a builder for a client.
     pub fn builder() -> ClientBuilder {
         ClientBuilder(Settings {
             limits: Limits {
@@ -144,11 +156,13 @@ impl Client {
         })
     }
 
-    /// GETs `url`. Parks until the response's head has come.
+    /// Sends a GET request for `url`, like [`request`](Self::request).
+    ///
+    /// Parks until the head of the response has arrived.
     ///
     /// # Errors
     ///
-    /// `InvalidInput` if `url` is none, and those of [`request`](Self::request).
+    /// Returns `InvalidInput` if `url` is malformed, and the errors of `request`.
     pub fn get(&self, url: &str) -> io::Result<Response<Body>> {
         let uri = url.parse::<Uri>().map_err(|error| {
             io::Error::new(
@@ -161,23 +175,30 @@ impl Client {
         self.request(request)
     }
 
-    /// Sends `request` and returns the response; its body is read from the connection as you read
-    /// it. Parks until the request is sent and the response's head has come.
+    /// Sends `request` and returns the response. Its body is read from the connection on demand.
     ///
-    /// The connection is kept for another request once the body was read to its end. A kept one may
-    /// have been closed by the server meanwhile: if it fails before the first byte of a response, an
-    /// idempotent request whose body is in memory is sent once more on a new one.
+    /// The connection is kept for another request once the body has been read to its end. The
+    /// server may close a kept connection at any time. If one fails before the first byte of a
+    /// response, the client sends the request once more on a new connection. It does so only if the
+    /// request is idempotent and its body is in memory.
     ///
-    /// The client decides about `Content-Length` (except of a body from a reader), and
-    /// `Transfer-Encoding`; `Host` is yours if you set it; of `Connection`, `close` is heeded.
+    /// The client sets `Content-Length`, `Transfer-Encoding` and `Connection` itself, with two
+    /// exceptions: it respects `Connection: close`, and the `Content-Length` of a body from a
+    /// reader. It sets `Host` unless the request has one.
+    ///
+    /// Parks until the request has been sent and the head of the response has arrived.
     ///
     /// # Errors
     ///
-    /// - `Unsupported` for a scheme other than `http`, and for CONNECT; `InvalidInput` for an
-    ///   incomplete URL, and one with a user name.
-    /// - `TimedOut`; `UnexpectedEof` if the server closes too early.
-    /// - `InvalidData` for a malformed response, and one beyond a limit, which the message names.
-    /// - Those of name resolution, of the socket, and of the request's body.
+    /// Returns one of these errors:
+    ///
+    /// - `Unsupported` if the scheme is not `http`, or if the method is CONNECT.
+    /// - `InvalidInput` if the URL is incomplete or contains a user name.
+    /// - `TimedOut` if a timeout passes.
+    /// - `UnexpectedEof` if the server closes the connection too early.
+    /// - `InvalidData` if the response is malformed or exceeds a limit. The message names the
+    ///   limit.
+    /// - The error of name resolution, of the socket, or of the request's body.
     pub fn request<B: Into<Body>>(&self, request: Request<B>) -> io::Result<Response<Body>> {
         let settings = &self.0.settings;
         let deadline = IoDeadline::after(settings.timeout);
@@ -229,8 +250,8 @@ impl Client {
         };
         let mut error = ExchangeError::sending(error);
         if is_closed {
-            // A server that needs no more of the request may respond and close, so a response may be there
-            // all the same.
+            // A server that needs no more of the request may respond and close the connection, so
+            // there may be a response nevertheless.
             match read_head(stream, &settings.limits) {
                 Ok(mut response) => {
                     let close = HeaderValue::from_static("close");
@@ -243,7 +264,8 @@ impl Client {
         Err(error)
     }
 
-    /// Returns the response with its body, which returns the connection when it is read.
+    /// Returns the response with its body. When the body has been read to its end, it returns the
+    /// connection to the client.
     fn attach_body(
         &self,
         response: Response<()>,
@@ -277,7 +299,7 @@ impl Client {
     }
 }
 
-/// Why an exchange failed, and how far it had come.
+/// Why an exchange failed, and whether any part of the response had arrived.
 struct ExchangeError {
     error: io::Error,
     has_response_bytes: bool,
@@ -291,7 +313,8 @@ impl ExchangeError {
         }
     }
 
-    /// Whether the server had closed the connection before it saw the request.
+    /// Whether the connection was closed without a response, as if the server had closed it before
+    /// it saw the request.
     fn is_stale_connection(&self) -> bool {
         !self.has_response_bytes && is_connection_closed(&self.error)
     }
@@ -309,7 +332,8 @@ impl fmt::Debug for Client {
     }
 }
 
-/// The body of a response; done, it takes its connection home.
+/// The body of a response. When it has been read to its end, it returns the connection to the
+/// client.
 struct ResponseBody {
     stream: Option<Box<BufferedStream<TcpStream>>>,
     decoder: Decoder,
@@ -322,7 +346,8 @@ impl ResponseBody {
         else {
             return;
         };
-        // What came unasked would pass for the answer to the next request.
+        // Unsolicited bytes would be parsed as the next response, so such a connection is not
+        // reused.
         if let (Some(shared), true) = (shared.upgrade(), stream.buffered().is_empty()) {
             shared
                 .idle
@@ -344,7 +369,8 @@ impl Read for ResponseBody {
     }
 }
 
-/// Whether the peer is gone, rather than slow or wrong.
+/// Whether the error means that the peer has closed the connection, rather than that it is slow or
+/// has sent malformed data.
 fn is_connection_closed(error: &io::Error) -> bool {
     use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, UnexpectedEof};
     matches!(
@@ -363,7 +389,7 @@ fn reject_connect_method(method: &Method) -> io::Result<()> {
     Ok(())
 }
 
-/// Appends the request's head to `out`.
+/// Appends the head of a request to `out`. Returns how the body is framed.
 fn write_head(out: &mut Vec<u8>, request: &Request<Body>, keep: bool) -> io::Result<BodyFraming> {
     let (method, uri, headers) = (request.method(), request.uri(), request.headers());
     let method_expects_body = matches!(*method, Method::POST | Method::PUT | Method::PATCH);

@@ -1,8 +1,9 @@
 //! One connection of the server: request, handler, response, and again.
 //!
-//! While a handler runs, the body of its request and the server share one `Connection`. Both use it inside
-//! [`SharedConnection::with`], which takes it out and puts it back. So no one finds it half changed: if a
-//! green thread ends in the middle, the connection is dropped with it, and closes.
+//! While a handler runs, the body of its request and the server share one `Connection`. Both use it
+//! inside [`SharedConnection::with`], which takes it out and puts it back. Therefore no code finds
+//! it half changed: if a green thread ends in the middle, the connection is dropped with it, and
+//! closes.
 
 use std::cell::Cell;
 use std::io::{self, Read};
@@ -26,8 +27,8 @@ use crate::head::{self, content_length};
 /// How much of a body that the handler did not read is skipped, to reach the next request.
 const MAX_DRAIN_BYTES: usize = 64 * 1024;
 
-/// How much input is discarded after a last response, and for how long, so that the peer's further input
-/// does not destroy that response.
+/// How much input is discarded after a last response, and for how long, so that the peer's further
+/// input does not destroy that response.
 const LINGER_MAX_BYTES: usize = 1024 * 1024;
 const LINGER_TIMEOUT: Duration = Duration::from_millis(500);
 
@@ -55,8 +56,8 @@ impl<S> SharedConnection<S> {
     ///
     /// # Errors
     ///
-    /// Returns the error of `f`, and `ResourceBusy` if another green thread uses the connection, or if it
-    /// was dropped.
+    /// Returns the error of `f`, and `ResourceBusy` if another green thread uses the connection, or
+    /// if it was dropped.
     fn with<R>(&self, f: impl FnOnce(&mut Connection<S>) -> io::Result<R>) -> io::Result<R> {
         let Some(mut connection) = self.0.take() else {
             let message = "the connection is in use by another green thread, or closed";
@@ -78,7 +79,7 @@ impl<S> Clone for SharedConnection<S> {
 ///
 /// # Errors
 ///
-/// Returns the error that ended the connection. It is of no interest to other connections.
+/// Returns the error that ended the connection. It does not affect other connections.
 pub(super) fn serve_connection<S, H>(
     stream: S,
     settings: &Settings,
@@ -118,8 +119,8 @@ where
         if let Some(error) = error {
             return shared.with(|connection| connection.send_error(error.status, dates, &mut out));
         }
-        // A client that was not sent `100 Continue` may send the body or not. The next bytes could be
-        // either the body or a request.
+        // A client that was not sent `100 Continue` may send the body or not. The next bytes could
+        // be either the body or a request.
         context.keep_alive &= !expect_continue;
         let (keep_alive, mut body, framing) = write_head(&mut out, response, &context, dates);
         let mut began = false;
@@ -188,7 +189,7 @@ impl<S: Stream> Connection<S> {
         Ok(Some(request))
     }
 
-    /// Returns the body of the request whose head was read last.
+    /// Returns the body of the request of which the head was read last.
     fn body(&self, shared: &SharedConnection<S>) -> Body {
         if self.decoder.is_done() {
             return Body::empty();
@@ -215,8 +216,8 @@ impl<S: Stream> Connection<S> {
         self.decoder.is_done() || self.drain_rest()
     }
 
-    /// Out of line, so that the buffer does not lie between this green thread's frames: each request would
-    /// have to touch one more page.
+    /// Out of line, because otherwise the buffer would lie between this green thread's frames, and
+    /// each request would touch one more page.
     #[cold]
     #[inline(never)]
     fn drain_rest(&mut self) -> bool {
@@ -253,8 +254,8 @@ impl<S: Stream> Connection<S> {
         self.lingering_close()
     }
 
-    /// Closes the connection, but discards further input for a while. Closing with unread input would
-    /// reset the connection, and the client might miss the response.
+    /// Closes the connection, but discards further input for a while. Closing with unread input
+    /// would reset the connection, and the client might miss the response.
     #[cold]
     #[inline(never)]
     fn lingering_close(&mut self) -> io::Result<()> {
@@ -312,8 +313,8 @@ fn expects_continue(request: &Request<()>) -> Result<bool, ProtocolError> {
     }
 }
 
-/// Appends the head of a response to `out`. Returns whether the connection can be reused, the body, and
-/// how the body is framed.
+/// Appends the head of a response to `out`. Returns whether the connection can be reused, the body,
+/// and how the body is framed.
 fn write_head(
     out: &mut Vec<u8>,
     response: Response<Body>,

@@ -6,7 +6,7 @@ use http::{Response, StatusCode};
 
 use crate::body::Body;
 
-/// The return type of a request handler: a response, or a `Result` whose error is answered with 500.
+/// The return type of a request handler: a response, or a `Result`. An error is answered with 500.
 pub trait IntoResponse {
     /// Converts the value into a response.
     ///

@@ -84,36 +84,36 @@ impl fmt::Debug for OnError {
 pub struct ServerBuilder(Server);
 
 impl ServerBuilder {
-    /// Sets the maximum length of a request's target in bytes, beyond which the response is 414. The
-    /// default is 8 KiB.
+    /// Sets the maximum length of a request's target in bytes, beyond which the response is 414.
+    /// The default is 8 KiB.
     pub fn max_target_bytes(mut self, bytes: usize) -> Self {
         self.0.settings.limits.target = Some(bytes);
         self
     }
 
-    /// Sets the maximum length of a request's head in bytes, beyond which the response is 431. The default
-    /// is 32 KiB.
+    /// Sets the maximum length of a request's head in bytes, beyond which the response is 431. The
+    /// default is 32 KiB.
     pub fn max_head_bytes(mut self, bytes: usize) -> Self {
         self.0.settings.limits.head = bytes;
         self
     }
 
-    /// Sets the maximum number of headers, beyond which the response is 431. The default is 100. At most
-    /// 256 are supported.
+    /// Sets the maximum number of headers, beyond which the response is 431. The default is 100. At
+    /// most 256 are supported.
     pub fn max_headers(mut self, headers: usize) -> Self {
         self.0.settings.limits.headers = headers.min(MAX_HEADERS);
         self
     }
 
-    /// Sets the maximum length of a request's body in bytes, beyond which the response is 413. The default
-    /// is 2 MiB.
+    /// Sets the maximum length of a request's body in bytes, beyond which the response is 413. The
+    /// default is 2 MiB.
     pub fn max_body_bytes(mut self, bytes: u64) -> Self {
         self.0.settings.limits.body = bytes;
         self
     }
 
-    /// Sets how long a head may take, from its first byte; for the first head of a connection, from the
-    /// start. Beyond that the response is 408. The default is 10 seconds.
+    /// Sets how long a head may take, from its first byte; for the first head of a connection, from
+    /// the start. Beyond that the response is 408. The default is 10 seconds.
     pub fn head_timeout(mut self, timeout: Duration) -> Self {
         self.0.settings.head_timeout = timeout;
         self
@@ -125,15 +125,15 @@ impl ServerBuilder {
         self
     }
 
-    /// Sets how long one read of a body or one write may take, beyond which the connection is closed. The
-    /// default is 30 seconds.
+    /// Sets how long one read of a body or one write may take, beyond which the connection is
+    /// closed. The default is 30 seconds.
     pub fn io_timeout(mut self, timeout: Duration) -> Self {
         self.0.settings.io_timeout = timeout;
         self
     }
 
-    /// Sets how many connections are served at a time; further ones wait to be accepted. The default is
-    /// 1000.
+    /// Sets how many connections are served at a time; further ones wait to be accepted. The
+    /// default is 1000.
     ///
     /// # Panics
     ///
@@ -183,23 +183,23 @@ impl Server {
 
     /// Accepts connections and answers each request with what `handler` returns.
     ///
-    /// - A body that the handler does not read is skipped, up to 64 KiB; beyond that, the connection is
-    ///   closed.
+    /// - A body that the handler does not read is skipped, up to 64 KiB; beyond that, the
+    ///   connection is closed.
     /// - `Expect: 100-continue` is answered when the body is first read.
-    /// - A request whose body turns out to be malformed or too long while it is read is answered with 400
-    ///   or 413, whatever the handler returns.
+    /// - If the body turns out to be malformed or too long while it is read, the request is
+    ///   answered with 400 or 413, whatever the handler returns.
     /// - The server sets `Content-Length`, `Transfer-Encoding` and `Connection` itself, with two
-    ///   exceptions: it respects `Connection: close`, and the `Content-Length` of a body from a reader or
-    ///   of a response to HEAD.
-    /// - If a body fails while it is sent, the connection is cut, so that the client can tell. A panic of
-    ///   the handler closes its connection and affects no other one.
+    ///   exceptions: it respects `Connection: close`, and the `Content-Length` of a body from a
+    ///   reader or of a response to HEAD.
+    /// - If a body fails while it is sent, the connection is cut, so that the client notices. A
+    ///   panic of the handler closes its connection and affects no other one.
     ///
     /// Parks until the listener fails.
     ///
     /// # Errors
     ///
-    /// Returns an error of the listener that is not transient. A client that gives up is no error. If
-    /// descriptors or memory run out, the server pauses and retries.
+    /// Returns an error of the listener that is not transient. A client that gives up is no error.
+    /// If descriptors or memory run out, the server pauses and retries.
     pub fn serve<H, R>(&self, listener: TcpListener, handler: H) -> io::Result<()>
     where
         H: Fn(Request<Body>) -> R + 'static,

@@ -1,4 +1,4 @@
-//! `Settings`: what a connection of the server obeys.
+//! `Settings`: the limits and timeouts of the server's connections.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! What a connection of the server says to a peer in memory.
+//! The responses of a server connection to an in-memory peer.
 
 use super::connection::serve_connection;
 use super::date_cache::DateCache;
@@ -10,7 +10,7 @@ use std::cell::RefCell;
 use std::io::{self, Read};
 use std::rc::Rc;
 
-/// Everything the server says to `pieces`, without the date.
+/// Returns everything that the server sends to `mock`, without the `date` headers.
 fn said<R: IntoResponse>(
     server: &Server,
     mock: MockStream,
@@ -40,7 +40,7 @@ fn asked(request: &str) -> String {
 const BAD: &str = "HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
 
 #[test]
-fn a_small_exchange_is_one_read_and_one_write() {
+fn a_small_exchange_takes_one_read_and_one_write() {
     let mock = MockStream::new(&[b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"]);
     let (reads, writes) = (Rc::clone(&mock.reads), Rc::clone(&mock.writes));
     let hello = |_request| Response::new(Body::from("hello"));
@@ -61,7 +61,7 @@ fn a_small_exchange_is_one_read_and_one_write() {
 }
 
 #[test]
-fn a_conversation_is_the_same_wherever_its_bytes_are_split() {
+fn responses_do_not_depend_on_where_the_input_is_split() {
     let bytes = b"POST /1 HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\none\
         POST /2 HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n\
         2;x=y\r\ntw\r\n00A\r\no234567890\r\n0\r\nT: railer\r\n\r\n\
@@ -81,7 +81,7 @@ fn a_conversation_is_the_same_wherever_its_bytes_are_split() {
 }
 
 #[test]
-fn one_wrong_byte_anywhere_is_answered_or_cut_off() {
+fn a_wrong_byte_anywhere_yields_well_formed_responses_or_none() {
     let bytes = b"POST /1 HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n\
         2;x=y\r\ntw\r\n0\r\nT: railer\r\n\r\n\
         POST /2 HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\none";
@@ -101,7 +101,7 @@ fn one_wrong_byte_anywhere_is_answered_or_cut_off() {
 }
 
 #[test]
-fn broken_chunks_are_answered_400_and_end_the_connection() {
+fn malformed_chunks_are_answered_with_400_and_end_the_connection() {
     let long = format!("1;{}\r\na\r\n0\r\n\r\n", "x".repeat(5000));
     let trailers = format!("0\r\n{}\r\n", "a: b\r\n".repeat(1000));
     for body in [
@@ -138,7 +138,7 @@ fn broken_chunks_are_answered_400_and_end_the_connection() {
 }
 
 #[test]
-fn a_broken_head_is_answered_400_and_ends_the_connection() {
+fn a_malformed_head_is_answered_with_400_and_ends_the_connection() {
     let next = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
     assert_eq!(asked(&format!("GET / HTTP/1.1\r\n\r\n{next}")), BAD);
     let both = "Content-Length: 0\r\nTransfer-Encoding: chunked\r\n";
@@ -147,7 +147,7 @@ fn a_broken_head_is_answered_400_and_ends_the_connection() {
 }
 
 #[test]
-fn a_body_over_its_limit_is_answered_413_early_or_late() {
+fn a_body_over_the_limit_is_answered_with_413_whether_its_length_is_declared_or_not() {
     let server = Server::builder().max_body_bytes(4).build();
     for body in [
         "Content-Length: 5\r\n\r\nhello",
@@ -160,7 +160,7 @@ fn a_body_over_its_limit_is_answered_413_early_or_late() {
 }
 
 #[test]
-fn http_1_0_is_closed_unless_it_asks_to_be_kept() {
+fn an_http_1_0_connection_is_closed_unless_keep_alive_is_requested() {
     let kept =
         asked("GET /1 HTTP/1.0\r\nConnection: Keep-Alive\r\n\r\nGET /2 HTTP/1.0\r\n\r\nGET /3");
     assert_eq!(
@@ -195,7 +195,7 @@ fn a_body_of_unknown_length_is_chunked_or_ends_with_the_connection() {
 }
 
 #[test]
-fn the_content_length_of_a_reader_is_kept_to_or_the_connection_is_cut() {
+fn a_streamed_body_matches_its_content_length_or_the_connection_is_closed() {
     for (length, expected) in [
         ("3", "\r\n\r\nhel"),
         ("5", "\r\n\r\nhello"),
@@ -248,7 +248,7 @@ fn statuses_without_a_body_carry_no_framing_and_keep_the_connection() {
 }
 
 #[test]
-fn go_on_is_said_when_the_body_is_first_read_and_only_then() {
+fn status_100_is_sent_when_the_body_is_first_read_and_only_then() {
     let head = "POST / HTTP/1.1\r\nHost: a\r\nExpect: 100-Continue\r\nContent-Length: 2\r\n\r\n";
     let go = "HTTP/1.1 100 Continue\r\n\r\n";
     let read = asked(&format!("{head}hi"));
@@ -292,7 +292,7 @@ fn an_unread_body_is_skipped_up_to_64_kib() {
 }
 
 #[test]
-fn an_error_is_answered_500_and_the_next_request_is_served() {
+fn a_handler_error_is_answered_with_500_and_the_next_request_is_served() {
     let twice = "GET / HTTP/1.1\r\nHost: a\r\n\r\n".repeat(2);
     let all = said(
         &Server::default(),
@@ -306,7 +306,7 @@ fn an_error_is_answered_500_and_the_next_request_is_served() {
 }
 
 #[test]
-fn a_late_head_is_answered_408_and_an_idle_connection_is_just_closed() {
+fn a_late_head_is_answered_with_408_and_an_idle_connection_is_closed_silently() {
     let silent_after = |bytes: &str| {
         let mock = MockStream::new(&[bytes.as_bytes()]);
         said(
@@ -330,7 +330,7 @@ fn a_late_head_is_answered_408_and_an_idle_connection_is_just_closed() {
 }
 
 #[test]
-fn a_body_that_outlives_its_request_reads_nothing_of_the_next() {
+fn a_body_that_outlives_its_request_reads_nothing_of_the_next_request() {
     let kept = Rc::new(RefCell::new(None));
     let request = "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nhi";
     let all = said(

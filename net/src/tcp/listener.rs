@@ -16,8 +16,8 @@ use crate::socket::{Socket, forward};
 /// How many connections may wait to be accepted.
 const BACKLOG: i32 = 1024;
 
-/// Returns a socket that listens at `addr`, with `SO_REUSEADDR` set, so that a server can be restarted at
-/// once. The same as [`TcpListener::bind`].
+/// Returns a socket that listens at `addr`, with `SO_REUSEADDR` set, so that a server can be
+/// restarted at once. The same as [`TcpListener::bind`].
 ///
 /// # Errors
 ///
@@ -63,14 +63,15 @@ pub fn listen<A: ToSocketAddrs>(addr: A) -> io::Result<TcpListener> {
 pub struct TcpListener(Socket<std::net::TcpListener>);
 
 impl TcpListener {
-    /// Creates a socket that listens at `addr`, with `SO_REUSEADDR` set and a backlog of 1024. If there
-    /// are several addresses, the first one that can be bound is used.
+    /// Creates a socket that listens at `addr`, with `SO_REUSEADDR` set and a backlog of 1024. If
+    /// there are several addresses, the first one that can be bound is used.
     ///
     /// Parks only to resolve a name.
     ///
     /// # Errors
     ///
-    /// Returns the error of the system for the last address tried, and `InvalidInput` if there is none.
+    /// Returns the error of the system for the last address tried, and `InvalidInput` if there is
+    /// none.
     pub fn bind<A: ToSocketAddrs>(addr: A) -> io::Result<Self> {
         each_addr(addr, |addr| {
             let socket =
@@ -93,8 +94,8 @@ impl TcpListener {
     ///
     /// # Errors
     ///
-    /// Returns the error of the system. After an error about a limit (descriptors, memory) the connection
-    /// is still waiting, and can be accepted once there is room.
+    /// Returns the error of the system. After an error about a limit (descriptors, memory) the
+    /// connection is still waiting, and can be accepted once there is room.
     pub fn accept(&self) -> io::Result<(TcpStream, SocketAddr)> {
         loop {
             let op = std::net::TcpListener::accept;
@@ -108,7 +109,8 @@ impl TcpListener {
         }
     }
 
-    /// Returns an endless iterator over connections, each `next` of which is an [`accept`](Self::accept).
+    /// Returns an endless iterator over connections, each `next` of which is an
+    /// [`accept`](Self::accept).
     #[must_use]
     pub fn incoming(&self) -> Incoming<'_> {
         Incoming { listener: self }

@@ -41,16 +41,17 @@ pub fn connect_timeout<A: ToSocketAddrs>(addr: A, timeout: Duration) -> io::Resu
     })
 }
 
-/// A TCP connection, like [`std::net::TcpStream`]: its reads and writes park the green thread instead of
-/// blocking the OS thread.
+/// A TCP connection, like [`std::net::TcpStream`]: its reads and writes park the green thread
+/// instead of blocking the OS thread.
 ///
-/// One green thread may read while another one writes. A second reader or a second writer at the same time
-/// gets an error of kind `ResourceBusy`, because neither could tell whose bytes it has received.
+/// One green thread may read while another one writes. A second reader or a second writer at the
+/// same time gets an error of kind `ResourceBusy`, because neither could know which bytes were
+/// meant for it.
 ///
 /// A stream may be used from any OS thread. It is fastest on the one that waits for it first.
 ///
-/// Besides `Read` and `Write`, only [`connect`](Self::connect), [`connect_timeout`](Self::connect_timeout)
-/// and [`peek`](Self::peek) park.
+/// Besides `Read` and `Write`, only [`connect`](Self::connect),
+/// [`connect_timeout`](Self::connect_timeout) and [`peek`](Self::peek) park.
 ///
 /// # Differences from std
 ///

@@ -1,8 +1,8 @@
-//! Sockets: what std's do, cooperatively; and what happens when the other side misbehaves.
+//! TCP sockets: they behave like std's, but cooperatively, also if the peer misbehaves.
 #![expect(clippy::unwrap_used, reason = "helpers of tests")]
 #![expect(
     clippy::disallowed_methods,
-    reason = "std's sockets and clock play the other side"
+    reason = "the peer uses std's sockets and clock"
 )]
 
 use std::cell::{Cell, RefCell};
@@ -21,7 +21,7 @@ use evy_test_support::within;
 const SHORT: Duration = Duration::from_millis(10);
 const LONG: Duration = Duration::from_secs(3600);
 
-/// Two ends of one connection.
+/// Returns the two ends of one connection.
 fn pair() -> (TcpStream, TcpStream) {
     let server = listen("127.0.0.1:0").unwrap();
     let addr = server.local_addr().unwrap();
@@ -30,12 +30,13 @@ fn pair() -> (TcpStream, TcpStream) {
     (client.join().unwrap(), accepted)
 }
 
-/// An address where nobody listens.
-fn nobody() -> std::net::SocketAddr {
+/// Returns an address at which no socket listens.
+fn unused_addr() -> std::net::SocketAddr {
     listen("127.0.0.1:0").unwrap().local_addr().unwrap()
 }
 
-/// A listener that answers no further connection, since its queue is full of what is held.
+/// Returns a listener with a full queue, so that it accepts no further connection. The returned
+/// streams keep the queue full.
 fn full_listener() -> (socket2::Socket, Vec<TcpStream>) {
     let socket = socket2::Socket::from(std::net::TcpListener::bind("127.0.0.1:0").unwrap());
     socket.listen(0).unwrap();
@@ -49,7 +50,7 @@ fn full_listener() -> (socket2::Socket, Vec<TcpStream>) {
 }
 
 #[test]
-fn bytes_go_both_ways() {
+fn bytes_flow_in_both_directions() {
     within(|| {
         let (mut a, mut b) = pair();
         let echo = spawn(move || {
@@ -66,7 +67,7 @@ fn bytes_go_both_ways() {
 }
 
 #[test]
-fn a_reader_parks_and_others_run() {
+fn other_green_threads_run_while_a_reader_is_parked() {
     within(|| {
         let (mut a, mut b) = pair();
         let ticks = Rc::new(Cell::new(0));
@@ -84,11 +85,12 @@ fn a_reader_parks_and_others_run() {
 }
 
 #[test]
-fn the_end_that_comes_with_the_last_data_is_read() {
+fn an_end_of_stream_that_arrives_with_the_last_data_is_read() {
     within(|| {
         for _ in 0..50 {
             let (mut a, mut b) = pair();
-            // Registers the reader, so that the rest arrives as one event.
+            // The reader registers before the write, so that the data and the end arrive as one
+            // event.
             let reader = spawn(move || {
                 let mut all = Vec::new();
                 a.read_to_end(&mut all).unwrap();
@@ -103,7 +105,7 @@ fn the_end_that_comes_with_the_last_data_is_read() {
 }
 
 #[test]
-fn full_duplex_large() {
+fn large_transfers_in_both_directions_complete() {
     within(|| {
         const SIZE: usize = 4 << 20;
         let (a, b) = pair();
@@ -133,7 +135,7 @@ fn full_duplex_large() {
 }
 
 #[test]
-fn second_reader() {
+fn a_second_reader_gets_an_error_and_the_first_is_unharmed() {
     within(|| {
         let ((a, mut b), (mut c, mut d)) = (pair(), pair());
         let a = Rc::new(a);
@@ -146,7 +148,8 @@ fn second_reader() {
         yield_now();
         let error = (&*a).read(&mut [0; 2]).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::ResourceBusy);
-        // Also when the data are there, and the first was woken, but has not run yet.
+        // The same holds if the data have arrived, and the first reader has been woken but has not
+        // run yet.
         let second = spawn(move || {
             c.read_exact(&mut [0]).unwrap();
             (&*a).read(&mut [0; 2])
@@ -160,9 +163,10 @@ fn second_reader() {
     });
 }
 
-// The check is always on for a stream. Where it is not asked for, as by who accepts, many may wait.
+// A stream always checks that only one green thread reads. With `Sharing::Shared`, which `accept`
+// uses, there is no such check, and several may wait.
 #[test]
-fn dead_reader_cleanup() {
+fn a_killed_reader_leaves_the_readiness_to_the_next_waiter() {
     within(|| {
         let ((a, mut b), (mut c, mut d)) = (pair(), pair());
         let shared = Rc::new(Green::new(a.into_std().unwrap()).unwrap());
@@ -183,8 +187,8 @@ fn dead_reader_cleanup() {
         assert!(second.join().unwrap_err().is_killed());
         b.write_all(b"1").unwrap();
         assert_eq!(first.join().unwrap(), b'1');
-        // Its killer learns something just before it does; so it is killed with the news, which are
-        // passed on.
+        // The killer is woken just before `third`, so `third` is killed when it has been notified
+        // already. Its notification must go to the next waiter.
         let killer = spawn(move || {
             c.read_exact(&mut [0]).unwrap();
             third.kill();
@@ -215,10 +219,11 @@ fn a_killed_reader_leaves_the_stream_usable() {
     });
 }
 
-// A duration of zero is an error, as in std: who does not want to wait says `set_nonblocking`.
+// A timeout of zero is an error, like in std. A caller that does not want to wait uses
+// `set_nonblocking`.
 #[test]
-fn socket_timeouts() {
-    /// Checks that `op` gives up, after a while that is `SHORT`.
+fn every_socket_operation_can_time_out() {
+    /// Checks that `op` times out, and not before `SHORT` has passed.
     fn times_out<T: std::fmt::Debug>(what: &str, op: impl FnOnce() -> std::io::Result<T>) {
         let start = Instant::now();
         let error = op().unwrap_err();
@@ -240,7 +245,7 @@ fn socket_timeouts() {
         a.set_nonblocking(true).unwrap();
         assert_eq!(a.read(&mut [0]).unwrap_err().kind(), ErrorKind::WouldBlock);
         a.set_nonblocking(false).unwrap();
-        // Back again, they wait.
+        // Back in blocking mode and without a timeout, a read waits.
         a.set_read_timeout(None).unwrap();
         let late = spawn(move || {
             sleep(SHORT * 3);
@@ -292,10 +297,11 @@ fn socket_timeouts() {
 }
 
 #[test]
-fn sendall_small_buffers() {
+fn write_all_sends_everything_through_a_small_buffer() {
     within(|| {
         let (mut a, mut b) = pair();
-        // A receive buffer as small would have the kernel wait, 200 ms at a time.
+        // Only the send buffer is small. With a receive buffer as small, the kernel would wait for
+        // 200 ms again and again.
         let small = socket2::SockRef::from(&a).set_send_buffer_size(4096);
         small.unwrap();
         let sizes = [1 << 10, 10 << 10, 100 << 10, 1 << 20];
@@ -321,20 +327,21 @@ fn sendall_small_buffers() {
 }
 
 #[test]
-fn ready_beats_expired() {
+fn data_that_has_arrived_wins_over_an_expired_timeout() {
     within(|| {
         let (mut a, mut b) = pair();
         let reader = spawn(move || timeout(Duration::from_millis(30), || a.read_exact(&mut [0])));
         yield_now();
         b.write_all(b"x").unwrap();
-        // Nobody gets a turn until both the data and the deadline are due.
+        // Blocks the OS thread, so that no green thread runs until the data have arrived and the
+        // deadline has passed.
         std::thread::sleep(Duration::from_millis(60));
         assert!(matches!(reader.join().unwrap(), Ok(Ok(()))));
     });
 }
 
 #[test]
-fn a_timeout_reaches_into_code_that_knows_only_read() {
+fn a_timeout_interrupts_code_that_knows_only_the_read_trait() {
     fn foreign(mut reader: impl Read) -> std::io::Result<usize> {
         reader.read(&mut [0; 16])
     }
@@ -345,16 +352,16 @@ fn a_timeout_reaches_into_code_that_knows_only_read() {
 }
 
 #[test]
-fn refused_and_unresolvable() {
+fn a_failed_connect_is_an_error_and_leaves_the_reactor_usable() {
     within(|| {
         assert_eq!(
-            connect(nobody()).unwrap_err().kind(),
+            connect(unused_addr()).unwrap_err().kind(),
             ErrorKind::ConnectionRefused
         );
         let invalid = connect("no port here").unwrap_err();
         assert_eq!(invalid.kind(), ErrorKind::InvalidInput);
         assert!(connect("host.invalid:80").is_err());
-        // The loop lives on.
+        // The reactor continues to work.
         let (mut a, mut b) = pair();
         a.write_all(b"x").unwrap();
         b.read_exact(&mut [0]).unwrap();
@@ -366,7 +373,7 @@ fn every_address_is_tried() {
     within(|| {
         let server = listen("127.0.0.1:0").unwrap();
         let good = server.local_addr().unwrap();
-        let addrs = [nobody(), good];
+        let addrs = [unused_addr(), good];
         let stream = connect(&addrs[..]).unwrap();
         assert_eq!(stream.peer_addr().unwrap(), good);
         let localhost = connect(("localhost", good.port())).unwrap();
@@ -375,7 +382,7 @@ fn every_address_is_tried() {
 }
 
 #[test]
-fn a_reset_is_an_error_and_nobody_else_is_hurt() {
+fn a_reset_is_an_error_and_does_not_affect_other_connections() {
     within(|| {
         let (mut a, b) = pair();
         let other = pair();
@@ -422,7 +429,7 @@ fn shutdown_wakes_a_parked_reader() {
 }
 
 #[test]
-fn acceptors_queue_up() {
+fn acceptors_are_served_in_fifo_order() {
     within(|| {
         let server = Rc::new(listen("127.0.0.1:0").unwrap());
         let addr = server.local_addr().unwrap();
@@ -447,7 +454,7 @@ fn acceptors_queue_up() {
 }
 
 #[test]
-fn an_acceptor_that_was_woken_in_vain_keeps_its_place() {
+fn an_acceptor_woken_without_a_connection_keeps_its_position() {
     within(|| {
         let server = Rc::new(listen("127.0.0.1:0").unwrap());
         let addr = server.local_addr().unwrap();
@@ -461,7 +468,8 @@ fn an_acceptor_that_was_woken_in_vain_keeps_its_place() {
                 })
             })
             .collect();
-        // Whoever accepts has the next one look whether there is another.
+        // Each acceptor that gets a connection wakes the next one, which checks whether there is
+        // another connection.
         for n in 0..5 {
             connect(addr).unwrap();
             while order.borrow().len() <= n {
@@ -476,7 +484,7 @@ fn an_acceptor_that_was_woken_in_vain_keeps_its_place() {
 }
 
 #[test]
-fn peek_takes_nothing() {
+fn peek_removes_nothing() {
     within(|| {
         let (mut a, mut b) = pair();
         b.write_all(b"xy").unwrap();
@@ -487,7 +495,7 @@ fn peek_takes_nothing() {
 }
 
 #[test]
-fn options_are_stds() {
+fn socket_options_work_like_those_of_std() {
     within(|| {
         let (a, b) = pair();
         a.set_nodelay(true).unwrap();
@@ -501,7 +509,7 @@ fn options_are_stds() {
 }
 
 #[test]
-fn from_and_into_std() {
+fn sockets_convert_from_and_into_those_of_std() {
     within(|| {
         let server = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let addr = server.local_addr().unwrap();
@@ -522,12 +530,13 @@ fn from_and_into_std() {
 }
 
 #[test]
-fn a_stream_moves_to_another_os_thread_after_its_first_wait() {
+fn a_stream_can_move_to_another_os_thread_after_its_first_wait() {
     within(|| {
         let (mut a, mut b) = pair();
         b.write_all(b"1").unwrap();
         a.read_exact(&mut [0]).unwrap();
-        // Its home is here; there it waits away from home, and is dropped there.
+        // The stream is registered with the reactor of this OS thread. On the other OS thread it
+        // waits with a temporary registration, and is dropped.
         let other = std::thread::spawn(move || {
             a.write_all(b"2").unwrap();
             let mut buf = [0; 1];
@@ -539,7 +548,7 @@ fn a_stream_moves_to_another_os_thread_after_its_first_wait() {
         b.write_all(b"3").unwrap();
         assert_eq!(b.read(&mut [0]).unwrap(), 0);
         assert_eq!(other.join().unwrap(), b'3');
-        // The place in the table is free again.
+        // The slot in the reactor's table is free again.
         let (mut c, mut d) = pair();
         c.write_all(b"x").unwrap();
         d.read_exact(&mut [0]).unwrap();
@@ -547,7 +556,7 @@ fn a_stream_moves_to_another_os_thread_after_its_first_wait() {
 }
 
 #[test]
-fn a_fast_peer_does_not_starve_the_rest() {
+fn a_fast_peer_does_not_starve_other_green_threads() {
     within(|| {
         let (a, b) = pair();
         spawn_n(move || while (&b).write_all(&[0; 8192]).is_ok() {});
@@ -569,20 +578,22 @@ fn a_fast_peer_does_not_starve_the_rest() {
     });
 }
 
-/// The same, with the lowest free number from `least` on: no other test has numbers as high.
+/// Returns the same stream with another descriptor. Its number is the lowest free one from `least`
+/// on. No other test uses numbers as high.
 fn renumbered(stream: TcpStream, least: RawFd) -> TcpStream {
     let old = OwnedFd::from(stream);
-    // SAFETY: duplicates a descriptor that is open.
+    // SAFETY: the call only duplicates a descriptor, which is open because `old` owns it.
     let new = unsafe { libc::fcntl(old.as_raw_fd(), libc::F_DUPFD_CLOEXEC, least) };
     assert!(new >= least, "{}", std::io::Error::last_os_error());
-    // SAFETY: made just now, and nobody else's.
+    // SAFETY: `new` is an open descriptor that was created just now, and nothing else owns it.
     TcpStream::from(unsafe { OwnedFd::from_raw_fd(new) })
 }
 
-// A descriptor is not closed while somebody reads, who has a handle. What ends the wait is a
-// shutdown, with the end of the stream, as in std; then the number is free for another.
+// A descriptor is not closed while a green thread reads from it, because the reader has a handle. A
+// shutdown ends the wait, like in std, and the read returns the end of the stream. After that, the
+// number is free for another descriptor.
 #[test]
-fn fd_reuse() {
+fn a_descriptor_number_is_free_for_reuse_once_its_reader_has_returned() {
     const NUMBER: RawFd = 240;
     within(|| {
         let fresh = || {
@@ -595,7 +606,7 @@ fn fd_reuse() {
         yield_now();
         stale.shutdown(Shutdown::Both).unwrap();
         drop(stale);
-        // Not yet: it has not run since.
+        // The number is not free yet, because the reader has not run since the shutdown.
         assert_ne!(renumbered(spare, NUMBER).as_raw_fd(), NUMBER);
         assert_eq!(waiter.join().unwrap().unwrap(), 0);
 
@@ -611,7 +622,7 @@ fn fd_reuse() {
             b.write_all(&round.to_ne_bytes()).unwrap();
             let (a, read) = reader.join().unwrap();
             assert_eq!(read, round);
-            // To the kernel this is the same one, and to the reactor another.
+            // To the kernel this is the same socket. To the reactor it is a new source.
             let mut again = TcpStream::from(OwnedFd::from(a));
             assert_eq!(again.as_raw_fd(), NUMBER);
             let reader = spawn(move || {
@@ -619,7 +630,7 @@ fn fd_reuse() {
                 again
             });
             yield_now();
-            // Closed with news that nobody has asked for.
+            // The stream is closed with an event pending that no green thread waits for.
             b.write_all(b"1 and more").unwrap();
             drop(reader.join().unwrap());
         }
@@ -627,26 +638,27 @@ fn fd_reuse() {
 }
 
 #[test]
-fn stop_cont() {
+fn waits_survive_sigstop_and_sigcont() {
     within(|| {
         let server = listen("127.0.0.1:0").unwrap();
-        let mut child = rerun_ignored("tcp::stopped_and_continued")
+        let mut child = rerun_ignored("tcp::a_child_echoes_while_it_is_stopped_and_continued")
             .env("EVY_TEST_PEER", server.local_addr().unwrap().to_string())
             .stdout(Stdio::null())
             .spawn()
             .unwrap();
         let signal = |signal| {
-            // SAFETY: a child that was not waited for keeps its number.
+            // SAFETY: the child has not been waited for, so its process id belongs to no other
+            // process.
             let sent = unsafe { libc::kill(child.id() as libc::pid_t, signal) };
             assert_eq!(sent, 0);
         };
         let (mut stream, _) = server.accept().unwrap();
         for round in 0..10 {
-            // Until it waits in its poller, most likely.
+            // By then the child most likely waits in its poller.
             sleep(SHORT);
             signal(libc::SIGSTOP);
             let mut status = 0;
-            // SAFETY: writes the status of a child of this process.
+            // SAFETY: the call writes the status of a child of this process to `status`.
             unsafe { libc::waitpid(child.id() as libc::pid_t, &raw mut status, libc::WUNTRACED) };
             assert!(libc::WIFSTOPPED(status), "round {round}: {status:#x}");
             signal(libc::SIGCONT);
@@ -661,8 +673,8 @@ fn stop_cont() {
 }
 
 #[test]
-#[ignore = "is the child of `stop_cont`"]
-fn stopped_and_continued() {
+#[ignore = "is the child of `waits_survive_sigstop_and_sigcont`"]
+fn a_child_echoes_while_it_is_stopped_and_continued() {
     let mut stream = connect(std::env::var("EVY_TEST_PEER").unwrap()).unwrap();
     let pause = SHORT * 5;
     let sleeper = spawn(move || {
@@ -678,7 +690,7 @@ fn stopped_and_continued() {
 }
 
 #[test]
-fn listen_reuse() {
+fn an_address_can_be_listened_at_again_at_once() {
     within(|| {
         let server = listen("127.0.0.1:0").unwrap();
         let addr = server.local_addr().unwrap();
@@ -690,7 +702,7 @@ fn listen_reuse() {
 }
 
 #[test]
-fn serve_closes() {
+fn serve_closes_the_connection_when_its_handler_returns() {
     within(|| {
         let listener = listen("127.0.0.1:0").unwrap();
         let addr = listener.local_addr().unwrap();
@@ -726,7 +738,7 @@ fn a_handler_error_ends_serve() {
 }
 
 #[test]
-fn a_handler_panic_costs_nobody_else_anything() {
+fn a_handler_panic_does_not_affect_other_connections() {
     within(|| {
         let listener = listen("127.0.0.1:0").unwrap();
         let addr = listener.local_addr().unwrap();
@@ -749,7 +761,7 @@ fn a_handler_panic_costs_nobody_else_anything() {
 }
 
 #[test]
-fn serve_concurrency() {
+fn a_connection_over_the_limit_waits_until_another_one_ends() {
     within(|| {
         let listener = listen("127.0.0.1:0").unwrap();
         let addr = listener.local_addr().unwrap();
@@ -758,7 +770,7 @@ fn serve_concurrency() {
                 .max_connections(5)
                 .serve(listener, |mut client, _| {
                     client.write_all(b"x").unwrap();
-                    // Served until it hangs up.
+                    // Keeps the connection until the client closes it.
                     client.read_exact(&mut [0]).ok();
                 })
         });
@@ -781,8 +793,8 @@ fn serve_concurrency() {
 }
 
 #[test]
-fn no_wrapper_is_needed() {
-    // The OS thread that the harness gives is a green thread from its first blocking call on.
+fn blocking_calls_need_no_wrapper() {
+    // The OS thread of the test harness becomes a root green thread with its first blocking call.
     let server = listen("127.0.0.1:0").unwrap();
     let addr = server.local_addr().unwrap();
     std::thread::spawn(move || std::net::TcpStream::connect(addr).unwrap());

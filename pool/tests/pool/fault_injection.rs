@@ -1,4 +1,5 @@
-//! Whoever uses a pool and is struck, wherever it parks, takes no place and no resource along.
+//! Faults are injected at every parking point of a green thread that uses a pool: no slot and no
+//! resource is lost.
 
 use std::cell::Cell;
 use std::convert::Infallible;
@@ -12,8 +13,8 @@ use evy_runtime::{sleep, spawn_n, yield_now};
 const SECOND: Duration = Duration::from_secs(1);
 
 #[test]
-fn a_spawner_at_a_full_pool() {
-    let struck = inject_faults(|injector| {
+fn a_fault_in_a_spawner_at_a_full_pool_loses_no_slot() {
+    let faults = inject_faults(|injector| {
         let pool = GreenPool::new(1);
         let theirs = pool.clone();
         let ran = Rc::new(Cell::new(0));
@@ -33,15 +34,15 @@ fn a_spawner_at_a_full_pool() {
         assert_eq!((pool.running(), pool.waiting(), pool.free()), (0, 0, 1));
         assert!(ran.get() <= 3);
     });
-    assert!(struck >= 9, "{struck}");
+    assert!(faults >= 9, "{faults}");
 }
 
 #[test]
-fn a_member_of_a_pool() {
-    let struck = inject_faults(|injector| {
+fn a_fault_in_a_green_thread_that_joins_a_job_loses_no_slot() {
+    let faults = inject_faults(|injector| {
         let pool = GreenPool::new(1);
         let inside = pool.clone();
-        // The victim is the one that waits for a place, and a job is what it runs in it.
+        // The victim waits for a slot, and then for the job that it has spawned into the slot.
         let victim = injector.spawn(move || {
             let job = inside.spawn(|| {
                 yield_now();
@@ -55,12 +56,12 @@ fn a_member_of_a_pool() {
         pool.wait_all();
         assert_eq!(pool.running(), 0);
     });
-    assert!(struck >= 3, "{struck}");
+    assert!(faults >= 3, "{faults}");
 }
 
 #[test]
-fn a_reader_of_a_pile() {
-    let struck = inject_faults(|injector| {
+fn a_fault_in_a_reader_of_a_pile_loses_no_slot() {
+    let faults = inject_faults(|injector| {
         let pool = GreenPool::new(2);
         let mut pile = GreenPile::with_pool(&pool);
         for n in 0..2 {
@@ -74,12 +75,12 @@ fn a_reader_of_a_pile() {
         pool.wait_all();
         assert_eq!((pool.running(), pool.waiting()), (0, 0));
     });
-    assert!(struck >= 4, "{struck}");
+    assert!(faults >= 4, "{faults}");
 }
 
 #[test]
-fn a_reader_of_an_imap() {
-    let struck = inject_faults(|injector| {
+fn a_fault_in_a_consumer_of_imap_loses_no_slot() {
+    let faults = inject_faults(|injector| {
         let pool = GreenPool::new(2);
         let theirs = pool.clone();
         let victim = injector.spawn(move || {
@@ -98,12 +99,12 @@ fn a_reader_of_an_imap() {
         pool.wait_all();
         assert_eq!((pool.running(), pool.waiting()), (0, 0));
     });
-    assert!(struck >= 4, "{struck}");
+    assert!(faults >= 4, "{faults}");
 }
 
 #[test]
-fn a_user_of_resources() {
-    let struck = inject_faults(|injector| {
+fn a_fault_in_a_user_of_resources_loses_no_slot_and_no_resource() {
+    let faults = inject_faults(|injector| {
         let created = Rc::new(Cell::new(0));
         let count = Rc::clone(&created);
         let pool: Pool<u32, Infallible> = Pool::new(2, move || {
@@ -131,5 +132,5 @@ fn a_user_of_resources() {
         assert_eq!((pool.free(), pool.waiting()), (2, 0));
         assert!(pool.current_size() <= 2);
     });
-    assert!(struck >= 8, "{struck}");
+    assert!(faults >= 8, "{faults}");
 }

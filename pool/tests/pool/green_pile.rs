@@ -1,4 +1,4 @@
-//! `GreenPile`, and stress: catalogue lines 64 to 74. Each test is named after its line.
+//! Tests of `GreenPile`, and stress tests of piles, of `imap` and of two pools.
 
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
@@ -12,7 +12,7 @@ use evy_test_support::within;
 const LONG: Duration = Duration::from_secs(3600);
 
 #[test]
-fn pile_order() {
+fn results_are_yielded_in_spawn_order() {
     within(|| {
         let pile = GreenPile::new(4);
         for n in 0..10u64 {
@@ -28,12 +28,12 @@ fn pile_order() {
 }
 
 #[test]
-fn pile_empty() {
+fn an_empty_pile_ends_at_once() {
     within(|| assert_eq!(GreenPile::<u8>::new(4).next(), None));
 }
 
 #[test]
-fn pile_spawn_timeout() {
+fn a_spawn_that_times_out_adds_nothing_to_a_pile() {
     within(|| {
         let pile = GreenPile::new(4);
         for n in 0..5 {
@@ -53,7 +53,7 @@ fn pile_spawn_timeout() {
 }
 
 #[test]
-fn piles_share_pool() {
+fn two_piles_on_one_pool_each_yield_their_own_results_in_order() {
     within(|| {
         let pool = GreenPool::new(2);
         let producers: Vec<_> = [0, 100]
@@ -81,7 +81,7 @@ fn piles_share_pool() {
 }
 
 #[test]
-fn pile_error() {
+fn a_panic_is_reported_in_its_position_and_the_later_results_follow() {
     within(|| {
         let mut pile = GreenPile::new(4);
         for n in 0..4 {
@@ -100,7 +100,7 @@ fn pile_error() {
 }
 
 #[test]
-fn pile_reuse() {
+fn a_pile_can_be_filled_again_after_it_has_ended() {
     within(|| {
         let mut pile = GreenPile::new(2);
         for round in 0..3 {
@@ -111,7 +111,7 @@ fn pile_reuse() {
 }
 
 #[test]
-fn pile_self_spawn() {
+fn a_job_may_spawn_into_its_own_full_pile() {
     within(|| {
         let pile = GreenPile::new(1);
         for n in 0..3 {
@@ -130,7 +130,7 @@ fn pile_self_spawn() {
 }
 
 #[test]
-fn pile_early_iter() {
+fn a_pile_that_is_read_before_the_first_spawn_ends_and_stays_usable() {
     within(|| {
         let mut pile = GreenPile::new(1);
         assert_eq!(pile.next(), None);
@@ -139,7 +139,7 @@ fn pile_early_iter() {
     });
 }
 
-/// Numbers that look random and are the same in every run.
+/// Returns the next number of a xorshift generator, which yields the same sequence in every run.
 fn random(seed: &Cell<u64>) -> u64 {
     let mut x = seed.get();
     x ^= x << 13;
@@ -150,7 +150,7 @@ fn random(seed: &Cell<u64>) -> u64 {
 }
 
 #[test]
-fn stress_order() {
+fn thousands_of_results_and_panics_are_yielded_in_spawn_order() {
     within(|| {
         for concurrency in [5, 50] {
             let pool = GreenPool::new(concurrency);
@@ -192,9 +192,9 @@ fn stress_order() {
 }
 
 #[test]
-fn stress_imap_memory() {
+fn imap_keeps_few_results_alive_at_the_same_time() {
     within(|| {
-        /// Counts those that live.
+        /// Decrements the number of live values when it is dropped.
         struct Counted(Rc<Cell<usize>>);
         impl Drop for Counted {
             fn drop(&mut self) {
@@ -222,7 +222,7 @@ fn stress_imap_memory() {
 }
 
 #[test]
-fn stress_two_pools() {
+fn members_of_one_pool_that_wait_for_another_pool_all_complete() {
     within(|| {
         for tokens in 1..=4 {
             for workers in 1..=5 {

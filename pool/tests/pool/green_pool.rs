@@ -1,4 +1,4 @@
-//! `GreenPool`: catalogue lines 29 to 63. Each test is named after its line.
+//! Tests of `GreenPool`: spawning, counters, resizing, and waiting for the members.
 
 use std::cell::{Cell, RefCell};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -15,7 +15,7 @@ use evy_test_support::within;
 const SHORT: Duration = Duration::from_millis(5);
 const LONG: Duration = Duration::from_secs(3600);
 
-/// A door that stays shut until it is opened.
+/// A condition that green threads wait for: `pass` parks until `open` is called.
 #[derive(Clone, Default)]
 struct Door(Rc<(WaitQueue, Cell<bool>)>);
 
@@ -32,7 +32,7 @@ impl Door {
     }
 }
 
-/// A pool with `running` members that wait behind the door.
+/// Returns a pool of `size` slots with `running` members, and the door that the members wait for.
 fn busy(size: usize, running: usize) -> (GreenPool, Door) {
     let (pool, door) = (GreenPool::new(size), Door::default());
     for _ in 0..running {
@@ -56,12 +56,12 @@ fn message(payload: &(dyn std::any::Any + Send)) -> &str {
 }
 
 fn fail(payload: &'static str) -> ! {
-    // Thrown past the panic hook, which would print each of these.
+    // `resume_unwind` does not call the panic hook, which would print each of these panics.
     std::panic::resume_unwind(Box::new(payload))
 }
 
 #[test]
-fn results_in_handle_order() {
+fn each_handle_returns_the_result_of_its_own_job() {
     within(|| {
         let pool = GreenPool::new(4);
         let handles: Vec<_> = (0..10u64)
@@ -81,7 +81,7 @@ fn results_in_handle_order() {
 }
 
 #[test]
-fn waitall_runs_all() {
+fn wait_all_returns_after_every_job_has_run() {
     within(|| {
         let (pool, ran) = (GreenPool::new(4), Rc::new(Cell::new(0)));
         for _ in 0..10 {
@@ -94,7 +94,7 @@ fn waitall_runs_all() {
 }
 
 #[test]
-fn counters() {
+fn running_counts_the_members_and_waiting_the_parked_spawners() {
     within(|| {
         let (pool, door) = (GreenPool::new(1), Door::default());
         for waiting in 0..3 {
@@ -110,7 +110,7 @@ fn counters() {
 }
 
 #[test]
-fn counters_inside() {
+fn a_running_member_is_counted_and_occupies_a_slot() {
     within(|| {
         let pool = GreenPool::new(3);
         let inner = pool.clone();
@@ -120,7 +120,7 @@ fn counters_inside() {
 }
 
 #[test]
-fn wake_order() {
+fn a_member_that_wakes_another_one_continues_before_it() {
     within(|| {
         let (pool, log) = (GreenPool::new(2), Rc::new(RefCell::new(Vec::new())));
         let door = Door::default();
@@ -141,7 +141,7 @@ fn wake_order() {
 }
 
 #[test]
-fn local_timer_dies_with_worker() {
+fn a_local_timer_does_not_fire_after_its_member_has_ended() {
     within(|| {
         let (pool, fired) = (GreenPool::new(1), Rc::new(Cell::new(false)));
         let seen = Rc::clone(&fired);
@@ -155,7 +155,7 @@ fn local_timer_dies_with_worker() {
 }
 
 #[test]
-fn reentrant_when_full() {
+fn a_member_that_spawns_into_its_full_pool_runs_the_job_itself() {
     within(|| {
         let pool = GreenPool::new(1);
         let inner = pool.clone();
@@ -174,13 +174,13 @@ fn reentrant_when_full() {
 }
 
 #[test]
-fn reentrant_error() {
+fn a_panic_of_a_job_that_a_member_runs_itself_fails_only_the_job() {
     within(|| {
         let pool = GreenPool::new(1);
         let inner = pool.clone();
         let outer = pool.spawn(move || {
             let job = inner.spawn(|| fail("inline"));
-            inner.spawn_n(|| fail("nobody asks"));
+            inner.spawn_n(|| fail("no handle"));
             job.join().unwrap_err().is_panic()
         });
         assert!(outer.join().unwrap());
@@ -188,17 +188,17 @@ fn reentrant_error() {
 }
 
 #[test]
-fn reentrant_grandchild() {
+fn a_full_pool_that_waits_for_itself_through_a_child_is_reported_as_a_deadlock() {
     within(|| {
         let pool = GreenPool::new(1);
         let inner = pool.clone();
         let outer = pool.spawn(move || {
-            // A child of the member is no member: it waits for its own parent.
+            // A child of a member is not a member itself, so it waits for its own parent.
             spawn(move || inner.spawn(|| ()).join()).join().is_ok()
         });
         let caught = catch_unwind(AssertUnwindSafe(|| outer.wait())).unwrap_err();
         let report = message(&*caught);
-        assert!(report.contains("a free place in a pool"), "{report}");
+        assert!(report.contains("a free slot in a pool"), "{report}");
         outer.kill();
         wait_all_parked();
         evy_runtime::shutdown(LONG);
@@ -206,7 +206,7 @@ fn reentrant_grandchild() {
 }
 
 #[test]
-fn resize_shrink() {
+fn after_shrinking_no_job_starts_until_fewer_members_run_than_the_new_size() {
     within(|| {
         let (pool, door) = busy(4, 4);
         pool.resize(1);
@@ -224,7 +224,7 @@ fn resize_shrink() {
 }
 
 #[test]
-fn resize_waiting_count() {
+fn shrinking_does_not_change_the_number_of_waiting_spawners() {
     within(|| {
         let (pool, door) = busy(4, 4);
         pool.resize(1);
@@ -235,7 +235,7 @@ fn resize_waiting_count() {
 }
 
 #[test]
-fn resize_grow_wakes() {
+fn growing_wakes_a_waiting_spawner_at_once() {
     within(|| {
         let (pool, door) = busy(1, 1);
         let started = Rc::new(Cell::new(false));
@@ -252,7 +252,7 @@ fn resize_grow_wakes() {
 }
 
 #[test]
-fn resize_free_values() {
+fn an_idle_pool_has_as_many_free_slots_as_its_new_size() {
     within(|| {
         let pool = GreenPool::new(0);
         for size in [1, 2] {
@@ -271,7 +271,7 @@ fn resize_free_values() {
 }
 
 #[test]
-fn full_spawn_timeout() {
+fn a_spawn_that_times_out_on_a_full_pool_leaves_the_counters_unchanged() {
     within(|| {
         let (pool, door) = busy(1, 1);
         assert!(timeout(Duration::ZERO, || pool.spawn(|| ())).is_err());
@@ -284,7 +284,7 @@ fn full_spawn_timeout() {
 }
 
 #[test]
-fn pool_smash() {
+fn a_member_that_times_out_on_another_pool_harms_neither_pool() {
     within(|| {
         let (tokens, pool) = (GreenPool::new(1), GreenPool::new(1));
         let door = Door::default();
@@ -302,7 +302,7 @@ fn pool_smash() {
 }
 
 #[test]
-fn spawn_n_exhaust() {
+fn a_spawn_into_a_full_pool_parks_until_a_slot_is_free() {
     within(|| {
         let (pool, results) = (GreenPool::new(2), Rc::new(RefCell::new(vec![1])));
         let add = |n: i32| {
@@ -320,7 +320,7 @@ fn spawn_n_exhaust() {
 }
 
 #[test]
-fn failing_workers_free_slots() {
+fn a_job_that_panics_or_is_killed_frees_its_slot() {
     within(|| {
         let pool = GreenPool::new(1);
         drop(pool.spawn(|| fail("spawn")));
@@ -334,7 +334,7 @@ fn failing_workers_free_slots() {
 }
 
 #[test]
-fn killed_workers_free_slots() {
+fn a_kill_frees_the_slot_before_and_after_the_job_has_started() {
     within(|| {
         let pool = GreenPool::new(2);
         let unstarted = pool.spawn(|| ());
@@ -353,7 +353,7 @@ fn killed_workers_free_slots() {
 }
 
 #[test]
-fn a_spawner_killed_with_its_slot_in_hand_passes_it_on() {
+fn a_spawner_killed_after_it_was_granted_a_slot_leaves_it_to_the_next() {
     within(|| {
         let (pool, door) = busy(1, 1);
         let spawners: Vec<_> = (0..2)
@@ -376,7 +376,7 @@ fn a_spawner_killed_with_its_slot_in_hand_passes_it_on() {
 }
 
 #[test]
-fn slot_before_links() {
+fn an_exit_hook_finds_the_slot_free() {
     within(|| {
         let pool = GreenPool::new(1);
         let free = Rc::new(Cell::new(0));
@@ -389,12 +389,12 @@ fn slot_before_links() {
 }
 
 #[test]
-fn waitall_idle() {
+fn wait_all_on_an_idle_pool_returns_at_once() {
     within(|| GreenPool::new(3).wait_all());
 }
 
 #[test]
-fn waitall_inside() {
+fn wait_all_in_a_member_panics() {
     within(|| {
         let pool = GreenPool::new(2);
         let inner = pool.clone();
@@ -409,7 +409,7 @@ fn waitall_inside() {
 }
 
 #[test]
-fn waitall_many() {
+fn wait_all_wakes_every_caller() {
     within(|| {
         let (pool, door) = busy(1, 1);
         let waiters: Vec<_> = (0..3)
@@ -427,7 +427,7 @@ fn waitall_many() {
 }
 
 #[test]
-fn waitall_vs_blocked_spawner() {
+fn wait_all_also_waits_for_the_job_of_a_parked_spawner() {
     within(|| {
         for size in 1..=3 {
             let (pool, door) = busy(size, size);
@@ -444,7 +444,7 @@ fn waitall_vs_blocked_spawner() {
 }
 
 #[test]
-fn a_spawner_that_gives_up_does_not_hold_waitall() {
+fn a_spawner_that_gives_up_does_not_keep_wait_all_parked() {
     within(|| {
         let (pool, door) = busy(1, 1);
         let spawner = pool.clone();
@@ -459,7 +459,7 @@ fn a_spawner_that_gives_up_does_not_hold_waitall() {
 }
 
 #[test]
-fn size_zero() {
+fn a_pool_of_size_zero_parks_spawners_and_rejects_imap() {
     within(|| {
         let pool = GreenPool::new(0);
         assert!(timeout(SHORT, || pool.spawn(|| ())).is_err());
@@ -470,9 +470,9 @@ fn size_zero() {
 }
 
 #[test]
-fn ctor_checks() {
+fn a_pool_may_have_any_size_and_has_1000_slots_by_default() {
     within(|| {
-        // A negative or non-numeric size does not compile: `usize`.
+        // A negative or non-numeric size does not compile, because the parameter is a `usize`.
         assert_eq!(GreenPool::new(0).size(), 0);
         assert_eq!(GreenPool::new(1).size(), 1);
         assert_eq!(GreenPool::default().size(), 1000);

@@ -1,4 +1,4 @@
-//! `imap` and its relatives: catalogue lines 52 to 62. Each test is named after its line.
+//! Tests of `GreenPool::imap`, `imap_unordered` and `starmap`.
 
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
@@ -12,7 +12,7 @@ use evy_test_support::within;
 
 const SHORT: Duration = Duration::from_millis(5);
 
-/// Counts how often it was pulled.
+/// An iterator that counts the items it has yielded.
 struct Pulled<I>(I, Rc<Cell<usize>>);
 
 impl<I: Iterator> Iterator for Pulled<I> {
@@ -26,7 +26,7 @@ impl<I: Iterator> Iterator for Pulled<I> {
 }
 
 #[test]
-fn imap_order() {
+fn imap_yields_results_in_input_order() {
     within(|| {
         let pool = GreenPool::new(4);
         let slow_first = |n: u64| {
@@ -41,7 +41,7 @@ fn imap_order() {
 }
 
 #[test]
-fn imap_unordered_yields_the_first_that_ends() {
+fn imap_unordered_yields_results_in_order_of_completion() {
     within(|| {
         let pool = GreenPool::new(4);
         let slow_first = |n: u64| {
@@ -56,7 +56,7 @@ fn imap_unordered_yields_the_first_that_ends() {
 }
 
 #[test]
-fn imap_empty() {
+fn imap_of_no_inputs_ends_at_once() {
     within(|| {
         assert_eq!(GreenPool::new(1).imap(|n: u8| n, []).next(), None);
         assert_eq!(GreenPool::new(1).imap_unordered(|n: u8| n, []).next(), None);
@@ -64,7 +64,7 @@ fn imap_empty() {
 }
 
 #[test]
-fn imap_none_func() {
+fn imap_of_the_identity_yields_the_input_tuples() {
     within(|| {
         let tuples: Vec<_> = GreenPool::new(2)
             .imap(|t| t, [(1, 'a'), (2, 'b')])
@@ -74,7 +74,7 @@ fn imap_none_func() {
 }
 
 #[test]
-fn imap_multi() {
+fn imap_of_zipped_inputs_ends_with_the_shortest() {
     within(|| {
         let zipped = [1, 2, 3].into_iter().zip([10, 20]);
         let sums: Vec<i32> = GreenPool::new(2).imap(|(a, b)| a + b, zipped).collect();
@@ -83,7 +83,7 @@ fn imap_multi() {
 }
 
 #[test]
-fn imap_error_position() {
+fn imap_reports_a_panic_in_the_position_of_its_input_and_goes_on() {
     within(|| {
         let pool = GreenPool::new(3);
         let job = |n: usize| match n {
@@ -103,7 +103,7 @@ fn imap_error_position() {
 }
 
 #[test]
-fn starmap() {
+fn starmap_passes_each_tuple_as_arguments() {
     within(|| {
         let pool = GreenPool::new(2);
         let texts: Vec<_> = pool
@@ -117,7 +117,7 @@ fn starmap() {
 }
 
 #[test]
-fn imap_bounded() {
+fn imap_pulls_one_input_more_than_the_pool_has_slots() {
     within(|| {
         for size in [1, 2, 4, 10] {
             let pulled = Rc::new(Cell::new(0));
@@ -130,7 +130,7 @@ fn imap_bounded() {
 }
 
 #[test]
-fn imap_uses_the_pool() {
+fn two_imaps_on_one_pool_share_its_slots() {
     within(|| {
         let pool = GreenPool::new(3);
         let (running, most) = (Rc::new(Cell::new(0)), Rc::new(Cell::new(0)));
@@ -161,7 +161,7 @@ fn imap_uses_the_pool() {
 }
 
 #[test]
-fn imap_input_error() {
+fn imap_reports_a_panic_of_the_input_iterator_in_order_and_then_ends() {
     within(|| {
         let inputs = (0..).map(|n| {
             if n == 2 {
@@ -180,7 +180,7 @@ fn imap_input_error() {
 }
 
 #[test]
-fn imap_dropped() {
+fn dropping_imap_ends_its_feeder_and_its_jobs() {
     within(|| {
         let pool = GreenPool::new(2);
         let (pulled, ran) = (Rc::new(Cell::new(0)), Rc::new(Cell::new(0)));
@@ -201,7 +201,7 @@ fn imap_dropped() {
 }
 
 #[test]
-fn imap_by_a_member_of_the_full_pool_does_not_wait_for_itself() {
+fn imap_in_a_member_of_a_full_pool_does_not_deadlock() {
     within(|| {
         let pool = GreenPool::new(1);
         let inner = pool.clone();
@@ -211,7 +211,7 @@ fn imap_by_a_member_of_the_full_pool_does_not_wait_for_itself() {
 }
 
 #[test]
-fn a_reader_that_times_out_loses_nothing() {
+fn imap_loses_no_result_if_its_consumer_times_out() {
     within(|| {
         let pool = GreenPool::new(2);
         let mut results = pool.imap(

@@ -1,4 +1,4 @@
-//! The pools of green threads and of resources.
+//! Tests of `GreenPool`, `GreenPile` and `Pool`.
 
 mod fault_injection;
 mod green_pile;

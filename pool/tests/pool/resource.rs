@@ -1,5 +1,5 @@
-//! `Pool`: catalogue lines 132 to 142, each test named after its line; then what is lost by nobody,
-//! however a green thread ends.
+//! Tests of `Pool`: creating, handing out and discarding resources, and that no slot and no
+//! resource is lost, however a green thread ends.
 
 use std::cell::{Cell, RefCell};
 use std::convert::Infallible;
@@ -15,19 +15,20 @@ use evy_test_support::within;
 
 const SHORT: Duration = Duration::from_millis(5);
 
-/// Lets everything that is ready run until nothing new happens.
+/// Lets the ready green threads run, and those that they wake, until all of them are parked. Twenty
+/// turns are enough for these tests.
 fn settle() {
     for _ in 0..20 {
         yield_now();
     }
 }
 
-/// What nobody ever wakes.
+/// Parks for ever, because nothing wakes this wait.
 fn stay() {
     WaitQueue::new().wait(WaitReason::Other("nothing"));
 }
 
-/// A resource that knows its number and counts those alive.
+/// A resource with a number. Dropping it decrements the number of live resources.
 #[derive(Debug)]
 struct Numbered(u32, Rc<Cell<u32>>);
 
@@ -50,13 +51,13 @@ impl Factory {
         Numbered(self.created.get(), Rc::clone(&self.alive))
     }
 
-    /// How many were ever created, and how many are left.
+    /// Returns how many resources were created, and how many are alive.
     fn counts(&self) -> (u32, u32) {
         (self.created.get(), self.alive.get())
     }
 }
 
-/// A pool of 1, 2, 3...
+/// Returns a pool of resources that are numbered 1, 2, 3..., and their factory.
 fn numbers(max_size: usize) -> (Pool<Numbered>, Factory) {
     let factory = Factory::default();
     let makes = factory.clone();
@@ -68,8 +69,8 @@ fn take<T>(pool: &Pool<T>) -> PoolGuard<T> {
     guard
 }
 
-/// A green thread that gets a resource, gives it back and says which it was; parked, if it has to
-/// wait.
+/// Spawns a green thread that gets a resource, gives it back and returns its number. If it has to
+/// wait, it is parked when this function returns.
 fn getter(pool: &Pool<Numbered>) -> JoinHandle<u32> {
     let pool = pool.clone();
     let getter = spawn(move || take(&pool).0);
@@ -77,13 +78,13 @@ fn getter(pool: &Pool<Numbered>) -> JoinHandle<u32> {
     getter
 }
 
-/// How many exist, how many more may be used, how many wait.
+/// Returns the number of existing resources, of free slots and of waiters.
 fn counts<T, E>(pool: &Pool<T, E>) -> (usize, isize, usize) {
     (pool.current_size(), pool.free(), pool.waiting())
 }
 
 #[test]
-fn creates_lazily_to_max() {
+fn resources_are_created_on_demand_up_to_the_maximum() {
     within(|| {
         let (pool, factory) = numbers(4);
         assert_eq!((factory.created.get(), pool.current_size()), (0, 0));
@@ -103,7 +104,7 @@ fn creates_lazily_to_max() {
 }
 
 #[test]
-fn free_counts() {
+fn free_is_lower_by_one_while_a_resource_is_in_use() {
     within(|| {
         let (pool, _) = numbers(4);
         assert_eq!(pool.free(), 4);
@@ -115,14 +116,14 @@ fn free_counts() {
 }
 
 #[test]
-fn exhausted_waits() {
+fn a_returned_resource_is_handed_to_the_parked_getter() {
     within(|| {
         let (pool, _) = numbers(4);
         let mut guards: Vec<_> = (0..4).map(|_| take(&pool)).collect();
         let getter = getter(&pool);
         assert!(!getter.is_finished());
         drop(guards.remove(2));
-        // It counts as in use from now on: nobody can slip in between.
+        // The resource counts as in use from now on, so no other caller can take it.
         let Ok(other) = pool.try_get();
         assert!(other.is_none());
         assert_eq!(getter.join().unwrap(), 3);
@@ -130,7 +131,7 @@ fn exhausted_waits() {
 }
 
 #[test]
-fn waiting_counts() {
+fn waiting_counts_the_parked_getters() {
     within(|| {
         let (pool, _) = numbers(1);
         let guard = take(&pool);
@@ -146,7 +147,7 @@ fn waiting_counts() {
 }
 
 #[test]
-fn round_robin() {
+fn idle_resources_are_reused_in_fifo_order_by_default() {
     within(|| {
         let (pool, _) = numbers(4);
         let (one, two) = (take(&pool), take(&pool));
@@ -159,7 +160,7 @@ fn round_robin() {
 }
 
 #[test]
-fn order_as_stack() {
+fn with_order_as_stack_the_resource_returned_last_is_reused_first() {
     within(|| {
         let factory = Factory::default();
         let Ok(pool) = Pool::<Numbered>::builder(move || Ok(factory.make()))
@@ -174,7 +175,7 @@ fn order_as_stack() {
 }
 
 #[test]
-fn min_size() {
+fn build_creates_min_size_resources_or_returns_an_error() {
     within(|| {
         let (factory, failing) = (Factory::default(), Factory::default());
         let makes = factory.clone();
@@ -206,13 +207,13 @@ fn min_size() {
 }
 
 #[test]
-fn resize() {
+fn shrinking_discards_excess_resources_and_growing_adds_free_slots() {
     within(|| {
         let (pool, factory) = numbers(4);
         let [one, two, three, four] = std::array::from_fn(|_| take(&pool));
         drop(three);
         drop(four);
-        // Those that lie idle go at once, those in use when they are given back.
+        // Idle resources are discarded at once, and resources in use when they are given back.
         pool.resize(1);
         assert_eq!((pool.max_size(), counts(&pool)), (1, (2, -1, 0)));
         drop(one);
@@ -226,7 +227,7 @@ fn resize() {
 }
 
 #[test]
-fn create_contention() {
+fn concurrent_getters_create_no_more_resources_than_the_maximum() {
     within(|| {
         let factory = Factory::default();
         let makes = factory.clone();
@@ -250,7 +251,7 @@ fn create_contention() {
 }
 
 #[test]
-fn create_error() {
+fn a_failed_create_is_returned_to_its_getter_and_the_next_getter_creates() {
     within(|| {
         let (attempts, gate) = (Rc::new(Cell::new(0)), Rc::new(WaitQueue::new()));
         let (counted, waits) = (Rc::clone(&attempts), Rc::clone(&gate));
@@ -269,7 +270,7 @@ fn create_error() {
             })
             .collect();
         settle();
-        // One creates, two wait: for what is being created, or else for their turn to create.
+        // One getter creates. Two wait for its resource or, if it fails, for their turn to create.
         assert_eq!((attempts.get(), counts(&pool)), (1, (1, 0, 2)));
         assert!(gate.wake_one());
         settle();
@@ -288,7 +289,7 @@ fn create_error() {
 }
 
 #[test]
-fn put_with_doomed_getters() {
+fn a_resource_returned_while_every_getter_is_about_to_time_out_is_not_lost() {
     within(|| {
         let (pool, factory) = numbers(1);
         let guard = take(&pool);
@@ -308,14 +309,14 @@ fn put_with_doomed_getters() {
             })
             .collect();
         yield_now();
-        // The time of all of them is over, and none has been told yet.
+        // The deadlines of all getters have passed, and none of the getters has run since.
         assert_eq!(pool.waiting(), 4);
         drop(guard);
         assert!(log.borrow().is_empty(), "giving back does not park");
         for getter in getters {
             getter.join().unwrap();
         }
-        // The first was handed the resource before it was told that it is late.
+        // The first getter was handed the resource before it noticed that its deadline had passed.
         assert!(log.borrow()[0]);
         assert_eq!((factory.counts(), counts(&pool)), ((1, 1), (1, 1, 0)));
         assert_eq!(take(&pool).0, 1);
@@ -323,7 +324,7 @@ fn put_with_doomed_getters() {
 }
 
 #[test]
-fn a_getter_killed_with_a_resource_in_hand_passes_it_on() {
+fn a_getter_killed_after_it_was_handed_a_resource_leaves_it_to_the_next() {
     within(|| {
         let (pool, factory) = numbers(1);
         let guard = take(&pool);
@@ -338,7 +339,7 @@ fn a_getter_killed_with_a_resource_in_hand_passes_it_on() {
 }
 
 #[test]
-fn a_getter_that_gives_up_takes_nothing() {
+fn a_getter_that_times_out_takes_no_resource() {
     within(|| {
         let (pool, _) = numbers(1);
         let guard = take(&pool);
@@ -355,7 +356,7 @@ fn a_getter_that_gives_up_takes_nothing() {
 }
 
 #[test]
-fn waiters_are_served_in_turn() {
+fn getters_are_served_in_fifo_order() {
     within(|| {
         let (pool, _) = numbers(1);
         let guard = take(&pool);
@@ -380,9 +381,9 @@ fn waiters_are_served_in_turn() {
     });
 }
 
-/// In a pool of one, somebody creates and somebody waits. The former is ended, and the latter must
-/// get its turn to create.
-fn a_first_create_that_fails(
+/// Checks a pool of one slot in which one green thread creates a resource while another one waits.
+/// `end` ends the first create, and the waiter must then get its turn to create.
+fn check_failing_create(
     creates: impl FnOnce(&Pool<Numbered>) + 'static,
     end: impl FnOnce(&WaitQueue, JoinHandle<()>),
 ) {
@@ -395,7 +396,7 @@ fn a_first_create_that_fails(
     let pool = Pool::infallible(1, move || {
         if first.take() {
             waits.wait(WaitReason::Other("the server"));
-            // Thrown past the panic hook, which would print it.
+            // `resume_unwind` does not call the panic hook, which would print the panic.
             resume_unwind(Box::new("create"));
         }
         makes.make()
@@ -410,9 +411,9 @@ fn a_first_create_that_fails(
 }
 
 #[test]
-fn a_create_that_panics_leaves_its_place() {
+fn a_create_that_panics_frees_its_slot() {
     within(|| {
-        a_first_create_that_fails(
+        check_failing_create(
             |pool| drop(take(pool)),
             |gate, creator| {
                 assert!(gate.wake_one());
@@ -423,9 +424,9 @@ fn a_create_that_panics_leaves_its_place() {
 }
 
 #[test]
-fn a_create_that_is_killed_leaves_its_place() {
+fn a_create_that_is_killed_frees_its_slot() {
     within(|| {
-        a_first_create_that_fails(
+        check_failing_create(
             |pool| drop(take(pool)),
             |_, creator| {
                 creator.kill();
@@ -436,9 +437,9 @@ fn a_create_that_is_killed_leaves_its_place() {
 }
 
 #[test]
-fn a_create_that_times_out_leaves_its_place() {
+fn a_create_that_times_out_frees_its_slot() {
     within(|| {
-        a_first_create_that_fails(
+        check_failing_create(
             |pool| assert!(timeout(SHORT, || drop(take(pool))).is_err()),
             |_, creator| creator.join().unwrap(),
         );
@@ -446,7 +447,7 @@ fn a_create_that_times_out_leaves_its_place() {
 }
 
 #[test]
-fn a_killed_holder_leaves_its_place_and_what_it_held_is_discarded() {
+fn a_holder_that_unwinds_frees_its_slot_and_its_resource_is_discarded() {
     within(|| {
         let (pool, factory) = numbers(1);
         let holds = pool.clone();
@@ -473,7 +474,7 @@ fn a_killed_holder_leaves_its_place_and_what_it_held_is_discarded() {
 }
 
 #[test]
-fn discard() {
+fn discard_drops_the_resource_and_frees_its_slot() {
     within(|| {
         let (pool, factory) = numbers(1);
         let broken = take(&pool);
@@ -486,7 +487,7 @@ fn discard() {
 }
 
 #[test]
-fn taken_out_for_good() {
+fn into_inner_removes_the_resource_and_frees_its_slot() {
     within(|| {
         let (pool, factory) = numbers(1);
         let guard = take(&pool);
@@ -501,7 +502,7 @@ fn taken_out_for_good() {
 }
 
 #[test]
-fn a_growing_resize_wakes() {
+fn growing_wakes_parked_getters() {
     within(|| {
         let (pool, factory) = numbers(1);
         let held = take(&pool);
@@ -516,7 +517,7 @@ fn a_growing_resize_wakes() {
 }
 
 #[test]
-fn a_pool_of_size_zero_waits_for_a_resize() {
+fn a_getter_of_a_pool_of_size_zero_parks_until_the_pool_grows() {
     within(|| {
         let (pool, _) = numbers(0);
         let waiter = getter(&pool);
@@ -526,11 +527,12 @@ fn a_pool_of_size_zero_waits_for_a_resize() {
     });
 }
 
-/// Uses the pool when it is created and when it is dropped, and parks meanwhile.
-struct Nosy(Rc<RefCell<Option<Pool<Self>>>>);
+/// A resource that uses its own pool when it is created and when it is dropped, and parks
+/// meanwhile.
+struct UsesItsPool(Rc<RefCell<Option<Pool<Self>>>>);
 
-impl Nosy {
-    fn look(self_pool: &RefCell<Option<Pool<Self>>>) {
+impl UsesItsPool {
+    fn use_pool(self_pool: &RefCell<Option<Pool<Self>>>) {
         let Some(pool) = self_pool.borrow().clone() else {
             return;
         };
@@ -541,14 +543,14 @@ impl Nosy {
     }
 }
 
-impl Drop for Nosy {
+impl Drop for UsesItsPool {
     fn drop(&mut self) {
-        Self::look(&self.0);
+        Self::use_pool(&self.0);
     }
 }
 
 #[test]
-fn create_and_destructors_may_use_the_pool() {
+fn constructors_and_destructors_of_resources_may_use_the_pool() {
     within(|| {
         let shared = Rc::new(RefCell::new(None));
         let own = Rc::clone(&shared);
@@ -556,11 +558,11 @@ fn create_and_destructors_may_use_the_pool() {
             if own
                 .borrow()
                 .as_ref()
-                .is_some_and(|pool: &Pool<Nosy>| pool.free() > 0)
+                .is_some_and(|pool: &Pool<UsesItsPool>| pool.free() > 0)
             {
-                Nosy::look(&own);
+                UsesItsPool::use_pool(&own);
             }
-            Nosy(Rc::clone(&own))
+            UsesItsPool(Rc::clone(&own))
         });
         shared.replace(Some(pool.clone()));
         let guards = [take(&pool), take(&pool), take(&pool)];
@@ -573,35 +575,35 @@ fn create_and_destructors_may_use_the_pool() {
     });
 }
 
-/// Explodes when dropped, if the fuse is lit.
-struct Explosive(Rc<Cell<bool>>);
+/// A resource with a destructor that panics once if its flag is set.
+struct PanicsOnDrop(Rc<Cell<bool>>);
 
-impl Drop for Explosive {
+impl Drop for PanicsOnDrop {
     fn drop(&mut self) {
         if self.0.take() {
-            resume_unwind(Box::new("boom"));
+            resume_unwind(Box::new("on purpose"));
         }
     }
 }
 
 #[test]
-fn a_destructor_that_panics_leaves_its_place() {
+fn a_destructor_that_panics_frees_its_slot() {
     within(|| {
-        let fuse = Rc::new(Cell::new(false));
-        let holds = Rc::clone(&fuse);
-        let pool = Pool::infallible(1, move || Explosive(Rc::clone(&holds)));
-        let explodes = |f: &dyn Fn(PoolGuard<Explosive>), bad| {
-            fuse.set(true);
-            let exploded = catch_unwind(AssertUnwindSafe(|| f(bad))).is_err();
-            // Else it would go off in the middle of a failing assertion.
-            fuse.set(false);
-            exploded
+        let armed = Rc::new(Cell::new(false));
+        let holds = Rc::clone(&armed);
+        let pool = Pool::infallible(1, move || PanicsOnDrop(Rc::clone(&holds)));
+        let panics = |f: &dyn Fn(PoolGuard<PanicsOnDrop>), bad| {
+            armed.set(true);
+            let panicked = catch_unwind(AssertUnwindSafe(|| f(bad))).is_err();
+            // Otherwise a destructor would panic while a failed assertion unwinds.
+            armed.set(false);
+            panicked
         };
-        assert!(explodes(&PoolGuard::discard, take(&pool)));
+        assert!(panics(&PoolGuard::discard, take(&pool)));
         assert_eq!(counts(&pool), (0, 1, 0));
         let excess = take(&pool);
         pool.resize(0);
-        assert!(explodes(&drop, excess));
+        assert!(panics(&drop, excess));
         assert_eq!(counts(&pool), (0, 0, 0));
     });
 }
@@ -619,7 +621,7 @@ fn a_guard_may_outlive_the_pool() {
 }
 
 #[test]
-fn a_guard_is_its_resource() {
+fn a_guard_dereferences_to_its_resource_and_formats_like_it() {
     within(|| {
         let pool = Pool::infallible(1, Vec::<u8>::new);
         take(&pool).push(7);

@@ -1,5 +1,7 @@
-//! AAPCS64. Register roles in a switch: `x0` the context left, `x1` the one continued; in a first
-//! context: `x19` the argument, `x29` the entry function.
+//! The context switch on 64-bit Arm, with the calling convention AAPCS64.
+//!
+//! In a switch, `x0` is the context that is suspended, and `x1` the one that is continued. In a
+//! prepared context, `x19` holds the argument, and `x29` the entry function.
 
 use std::arch::{asm, naked_asm};
 
@@ -9,10 +11,10 @@ use super::native::Context;
 pub(crate) unsafe fn switch(from: *mut Context, to: *mut Context) -> *mut Context {
     let arrived;
     // SAFETY:
-    // - what is loaded was stored by `prepare` or by this very code (caller), so the stack and the
-    //   address are those of a suspended computation of this OS thread;
-    // - every register that the compiler can name is declared clobbered, the low halves of v8-v15
-    //   included; x18 belongs to the platform and is left alone;
+    // - the values that are loaded were stored by `prepare` or by this code (caller), so the stack
+    //   and the address are those of a suspended computation of this OS thread;
+    // - every register that the compiler can name is declared as clobbered, including the low
+    //   halves of v8-v15; x18 belongs to the platform and is not touched;
     // - nothing is pushed.
     unsafe {
         asm!(
@@ -25,7 +27,8 @@ pub(crate) unsafe fn switch(from: *mut Context, to: *mut Context) -> *mut Contex
             "mov sp, x3",
             "br x2",
             "2:",
-            // `bti j`: with branch targets enforced a jump must land on this; elsewhere a nop.
+            // `bti j`: if branch targets are enforced, a jump must land on this instruction.
+            // Otherwise it is a nop.
             "hint #36",
             inout("x0") from => _,
             inout("x1") to => arrived,
@@ -53,7 +56,7 @@ pub(crate) unsafe fn switch(from: *mut Context, to: *mut Context) -> *mut Contex
     arrived
 }
 
-/// The frame below which there is none: see `x86_64.rs`.
+/// The outermost frame of a prepared stack; see `x86_64.rs`.
 #[unsafe(naked)]
 pub(super) unsafe extern "C" fn trampoline() -> ! {
     naked_asm!(
@@ -61,7 +64,7 @@ pub(super) unsafe extern "C" fn trampoline() -> ! {
         ".cfi_undefined x30",
         "hint #36",
         "mov x0, x19",
-        // With branch targets enforced, a jump to a function must go through this register.
+        // If branch targets are enforced, a jump to a function must use x16 or x17.
         "mov x16, x29",
         "mov x29, xzr",
         "adr x30, 2f",

@@ -1,21 +1,24 @@
-//! The context switch: leave one stack, arrive on another.
+//! The context switch: suspends the computation on one stack and continues another.
 //!
-//! This is the whole machine-dependent part of evy. It knows nothing of green threads; it offers
-//! three things, and each backend offers them under the same names:
+//! This is the whole machine-dependent part of evy. It does not depend on green threads. It has
+//! three items, which each backend provides under the same names:
 //!
-//! - [`Context`]: where a suspended computation goes on;
-//! - [`prepare`]: make a context that will call `entry(arg)` on a fresh stack;
-//! - [`switch`]: save the running computation in one context and continue another. Whoever is left
-//!   for good need not be told: its context and its stack are simply prepared anew.
+//! - [`Context`]: the point at which a suspended computation continues;
+//! - [`prepare`]: creates a context that will call `entry(arg)` on a new stack;
+//! - [`switch`]: suspends the running computation in one context and continues another. A
+//!   computation may be abandoned, which means that it is never continued. That needs no call: its
+//!   context and its stack are simply prepared again.
 //!
 //! # What a switch saves
 //!
-//! `switch` is inline assembly, and is inlined up to the place where a green thread parks. Inline
-//! assembly may declare a register *clobbered*; the compiler then keeps what it needs of it on the
-//! stack, and only what it needs: at most parking points, next to nothing. So the code itself
-//! saves just what cannot be declared: the stack pointer, the frame pointer, and the one register
-//! that LLVM reserves for itself on each architecture. With the address to go on at, that is four
-//! words:
+//! `switch` is inline assembly, and is inlined into the function in which a green thread parks.
+//! Inline assembly can declare a register as *clobbered*. The compiler then saves the register on
+//! the stack, but only if its value is still needed. At most parking points that is next to
+//! nothing.
+//!
+//! The assembly itself therefore saves only what cannot be declared as clobbered: the stack
+//! pointer, the frame pointer, and the one register that LLVM reserves for itself on each
+//! architecture. With the address to continue at, these are four words:
 //!
 //! ```text
 //!   Context            x86_64    aarch64    riscv64
@@ -27,14 +30,14 @@
 //!   +-----------+
 //! ```
 //!
-//! Nothing is pushed. The unwind tables of the function around the assembly therefore stay true at
-//! every instruction of it, and a debugger, a profiler or a backtrace sees an ordinary frame.
+//! Nothing is pushed. The unwind tables of the surrounding function are therefore correct at every
+//! instruction of the assembly, and a debugger, a profiler or a backtrace sees an ordinary frame.
 //!
-//! Control leaves by an indirect jump. A return instruction would go to an address that the
-//! processor's return predictor has never seen pushed, and mispredict every time.
+//! The switch ends with an indirect jump. A return instruction would return to an address that no
+//! call has pushed, so the processor's return predictor would mispredict it every time.
 //!
 //! The control words of the floating-point unit (rounding, flushing of denormals) belong to the OS
-//! thread and are not switched: Rust code must run with the default ones anyway.
+//! thread and are not switched, because Rust code must run with the default ones anyway.
 //!
 //! # The first frame
 //!
@@ -45,17 +48,20 @@
 //!   limit -> +--------------------+  low addresses; below it the guard
 //! ```
 //!
-//! A prepared context starts in `trampoline`, a function without a caller. Its unwind table says
-//! that the return address is undefined, and it leaves a frame pointer of zero (in its first
-//! instructions, that register holds what it goes on to): unwinders of both schools stop there
-//! cleanly. It goes on to `entry`, which never returns and must catch every panic: there is nothing
-//! above that could. The address that `entry` would return to is preceded by a `nop`, because an
-//! unwinder looks up the instruction *before* an address.
+//! A prepared context starts in `trampoline`, a function without a caller. Its unwind table marks
+//! the return address as undefined, and it sets the frame pointer to zero. Unwinders that use the
+//! tables and those that follow the frame pointers both stop there cleanly. In its first
+//! instructions the frame-pointer register still holds the address of `entry`.
+//!
+//! The trampoline jumps to `entry`. That function never returns and must catch every panic, because
+//! no frame above it could. The address that `entry` would return to is preceded by a `nop`,
+//! because an unwinder looks up the instruction *before* a return address.
 //!
 //! # Porting
 //!
-//! A new architecture needs one file like `x86_64.rs`: the assembly of `switch` and the `trampoline`.
-//! `native.rs` and `build.rs` list it. Until then the architecture runs on `portable.rs`.
+//! A new architecture needs a file like `x86_64.rs`, with the assembly of `switch` and
+//! `trampoline`, and an entry in `native.rs` and in `build.rs`. Architectures without one use
+//! `portable.rs`.
 
 #[cfg(all(evy_context = "native", target_arch = "aarch64"))]
 mod aarch64;
@@ -73,31 +79,35 @@ use native as backend;
 #[cfg(evy_context = "corosensei")]
 use portable as backend;
 
-/// What a fresh context calls, on its own stack, with the argument given to [`prepare`].
+/// The function that a prepared context calls, on its own stack, with the argument given to
+/// [`prepare`].
 ///
-/// It must not return and must not let a panic out; its last act is a [`switch`] away.
-pub(crate) type WaitEntry = unsafe extern "C" fn(*mut ()) -> !;
+/// It must not return and must not let a panic out. The last thing that it does is a [`switch`] to
+/// another context.
+pub(crate) type Entry = unsafe extern "C" fn(*mut ()) -> !;
 
-/// Where a suspended computation goes on. Plain data: dropping one frees nothing.
+/// The point at which a suspended computation continues. Plain data: dropping one frees nothing.
 pub(crate) use backend::Context;
 
 /// Makes `context` call `entry(arg)` on the stack `limit..base` when it is first switched to.
 ///
 /// # Safety
 ///
-/// - `context` is valid for writes, and new or left for good; it stays where it is until it is left
-///   for good.
-/// - `limit..base` is writable memory that nothing else uses until then; `base` is 16-aligned.
+/// - `context` is valid for writes, and it is new or abandoned.
+/// - `context` does not move until it is abandoned.
+/// - `limit..base` is writable memory that nothing else uses until then, and `base` is 16-aligned.
 pub(crate) use backend::prepare;
 
-/// Suspends the caller in `from` and continues `to`. Returns `from` when somebody switches to it: who
-/// comes finds it in a register, where the one that left has named whom it continues, and need not
-/// have kept it.
+/// Suspends the caller in `from` and continues `to`. Returns `from` once a later switch continues
+/// it.
+///
+/// The later switch has the returned pointer in a register, as its `to`. The caller therefore need
+/// not keep `from` while it is suspended.
 ///
 /// # Safety
 ///
-/// - Both contexts belong to this OS thread, and each is only ever touched by it.
-/// - `to` was prepared, or suspended by an earlier `switch`, and has not gone on since.
+/// - Both contexts belong to this OS thread, and no other OS thread ever touches them.
+/// - `to` was prepared, or suspended by an earlier `switch`, and has not been continued since.
 /// - `from` is valid for writes and is the caller's own context: the one that was prepared for
 ///   this stack, or, on the OS thread's own stack, always the same one.
 pub(crate) use backend::switch;

@@ -1,6 +1,6 @@
-//! Our own backends: what they have in common, which is everything but the instructions.
+//! What the backends in assembly have in common: everything but the instructions.
 
-use super::WaitEntry;
+use super::Entry;
 #[cfg(target_arch = "aarch64")]
 use super::aarch64 as arch;
 #[cfg(target_arch = "riscv64")]
@@ -10,7 +10,8 @@ use super::x86_64 as arch;
 
 pub(crate) use arch::switch;
 
-/// Four words: see the module above for the registers that they are on each architecture.
+/// The four words that a switch saves. The docs of the parent module list the registers of each
+/// architecture.
 #[derive(Debug)]
 #[repr(C)]
 pub(crate) struct Context {
@@ -30,7 +31,7 @@ impl Context {
         }
     }
 
-    /// Where the suspended stack goes on: a hint for the cache.
+    /// Returns the stack pointer of a suspended computation, for prefetching.
     #[inline(always)]
     pub(crate) fn stack_pointer(&self) -> *const u8 {
         std::ptr::without_provenance(self.sp)
@@ -42,11 +43,11 @@ pub(crate) unsafe fn prepare(
     context: *mut Context,
     base: *mut u8,
     _limit: *mut u8,
-    entry: WaitEntry,
+    entry: Entry,
     arg: *mut (),
 ) {
     debug_assert!(base.addr().is_multiple_of(16));
-    // What the trampoline needs travels in the registers that it is going to give other values.
+    // The trampoline receives its parameters in registers that it overwrites afterwards.
     let first = Context {
         sp: base.addr(),
         fp: entry as *const () as usize,

@@ -1,8 +1,9 @@
-//! The same contract on corosensei, for targets without assembly of our own.
+//! The same contract on top of corosensei, for targets that evy has no assembly for.
 //!
-//! corosensei is asymmetric: a coroutine suspends to whoever resumed it. So the OS thread's own
-//! stack resumes all of them: a switch between two green threads suspends to a loop there, which
-//! resumes the other one. Twice the work, the same behaviour.
+//! Coroutines of corosensei are asymmetric: a coroutine can only suspend to the code that resumed
+//! it. Therefore a loop on the OS thread's own stack resumes all of them. A switch between two
+//! green threads suspends to that loop, which resumes the other one. The behavior is the same, for
+//! twice the work.
 
 use std::mem::ManuallyDrop;
 use std::num::NonZeroUsize;
@@ -11,15 +12,15 @@ use std::ptr;
 use corosensei::stack::{Stack, StackPointer};
 use corosensei::{Coroutine, CoroutineResult, Yielder};
 
-use super::WaitEntry;
+use super::Entry;
 
-/// A switch hands the loop the context to continue.
+/// The context that the loop is to continue, passed to it by a switch.
 type Target = *mut Context;
 
-/// A coroutine and its way back; both absent for the OS thread's own stack.
+/// A coroutine, and the yielder with which it suspends. The OS thread's own stack has neither.
 ///
-/// A coroutine that is dropped unwinds its stack; ours never are, and own nothing but the stack that
-/// is somebody else's.
+/// Dropping a coroutine would unwind its stack, so these coroutines are never dropped. Nothing
+/// leaks, because they own nothing but their stack, and the memory of that is only borrowed.
 pub(crate) struct Context {
     coroutine: Option<ManuallyDrop<Coroutine<(), Target, (), Borrowed>>>,
     yielder: *const Yielder<(), Target>,
@@ -33,7 +34,8 @@ impl Context {
         }
     }
 
-    /// A hint for the cache; corosensei keeps the stack pointer to itself.
+    /// Returns an address on the stack, for prefetching. corosensei does not expose the stack
+    /// pointer.
     pub(crate) fn stack_pointer(&self) -> *const u8 {
         self.yielder.cast()
     }
@@ -47,16 +49,16 @@ impl std::fmt::Debug for Context {
     }
 }
 
-/// Memory that somebody else owns.
+/// A stack in memory that is owned elsewhere.
 struct Borrowed {
     base: StackPointer,
     limit: StackPointer,
 }
 
 // SAFETY:
-// - `base` and `limit` are those given to `prepare`: aligned, writable, reserved until the context is
-//   left for good;
-// - the guard below `limit` is the business of whoever made the stack (`stack::guard`).
+// - `base` and `limit` are those given to `prepare`: aligned, writable, and used by nothing else
+//   until the context is abandoned;
+// - the guard below `limit` is provided by the code that created the stack (`stack::guard`).
 unsafe impl Stack for Borrowed {
     fn base(&self) -> StackPointer {
         self.base
@@ -71,7 +73,7 @@ pub(crate) unsafe fn prepare(
     context: *mut Context,
     base: *mut u8,
     limit: *mut u8,
-    entry: WaitEntry,
+    entry: Entry,
     arg: *mut (),
 ) {
     let pointer = |p: *mut u8| NonZeroUsize::new(p.addr()).expect("a stack is not at address zero");
@@ -80,10 +82,11 @@ pub(crate) unsafe fn prepare(
         limit: pointer(limit),
     };
     let coroutine = Coroutine::with_stack(stack, move |yielder, ()| {
-        // SAFETY: `context` is valid until it is left for good (caller, `prepare`), and only this
-        // OS thread touches it; nobody else does while its own stack runs.
+        // SAFETY:
+        // - `context` is valid until it is abandoned (caller of `prepare`);
+        // - only this OS thread touches it, and no other code does while its own stack runs.
         unsafe { (*context).yielder = yielder };
-        // SAFETY: this is the stack that `entry` was meant for, on its first run.
+        // SAFETY: `entry` is called once, on the stack that it was prepared for.
         unsafe { entry(arg) }
     });
     let first = Context {
@@ -99,14 +102,14 @@ pub(crate) unsafe fn switch(from: *mut Context, to: *mut Context) -> *mut Contex
     // SAFETY: `from` is the caller's own context (caller).
     let yielder = unsafe { (*from).yielder };
     if !yielder.is_null() {
-        // SAFETY: corosensei keeps the yielder at the root of this very stack, which is running.
+        // SAFETY: corosensei keeps the yielder at the base of this stack, which is running.
         unsafe { (*yielder).suspend(to) };
         return from;
     }
     let mut next = to;
     while !ptr::eq(next, from) {
-        // SAFETY: `next` was prepared and is suspended (caller of the `switch` that named it), so
-        // it has a coroutine, which nobody else borrows: it is not running.
+        // SAFETY: `next` was prepared and is suspended (caller of the `switch` that passed it
+        // here). So it has a coroutine, which nothing else borrows, because it is not running.
         let coroutine = unsafe { (*next).coroutine.as_mut() };
         match coroutine
             .expect("a prepared context has a coroutine")

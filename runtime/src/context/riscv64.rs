@@ -1,5 +1,7 @@
-//! RISC-V, 64 bits. Register roles in a switch: `a0` the context left, `a1` the one continued; in
-//! a first context: `s1` the argument, `s0` the entry function.
+//! The context switch on 64-bit RISC-V.
+//!
+//! In a switch, `a0` is the context that is suspended, and `a1` the one that is continued. In a
+//! prepared context, `s1` holds the argument, and `s0` the entry function.
 
 use std::arch::{asm, naked_asm};
 
@@ -9,10 +11,10 @@ use super::native::Context;
 pub(crate) unsafe fn switch(from: *mut Context, to: *mut Context) -> *mut Context {
     let arrived;
     // SAFETY:
-    // - what is loaded was stored by `prepare` or by this very code (caller), so the stack and the
-    //   address are those of a suspended computation of this OS thread;
-    // - every register that the compiler can name is declared clobbered, the floating-point ones
-    //   included; gp and tp belong to the OS thread and are left alone;
+    // - the values that are loaded were stored by `prepare` or by this code (caller), so the stack
+    //   and the address are those of a suspended computation of this OS thread;
+    // - every register that the compiler can name is declared as clobbered, including the
+    //   floating-point registers; gp and tp belong to the OS thread and are not touched;
     // - nothing is pushed.
     unsafe {
         asm!(
@@ -58,7 +60,7 @@ pub(crate) unsafe fn switch(from: *mut Context, to: *mut Context) -> *mut Contex
     arrived
 }
 
-/// The frame below which there is none: see `x86_64.rs`.
+/// The outermost frame of a prepared stack; see `x86_64.rs`.
 #[unsafe(naked)]
 pub(super) unsafe extern "C" fn trampoline() -> ! {
     naked_asm!(

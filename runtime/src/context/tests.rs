@@ -1,11 +1,11 @@
-//! The contract of a context, the same for every backend.
+//! Tests of the contract that every backend fulfills.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr;
 
 use super::{Context, prepare, switch};
 
-/// A test bench: the OS thread's own context and one other, on a boxed stack.
+/// The OS thread's own context, and another one with a boxed stack.
 struct Pair {
     outer: Context,
     inner: Context,
@@ -27,9 +27,9 @@ fn pair() -> Box<Pair> {
 }
 
 /// Prepares the inner context to run `entry` with the pair as its argument.
-fn start(pair: *mut Pair, entry: super::WaitEntry) {
-    // SAFETY: the boxed pair stays where it is for the whole test, and only its two contexts use
-    // the stack, one at a time.
+fn start(pair: *mut Pair, entry: super::Entry) {
+    // SAFETY: the boxed pair does not move during the test, and only its two contexts use the
+    // stack, one at a time.
     unsafe {
         let limit = (*pair).stack.as_mut_ptr().cast::<u8>();
         let base = limit.add(WORDS * 16);
@@ -38,22 +38,22 @@ fn start(pair: *mut Pair, entry: super::WaitEntry) {
 }
 
 fn enter(pair: *mut Pair) {
-    // SAFETY: `inner` was prepared by `start` or suspended in `leave`.
+    // SAFETY: `inner` was prepared by `start`, or is suspended in `leave`.
     unsafe { switch(&raw mut (*pair).outer, &raw mut (*pair).inner) };
 }
 
 fn leave(pair: *mut Pair) {
-    // SAFETY: called on the inner stack only, while `outer` is suspended in `enter`.
+    // SAFETY: called only on the inner stack, while `outer` is suspended in `enter`.
     unsafe { switch(&raw mut (*pair).inner, &raw mut (*pair).outer) };
 }
 
 fn log(pair: *mut Pair, line: &'static str) {
-    // SAFETY: one stack runs at a time, and no reference into the pair lives across a switch.
+    // SAFETY: one stack runs at a time, and no reference into the pair is held across a switch.
     unsafe { (*pair).log.push(line) };
 }
 
 #[test]
-fn a_switch_goes_there_and_back() {
+fn a_switch_goes_to_the_other_stack_and_back() {
     unsafe extern "C" fn entry(arg: *mut ()) -> ! {
         let pair = arg.cast::<Pair>();
         log(pair, "first");
@@ -74,7 +74,7 @@ fn a_switch_goes_there_and_back() {
 }
 
 #[test]
-fn values_in_registers_survive_on_both_sides() {
+fn values_in_registers_survive_a_switch_on_both_stacks() {
     unsafe extern "C" fn entry(arg: *mut ()) -> ! {
         let pair = arg.cast::<Pair>();
         let (mut a, mut b, mut c) = (1.0f64, 2.0f64, 3u64);
@@ -82,7 +82,8 @@ fn values_in_registers_survive_on_both_sides() {
             a = a.mul_add(1.5, b);
             b = a - b;
             c = c.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
-            // SAFETY: as in `log`.
+            // SAFETY: one stack runs at a time, and no reference into the pair is held across a
+            // switch.
             unsafe { (*pair).sum = a + b + (c >> 40) as f64 };
             if a > 1e200 {
                 (a, b) = (1.0, 2.0);
@@ -90,7 +91,7 @@ fn values_in_registers_survive_on_both_sides() {
             leave(pair);
         }
     }
-    // The same arithmetic without a switch in it is the specification.
+    // The expected result is that of the same arithmetic without a switch.
     fn expected(rounds: usize) -> f64 {
         let (mut a, mut b, mut c, mut sum) = (1.0f64, 2.0f64, 3u64, 0.0);
         for _ in 0..rounds {
@@ -127,7 +128,7 @@ fn values_in_registers_survive_on_both_sides() {
 }
 
 #[test]
-fn the_stack_is_aligned_at_entry() {
+fn the_stack_is_16_aligned_at_entry() {
     unsafe extern "C" fn entry(arg: *mut ()) -> ! {
         #[repr(align(16))]
         struct Aligned([u8; 16]);
@@ -139,7 +140,7 @@ fn the_stack_is_aligned_at_entry() {
             if address.is_multiple_of(16) {
                 "aligned"
             } else {
-                "crooked"
+                "misaligned"
             },
         );
         loop {
@@ -154,7 +155,7 @@ fn the_stack_is_aligned_at_entry() {
 }
 
 #[test]
-fn a_panic_unwinds_to_the_entry_and_no_further() {
+fn a_panic_after_a_switch_unwinds_up_to_the_entry_function() {
     struct Loud(*mut Pair);
     impl Drop for Loud {
         fn drop(&mut self) {
@@ -165,7 +166,8 @@ fn a_panic_unwinds_to_the_entry_and_no_further() {
         let pair = arg.cast::<Pair>();
         let caught = catch_unwind(AssertUnwindSafe(|| {
             let _loud = Loud(pair);
-            // Thrown after a switch: the tables must hold where the stack was left and found again.
+            // Thrown after a switch, because the unwind tables must be correct where the stack was
+            // suspended and continued.
             leave(pair);
             std::panic::resume_unwind(Box::new("thrown"));
         }));
@@ -183,7 +185,7 @@ fn a_panic_unwinds_to_the_entry_and_no_further() {
 }
 
 #[test]
-fn a_context_that_was_left_for_good_is_prepared_anew() {
+fn an_abandoned_context_can_be_prepared_again() {
     unsafe extern "C" fn never(_arg: *mut ()) -> ! {
         std::process::abort()
     }
@@ -204,21 +206,21 @@ fn a_context_that_was_left_for_good_is_prepared_anew() {
     assert_eq!(boxed.log, ["ran", "ran"]);
 }
 
-/// Walks the chain of saved frame pointers, as `perf` does.
+/// Follows the chain of saved frame pointers, as `perf` does.
 #[cfg(all(evy_context = "native", target_arch = "x86_64", debug_assertions))]
 #[test]
 fn frame_pointers_end_in_zero_or_are_not_kept() {
     unsafe extern "C" fn entry(arg: *mut ()) -> ! {
         let pair = arg.cast::<Pair>();
         let mut frame: usize;
-        // SAFETY: reads a register.
+        // SAFETY: only reads a register.
         unsafe { std::arch::asm!("mov {}, rbp", out(reg) frame, options(nomem, nostack)) };
         let mut steps = 0;
-        // SAFETY: `pair` lives as long as this stack.
+        // SAFETY: the pair is valid for as long as this stack.
         let range = unsafe { (*pair).stack.as_ptr_range() };
         let range = range.start.addr()..range.end.addr();
         while range.contains(&frame) && steps < 64 {
-            // SAFETY: inside the stack, and a frame pointer is aligned.
+            // SAFETY: the address lies inside the stack, and a frame pointer is aligned.
             frame = unsafe { *ptr::with_exposed_provenance::<usize>(frame) };
             steps += 1;
         }
@@ -227,7 +229,7 @@ fn frame_pointers_end_in_zero_or_are_not_kept() {
             if frame == 0 && steps < 64 {
                 "ends"
             } else {
-                "wild"
+                "does not end"
             },
         );
         loop {

@@ -1,5 +1,7 @@
-//! System V `x86_64`. Register roles in a switch: `rsi` the context continued, any other the one left;
-//! in a first context: `rbx` the argument, `rbp` the entry function.
+//! The context switch on `x86_64`, with the System V calling convention.
+//!
+//! In a switch, `rsi` is the context that is continued. The context that is suspended is in any
+//! other register. In a prepared context, `rbx` holds the argument, and `rbp` the entry function.
 
 use std::arch::{asm, naked_asm};
 
@@ -9,11 +11,12 @@ use super::native::Context;
 pub(crate) unsafe fn switch(from: *mut Context, to: *mut Context) -> *mut Context {
     let arrived;
     // SAFETY:
-    // - what is loaded was stored by `prepare` or by this very code (caller), so the stack and the
-    //   address are those of a suspended computation of this OS thread;
-    // - every register that the compiler can name is declared clobbered, and the four that it
-    //   cannot are stored and loaded: the code behind the label finds what it left;
-    // - nothing is pushed, the flags and the direction flag are as the ABI wants them.
+    // - the values that are loaded were stored by `prepare` or by this code (caller), so the stack
+    //   and the address are those of a suspended computation of this OS thread;
+    // - every register that the compiler can name is declared as clobbered, and the four that it
+    //   cannot name are stored and loaded, so the code behind the label finds the values that it
+    //   had before;
+    // - nothing is pushed, and the flags, including the direction flag, are as the ABI requires.
     unsafe {
         asm!(
             "lea rax, [rip + 2f]",
@@ -26,11 +29,12 @@ pub(crate) unsafe fn switch(from: *mut Context, to: *mut Context) -> *mut Contex
             "mov rbx, [rsi + 16]",
             "jmp [rsi + 24]",
             "2:",
-            // With indirect-branch tracking a jump must land on this; elsewhere it is a nop.
+            // With indirect-branch tracking, a jump must land on this instruction. Otherwise it is
+            // a nop.
             "endbr64",
             from = in(reg) from,
             inout("rsi") to => arrived,
-            // Written while `from` is still needed.
+            // Not `lateout`: it is written while `from` is still needed.
             out("rax") _,
             lateout("r12") _,
             lateout("r13") _,
@@ -42,8 +46,10 @@ pub(crate) unsafe fn switch(from: *mut Context, to: *mut Context) -> *mut Contex
     arrived
 }
 
-/// The frame below which there is none. Entered by a jump, and left by one: a call that never returns
-/// would shift all that the return predictor knows of the other stacks.
+/// The outermost frame of a prepared stack.
+///
+/// It is entered and left by a jump. A call that never returns would leave an entry in the
+/// processor's return predictor, and so shift the predictions for all other stacks.
 #[unsafe(naked)]
 pub(super) unsafe extern "C" fn trampoline() -> ! {
     naked_asm!(
@@ -58,7 +64,8 @@ pub(super) unsafe extern "C" fn trampoline() -> ! {
         "jmp rax",
         "nop",
         "2:",
-        // `entry` does not return. The trap also keeps the return address inside this function.
+        // Never reached, because `entry` does not return. The trap also keeps the return address
+        // inside this function.
         "ud2",
         ".cfi_endproc",
     )

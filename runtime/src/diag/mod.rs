@@ -1,4 +1,4 @@
-//! Diagnosis: it reads what the layers below know, and none of them knows it.
+//! Diagnostics: modules that read the state of the layers below. No other layer depends on them.
 
 mod watchdog;
 

@@ -1,11 +1,13 @@
-//! Tells of a green thread that keeps the others of its OS thread waiting.
+//! `watchdog`: reports a green thread that keeps the others of its OS thread waiting.
 //!
-//! A helper OS thread looks four times in each `limit` who runs (`sched::watch`). Who has been there
-//! at every look for as long as that is reported, once. Nothing is killed.
+//! A helper OS thread samples the turn in progress four times in each `limit` (see
+//! `sched::monitor`). A turn that was in progress at every sample for that long is reported, once.
+//! Nothing is killed.
 //!
-//! It does not ask for the time at each switch, so it counts from when it has first seen a run: what
-//! it reports is true, and at most a quarter of the limit late. A time in which the helper did not
-//! run either, since the process or the machine stood still, does not count.
+//! The clock is not read at each switch, so the helper measures a turn from the first sample that
+//! shows it. A report is therefore never wrong, and at most a quarter of the limit late. Time in
+//! which the helper did not run either, because the process or the machine was stopped, does not
+//! count. More exactly: the time between two samples counts for two sampling intervals at most.
 
 use std::fmt;
 use std::io::Write;
@@ -21,17 +23,19 @@ use crate::green::RemoteHandle;
 use crate::sched::{self, RunMonitor};
 use crate::thread::ThreadId;
 
-/// Watches the calling OS thread until the guard is dropped: each green thread that runs for `limit`
-/// without parking or yielding is reported on stderr, once for each time. Nothing is killed. Never
-/// parks.
+/// Reports each green thread of this OS thread that runs for `limit` without parking or yielding.
 ///
-/// While it is on, a switch costs some ten nanoseconds more; off, it costs nothing. What counts is
-/// the time on the clock, so a call that blocks the OS thread is reported as well as a long
-/// computation: both belong into [`unblock`](crate::unblock).
+/// The report is a line on stderr, once for each time that a green thread runs for so long. Nothing
+/// is killed. The watchdog runs until the returned guard is dropped.
+///
+/// A watchdog makes each switch about ten nanoseconds slower. Without one there is no cost.
+///
+/// Elapsed time counts, not processor time. A call that blocks the OS thread is therefore reported
+/// as well as a long computation. Both belong in [`unblock`](crate::unblock).
 ///
 /// # Panics
 ///
-/// If the system has no OS thread to give.
+/// Panics if the system cannot create an OS thread.
 ///
 /// # Examples
 ///
@@ -44,28 +48,30 @@ use crate::thread::ThreadId;
 /// ```
 pub fn watchdog(limit: Duration) -> Watchdog {
     Watchdog::with(limit, |report| {
-        // Nobody is there to be told of a failure.
+        // There is no caller to return an error to.
         drop(writeln!(std::io::stderr(), "evy: {report}"));
     })
 }
 
-/// Watches an OS thread as long as it lives; made by [`watchdog`] or [`Watchdog::with`].
-#[must_use = "it watches until it is dropped"]
+/// A guard that stops the watchdog when dropped; returned by [`watchdog`] and [`Watchdog::with`].
+#[must_use = "the watchdog stops when it is dropped"]
 pub struct Watchdog {
     monitor: Arc<RunMonitor>,
     stopped: Arc<AtomicBool>,
     helper: Option<JoinHandle<()>>,
-    /// It belongs to the OS thread that it watches.
+    /// The guard belongs to the OS thread that is watched.
     not_send: PhantomData<*const ()>,
 }
 
 impl Watchdog {
-    /// As [`watchdog`], with `report` called in place of the line on stderr. It is called on a helper
-    /// OS thread, while the hog still runs. If it panics, the watching ends.
+    /// Starts a watchdog like [`watchdog`], which calls `report` instead of writing to stderr.
+    ///
+    /// `report` is called on a helper OS thread, while the reported green thread still runs. If it
+    /// panics, the watchdog stops.
     ///
     /// # Panics
     ///
-    /// As `watchdog`.
+    /// Panics as `watchdog` does.
     ///
     /// # Examples
     ///
@@ -91,13 +97,13 @@ impl Watchdog {
         let helper = std::thread::Builder::new()
             .name("evy-watchdog".to_owned())
             .spawn(move || keep_watch(&its_monitor, &its_stopped, limit, report));
-        watchdog.helper = Some(helper.expect("the system has an OS thread to give"));
+        watchdog.helper = Some(helper.expect("failed to spawn an OS thread"));
         watchdog
     }
 }
 
 impl Drop for Watchdog {
-    /// When it returns, nothing is reported any more.
+    /// Stops the watchdog. Nothing is reported after this has returned.
     fn drop(&mut self) {
         if let Some(scheduler) = sched::if_current() {
             scheduler.stop_monitoring(&self.monitor);
@@ -116,32 +122,33 @@ impl fmt::Debug for Watchdog {
     }
 }
 
-/// A green thread that has run for longer than the watchdog allows, and still does.
+/// A report of a green thread that has run for longer than the watchdog allows, and still runs.
 pub struct HogReport {
     hog: Arc<RemoteHandle>,
     busy_time: Duration,
 }
 
 impl HogReport {
-    /// Its id. Never parks.
+    /// Returns the id of the green thread.
     #[must_use]
     pub fn id(&self) -> ThreadId {
         ThreadId(self.hog.identity.id)
     }
 
-    /// Its name, if it has one. Never parks.
+    /// Returns the name of the green thread, if it has one.
     #[must_use]
     pub fn name(&self) -> Option<&str> {
         self.hog.name.as_deref()
     }
 
-    /// Where in the program it was spawned; for a root, where evy was first used. Never parks.
+    /// Returns the source location that spawned the green thread. For a root green thread, it is
+    /// where its OS thread first used evy.
     #[must_use]
     pub fn spawned_at(&self) -> &'static Location<'static> {
         self.hog.identity.site
     }
 
-    /// For how long it has run by now, at least. Never parks.
+    /// Returns the time for which the green thread has run at least.
     #[must_use]
     pub fn busy_time(&self) -> Duration {
         self.busy_time
@@ -176,7 +183,7 @@ impl fmt::Debug for HogReport {
     }
 }
 
-/// What the helper does until it is dismissed.
+/// Samples and reports on the helper OS thread, until the watchdog is stopped.
 fn keep_watch(
     monitor: &RunMonitor,
     stopped: &AtomicBool,
@@ -201,7 +208,7 @@ fn keep_watch(
     }
 }
 
-/// One run, as it is seen from look to look.
+/// Measures a turn from sample to sample.
 #[derive(Debug, Default)]
 struct RunSampler {
     run: u64,
@@ -210,8 +217,8 @@ struct RunSampler {
 }
 
 impl RunSampler {
-    /// Takes a look at the run of this number, `passed` after the last one. `true`: this is the
-    /// first look at which it has run for `limit`.
+    /// Takes a sample that shows turn `run`, `passed` after the previous sample. Returns `true` if
+    /// it is the first one at which the turn has lasted for `limit`.
     fn just_exceeded(&mut self, limit: Duration, run: u64, passed: Duration) -> bool {
         if run != self.run {
             *self = Self {
@@ -234,28 +241,28 @@ mod tests {
     const LIMIT: Duration = Duration::from_millis(100);
 
     #[test]
-    fn a_long_run_is_told_once() {
+    fn a_long_run_is_reported_once() {
         let mut sampler = RunSampler::default();
-        let looks = [30, 30, 30, 30, 30, 30, 300].map(|ms| {
+        let samples = [30, 30, 30, 30, 30, 30, 300].map(|ms| {
             let passed = Duration::from_millis(ms);
             sampler.just_exceeded(LIMIT, 7, passed)
         });
-        assert_eq!(looks, [false, false, false, false, true, false, false]);
+        assert_eq!(samples, [false, false, false, false, true, false, false]);
         assert_eq!(sampler.busy_time, Duration::from_millis(450));
     }
 
     #[test]
     fn short_runs_do_not_add_up() {
         let mut sampler = RunSampler::default();
-        for look in 0..100 {
-            // Each is seen three times.
+        for sample in 0..100 {
+            // Each turn is seen at three samples.
             let passed = Duration::from_millis(40);
-            assert!(!sampler.just_exceeded(LIMIT, 1 + look / 3, passed));
+            assert!(!sampler.just_exceeded(LIMIT, 1 + sample / 3, passed));
         }
     }
 
     #[test]
-    fn the_next_long_run_is_told_again() {
+    fn the_next_long_run_is_reported_too() {
         let mut sampler = RunSampler::default();
         for run in 1..4 {
             assert!(!sampler.just_exceeded(LIMIT, run, LIMIT));

@@ -1,5 +1,7 @@
-//! What most green threads never have: a name, calls at the end, locals. Allocated when first used,
-//! so that the control block stays small.
+//! `ColdState`: the state that most green threads never need, such as a name, exit hooks and
+//! locals.
+//!
+//! It is allocated when it is first used, so that the control block stays small.
 
 use std::any::Any;
 use std::cell::{Cell, RefCell};
@@ -7,27 +9,31 @@ use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 
-/// A closure to call when the green thread ends, and the number under which it can be taken back.
+/// An exit hook: a closure to call when the green thread ends, and the number that identifies it
+/// when it is removed.
 pub(crate) type ExitHook = (u64, Box<dyn FnOnce()>);
 
-/// What a green thread is killed with, in place of an ordinary kill.
+/// The payload of a panic, such as the error that a green thread is killed with.
 pub(crate) type Payload = Box<dyn Any + Send>;
 
-/// A green local: which, and its value; `None` once it is being dropped.
+/// A green local: the id of its key, and its value, which is `None` once it is being dropped.
 pub(crate) type Local = (usize, Option<Rc<dyn Any>>);
 
+/// The rarely used state of a green thread.
 #[derive(Default)]
 pub(crate) struct ColdState {
     pub(crate) name: Option<Box<str>>,
     pub(crate) next_exit_hook: Cell<u64>,
-    /// Called in order when it ends.
+    /// The exit hooks, called in this order when the green thread ends.
     pub(crate) on_exit: RefCell<VecDeque<ExitHook>>,
+    /// The payload to unwind with, instead of that of an ordinary kill.
     pub(crate) error: Cell<Option<Payload>>,
-    /// In the order of their first use.
+    /// The locals, in the order of their first use.
     pub(crate) locals: RefCell<Vec<Local>>,
 }
 
 impl ColdState {
+    /// Creates the cold state of a green thread with this name.
     #[cold]
     pub(super) fn named(name: Option<Box<str>>) -> Box<Self> {
         Box::new(Self {
@@ -36,8 +42,11 @@ impl ColdState {
         })
     }
 
-    /// Drops the locals of a green thread that ends, newest first, also those that a destructor
-    /// makes. A panic of a destructor has been reported by the hook, and costs the others nothing.
+    /// Drops the locals of a green thread that ends, newest first, including those that a
+    /// destructor creates.
+    ///
+    /// A panic in a destructor has been reported by the panic hook. It does not keep the other
+    /// locals from being dropped.
     pub(crate) fn drop_locals(&self) {
         let newest = || {
             let mut locals = self.locals.borrow_mut();

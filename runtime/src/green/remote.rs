@@ -90,7 +90,7 @@ pub(crate) struct SchedulerHandle {
     pub(crate) poller: Poller,
     /// Closed once the scheduler is gone.
     pub(crate) mailbox: Mailbox<RemoteHandle>,
-    /// The keys of registrations whose descriptor was closed on another OS thread.
+    /// The keys of registrations that have ended on other OS threads.
     pub(crate) deregistered_remotely: std::sync::Mutex<Vec<usize>>,
 }
 

@@ -1,12 +1,16 @@
-//! All green threads that a scheduler has ever made: those that live, and those that rest.
+//! `ThreadTable`: all green threads of a scheduler, those that are live and those that have
+//! finished.
 //!
-//! A stack that was carved gets a control block, and keeps it for good. A green thread that has ended
-//! rests there, until a spawn takes it up again and writes what tells the new one from the old. The
-//! last to come to rest is the first to be taken up, since its pages are warm; those that rest for long
-//! give their memory back, but for the block.
+//! A stack gets a control block when it is carved, and keeps it for good. A finished green thread
+//! stays on the free list, with its stack and its control block, until a spawn reuses it. The spawn
+//! writes only what distinguishes the new green thread from the old one.
 //!
-//! So nobody needs to be entered in a list of the living, nor be taken out of one: who lives is all
-//! but those that rest.
+//! The green thread that was freed last is reused first, because its pages are warm. Those that
+//! have been free for long are trimmed: their memory is returned to the system, except for the
+//! control block.
+//!
+//! The live green threads are those that are not on the free list. So no list of them is kept, and
+//! neither a spawn nor an exit has to update one.
 
 use std::cell::RefCell;
 use std::io;
@@ -17,28 +21,31 @@ use super::layout::init_on_stack;
 use super::state::State;
 use crate::stack::{self, Slabs};
 
-/// So many that rest, of a size, keep all their pages.
+/// The number of free green threads of each stack size that keep all their pages.
 const WARM: usize = 128;
-/// The most that one call of `trim` gives back, so that it takes well under a millisecond.
+/// The maximum number of stacks of each size that one call of `trim` trims, so that it takes well
+/// under a millisecond.
 const TRIM_BATCH: usize = 64;
 
-/// The green threads of one scheduler, the root not counted.
+/// The green threads of one scheduler, except the root green thread.
 #[derive(Debug)]
 pub(crate) struct ThreadTable {
-    /// Those with a stack of the default size: nearly all.
+    /// The green threads with a stack of the default size, which are nearly all.
     default_class: RefCell<SizeClass>,
-    /// An entry for each other size in use: a handful at most.
+    /// One entry for each other stack size in use, a handful at most.
     other_classes: RefCell<Vec<SizeClass>>,
 }
 
-/// Those with a stack of one size.
+/// The green threads with a stack of one size.
 #[derive(Debug)]
 struct SizeClass {
     slabs: Slabs,
     all: Vec<GreenRef>,
-    /// Those of `all` that rest, and room for the others.
+    /// The free list: the finished green threads of `all`, in the order in which they were freed.
+    /// Its capacity is sufficient for all of `all`.
     free: Vec<GreenRef>,
-    /// So many of them, those that rest longest, were trimmed already.
+    /// The number of green threads at the front of `free` that are trimmed: those that have been
+    /// free the longest.
     trimmed: usize,
 }
 
@@ -50,12 +57,12 @@ impl ThreadTable {
         }
     }
 
-    /// A control block on top of a stack of at least `requested` usable bytes, for `scheduler`. It lives
-    /// from here on, and is to be [renewed](super::GreenThread::reinit).
+    /// Returns a control block on a stack of at least `requested` usable bytes, for `scheduler`. It
+    /// counts as live from now on. The caller must [reinitialize](super::GreenThread::reinit) it.
     ///
     /// # Errors
     ///
-    /// `OutOfMemory`, or what the system says, where no stack can be had.
+    /// Returns `OutOfMemory`, or another error of the system, if no stack can be created.
     #[inline(always)]
     pub(crate) fn allocate(&self, requested: usize, scheduler: *const ()) -> io::Result<GreenRef> {
         if requested == stack::DEFAULT_SIZE
@@ -73,12 +80,15 @@ impl ThreadTable {
         self.with_class(wanted, |class| class.allocate(scheduler))
     }
 
-    /// Takes back a green thread that has ended. It may run still, up to its last switch: the caller
-    /// sees to it that nobody takes one before that.
+    /// Puts a finished green thread on the free list. It may still be running, up to its last
+    /// switch. The caller ensures that nothing is allocated before that switch.
     #[inline(always)]
     pub(crate) fn free(&self, green: GreenRef) {
         debug_assert_eq!(green.state.get(), State::Done);
-        let stack = green.stack.as_ref().expect("the root does not end");
+        let stack = green
+            .stack
+            .as_ref()
+            .expect("a root green thread is never freed");
         let size = stack.size();
         if size == stack::DEFAULT_SIZE {
             self.default_class.borrow_mut().free.push(green);
@@ -93,6 +103,7 @@ impl ThreadTable {
         self.with_class(size, |class| class.free.push(green));
     }
 
+    /// Runs `f` on the size class of stacks of size `wanted`, creating it if necessary.
     fn with_class<R>(&self, wanted: usize, f: impl FnOnce(&mut SizeClass) -> R) -> R {
         if wanted == stack::DEFAULT_SIZE {
             return f(&mut self.default_class.borrow_mut());
@@ -108,7 +119,7 @@ impl ThreadTable {
         f(&mut other_classes[at])
     }
 
-    /// How many live.
+    /// Returns the number of live green threads.
     pub(crate) fn live(&self) -> usize {
         let mut live = self.default_class.borrow().live();
         for other in self.other_classes.borrow().iter() {
@@ -117,8 +128,10 @@ impl ThreadTable {
         live
     }
 
-    /// All that live, oldest first. It looks at all that there ever were at the same time, so it is for
-    /// what is rare.
+    /// Returns all live green threads, oldest first.
+    ///
+    /// This iterates over as many control blocks as have ever been live at the same time, so it is
+    /// only for rare operations.
     pub(crate) fn all_live(&self) -> Vec<GreenRef> {
         let mut all = self.default_class.borrow().all.clone();
         for other in self.other_classes.borrow().iter() {
@@ -129,7 +142,8 @@ impl ThreadTable {
         all
     }
 
-    /// Gives the memory of some that rest for long back to the system, not their address space.
+    /// Returns the memory of some stacks that have been free for long to the system, but keeps
+    /// their address space.
     #[inline]
     pub(crate) fn trim(&self) {
         self.default_class.borrow_mut().trim();
@@ -139,11 +153,11 @@ impl ThreadTable {
             .for_each(SizeClass::trim);
     }
 
-    /// Unmaps everything.
+    /// Unmaps all stacks, together with the control blocks on them.
     ///
     /// # Safety
     ///
-    /// None lives, and no pointer into a stack or to a control block is left.
+    /// No green thread is live, and no pointer into a stack or to a control block is used again.
     pub(crate) unsafe fn unmap_all(&self) {
         let default_class = self
             .default_class
@@ -152,8 +166,8 @@ impl ThreadTable {
             .into_iter()
             .chain([default_class])
         {
-            // SAFETY: nothing uses its stacks (caller). What a control block had to drop went when
-            // its green thread came to rest.
+            // SAFETY: nothing uses the stacks (caller). A free control block has nothing to drop:
+            // that was done when its green thread finished.
             unsafe { size.slabs.unmap() };
         }
     }
@@ -173,7 +187,7 @@ impl SizeClass {
         self.all.len() - self.free.len()
     }
 
-    /// The one that came to rest last, if it was not trimmed.
+    /// Takes the green thread that was freed last from the free list, unless it is trimmed.
     #[inline(always)]
     fn allocate_warm(&mut self) -> Option<GreenRef> {
         if self.free.len() <= self.trimmed {
@@ -182,20 +196,23 @@ impl SizeClass {
         self.free.pop()
     }
 
+    /// Takes the green thread that was freed last from the free list, or creates one on a new
+    /// stack.
     fn allocate(&mut self, scheduler: *const ()) -> io::Result<GreenRef> {
         if let Some(green) = self.free.pop() {
             self.trimmed = self.trimmed.min(self.free.len());
             return Ok(green);
         }
         let stack = self.slabs.carve()?;
-        // SAFETY: a new stack, which nobody else knows, and which stays until `unmap_all`.
+        // SAFETY: a new stack, which nothing else uses, and which stays mapped until `unmap_all`.
         let green = unsafe { init_on_stack(scheduler, stack) };
         self.all.push(green);
-        // So that coming to rest cannot fail.
+        // Reserved here, so that putting a green thread on the free list cannot fail.
         self.free.reserve(self.all.len() - self.free.len());
         Ok(green)
     }
 
+    /// Trims up to [`TRIM_BATCH`] stacks.
     #[inline]
     fn trim(&mut self) {
         if self.free.len() > WARM + self.trimmed {
@@ -210,8 +227,8 @@ impl SizeClass {
         let end = cold.min(self.trimmed + TRIM_BATCH);
         for green in &self.free[self.trimmed..end] {
             if let Some(stack) = &green.stack {
-                // SAFETY: it has ended and rests, so nobody reads what its frames held; the block is
-                // at the base, which is kept.
+                // SAFETY: the green thread has finished and is free, so the contents of its frames
+                // are not read again. The control block is at the base, which is kept.
                 unsafe { stack.trim() };
             }
         }
@@ -247,7 +264,7 @@ mod tests {
     }
 
     #[test]
-    fn the_last_to_rest_is_the_next_to_be_taken_up_for_each_size() {
+    fn in_each_size_class_the_green_thread_freed_last_is_reused_first() {
         let table = ThreadTable::new();
         for size in [DEFAULT_SIZE, DEFAULT_SIZE / 2, 2 * DEFAULT_SIZE] {
             let (a, b) = (begin(&table, size, 1), begin(&table, size, 2));
@@ -259,12 +276,12 @@ mod tests {
             assert!(a.stack.as_ref().is_some_and(|stack| stack.size() == size));
         }
         assert_eq!(table.live(), 6);
-        // SAFETY: none of them is used again.
+        // SAFETY: none of the green threads is used again.
         unsafe { table.unmap_all() };
     }
 
     #[test]
-    fn who_lives_is_told_oldest_first() {
+    fn live_green_threads_are_listed_oldest_first() {
         let table = ThreadTable::new();
         let [a, b, c] = [7, 5, 6].map(|id| begin(&table, DEFAULT_SIZE, id));
         let d = begin(&table, 2 * DEFAULT_SIZE, 4);
@@ -275,23 +292,23 @@ mod tests {
         let again = begin(&table, DEFAULT_SIZE, 8);
         assert_eq!(again, b);
         assert_eq!(table.all_live(), [d, c, a, again]);
-        // SAFETY: none of them is used again.
+        // SAFETY: none of the green threads is used again.
         unsafe { table.unmap_all() };
     }
 
-    /// Marks the far end of each stack, which a trim wipes.
+    /// Writes a mark to the far end of a stack, which a trim erases.
     fn mark(green: GreenRef) {
-        // SAFETY: the lowest byte of a stack that nobody runs on.
+        // SAFETY: the lowest byte of a stack that nothing runs on.
         unsafe { limit(green).write_volatile(1) };
     }
 
     fn is_marked(green: GreenRef) -> bool {
-        // SAFETY: as above.
+        // SAFETY: the lowest byte of a stack that nothing runs on.
         unsafe { limit(green).read_volatile() == 1 }
     }
 
     #[test]
-    fn those_that_rest_longest_are_trimmed_batch_by_batch() {
+    fn the_stacks_that_have_been_free_longest_are_trimmed_in_batches() {
         let table = ThreadTable::new();
         let count = WARM + TRIM_BATCH + 10;
         let all: Vec<_> = (0..count as u64)
@@ -309,7 +326,7 @@ mod tests {
         table.trim();
         assert_eq!(marked(), WARM);
         assert!(all[..count - WARM].iter().all(|green| !is_marked(*green)));
-        // Taken up, used and at rest again, the trimmed ones are not taken for trimmed any more.
+        // Trimmed stacks that have been reused and freed again do not count as trimmed any more.
         let again: Vec<_> = (0..count as u64)
             .map(|id| begin(&table, DEFAULT_SIZE, id))
             .collect();
@@ -319,7 +336,7 @@ mod tests {
         }
         table.trim();
         assert_eq!(marked(), count - TRIM_BATCH);
-        // SAFETY: none of them is used again.
+        // SAFETY: none of the green threads is used again.
         unsafe { table.unmap_all() };
     }
 }

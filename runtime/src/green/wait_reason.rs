@@ -2,16 +2,18 @@
 
 use std::fmt;
 
-/// What a parked green thread waits for: each place that parks has its own, so that a report of a
-/// stall tells something.
+/// The reason why a green thread is parked, shown in deadlock reports.
+///
+/// Each parking point has a reason of its own, so that a report shows what every green thread waits
+/// for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum WaitReason {
-    /// Not started yet.
+    /// To be started.
     Start,
-    /// `thread::park`.
+    /// To be unparked, in `thread::park`.
     Park,
-    /// `sleep`.
+    /// The end of a `sleep`.
     Sleep,
     /// A green thread to end.
     Join,
@@ -23,13 +25,13 @@ pub enum WaitReason {
     Writable(i32),
     /// A helper OS thread to finish.
     Unblock,
-    /// A free place in a pool.
+    /// A free slot in a pool.
     PoolSlot,
     /// All members of a pool to finish.
     PoolIdle,
-    /// The next result of a pile or an `imap`.
+    /// The next result of a `GreenPile` or an `imap`.
     Result,
-    /// An [`Event`](crate::Event) to be sent.
+    /// An [`Event`](crate::Event) to be set.
     Event,
     /// A [`Semaphore`](crate::Semaphore) to have a permit.
     Acquire,
@@ -39,31 +41,31 @@ pub enum WaitReason {
     Item,
     /// A [`Queue`](crate::Queue) to have room.
     Room,
-    /// All items of a [`Queue`](crate::Queue) to be dealt with.
+    /// All items of a [`Queue`](crate::Queue) to be marked done.
     TasksDone,
     /// A member of a [`JoinSet`](crate::JoinSet) to end.
     JoinNext,
-    /// The first of several things.
+    /// The first of several operations, in `select!`.
     Select,
-    /// A [`Mutex`](crate::sync::Mutex).
+    /// A [`Mutex`](crate::sync::Mutex) to be unlocked.
     Lock,
-    /// A [`RwLock`](crate::sync::RwLock), to read.
+    /// A [`RwLock`](crate::sync::RwLock), for reading.
     ReadLock,
-    /// A [`RwLock`](crate::sync::RwLock), to write.
+    /// A [`RwLock`](crate::sync::RwLock), for writing.
     WriteLock,
     /// A [`Condvar`](crate::sync::Condvar) to be notified.
     Notify,
-    /// The others at a [`Barrier`](crate::sync::Barrier).
+    /// The other waiters at a [`Barrier`](crate::sync::Barrier).
     Barrier,
-    /// Somebody else's initialisation.
+    /// An initialization that is already running.
     Once,
-    /// A message of a channel.
+    /// A message in a channel.
     Receive,
     /// Room in a channel, or a receiver.
     Send,
     /// A future to be ready.
     Future,
-    /// Something that a crate above names.
+    /// Anything else, described by the caller. For crates that build on this one.
     Other(&'static str),
 }
 
@@ -78,7 +80,7 @@ impl fmt::Display for WaitReason {
             Self::Readable(fd) => write!(f, "descriptor {fd} to become readable"),
             Self::Writable(fd) => write!(f, "descriptor {fd} to become writable"),
             Self::Unblock => f.write_str("a helper OS thread"),
-            Self::PoolSlot => f.write_str("a free place in a pool"),
+            Self::PoolSlot => f.write_str("a free slot in a pool"),
             Self::PoolIdle => f.write_str("the end of a pool's members"),
             Self::Result => f.write_str("the next result of a pool"),
             Self::Event => f.write_str("an event"),
@@ -87,14 +89,14 @@ impl fmt::Display for WaitReason {
             Self::Item => f.write_str("an item of a queue"),
             Self::Room => f.write_str("room in a queue"),
             Self::TasksDone => f.write_str("the tasks of a queue to be done"),
-            Self::JoinNext => f.write_str("the end of a group's member"),
+            Self::JoinNext => f.write_str("the end of a join set's member"),
             Self::Select => f.write_str("the first of several things"),
             Self::Lock => f.write_str("a mutex"),
             Self::ReadLock => f.write_str("a lock for reading"),
             Self::WriteLock => f.write_str("a lock for writing"),
             Self::Notify => f.write_str("a condition variable"),
             Self::Barrier => f.write_str("the others at a barrier"),
-            Self::Once => f.write_str("an initialisation"),
+            Self::Once => f.write_str("an initialization"),
             Self::Receive => f.write_str("a message of a channel"),
             Self::Send => f.write_str("room in a channel"),
             Self::Future => f.write_str("a future"),

@@ -18,7 +18,8 @@ use crate::reactor::{Direction, Readiness, Source};
 use crate::sched::{self, Scheduler};
 use crate::thread;
 
-/// A descriptor whose reads and writes park the green thread instead of blocking the OS thread.
+/// A cooperative descriptor: its reads and writes park the green thread instead of blocking the OS
+/// thread.
 ///
 /// It wraps anything that can be polled: a pipe, a terminal, an eventfd, a socket of any kind. The sockets
 /// of `evy::net` are built on it.

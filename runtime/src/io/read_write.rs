@@ -1,4 +1,4 @@
-//! `Read` and `Write` for a `Green` descriptor whose wrapped type has them.
+//! `Read` and `Write` for a `Green` descriptor, where the wrapped type has them.
 
 use std::io::{self, Read, Write};
 use std::os::fd::AsFd;

@@ -1,4 +1,7 @@
-//! A look-out for readiness that only wakes: for waits for more than one thing.
+//! `ReadinessWaiter`: wakes a green thread that waits for a descriptor and for other things
+//! besides.
+//!
+//! It performs no operation on the descriptor.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -13,12 +16,12 @@ use crate::list::Node;
 use crate::reactor::{Direction, Source};
 use crate::sched;
 
-/// Unparks the green thread that has made it, once, when the descriptor has become ready, also if it
-/// is already.
+/// Unparks the green thread that created it, once, when the descriptor is ready. A descriptor that
+/// is ready from the start counts too.
 #[derive(Debug)]
 pub(crate) struct ReadinessWaiter {
-    /// A registration of its own is told at once if there is something already, whatever others
-    /// remember of what they have read.
+    /// A duplicate of the descriptor, with a registration of its own. A new registration reports at
+    /// once what is ready already, whatever readiness other registrations have cached.
     own: OwnedFd,
     source: Arc<Source>,
     direction: Direction,
@@ -26,16 +29,21 @@ pub(crate) struct ReadinessWaiter {
 }
 
 impl ReadinessWaiter {
+    /// Registers the running green thread as a waiter for readiness in `direction`.
+    ///
     /// # Errors
     ///
-    /// The system's: no descriptor left, one that cannot be polled.
+    /// Returns the error of the system, if there are too many descriptors or `fd` cannot be polled.
     pub(crate) fn new(fd: BorrowedFd<'_>, direction: Direction) -> io::Result<Self> {
         let scheduler = sched::try_current()?;
         let own = rustix::io::fcntl_dupfd_cloexec(fd, 0)?;
         let source = scheduler.reactor.register(own.as_fd())?;
         let node = Box::new(Node::new(scheduler.running()));
-        // SAFETY: boxed, and taken out in `drop`. One that is leaked stays where it is; it is part of
-        // a wait that does not end then, so its green thread lives.
+        // SAFETY:
+        // - The node is valid and does not move, because it is boxed.
+        // - It is unregistered before it is freed, in `drop`.
+        // - If the `ReadinessWaiter` is leaked, the node stays where it is. The wait that it
+        //   belongs to does not end then, so its green thread lives.
         unsafe { source.register_waiter(direction, NonNull::from(&*node), false) };
         scheduler.reactor.count(1);
         Ok(Self {
@@ -50,29 +58,30 @@ impl ReadinessWaiter {
 impl Drop for ReadinessWaiter {
     fn drop(&mut self) {
         let scheduler = sched::current();
-        // SAFETY: entered there in `new`.
+        // SAFETY: `new` has registered the node with this source, in this direction.
         unsafe {
             self.source
                 .unregister_waiter(self.direction, NonNull::from(&*self.node));
         }
         scheduler.reactor.count(-1);
         scheduler.reactor.deregister(&self.source);
-        // Deregistered, so it may be closed: `own` is dropped after this.
+        // `own` is closed after this function, with the other fields. It may be closed only when it
+        // is no longer registered.
         let _: &OwnedFd = &self.own;
     }
 }
 
-/// Whether `fd` is ready now.
+/// Returns `true` if `fd` is ready now.
 ///
 /// # Errors
 ///
-/// The system's.
+/// Returns the error of the system.
 pub(crate) fn is_ready(fd: BorrowedFd<'_>, direction: Direction) -> io::Result<bool> {
     let wanted = match direction {
         Direction::Read => PollFlags::IN,
         Direction::Write => PollFlags::OUT,
     };
-    let at_once = Timespec::try_from(Duration::ZERO).expect("zero is a time");
+    let at_once = Timespec::try_from(Duration::ZERO).expect("zero is a valid timeout");
     loop {
         match rustix::event::poll(&mut [PollFd::from_borrowed_fd(fd, wanted)], Some(&at_once)) {
             Ok(ready) => return Ok(ready > 0),

@@ -7,7 +7,7 @@ use std::io;
 use std::os::fd::BorrowedFd;
 use std::sync::{Arc, OnceLock};
 
-use crate::reactor::{Source, deregister_from_outside};
+use crate::reactor::{Source, deregister_remotely};
 use crate::sched::{self, Scheduler};
 
 /// The lasting registration of a descriptor, made by the first wait.
@@ -22,7 +22,7 @@ impl Registration {
             Some(scheduler) if scheduler.is_own(source.owner()) => {
                 scheduler.reactor.deregister(&source);
             }
-            _ => deregister_from_outside(&source),
+            _ => deregister_remotely(&source),
         }
     }
 

@@ -1,19 +1,20 @@
-//! What all queues have in common, whatever their order.
+//! The part that all queues share, whatever their order.
 //!
-//! An item never waits beside a getter, nor room beside a putter: it is handed over at once. So who
-//! has waited longest is served first, and nobody can slip in between.
+//! A getter never waits while there is an item, nor a putter while there is room, because both are
+//! handed off at once. Waiters are therefore served in FIFO order, and no newcomer overtakes one.
 //!
-//! | who comes | finds | does |
+//! | operation | finds | does |
 //! | --- | --- | --- |
-//! | put | a getter | leaves the item in its slot, wakes it |
+//! | put | a waiting getter | leaves the item in the getter's slot, wakes the getter |
 //! | put | room | stores the item |
 //! | put | neither | parks with the item in its own slot |
-//! | get | an item | takes it; then the first putter's item moves up, and the putter wakes |
-//! | get | a putter, and no item (capacity 0) | takes the putter's item, wakes it |
+//! | get | an item | takes it; then stores the longest waiting putter's item, wakes the putter |
+//! | get | a waiting putter, and no item (capacity 0) | takes the putter's item, wakes the putter |
 //! | get | neither | parks |
 //!
-//! A getter that unwinds with an item in its slot puts it back, in front. A putter that unwinds takes
-//! its item with it, unless that has moved on already: then it has been put.
+//! A getter that unwinds with an item in its slot puts the item back in front. A putter that
+//! unwinds takes its item with it, unless the item has already left its slot: then the item has
+//! been put.
 
 use std::cell::{Cell, RefCell};
 use std::time::Instant;
@@ -24,13 +25,14 @@ use crate::thread::{self, WaitQueue};
 
 pub(super) struct Core<T, S> {
     store: RefCell<S>,
-    /// How many items are in there: mostly none when somebody waits, and then it is left alone.
+    /// The number of items in `store`. It is usually zero when a green thread waits, and `store` is
+    /// then not accessed at all.
     stored: Cell<usize>,
-    /// `None`: as many as there is memory for.
+    /// The maximum number of items, or `None` if only memory limits it.
     capacity: Cell<Option<usize>>,
     pub(super) getters: WaitQueue<T>,
     pub(super) putters: WaitQueue<T>,
-    /// Items that were put and not reported done.
+    /// The number of items that were put and not yet marked as done.
     unfinished: Cell<usize>,
     joiners: WaitQueue,
 }
@@ -85,7 +87,8 @@ impl<T, S: Store<T>> Core<T, S> {
         slot.ok().flatten()
     }
 
-    /// Takes back an item that nobody will use.
+    /// Puts back an item that its getter will not use: it goes to the longest waiting getter, or to
+    /// the front of the store.
     pub(super) fn put_back(&self, item: T) {
         if let Err(item) = self.getters.wake_one_with(item) {
             self.store.borrow_mut().put_back(item);
@@ -110,7 +113,8 @@ impl<T, S: Store<T>> Core<T, S> {
     pub(super) fn put_until(&self, item: T, deadline: Option<Instant>) -> Result<(), T> {
         match self.try_put(item) {
             Ok(()) => {
-                // The getter goes first: where there is no room, putting is over when it is taken.
+                // Without capacity, a put is complete only when the item has been taken. So the
+                // getter runs first.
                 if self.capacity.get() == Some(0) {
                     thread::yield_now();
                 }
@@ -125,7 +129,7 @@ impl<T, S: Store<T>> Core<T, S> {
         }
     }
 
-    /// Moves items of parked putters up, as far as there is room.
+    /// Stores the items of parked putters while there is room, and wakes those putters.
     #[inline]
     fn accept_parked_puts(&self) {
         while !self.is_full() {
@@ -179,8 +183,11 @@ impl<T, S: Store<T>> Core<T, S> {
     }
 }
 
-/// A queue as `select!` sees it, whatever its order.
-#[expect(unnameable_types, reason = "a queue is made here, and nowhere else")]
+/// The operations of a queue that `select!` uses, whatever the order of the queue.
+#[expect(
+    unnameable_types,
+    reason = "only the queues of this module implement it"
+)]
 pub trait SelectQueue<T> {
     #[doc(hidden)]
     fn getters(&self) -> &WaitQueue<T>;
@@ -188,12 +195,12 @@ pub trait SelectQueue<T> {
     fn putters(&self) -> &WaitQueue<T>;
     #[doc(hidden)]
     fn try_get(&self) -> Option<T>;
-    /// Takes back an item that nobody will use.
+    /// Puts back an item that its getter will not use.
     #[doc(hidden)]
     fn put_back(&self, item: T);
     /// # Errors
     ///
-    /// The item, if there is no room.
+    /// Returns the item if there is no room.
     #[doc(hidden)]
     fn try_put(&self, item: T) -> Result<(), T>;
 }

@@ -1,4 +1,4 @@
-//! Queues between the green threads of one OS thread.
+//! Queues that pass items between the green threads of one OS thread.
 
 mod core;
 mod store;
@@ -13,45 +13,47 @@ pub(crate) use self::core::SelectQueue;
 use self::store::{Fifo, Lifo, Priority};
 use crate::sched;
 
-/// Any of the three kinds of queue, for [`select!`](crate::select!).
+/// A queue that [`select!`](crate::select!) can wait for: a [`Queue`], a [`LifoQueue`] or a
+/// [`PriorityQueue`].
 pub trait AnyQueue {
-    /// What is in it.
+    /// The type of the items.
     type Item;
 
     #[doc(hidden)]
     fn as_select(&self) -> &dyn SelectQueue<Self::Item>;
 }
 
-/// What the three kinds have in common, which is all but their order.
+/// Defines a queue. The three types differ in nothing but the order of their items.
 macro_rules! queue {
     ($(#[$doc:meta])* $name:ident<T $(: $bound:ident)?> in $store:ident) => {
         $(#[$doc])*
-        ///
-        /// Getters and putters are served in the order in which they came. It stays on its OS thread;
-        /// a clone is another handle to the same queue.
         pub struct $name<T>(Rc<Core<T, $store<T>>>);
 
         impl<T $(: $bound)?> $name<T> {
-            /// A queue that is never full. Never parks.
+            /// Creates a queue that is never full.
             #[must_use]
             pub fn unbounded() -> Self {
                 Self(Rc::new(Core::new(None)))
             }
 
-            /// A queue of so many items at most; with zero, each put meets a get. Never parks.
+            /// Creates a queue of at most `capacity` items.
+            ///
+            /// A queue of capacity 0 stores nothing: each put waits until a getter takes the item.
             #[must_use]
             pub fn bounded(capacity: usize) -> Self {
                 Self(Rc::new(Core::new(Some(capacity))))
             }
 
-            /// Puts an item. Parks while the queue is full; in one of capacity zero, until a getter
-            /// takes it.
+            /// Puts an item into the queue.
             ///
-            /// A putter that is killed or times out before there is room leaves nothing behind.
+            /// If the putter is killed or times out before there is room, the item is dropped and
+            /// never enters the queue.
+            ///
+            /// Parks until there is room; with a capacity of 0, until a getter takes the item.
             ///
             /// # Panics
             ///
-            /// On the root green thread, when nothing can wake anybody any more.
+            /// Panics on the root green thread if a deadlock is detected.
             #[inline]
             pub fn put(&self, item: T) {
                 let mut left = self.0.put_until(item, None);
@@ -60,37 +62,41 @@ macro_rules! queue {
                 }
             }
 
-            /// As [`put`](Self::put), but parks for `timeout` at most.
+            /// Puts an item into the queue like [`put`](Self::put), waiting for at most `timeout`.
+            ///
+            /// Parks until there is room, or for `timeout`.
             ///
             /// # Errors
             ///
-            /// [`Full`], with the item, if there was no room in time.
+            /// Returns [`Full`], which contains the item, if there is no room in time.
             ///
             /// # Panics
             ///
-            /// As `put`.
+            /// Panics as `put` does.
             pub fn put_timeout(&self, item: T, timeout: Duration) -> Result<(), Full<T>> {
                 self.0
                     .put_until(item, sched::deadline_after(timeout))
                     .map_err(Full)
             }
 
-            /// Puts an item if there is room, or somebody waits for it. Never parks.
+            /// Puts an item into the queue if there is room or a getter waits, without parking.
             ///
             /// # Errors
             ///
-            /// [`Full`], with the item.
+            /// Returns [`Full`], which contains the item, if the queue is full and no getter waits.
             #[inline]
             pub fn try_put(&self, item: T) -> Result<(), Full<T>> {
                 self.0.try_put(item).map_err(Full)
             }
 
-            /// Takes the next item. Parks while there is none.
+            /// Takes the next item out of the queue.
+            ///
+            /// Parks until there is one.
             ///
             /// # Panics
             ///
-            /// On the root green thread, when nothing can wake anybody any more.
-            #[must_use = "the item is out of the queue"]
+            /// Panics on the root green thread if a deadlock is detected.
+            #[must_use = "the item has been removed from the queue"]
             #[inline]
             pub fn get(&self) -> T {
                 loop {
@@ -100,87 +106,96 @@ macro_rules! queue {
                 }
             }
 
-            /// As [`get`](Self::get), but parks for `timeout` at most; `None` if there was none in
-            /// time.
+            /// Takes the next item like [`get`](Self::get), waiting for at most `timeout`. Returns
+            /// `None` if there is none in time.
+            ///
+            /// Parks until there is an item, or for `timeout`.
             ///
             /// # Panics
             ///
-            /// As `get`.
-            #[must_use = "the item is out of the queue"]
+            /// Panics as `get` does.
+            #[must_use = "the item has been removed from the queue"]
             pub fn get_timeout(&self, timeout: Duration) -> Option<T> {
                 self.0.get_until(sched::deadline_after(timeout))
             }
 
-            /// Takes the next item if there is one, or somebody waits to put it. Never parks.
-            #[must_use = "the item is out of the queue"]
+            /// Takes the next item if there is one or a putter waits, without parking. Returns
+            /// `None` otherwise.
+            #[must_use = "the item has been removed from the queue"]
             #[inline]
             pub fn try_get(&self) -> Option<T> {
                 self.0.try_get()
             }
 
-            /// How many items are in the queue; those of parked putters are not. Never parks.
+            /// Returns the number of items in the queue. The items of parked putters are not
+            /// counted.
             #[must_use]
             pub fn len(&self) -> usize {
                 self.0.len()
             }
 
-            /// Whether there is no item. Never parks.
+            /// Returns `true` if the queue contains no items.
             #[must_use]
             pub fn is_empty(&self) -> bool {
                 self.len() == 0
             }
 
-            /// Whether there is no room. Never parks.
+            /// Returns `true` if the queue has no room for another item.
             #[must_use]
             pub fn is_full(&self) -> bool {
                 self.0.is_full()
             }
 
-            /// How many items there is room for in all; `None` is no limit. Never parks.
+            /// Returns the maximum number of items, or `None` if there is no limit.
             #[must_use]
             pub fn capacity(&self) -> Option<usize> {
                 self.0.capacity()
             }
 
-            /// Changes the capacity; `None` is no limit. Putters for which there is room now go on;
-            /// items that are there stay. Never parks.
+            /// Changes the maximum number of items; `None` means no limit.
+            ///
+            /// Parked putters for which there is room now continue. Items that are in the queue
+            /// stay there, even if they exceed the new capacity.
             pub fn resize(&self, capacity: impl Into<Option<usize>>) {
                 self.0.resize(capacity.into());
             }
 
-            /// How many green threads are parked until there is an item. Never parks.
+            /// Returns the number of green threads that are parked until there is an item.
             #[must_use]
             pub fn getting(&self) -> usize {
                 self.0.getters.len()
             }
 
-            /// How many green threads are parked until there is room. Never parks.
+            /// Returns the number of green threads that are parked until there is room.
             #[must_use]
             pub fn putting(&self) -> usize {
                 self.0.putters.len()
             }
 
-            /// How many items were put for which nobody has called [`task_done`](Self::task_done).
-            /// Never parks.
+            /// Returns the number of items that were put and not yet marked as done by
+            /// [`task_done`](Self::task_done).
             #[must_use]
             pub fn unfinished(&self) -> usize {
                 self.0.unfinished()
             }
 
-            /// Reports that the work on an item is done. Never parks.
+            /// Marks an item as done, for [`join`](Self::join).
             ///
             /// # Panics
             ///
-            /// If more is reported than was put.
+            /// Panics if it is called more often than items were put.
             pub fn task_done(&self) {
                 self.0.task_done();
             }
 
-            /// Parks until the work on all items that were put is reported done.
+            /// Waits until every item that was put has been marked as done by
+            /// [`task_done`](Self::task_done).
+            ///
+            /// Parks until then.
             ///
             /// # Panics
             ///
-            /// On the root green thread, when nothing can wake anybody any more.
+            /// Panics on the root green thread if a deadlock is detected.
             pub fn join(&self) {
                 self.0.join();
             }
@@ -214,7 +229,10 @@ macro_rules! queue {
 }
 
 queue! {
-    /// A queue: first in, first out.
+    /// A first-in, first-out queue for the green threads of one OS thread.
+    ///
+    /// Waiting getters and putters are served in FIFO order. A queue stays on its OS thread; a
+    /// clone is another handle to the same queue. Only the methods that say so park.
     ///
     /// # Examples
     ///
@@ -231,7 +249,11 @@ queue! {
 }
 
 queue! {
-    /// A stack: the newest item comes first.
+    /// A last-in, first-out queue for the green threads of one OS thread: the newest item comes
+    /// first.
+    ///
+    /// Waiting getters and putters are served in FIFO order. A queue stays on its OS thread; a
+    /// clone is another handle to the same queue. Only the methods that say so park.
     ///
     /// # Examples
     ///
@@ -245,8 +267,13 @@ queue! {
 }
 
 queue! {
-    /// A queue whose lowest item comes first; equal ones come in the order in which they were put.
-    /// [`Reverse`](std::cmp::Reverse) turns that round.
+    /// A priority queue for the green threads of one OS thread: the lowest item comes first.
+    ///
+    /// Equal items come in the order in which they were put. Wrap the items in
+    /// [`Reverse`](std::cmp::Reverse) to get the greatest item first.
+    ///
+    /// Waiting getters and putters are served in FIFO order. A queue stays on its OS thread; a
+    /// clone is another handle to the same queue. Only the methods that say so park.
     ///
     /// # Examples
     ///
@@ -259,7 +286,8 @@ queue! {
     PriorityQueue<T: Ord> in Priority
 }
 
-/// The queue had no room; here is the item.
+/// Error returned by [`Queue::try_put`] and [`Queue::put_timeout`] if the queue is full; contains
+/// the item.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Full<T>(pub T);
 

@@ -1,13 +1,14 @@
-//! The order in which a queue gives out what it holds.
+//! The orders in which a queue returns its items.
 
 use std::cmp::Ordering;
 use std::collections::{BinaryHeap, VecDeque};
 
-/// Items in some order.
+/// A collection that returns its items in a certain order.
 pub(super) trait Store<T>: Default {
     fn push(&mut self, item: T);
     fn pop(&mut self) -> Option<T>;
-    /// Takes back what was popped last, to be popped next.
+    /// Puts back the item that left the queue last. It is popped next, unless the order is by
+    /// priority and a lower item is present.
     fn put_back(&mut self, item: T);
     fn len(&self) -> usize;
 }
@@ -33,7 +34,7 @@ impl<T> Store<T> for Fifo<T> {
     }
 }
 
-/// Newest first.
+/// Last in, first out.
 pub(super) type Lifo<T> = Vec<T>;
 
 impl<T> Store<T> for Lifo<T> {
@@ -54,11 +55,13 @@ impl<T> Store<T> for Lifo<T> {
     }
 }
 
-/// Lowest first, and first in, first out among equals.
+/// Lowest first; first in, first out among equals.
 pub(super) struct Priority<T> {
     heap: BinaryHeap<Entry<T>>,
-    /// The number of the next item, and of the next one to be put back.
+    /// The sequence number of the next item that is pushed.
     next: i64,
+    /// The sequence number of the next item that is put back. It is negative, so that the item
+    /// precedes its equals.
     next_front_seq: i64,
 }
 
@@ -94,7 +97,8 @@ impl<T: Ord> Store<T> for Priority<T> {
     }
 }
 
-/// The greatest of these is the lowest item that came first.
+/// An item and its sequence number. `BinaryHeap` pops its greatest entry, so the order is reversed:
+/// the greatest entry has the lowest item, and among equals the lowest sequence number.
 struct Entry<T> {
     item: T,
     seq: i64,

@@ -1,10 +1,12 @@
-//! Linux: waits on the poller's descriptor directly.
+//! The backend for Linux and Android, which uses epoll on the poller's descriptor directly.
 //!
-//! `polling::Poller::wait` takes three system calls, five with a timeout, since it re-arms its
-//! notifier and a timer descriptor each time. Here the usual round is one `epoll_wait`; only when
-//! the notifier has fired, its owner is asked to clear it. Registration is done here as well:
-//! `polling` does not ask for `EPOLLRDHUP`, and without it an end of the stream that comes together
-//! with the last data cannot be told from data alone.
+//! `polling::Poller::wait` makes three system calls, or five with a timeout, because it re-arms its
+//! notifier and a timer descriptor each time. Here a poll is usually one `epoll_wait`. `polling` is
+//! called only if the notifier has fired, to clear it.
+//!
+//! Descriptors are registered here as well, because `polling` does not ask for `EPOLLRDHUP`.
+//! Without that flag, an event for the last data and the end of the stream cannot be distinguished
+//! from one for data alone.
 
 use std::io;
 use std::os::fd::BorrowedFd;
@@ -31,10 +33,10 @@ pub(super) fn add(poller: &Poller, fd: BorrowedFd<'_>, key: usize) -> io::Result
     )?)
 }
 
-/// What the last round has reported.
+/// The events that the last poll has reported.
 pub(super) struct Events {
     raw: Vec<epoll::Event>,
-    /// Receives what comes to light while the notifier is cleared.
+    /// The events that `polling` reports when it clears the notifier.
     cleared: polling::Events,
 }
 
@@ -68,7 +70,7 @@ impl Events {
         Ok(())
     }
 
-    /// The round has reported as many as it can: there may be more.
+    /// Whether the last poll has reported as many events as it can, so there may be more.
     pub(super) fn is_full(&self) -> bool {
         self.raw.len() >= MAX_EVENTS
     }
@@ -105,7 +107,8 @@ fn wait_for(
 ) -> Result<(), Errno> {
     let exact = timeout.map(timespec);
     match epoll::wait(poller, spare_capacity(events), exact.as_ref()) {
-        // Fractions of a millisecond need Linux 5.11: wait a little longer, never shorter.
+        // A timeout with fractions of a millisecond needs Linux 5.11. Older kernels wait a little
+        // longer instead, never shorter.
         Err(Errno::NOSYS) => {
             let rounded = timeout.map(|timeout| {
                 let millis = timeout.as_nanos().div_ceil(1_000_000);
@@ -119,7 +122,7 @@ fn wait_for(
 }
 
 fn timespec(duration: Duration) -> Timespec {
-    // Longer than the kernel counts: a month later there is another round.
+    // A longer timeout may be more than the kernel can count. The caller polls again after a month.
     let duration = duration.min(Duration::from_secs(30 * 24 * 3600));
     Timespec {
         tv_sec: duration.as_secs() as _,

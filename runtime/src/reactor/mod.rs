@@ -1,8 +1,8 @@
-//! The reactor: which descriptors are ready, and who waits for them.
+//! The reactor: which descriptors are ready, and which green threads wait for them.
 //!
-//! A descriptor is registered once, edge-triggered, for both directions; what the kernel reports is
-//! remembered in its [`Source`] until an operation finds it used up. The reactor wakes nobody: it
-//! returns who is due.
+//! A descriptor is registered once, edge-triggered, for both directions. The readiness that the
+//! kernel reports is cached in its [`Source`] until an operation finds it used up. The reactor does
+//! not wake green threads itself. It returns those that the scheduler is to wake.
 
 #[cfg(any(target_os = "linux", target_os = "android"))]
 mod epoll;
@@ -28,32 +28,36 @@ use crate::green::GreenRef;
 use crate::green::SchedulerHandle;
 use crate::primitive::lock;
 
-/// The most that one round reports; the rest is reported by the next. So few that what is touched to
-/// wake somebody is still in the cache when it runs: with 1 000 connections busy, an echo costs some
-/// hundredths less than with 1024.
+/// The maximum number of events that one poll reports. The next poll reports the rest.
+///
+/// The number is small, so that the memory touched to wake a green thread is still in the cache
+/// when the green thread runs. With 1,000 busy connections, an echo costs a few percent less than
+/// with 1024.
 pub(crate) const MAX_EVENTS: usize = 64;
 
-/// Readiness as the kernel reports it.
+/// A readiness event of the kernel.
 #[derive(Clone, Copy, Debug)]
 struct Event {
     key: usize,
     readable: bool,
     writable: bool,
-    /// More than data may have been reported, an end or an error: the next short read or write says
-    /// nothing about what else is there.
+    /// The event may stand for more than data: for the end of the stream or an error. Then a short
+    /// read or write does not show that nothing else is left.
     may_hide_more: bool,
 }
 
-/// Keys are a place in the table and a generation, so that an event for a descriptor which was
-/// closed meanwhile is not taken for one of its successor.
+/// The number of bits of a key that hold the index into the table. The others hold a generation, so
+/// that an event for a descriptor that has been closed is not taken for one of its successor.
 const INDEX_BITS: u32 = if usize::BITS == 64 { 32 } else { 20 };
 const INDEX_MASK: usize = (1 << INDEX_BITS) - 1;
-/// One bit less than there is: `usize::MAX` is the poller's own key.
+/// The generation has one bit less than is available, because `usize::MAX` is the poller's own key.
 const GENERATION_MASK: usize = usize::MAX >> (INDEX_BITS + 1);
 
+/// The registered descriptors, by index.
 #[derive(Debug, Default)]
 struct Table {
     slots: Vec<Slot>,
+    /// The indices of the free slots.
     free: Vec<usize>,
 }
 
@@ -69,7 +73,7 @@ pub(crate) struct Reactor {
     owner: Arc<SchedulerHandle>,
     table: RefCell<Table>,
     events: RefCell<backend::Events>,
-    /// Green threads parked on a descriptor.
+    /// The number of green threads that wait for a descriptor.
     waiting: Cell<usize>,
 }
 
@@ -83,7 +87,7 @@ impl Reactor {
         }
     }
 
-    /// How many green threads wait for a descriptor.
+    /// Returns the number of green threads that wait for a descriptor.
     #[inline]
     pub(crate) fn waiting(&self) -> usize {
         self.waiting.get()
@@ -96,11 +100,12 @@ impl Reactor {
             .set(self.waiting.get().wrapping_add_signed(change));
     }
 
-    /// Registers a descriptor, which must be deregistered before it is closed.
+    /// Registers a descriptor. It must be deregistered before it is closed.
     ///
     /// # Errors
     ///
-    /// The system's: no memory, a descriptor that cannot be polled, one registered already.
+    /// Returns the error of the system if there is no memory, or if the descriptor cannot be polled
+    /// or is already registered.
     pub(crate) fn register(&self, fd: BorrowedFd<'_>) -> io::Result<Arc<Source>> {
         self.release_remote_deregistrations();
         let mut table = self.table.borrow_mut();
@@ -122,12 +127,14 @@ impl Reactor {
         }
     }
 
-    /// Ends a registration of this reactor. Events that are under way are ignored from here on.
+    /// Ends a registration of this reactor. Events that are still to be delivered for it are
+    /// ignored.
     pub(crate) fn deregister(&self, source: &Source) {
         source.remove_from_poller();
         self.forget(source.key());
     }
 
+    /// Frees the slot of a registration that has ended.
     fn forget(&self, key: usize) {
         let mut table = self.table.borrow_mut();
         let index = key & INDEX_MASK;
@@ -139,7 +146,7 @@ impl Reactor {
         drop(source);
     }
 
-    /// Forgets what was deregistered on other OS threads.
+    /// Frees the slots of the registrations that have ended on other OS threads.
     fn release_remote_deregistrations(&self) {
         let deregistered_remotely = std::mem::take(&mut *lock(&self.owner.deregistered_remotely));
         for key in deregistered_remotely {
@@ -147,12 +154,15 @@ impl Reactor {
         }
     }
 
-    /// Waits for events, at most `timeout` (`None`: for ever), and adds to `due` who has waited for
-    /// them. Returns early when another OS thread notifies. `true`: there may be more.
+    /// Waits for events, and appends the green threads that are to be woken to `due`. Returns
+    /// `true` if there may be more events.
+    ///
+    /// It waits for at most `timeout`, or forever if that is `None`. It returns early if another OS
+    /// thread notifies the poller.
     ///
     /// # Errors
     ///
-    /// The system's; an interruption by a signal is none.
+    /// Returns the error of the system. An interruption by a signal is not an error.
     pub(crate) fn poll(
         &self,
         timeout: Option<Duration>,
@@ -179,14 +189,14 @@ impl Reactor {
         Ok(events.is_full())
     }
 
-    /// How many descriptors have ever been registered at the same time.
+    /// Returns the largest number of descriptors that have been registered at the same time.
     pub(crate) fn slot_count(&self) -> usize {
         self.table.borrow().slots.len()
     }
 }
 
-/// Deregisters `source` from an OS thread that is not its reactor's.
-pub(crate) fn deregister_from_outside(source: &Source) {
+/// Deregisters `source`, on an OS thread other than that of its reactor.
+pub(crate) fn deregister_remotely(source: &Source) {
     source.remove_from_poller();
     let owner = source.owner();
     if !owner.mailbox.is_closed() {
@@ -194,9 +204,9 @@ pub(crate) fn deregister_from_outside(source: &Source) {
     }
 }
 
-/// A raw descriptor that its registration vouches for.
+/// Borrows the raw descriptor of a source that is registered.
 fn borrow(fd: &RawFd) -> BorrowedFd<'_> {
     // SAFETY: a source is deregistered before its descriptor is closed (`Reactor::register`), and
-    // only a registered source asks.
+    // only a source that is still registered calls this.
     unsafe { BorrowedFd::borrow_raw(*fd) }
 }

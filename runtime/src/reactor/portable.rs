@@ -1,6 +1,7 @@
-//! Every unix but Linux: what `polling` offers, edge-triggered.
+//! The backend for other Unix systems than Linux and Android: `polling`, edge-triggered.
 //!
-//! Its events do not say whether an end of the stream came along, so each is taken as may_hide_more.
+//! Its events do not show whether the end of the stream has been reached as well, so
+//! `may_hide_more` is set in each of them.
 
 use std::io;
 use std::num::NonZeroUsize;
@@ -19,11 +20,11 @@ pub(super) fn add(poller: &Poller, fd: BorrowedFd<'_>, key: usize) -> io::Result
         ));
     }
     let raw = fd.as_raw_fd();
-    // SAFETY: it is deleted before the descriptor is closed (`Reactor::register`).
+    // SAFETY: the descriptor is removed from the poller before it is closed (`Reactor::register`).
     unsafe { poller.add_with_mode(raw, polling::Event::all(key), PollMode::Edge) }
 }
 
-/// What the last round has reported.
+/// The events that the last poll has reported.
 pub(super) struct Events(polling::Events);
 
 impl std::fmt::Debug for Events {
@@ -34,7 +35,7 @@ impl std::fmt::Debug for Events {
 
 impl Events {
     pub(super) fn new() -> Self {
-        let round = NonZeroUsize::new(MAX_EVENTS).expect("a round reports something");
+        let round = NonZeroUsize::new(MAX_EVENTS).expect("a poll reports at least one event");
         Self(polling::Events::with_capacity(round))
     }
 
@@ -46,7 +47,7 @@ impl Events {
         }
     }
 
-    /// The round has reported as many as it can: there may be more.
+    /// Whether the last poll has reported as many events as it can, so there may be more.
     pub(super) fn is_full(&self) -> bool {
         self.0.len() >= MAX_EVENTS
     }

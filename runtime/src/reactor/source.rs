@@ -1,19 +1,23 @@
-//! A registered descriptor: what is known of its readiness, and who waits for it.
+//! `Source`: a registered descriptor, its readiness as far as it is known, and its waiters.
 //!
 //! # Readiness
 //!
-//! | state               | meaning                        | a short read or write | would block |
-//! | ------------------- | ------------------------------ | --------------------- | ----------- |
-//! | `NotReady`             | wait for an event              | -                     | -           |
-//! | `Ready`                | the last event said so         | -> `NotReady`               | -> `NotReady`     |
-//! | `ReadyUntilWouldBlock` | so, or an end or error besides | stays                 | -> `NotReady`     |
+//! | state                  | meaning                      | short read or write | would block   |
+//! | ---------------------- | ---------------------------- | ------------------- | ------------- |
+//! | `NotReady`             | wait for an event            | -                   | -             |
+//! | `Ready`                | ready by the last event      | -> `NotReady`       | -> `NotReady` |
+//! | `ReadyUntilWouldBlock` | ready, maybe an end or error | stays               | -> `NotReady` |
 //!
-//! A read that fills less than its buffer has taken everything that the event stood for; whatever
-//! comes later makes a new event. This saves the call that would only say "would block". It does
-//! not hold where the event also stood for the peer's end: that comes once, and must still be read.
+//! A short read, which fills less than its buffer, has taken everything that the event stood for.
+//! Whatever arrives later causes a new event. The next read can therefore wait for that event at
+//! once, which saves the system call that would only return "would block".
 //!
-//! `[owner-thread]` The two sides are touched only on the OS thread of the reactor that the source
-//! is registered with. Everything else is immutable.
+//! This does not hold if the event also stood for the end of the stream, because that causes one
+//! event only, and must still be read.
+//!
+//! `[owner-thread]` The states of the two directions are touched only on the OS thread of the
+//! reactor that the source is registered with. Everything else is immutable. The methods that touch
+//! a state are marked with the name of this rule.
 
 use std::cell::Cell;
 use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
@@ -24,17 +28,17 @@ use crate::green::GreenRef;
 use crate::green::SchedulerHandle;
 use crate::list::{List, Node};
 
-/// Which half of a descriptor.
+/// The direction of an I/O operation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Direction {
-    /// Data to read, a connection to accept, an end of the stream.
+    /// Reading: ready when there is data, a connection to accept, or the end of the stream.
     Read,
-    /// Room to write, an established connection.
+    /// Writing: ready when there is room to write, or when a connection is established.
     Write,
 }
 
-/// See the table above.
+/// The readiness of one direction, as far as it is known (see the table above).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Readiness {
     NotReady,
@@ -42,16 +46,19 @@ pub(crate) enum Readiness {
     ReadyUntilWouldBlock,
 }
 
+/// The state of one direction.
 #[derive(Debug)]
 struct DirectionState {
     readiness: Cell<Readiness>,
     waiters: List<GreenRef>,
-    /// Was popped last, and has not run since: it forgets itself in [`Source::unregister_waiter`] ([live-ref]).
+    /// The waiter that was popped last and has not run since. It clears this field in
+    /// [`Source::unregister_waiter`] ([live-ref]).
     last_woken: Cell<Option<GreenRef>>,
 }
 
 impl DirectionState {
-    /// A new registration knows nothing; the kernel reports what is ready at once.
+    /// Creates the state of a new registration. Nothing is known of its readiness, but the kernel
+    /// reports at once what is ready.
     const fn new() -> Self {
         Self {
             readiness: Cell::new(Readiness::NotReady),
@@ -61,7 +68,7 @@ impl DirectionState {
     }
 }
 
-/// A registration.
+/// The registration of a descriptor with a reactor.
 #[derive(Debug)]
 pub(crate) struct Source {
     fd: RawFd,
@@ -69,12 +76,17 @@ pub(crate) struct Source {
     owner: Arc<SchedulerHandle>,
     read: DirectionState,
     write: DirectionState,
+    /// The OS thread of the owner, to check `[owner-thread]`.
+    #[cfg(debug_assertions)]
+    os_thread: std::thread::ThreadId,
 }
 
-// SAFETY: what is not `Send` and `Sync` by itself, the two sides, is touched on one OS thread only:
-// each method that does says so, and its callers keep it ([owner-thread]).
+// SAFETY: only the states of the two directions are not `Send` and `Sync` by themselves. They are
+// touched on one OS thread only: each method that does so is marked, and its callers keep the rule
+// ([owner-thread]). `state`, through which all of them go, checks it in builds with debug
+// assertions.
 unsafe impl Send for Source {}
-// SAFETY: as above.
+// SAFETY: as for `Send`.
 unsafe impl Sync for Source {}
 
 impl Source {
@@ -85,10 +97,12 @@ impl Source {
             owner,
             read: DirectionState::new(),
             write: DirectionState::new(),
+            #[cfg(debug_assertions)]
+            os_thread: std::thread::current().id(),
         }
     }
 
-    /// Its number, for messages.
+    /// Returns the number of the descriptor, for messages.
     pub(crate) fn fd(&self) -> RawFd {
         self.fd
     }
@@ -97,32 +111,47 @@ impl Source {
         self.key
     }
 
-    /// Tells whose it is: the sides may be touched where this is the scheduler's own owner.
+    /// Returns the handle of the scheduler that the source belongs to. Only that scheduler may
+    /// touch the states of the two directions.
     #[inline]
     pub(crate) fn owner(&self) -> &Arc<SchedulerHandle> {
         &self.owner
     }
 
-    fn side(&self, direction: Direction) -> &DirectionState {
+    /// Returns the state of one direction. `[owner-thread]`
+    ///
+    /// # Panics
+    ///
+    /// Panics on any other OS thread than the owner's, in builds with debug assertions.
+    #[cfg_attr(debug_assertions, track_caller)]
+    #[inline]
+    fn state(&self, direction: Direction) -> &DirectionState {
+        #[cfg(debug_assertions)]
+        assert_eq!(
+            std::thread::current().id(),
+            self.os_thread,
+            "a source was used on an OS thread that does not own it"
+        );
         match direction {
             Direction::Read => &self.read,
             Direction::Write => &self.write,
         }
     }
 
-    /// What is known. `[owner-thread]`
+    /// Returns the cached readiness. `[owner-thread]`
     #[inline]
     pub(crate) fn readiness(&self, direction: Direction) -> Readiness {
-        self.side(direction).readiness.get()
+        self.state(direction).readiness.get()
     }
 
-    /// Takes note of what an operation has found. `[owner-thread]`
+    /// Caches the readiness that an operation has found. `[owner-thread]`
     #[inline]
     pub(crate) fn set_readiness(&self, direction: Direction, readiness: Readiness) {
-        self.side(direction).readiness.set(readiness);
+        self.state(direction).readiness.set(readiness);
     }
 
-    /// An event has come: who is due by it? One of those who wait; it passes on what it leaves.
+    /// Records an event, and removes and returns the longest waiter, if there is one. That waiter
+    /// wakes the next one if it leaves readiness unused. `[owner-thread]`
     pub(super) fn set_ready(&self, direction: Direction, may_hide_more: bool) -> Option<GreenRef> {
         let ready = if may_hide_more {
             Readiness::ReadyUntilWouldBlock
@@ -133,31 +162,34 @@ impl Source {
         self.pop_waiter(direction)
     }
 
-    /// Whoever has waited longest, no longer linked. `[owner-thread]`
+    /// Removes the longest waiter and returns it. `[owner-thread]`
     pub(crate) fn pop_waiter(&self, direction: Direction) -> Option<GreenRef> {
-        let side = self.side(direction);
-        let node = side.waiters.pop_front()?;
-        // SAFETY: it was linked a moment ago, so it is valid ([linked-is-pinned]).
-        side.last_woken.set(Some(unsafe { node.as_ref() }.value));
-        side.last_woken.get()
+        let state = self.state(direction);
+        let node = state.waiters.pop_front()?;
+        // SAFETY: the node was linked until now, so it is valid ([linked-is-pinned]).
+        state.last_woken.set(Some(unsafe { node.as_ref() }.value));
+        state.last_woken.get()
     }
 
-    /// Who waits, or was woken and will look when it runs. `[owner-thread]`
+    /// Returns the longest waiter or, if there is none, the one that was woken and will try its
+    /// operation when it runs. `[owner-thread]`
     #[inline]
     pub(crate) fn waiter(&self, direction: Direction) -> Option<GreenRef> {
-        let side = self.side(direction);
-        match side.waiters.front() {
-            // SAFETY: it is linked, so it is valid ([linked-is-pinned]).
+        let state = self.state(direction);
+        match state.waiters.front() {
+            // SAFETY: the node is linked, so it is valid ([linked-is-pinned]).
             Some(node) => Some(unsafe { node.as_ref() }.value),
-            None => side.last_woken.get(),
+            None => state.last_woken.get(),
         }
     }
 
-    /// Queues a waiter, behind or before all others. `[owner-thread]`
+    /// Adds a waiter at the back of the queue, or at its front if `in_front` is true.
+    /// `[owner-thread]`
     ///
     /// # Safety
     ///
-    /// `node` is valid, not linked, and is unlinked by [`Self::unregister_waiter`] before it moves or dies.
+    /// `node` is valid and not linked. It is unlinked by [`Self::unregister_waiter`] before it is
+    /// moved or dropped.
     #[inline]
     pub(crate) unsafe fn register_waiter(
         &self,
@@ -165,17 +197,17 @@ impl Source {
         node: NonNull<Node<GreenRef>>,
         in_front: bool,
     ) {
-        let waiters = &self.side(direction).waiters;
+        let waiters = &self.state(direction).waiters;
         if in_front {
-            // SAFETY: passed on to the caller.
+            // SAFETY: valid, not linked, and pinned while it is linked (caller).
             unsafe { waiters.push_front(node) };
         } else {
-            // SAFETY: passed on to the caller.
+            // SAFETY: valid, not linked, and pinned while it is linked (caller).
             unsafe { waiters.push_back(node) };
         }
     }
 
-    /// Takes a waiter out, if it still is in; its wait is over. `[owner-thread]`
+    /// Ends a wait: removes the waiter if it is still queued. `[owner-thread]`
     ///
     /// # Safety
     ///
@@ -186,15 +218,39 @@ impl Source {
         direction: Direction,
         node: NonNull<Node<GreenRef>>,
     ) {
-        let side = self.side(direction);
-        side.last_woken.set(None);
-        // SAFETY: passed on to the caller.
-        unsafe { side.waiters.remove(node) };
+        let state = self.state(direction);
+        state.last_woken.set(None);
+        // SAFETY: valid, and linked in this list or not at all (caller).
+        unsafe { state.waiters.remove(node) };
     }
 
-    /// Has the kernel forget it.
+    /// Removes the descriptor from the poller.
     pub(super) fn remove_from_poller(&self) {
-        // A failure would mean that the descriptor is closed already, and then it is forgotten.
+        // A failure would mean that the descriptor is closed already, and then the kernel has
+        // removed it.
         drop(self.owner.poller.delete(super::borrow(&self.fd)));
+    }
+}
+
+#[cfg(all(test, debug_assertions))]
+mod tests {
+    use std::fs::File;
+    use std::os::fd::AsFd;
+
+    use super::*;
+
+    #[test]
+    fn a_source_that_another_os_thread_uses_is_found_in_a_debug_build() {
+        let file = File::open("/dev/null").unwrap();
+        let owner = Arc::new(SchedulerHandle::new().unwrap());
+        let source = Source::new(file.as_fd(), 0, owner);
+        assert_eq!(source.readiness(Direction::Read), Readiness::NotReady);
+        let elsewhere = std::thread::scope(|scope| {
+            let used = scope.spawn(|| source.readiness(Direction::Read));
+            used.join()
+        });
+        let message = elsewhere.unwrap_err();
+        let message = message.downcast_ref::<String>().unwrap();
+        assert!(message.contains("does not own it"), "{message}");
     }
 }

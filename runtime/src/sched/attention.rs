@@ -1,8 +1,8 @@
 //! `Attention`: what makes a turn leave the fast path.
 //!
-//! A turn begins with maintenance every [`EVENT_INTERVAL`] turns, and always while any attention bit is
-//! set. Both questions are one test, of the turn's number against a mask, so a user of a bit costs nothing
-//! while the bit is clear.
+//! A turn begins with maintenance every [`EVENT_INTERVAL`] turns, and always while any attention
+//! bit is set. Both questions are one test, of the turn's number against a mask, so a bit costs
+//! nothing while it is clear.
 
 use std::cell::Cell;
 
@@ -23,7 +23,7 @@ pub(super) enum AttentionBit {
 #[derive(Debug)]
 pub(super) struct Attention {
     bits: Cell<u8>,
-    /// A turn whose number has none of these bits begins with maintenance. It follows from `bits`.
+    /// A turn begins with maintenance if its number has none of these bits. Follows from `bits`.
     mask: Cell<usize>,
 }
 
@@ -59,8 +59,8 @@ impl Attention {
         turn & self.mask.get() == 0
     }
 
-    /// Whether the maintenance of this turn polls for events. In a random order it always does, because a
-    /// green thread that becomes ready must have its chance at every turn.
+    /// Whether the maintenance of this turn polls for events. In a random order it always does,
+    /// because a green thread that becomes ready must have its chance at every turn.
     pub(super) fn needs_poll(&self, turn: usize) -> bool {
         self.is_set(AttentionBit::RandomOrder) || turn.is_multiple_of(EVENT_INTERVAL)
     }

@@ -1,8 +1,9 @@
-//! The scheduler of this OS thread: made at the first blocking call, gone with the thread.
+//! The scheduler of this OS thread: created by the first call that needs one, and freed when the OS
+//! thread ends.
 //!
-//! The pointer has no destructor, so it can be read at any time, also from the destructors of other
-//! thread locals and from a signal handler. What has one is a guard beside it; when it is dropped,
-//! the OS thread is ending.
+//! The pointer to it has no destructor, so it can be read at any time, even in the destructors of
+//! other thread locals and in a signal handler. A second thread local has a destructor, and is
+//! dropped when the OS thread ends.
 
 use std::cell::Cell;
 use std::io;
@@ -16,11 +17,11 @@ thread_local! {
     static ENDING: AtThreadEnd = const { AtThreadEnd };
 }
 
-/// The scheduler of the calling OS thread.
+/// Returns the scheduler of the calling OS thread, creating it if necessary.
 ///
 /// # Panics
 ///
-/// If it is the first call on this OS thread and the system has no poller to give.
+/// Panics if this is the first call on this OS thread and the system cannot create a poller.
 #[inline(always)]
 #[track_caller]
 pub(crate) fn current<'a>() -> &'a Scheduler {
@@ -28,16 +29,18 @@ pub(crate) fn current<'a>() -> &'a Scheduler {
     if scheduler.is_null() {
         return start_or_panic();
     }
-    // SAFETY: it is freed at the end of the OS thread only, after `CURRENT` is reset, and the
-    // functions on this stack that hold it are never continued then ([no-migration]).
+    // SAFETY:
+    // - the scheduler is freed only at the end of the OS thread, after `CURRENT` is reset;
+    // - functions on this stack that hold the reference run on this OS thread only
+    //   ([no-migration]), so they never continue after that.
     unsafe { &*scheduler }
 }
 
-/// As [`current`].
+/// Returns the scheduler of the calling OS thread like [`current`], or an error.
 ///
 /// # Errors
 ///
-/// Where `current` would panic.
+/// Returns the error of the system where `current` would panic.
 #[inline]
 #[track_caller]
 pub(crate) fn try_current<'a>() -> io::Result<&'a Scheduler> {
@@ -47,7 +50,7 @@ pub(crate) fn try_current<'a>() -> io::Result<&'a Scheduler> {
     }
 }
 
-/// The scheduler of the calling OS thread, if it has one.
+/// Returns the scheduler of the calling OS thread, if it has one.
 #[inline(always)]
 pub(crate) fn if_current<'a>() -> Option<&'a Scheduler> {
     // SAFETY: as in `current`.
@@ -73,14 +76,14 @@ fn start_or_panic<'a>() -> &'a Scheduler {
 fn start<'a>() -> io::Result<&'a Scheduler> {
     let scheduler = Scheduler::start()?;
     CURRENT.set(scheduler.as_ptr());
-    // Registers the destructor. While the OS thread ends it cannot be had any more: then this
-    // scheduler, made by the destructor of some other thread local, stays to the end.
+    // Registers the destructor. While the OS thread ends, that fails: the destructor of some other
+    // thread local has created this scheduler, which is then never freed.
     ENDING.try_with(|_| ()).ok();
-    // SAFETY: started just now.
+    // SAFETY: `Scheduler::start` has just returned it.
     Ok(unsafe { scheduler.as_ref() })
 }
 
-/// Its drop is the end of the OS thread.
+/// Ends the scheduler when it is dropped, at the end of the OS thread.
 struct AtThreadEnd;
 
 impl Drop for AtThreadEnd {
@@ -95,7 +98,8 @@ impl Drop for AtThreadEnd {
             return;
         }
         CURRENT.set(ptr::null());
-        // SAFETY: this OS thread is the owner, is on its own stack, and has reset `CURRENT`.
+        // SAFETY: this OS thread owns the scheduler, runs on its own stack, and has reset
+        // `CURRENT`.
         unsafe { super::os_thread_exit::end(scheduler.cast_mut()) };
     }
 }

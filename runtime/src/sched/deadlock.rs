@@ -1,26 +1,26 @@
-//! What the green threads of a scheduler are doing, in words.
+//! The deadlock report: the state of each green thread of a scheduler, as text.
 
 use std::fmt::{self, Write};
 
 use super::Scheduler;
 use crate::green::{GreenRef, Identity, State};
 
-/// More lines than this help nobody.
+/// The maximum number of green threads in a report. More would not help the reader.
 const MAX_REPORT_LINES: usize = 100;
 
 impl Scheduler {
-    /// One line for each green thread: its name, its spawn site, what it waits for.
+    /// Returns one line for each green thread: its name, its spawn site, and what it waits for.
     pub(crate) fn deadlock_report(&self) -> String {
         let mut text = String::from(
             "every green thread of this OS thread is parked, no timer is set, no descriptor is \
-             awaited, and nobody outside could wake one:",
+             awaited, and no other OS thread can wake one:",
         );
         let mut lines = 0;
         let mut line = |green: GreenRef| {
             lines += 1;
             if lines <= MAX_REPORT_LINES {
                 text.push_str("\n  ");
-                describe(&mut text, green).expect("a string takes all that is written to it");
+                describe(&mut text, green).expect("writing to a string does not fail");
             }
         };
         line(self.root());

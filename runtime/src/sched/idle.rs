@@ -1,4 +1,5 @@
-//! Nothing is ready: descriptors, timers, other OS threads, or nobody ever.
+//! Waiting and polling: descriptors, timers, messages from other OS threads, and deadlock
+//! detection.
 
 use std::io::Write;
 use std::sync::Arc;
@@ -9,10 +10,11 @@ use crate::green::RemoteHandle;
 use crate::green::{GreenRef, State, WaitReason, Wake};
 
 impl Scheduler {
-    /// Waits until a green thread is ready, on the stack of the one that has just stopped.
+    /// Waits until a green thread is ready, on the stack of the one that has just stopped, and
+    /// returns it.
     ///
-    /// Descriptors are looked at before the clock: where data and a deadline are both due, the data
-    /// is delivered.
+    /// Descriptors are polled before the clock is read. If data and a deadline are both due, the
+    /// data is delivered.
     #[cold]
     #[inline(never)]
     pub(super) fn idle(&self) -> GreenRef {
@@ -52,8 +54,8 @@ impl Scheduler {
         }
     }
 
-    /// A look at everything that could make somebody ready, without waiting: those who yield must
-    /// not starve those who wait.
+    /// Polls, without waiting, everything that could make a green thread ready. Green threads that
+    /// only yield must not starve those that wait.
     #[cold]
     #[inline(never)]
     pub(super) fn maintenance(&self) {
@@ -66,8 +68,9 @@ impl Scheduler {
         }
     }
 
-    /// A look around before `me` yields, and who is next: `None` if `me` is. Where lots are drawn, it
-    /// may be.
+    /// Runs maintenance before `me` yields, and returns the green thread that runs next.
+    ///
+    /// Returns `None` if that is `me`. In a random order it may be, even if others are ready.
     #[cold]
     #[inline(never)]
     pub(super) fn maintenance_and_rotate(&self, me: GreenRef) -> Option<GreenRef> {
@@ -78,8 +81,8 @@ impl Scheduler {
 
     fn poll_all(&self) {
         self.drain_mailbox();
-        // Whoever waits under a timeout may be ready just now, and without a timer. If data keep
-        // coming, so it may be at every look.
+        // A green thread inside a timeout scope may be ready just now, and then it has no timer
+        // set. If data keeps waking it, that may be so at every poll.
         let is_clock_read_requested = self.clock_read_requested.take();
         let is_full = self.reactor.waiting() > 0 && self.poll_events(Some(Duration::ZERO));
         if is_clock_read_requested || !self.timers.is_empty() {
@@ -87,16 +90,17 @@ impl Scheduler {
         }
     }
 
-    /// Wakes whoever has something to read or write, or was sent something; waits for it at most
-    /// `timeout`. `true`: there may be more.
+    /// Wakes the green threads that wait for a ready descriptor, and those that another OS thread
+    /// unparks. Waits at most `timeout` for that. Returns `true` if more descriptors may be ready.
     fn poll_events(&self, timeout: Option<Duration>) -> bool {
         let mut due = self.ready_buf.borrow_mut();
         let polled = self
             .clock
             .advance_by_elapsed(|| self.reactor.poll(timeout, &mut due));
         let is_full = polled.unwrap_or_else(|error| {
-            // Without a poller no wait would ever end. A panic here would unwind whoever happens
-            // to drive it, out of waits that nothing may unwind (`thread::scoped`).
+            // Without a poller no wait would ever end. A panic here would unwind the green thread
+            // that happens to drive the poller, even out of a wait that nothing may unwind
+            // (`thread::scoped`). So the process is aborted.
             writeln!(
                 std::io::stderr(),
                 "evy: the poller of this OS thread has failed: {error}"
@@ -113,9 +117,10 @@ impl Scheduler {
         is_full
     }
 
-    /// Ends the waits whose deadline has come, after a round that may have been full. Data wins over a
-    /// deadline: if one is due, what else is ready is looked at first, so often that each descriptor
-    /// may have been reported once.
+    /// Ends the waits that have reached their deadline, after a poll that may have been full.
+    ///
+    /// Data wins over a deadline. If a deadline is due, the other ready descriptors are therefore
+    /// polled first, often enough for each descriptor to have been reported once.
     fn expire_timers_after(&self, mut is_full: bool) {
         let is_due = || {
             self.timers
@@ -158,13 +163,14 @@ impl Scheduler {
             if handle.take_token() {
                 self.give_token(green);
             } else {
-                // Every wait looks whether it was meant.
+                // The green thread may be in another wait by now. Every wait checks whether the
+                // wake-up was meant for it.
                 self.unpark(green, Wake::Unparked);
             }
         }
     }
 
-    /// `thread::unpark`: ends `thread::park`, the current one or the next.
+    /// Implements `Thread::unpark`: ends the current or the next `thread::park` of `green`.
     pub(crate) fn give_token(&self, green: GreenRef) {
         green.park_token.set(true);
         if green.reason.get() == WaitReason::Park {
@@ -172,12 +178,14 @@ impl Scheduler {
         }
     }
 
-    /// Every green thread is parked, and nothing is left that could wake one. The root is told,
-    /// since somebody must be.
+    /// Handles a deadlock: every green thread is parked, and nothing is left that could wake one.
+    ///
+    /// The root green thread is woken to report it, because some green thread must do so.
     fn deadlock(&self) {
         let root = self.root();
         if !root.is_interruptible() {
-            // The root unwinds already, or must wait for others: a panic there would not arrive.
+            // The root green thread is unwinding already, or must wait for others. A panic cannot
+            // be delivered there.
             writeln!(std::io::stderr(), "evy: {}", self.deadlock_report()).ok();
             std::process::abort();
         }

@@ -1,15 +1,19 @@
 //! The scheduler of one OS thread: the only code that switches.
 //!
-//! There is no scheduler loop and no green thread of its own. Whoever parks takes the next ready
-//! green thread and switches straight to it; where none is ready, it drives the reactor itself,
-//! on its own stack, until one is. See `README.md` beside this file for the protocols.
+//! The scheduler has no loop and no green thread of its own. A green thread that parks takes the
+//! next ready green thread and switches straight to it. If none is ready, the parking green thread
+//! drives the reactor itself, on its own stack, until one is. The protocols are described in
+//! `README.md` beside this file.
 //!
-//! Invariants, besides those of [`crate::green`]:
+//! # Invariants
+//!
+//! These are in addition to those of [`crate::green`].
 //!
 //! `[no-borrow-across-switch]` No `RefCell` of a scheduler is borrowed while it switches.
 //!
-//! `[no-migration]` A green thread runs on the OS thread that spawned it, for ever. A reference to
-//! the scheduler therefore stays right across a switch, and so does the address of a thread local.
+//! `[no-migration]` A green thread runs on the OS thread that spawned it, and on no other. A
+//! reference to the scheduler therefore stays correct across a switch, and so does the address of a
+//! thread local.
 
 mod attention;
 mod current;
@@ -44,42 +48,46 @@ use crate::timer::Timers;
 use attention::Attention;
 use run_queue::RunQueue;
 
-/// So many ids a scheduler takes at once from what all share.
+/// The number of ids that a scheduler reserves at once from the counter that all schedulers share.
 const IDS_AT_ONCE: u64 = 1 << 10;
 
-/// So many operations of one green thread may succeed at once before the others get a turn.
+/// The number of operations of one green thread that may succeed without parking before the others
+/// get a turn.
 const BUDGET: u32 = 128;
 
-/// One for each OS thread that uses evy.
+/// The scheduler of an OS thread. Each OS thread that uses evy has one.
 pub(crate) struct Scheduler {
     run_queue: RunQueue,
     running: Cell<NonNull<GreenThread>>,
     attention: Attention,
-    /// Operations left that the running green thread may do without parking, in that turn.
+    /// The number of operations that the running green thread may still do without parking, and the
+    /// turn that this number belongs to.
     budget: Cell<(u32, usize)>,
     pub(crate) clock: Clock,
-    /// When the clock was last read.
+    /// The time at which the clock was last read.
     last_now: Cell<Instant>,
-    /// The next look is to read it: somebody waits under a timeout.
+    /// The next event poll must read the clock, because a green thread has parked inside a timeout
+    /// scope.
     pub(crate) clock_read_requested: Cell<bool>,
     pub(crate) timers: Timers,
     pub(crate) reactor: Reactor,
     pub(crate) own_handle: Arc<SchedulerHandle>,
-    /// All green threads but the root.
+    /// All green threads except the root.
     threads: ThreadTable,
-    /// Scratch of a look around; empty otherwise.
+    /// A buffer for the green threads that one event poll makes ready. Empty between polls.
     ready_buf: RefCell<Vec<GreenRef>>,
-    /// Waits for others to end.
+    /// The green thread that waits for others to end, in `thread::shutdown`.
     exit_waiter: Cell<Option<GreenRef>>,
-    /// Depth of `no_park`.
+    /// The number of `no_park` guards.
     no_park: Cell<u32>,
-    /// Green threads parked on what other OS threads may have a hand on.
+    /// The number of green threads that are parked on something that other OS threads may notify.
     pub(crate) cross_thread_waiters: Cell<usize>,
-    /// Green threads that are parked in the middle of unwinding.
+    /// The number of green threads that are parked in the middle of unwinding.
     pub(crate) unwinding: Cell<usize>,
-    /// Grows whenever that rises from zero.
+    /// Incremented whenever `unwinding` rises from zero.
     pub(crate) unwinding_period: Cell<u64>,
-    /// Somebody has parked meanwhile, and nothing may be thrown at it.
+    /// A green thread that is not unwinding has parked while another one unwinds. Its kills and
+    /// timeouts are deferred.
     pub(crate) interrupts_deferred: Cell<bool>,
     random: RefCell<fastrand::Rng>,
     pub(crate) planned_fault: Cell<Option<PlannedFault>>,
@@ -102,7 +110,7 @@ impl Scheduler {
     ///
     /// # Errors
     ///
-    /// The system's, where no poller can be had.
+    /// Returns the error of the system if it cannot create a poller.
     #[track_caller]
     fn start() -> io::Result<NonNull<Self>> {
         let own_handle = Arc::new(SchedulerHandle::new()?);
@@ -142,7 +150,10 @@ impl Scheduler {
             root,
         });
         let scheduler = NonNull::from(Box::leak(scheduler));
-        // SAFETY: leaked just now: pinned, and nobody else knows it. `exit` frees it, if ever.
+        // SAFETY: the scheduler was leaked just now.
+        // - It does not move, so the root's control block is pinned.
+        // - Nothing else has a pointer to it.
+        // - Only `os_thread_exit` frees it, or it is never freed.
         unsafe {
             let root = NonNull::from(&mut (*scheduler.as_ptr()).root);
             (*root.as_ptr()).scheduler = scheduler.as_ptr().cast::<()>();
@@ -154,7 +165,7 @@ impl Scheduler {
         Ok(scheduler)
     }
 
-    /// An id that no other green thread of the process has had.
+    /// Returns an id that no other green thread of the process has had.
     #[inline]
     fn next_id(&self) -> u64 {
         let next = self.last_id.get() + 1;
@@ -167,39 +178,44 @@ impl Scheduler {
         next
     }
 
-    /// The green thread that runs.
+    /// Returns the running green thread.
     #[inline(always)]
     pub(crate) fn running(&self) -> GreenRef {
-        // SAFETY: it runs, so it lives ([one-runs]).
+        // SAFETY: it runs, so it is live ([one-runs]).
         unsafe { GreenRef::new(self.running.get()) }
     }
 
+    /// Returns the root green thread.
     pub(crate) fn root(&self) -> GreenRef {
-        // SAFETY: it lives as long as the scheduler, and is pinned with it.
+        // SAFETY: the root is live as long as the scheduler, and pinned with it.
         unsafe { GreenRef::new(NonNull::from(&self.root)) }
     }
 
-    /// When the clock was last read: no later than now.
+    /// Returns the time at which the clock was last read, which is never later than now.
     pub(crate) fn last_now(&self) -> Instant {
         self.last_now.get()
     }
 
-    /// How many green threads live, the root not counted.
+    /// Returns the number of live green threads, without the root.
     pub(crate) fn live(&self) -> usize {
         self.threads.live()
     }
 
-    /// The live green threads but the root, oldest first.
+    /// Returns the live green threads except the root, oldest first.
     pub(crate) fn all_live(&self) -> Vec<GreenRef> {
         self.threads.all_live()
     }
 
-    /// How many green threads live besides `me` and the root.
+    /// Returns the number of live green threads other than `me` and the root.
     pub(crate) fn others(&self, me: GreenRef) -> usize {
         self.live() - usize::from(me != self.root())
     }
 
-    /// Has `exit_waiter` unparked whenever a green thread has ended, until the guard is dropped.
+    /// Makes every green thread that ends unpark `exit_waiter`, until the guard is dropped.
+    ///
+    /// # Panics
+    ///
+    /// Panics if there is such a green thread already.
     pub(crate) fn wait_for_exits(&self, exit_waiter: GreenRef) -> ExitWaiterGuard<'_> {
         assert!(
             self.exit_waiter.get().is_none(),
@@ -225,15 +241,16 @@ impl Scheduler {
         if !self.is_own(&handle.scheduler) {
             return None;
         }
-        // SAFETY: a scheduler never leaves its OS thread, so this is the owner's.
+        // SAFETY: a scheduler never leaves its OS thread, so this code runs on the owner's.
         unsafe { GreenRef::of_remote(handle) }
     }
 
-    /// Counts an operation that succeeded without parking. `true`: it is somebody else's turn.
+    /// Counts an operation that succeeded without parking. Returns `true` if the green thread must
+    /// yield, because its budget is used up.
     #[inline]
     pub(crate) fn consume_budget(&self) -> bool {
-        // Told apart in here, so that a switch need not write: turns that happen to begin with the
-        // same number share a budget, which does no harm.
+        // The turns are compared here, so that a switch does not have to reset the budget. Turns
+        // that happen to have the same number share a budget, which does no harm.
         let turn = self.run_queue.turns();
         let left = match self.budget.get() {
             (left, of) if of == turn => left - 1,
@@ -251,7 +268,7 @@ impl Scheduler {
     }
 }
 
-/// See [`Scheduler::wait_for_exits`].
+/// Ends [`Scheduler::wait_for_exits`] when dropped.
 #[derive(Debug)]
 pub(crate) struct ExitWaiterGuard<'a>(&'a Scheduler);
 
@@ -261,7 +278,7 @@ impl Drop for ExitWaiterGuard<'_> {
     }
 }
 
-/// See [`Scheduler::no_park`].
+/// Allows parking again when dropped. Returned by [`Scheduler::no_park`].
 #[derive(Debug)]
 pub(crate) struct NoPark<'a>(&'a Scheduler);
 
@@ -271,7 +288,7 @@ impl Drop for NoPark<'_> {
     }
 }
 
-/// Ids that no other scheduler of the process has had: so many, from here on.
+/// Reserves [`IDS_AT_ONCE`] ids that no other scheduler of the process has had. Returns the first.
 fn take_ids() -> u64 {
     static NEXT: AtomicU64 = AtomicU64::new(1);
     NEXT.fetch_add(IDS_AT_ONCE, Ordering::Relaxed)

@@ -1,9 +1,9 @@
-//! `RunMonitor`: tells a watchdog on another OS thread which green thread runs.
+//! `RunMonitor`: reports to a watchdog on another OS thread which green thread runs.
 //!
-//! While a watchdog is on, every turn begins with maintenance, which otherwise happens only now and then.
-//! Maintenance sees which green thread is next and publishes it. A program without a watchdog therefore
-//! pays nothing, and one with a watchdog pays about ten nanoseconds for each switch: a lock, and a
-//! reference count.
+//! While a watchdog is on, every turn begins with maintenance, which otherwise happens only now and
+//! then. Maintenance sees which green thread is next and publishes it. A program without a watchdog
+//! therefore pays nothing, and one with a watchdog pays about ten nanoseconds for each switch: a
+//! lock, and a reference count.
 
 use std::cell::{Cell, OnceCell};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -15,7 +15,7 @@ use super::attention::AttentionBit;
 use crate::green::{GreenRef, RemoteHandle};
 use crate::primitive::{Mutex, lock};
 
-/// A scheduler's part of being monitored.
+/// The part of a scheduler that watchdogs use.
 #[derive(Debug, Default)]
 pub(super) struct MonitorState {
     watchdogs: Cell<usize>,
@@ -53,8 +53,8 @@ impl RunMonitor {
         }
     }
 
-    /// Returns the turn in progress after `tick`. While every green thread is parked, the tick counts
-    /// from the next turn. Returns `None` once `stopped` is set.
+    /// Returns the turn in progress after `tick`. While every green thread is parked, the tick
+    /// counts from the next turn. Returns `None` once `stopped` is set.
     pub(crate) fn sample_after(&self, tick: Duration, stopped: &AtomicBool) -> Option<Turn> {
         let is_stopped = || stopped.load(Ordering::Relaxed);
         let mut turn = lock(&self.turn);

@@ -1,21 +1,22 @@
-//! The end of an OS thread.
+//! The end of an OS thread: its scheduler is freed, or leaked with the green threads that are left.
 //!
-//! Live green threads are not unwound there: other thread locals are destroyed already, and a
-//! destructor that runs on a green thread's stack could still reach them. They are leaked, stacks
-//! and all, and their number is reported; `evy::shutdown` beforehand is the orderly way.
+//! Live green threads are not unwound here, because other thread locals are destroyed already. A
+//! destructor that runs on a green thread's stack could still access those. The green threads are
+//! leaked together with their stacks, and their number is reported. A program avoids that by
+//! calling `evy::shutdown` before.
 
 use std::io::Write;
 
 use super::Scheduler;
 
-/// Frees a scheduler, or leaks it where green threads are left.
+/// Frees a scheduler, or leaks it if green threads are left.
 ///
 /// # Safety
 ///
-/// `scheduler` came from [`Scheduler::start`], on this OS thread, whose own stack runs. Nobody can
-/// get at it any more.
+/// - `scheduler` came from [`Scheduler::start`] on this OS thread, which runs on its own stack.
+/// - Nothing else can access the scheduler any more.
 pub(super) unsafe fn end(scheduler: *mut Scheduler) {
-    // SAFETY: valid until it is freed below (caller).
+    // SAFETY: it is valid until it is freed below (caller).
     let alive = unsafe { &*scheduler };
     drop(alive.own_handle.mailbox.close());
     alive.publish_running(None);
@@ -23,19 +24,20 @@ pub(super) unsafe fn end(scheduler: *mut Scheduler) {
     alive.root.drop_locals();
     match alive.live() {
         0 => {
-            // SAFETY: no green thread lives, so no stack is in use, and nothing outside keeps a
-            // pointer into one ([live-ref]).
+            // SAFETY:
+            // - no green thread is live, so no stack is in use;
+            // - no pointer into a stack is left elsewhere ([live-ref]).
             unsafe { alive.threads.unmap_all() };
-            // SAFETY: leaked by `start`, and nobody else has it (caller).
+            // SAFETY: `start` has leaked it, and nothing else uses it (caller).
             drop(unsafe { Box::from_raw(scheduler) });
         }
         left => {
             let name = alive.root.name().unwrap_or("<unnamed>");
-            // A destructor has nobody to return an error to.
+            // A destructor cannot return an error.
             drop(writeln!(
                 std::io::stderr(),
                 "evy: OS thread '{name}' ends while {left} of its green threads live; they are \
-                 abandoned where they stand (evy::shutdown ends them in order)"
+                 abandoned, and their destructors do not run (evy::shutdown ends them properly)"
             ));
         }
     }

@@ -1,4 +1,5 @@
-//! A panic message names the OS thread; this adds the green thread, on a line before it.
+//! The panic hook: prints the green thread on a line before the panic message, which names only the
+//! OS thread.
 
 use std::io::Write;
 use std::panic;
@@ -6,10 +7,10 @@ use std::sync::Once;
 
 use super::if_current;
 
-/// Wraps the panic hook, once for the process. A hook that a program sets later replaces it.
+/// Wraps the panic hook, once for the process. A hook that the program sets later replaces it.
 pub(super) fn install() {
     static ONCE: Once = Once::new();
-    // The hook cannot be exchanged in the middle of a panic; the next OS thread tries again.
+    // The hook cannot be replaced in the middle of a panic. The next OS thread tries again.
     #[expect(
         clippy::disallowed_methods,
         reason = "it is the OS thread that must not panic"
@@ -20,7 +21,8 @@ pub(super) fn install() {
     ONCE.call_once(|| {
         let previous = panic::take_hook();
         panic::set_hook(Box::new(move |info| {
-            // A panic while the hook runs aborts, and a switch would let others run into one.
+            // Parking is forbidden while the hook runs. A panic in that period aborts the process,
+            // and a switch would let other green threads run, which might panic.
             let _no_park = if_current().map(|scheduler| {
                 scheduler
                     .running()
@@ -44,7 +46,7 @@ fn name(scheduler: &super::Scheduler) {
         .map(|name| format!("'{name}' "))
         .unwrap_or_default();
     let mut stderr = std::io::stderr().lock();
-    // A hook has nobody to return an error to.
+    // A panic hook cannot return an error.
     drop(writeln!(
         stderr,
         "\ngreen thread {quoted}#{} (spawned at {}):",

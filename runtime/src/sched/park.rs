@@ -1,8 +1,9 @@
-//! Park, unpark, yield: all switches but the last of a green thread (`spawn.rs`).
+//! Park, unpark and yield: all switches except the last one of a green thread (`spawn.rs`).
 //!
-//! `park -> next -> switch` and `yield_now -> rotate -> switch` are inlined into whoever parks, all the
-//! way: the return that follows a switch out of line goes to another caller than the processor has
-//! predicted, which costs more than everything else here. What is rarely needed is `#[cold]`.
+//! `park -> next -> switch` and `yield_now -> rotate -> switch` are inlined completely into the
+//! function that parks. If the switch were out of line, the return after it would go to a different
+//! caller than the processor has predicted. That costs more than everything else here. Rarely
+//! needed code is `#[cold]`.
 
 use std::io::Write;
 use std::ptr;
@@ -12,8 +13,10 @@ use crate::context;
 use crate::green::{GreenRef, State, WaitReason, Wake};
 
 impl Scheduler {
-    /// Stops the running green thread, `me`, which has said what for, until somebody unparks it.
-    /// Inside `no_park` it must not be called: see [`Self::check_may_park`].
+    /// Parks the running green thread, `me`, until it is unparked, and returns what ended the wait.
+    ///
+    /// The caller has set the reason of the wait. It must not call this inside `no_park`; see
+    /// [`Self::check_may_park`].
     #[inline(always)]
     pub(crate) fn park(&self, me: GreenRef) -> Wake {
         me.state.set(State::Parked);
@@ -25,13 +28,15 @@ impl Scheduler {
         };
         match me.state.get() {
             State::Ready(wake) => wake,
-            // It runs, so it is ready.
+            // The running green thread is ready, so none of these occurs.
             State::New | State::Parked | State::Done => Wake::Unparked,
         }
     }
 
-    /// Lets every other ready green thread run before the running one goes on, and returns that one.
-    /// Not inside `no_park`.
+    /// Lets every other ready green thread run before the running one continues. Returns the
+    /// running one.
+    ///
+    /// Must not be called inside `no_park`.
     #[inline(always)]
     pub(crate) fn yield_now(&self) -> GreenRef {
         let me = self.running();
@@ -45,18 +50,19 @@ impl Scheduler {
         }
     }
 
-    /// Ends the wait of a parked green thread. `false`: it was not parked, and nothing happens.
+    /// Ends the wait of a parked green thread. Returns `false` if it was not parked.
     #[inline]
     pub(crate) fn unpark(&self, green: GreenRef, wake: Wake) -> bool {
-        // One that was abandoned at the end of its OS thread stays where it is, also when the
-        // destructor of some thread local has made another scheduler meanwhile.
+        // A green thread that was abandoned at the end of its OS thread stays where it is. That
+        // holds even if the destructor of some thread local has created another scheduler
+        // meanwhile.
         let own = ptr::eq(green.scheduler, ptr::from_ref(self).cast());
         if !own {
             return false;
         }
         if green.state.get() != State::Parked {
             if green.state.get() == State::Ready(Wake::TimedOut) && wake == Wake::Unparked {
-                // Its deadline was first, but what it waits for is there when it runs.
+                // Its deadline passed first, but what it waits for has happened before it runs.
                 green.state.set(State::Ready(wake));
             }
             return false;
@@ -66,8 +72,9 @@ impl Scheduler {
         true
     }
 
-    /// Has all those look again that were left alone because a neighbour unwinds: nobody is parked in
-    /// the middle of that any more.
+    /// Wakes the green threads that had their kills and timeouts deferred while another one was
+    /// unwinding, so that they check again. No green thread is parked in the middle of unwinding
+    /// any more.
     pub(crate) fn wake_deferred(&self) {
         if !self.interrupts_deferred.replace(false) {
             return;
@@ -88,12 +95,12 @@ impl Scheduler {
         self.run_queue.push(green);
     }
 
-    /// Runs `victim`, which is ready, new or parked, right now and up to where it stops. The caller
-    /// goes on before anybody else.
+    /// Runs `victim`, which is ready, new or parked, at once and up to where it stops. The caller
+    /// continues before any other green thread.
     ///
     /// # Panics
     ///
-    /// Inside `no_park`.
+    /// Panics inside `no_park`.
     pub(crate) fn run_now(&self, victim: GreenRef, wake: Wake) {
         self.check_may_park(WaitReason::Other("its turn"));
         let me = self.running();
@@ -111,17 +118,21 @@ impl Scheduler {
         let _me = self.switch(me, victim);
     }
 
-    /// `no_park` is for panic hooks, so whoever knows that this OS thread does not panic need not ask.
+    /// Checks that parking is not forbidden by `no_park`.
+    ///
+    /// `no_park` is for panic hooks, so a caller that knows that this OS thread is not panicking
+    /// does not have to check.
     ///
     /// # Panics
     ///
-    /// Inside `no_park`.
+    /// Panics inside `no_park`.
     #[cold]
     pub(crate) fn check_may_park(&self, reason: WaitReason) {
         if self.no_park.get() == 0 {
             return;
         }
-        // A panic in a panic hook aborts, and std does not format its message.
+        // The message is printed here, because a panic in a panic hook aborts and std does not
+        // format its message.
         writeln!(
             std::io::stderr(),
             "evy: a green thread wanted to wait for {reason} where waiting is not allowed"
@@ -130,7 +141,7 @@ impl Scheduler {
         panic!("a green thread wanted to wait where waiting is not allowed")
     }
 
-    /// Who is to run after the one that stops here. Waits until there is somebody.
+    /// Returns the green thread that runs after the one that stops here. Waits until one is ready.
     #[inline(always)]
     pub(super) fn next(&self) -> GreenRef {
         if self.needs_maintenance() {
@@ -147,18 +158,19 @@ impl Scheduler {
         self.attention.needs_maintenance(self.run_queue.turns())
     }
 
-    /// Continues `next` in place of `me`, which has been put wherever it is to be found again, and is
-    /// returned when it goes on.
+    /// Switches from `me` to `next`. Returns `me` when it is continued.
+    ///
+    /// The caller has stored `me` wherever it is to be found again.
     #[inline(always)]
     pub(super) fn switch(&self, me: GreenRef, next: GreenRef) -> GreenRef {
         debug_assert!(next != me);
         self.running.set(next.as_non_null());
         // SAFETY:
-        // - `next` was ready, so its context is prepared or suspended, and it belongs to this OS
-        //   thread ([no-migration]);
+        // - `next` was ready, so its context is prepared or suspended;
+        // - `next` belongs to this OS thread ([no-migration]);
         // - `me` was running, so this is its own context ([one-runs]).
         let own = unsafe { context::switch(me.context(), next.context()) };
-        // SAFETY: `me` again, which runs ([one-runs]).
+        // SAFETY: this is the context of `me`, which runs again ([one-runs]).
         unsafe { GreenRef::of_context(own) }
     }
 }

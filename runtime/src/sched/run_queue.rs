@@ -1,23 +1,25 @@
-//! Who runs next: first in, first out.
+//! `RunQueue`: the ready green threads, in FIFO order.
 //!
-//! A ring of references, not a chain through the control blocks. With many green threads in turn
-//! none of their memory is in the cache when it is needed; a ring can be looked into ahead, so that
-//! the control block and the stack of those who come next are on their way while others still run.
-//! A chain would tell whom to load only after the miss before it. (Measured: 50 000 in turn.)
+//! The queue is a ring buffer of references, not a linked list through the control blocks. With
+//! many ready green threads, none of their memory is in the cache when it is needed. A ring buffer
+//! allows prefetching the next entries: their control blocks and stacks are loaded while others
+//! still run. In a linked list the next address is known only after the cache miss on the entry
+//! before it. (Measured with 50,000 green threads that run in turn.)
 
 use std::cell::Cell;
 use std::ptr::NonNull;
 
 use crate::green::{GreenRef, GreenThread};
 
-/// A place of the ring.
+/// A slot of the ring.
 type RingSlot = Cell<*const GreenThread>;
 
 /// References to green threads that are `Ready`.
 ///
-/// Invariant `[ring]`: `slots` is an allocation of `mask + 1` slots, a power of two, that this
-/// queue owns. `head` wraps around, and an index is masked before it is used. The `len` slots from
-/// `head` on hold what was pushed.
+/// Invariant `[ring]`:
+/// - `slots` is an allocation of `mask + 1` slots, a power of two, that this queue owns;
+/// - `head` wraps around, and an index is masked before it is used;
+/// - the `len` slots from `head` on hold what was pushed.
 #[derive(Debug)]
 pub(crate) struct RunQueue {
     slots: Cell<NonNull<RingSlot>>,
@@ -26,10 +28,12 @@ pub(crate) struct RunQueue {
     len: Cell<usize>,
 }
 
-/// So far ahead the control block is fetched; half as far, the stack that it names.
+/// How many entries ahead the control block is prefetched. The stack, which the control block
+/// refers to, is prefetched half as many entries ahead.
 const PREFETCH_DISTANCE: usize = 16;
 
-/// Below this length everything is in the cache anyway.
+/// The entries of a queue up to this length are not prefetched, because everything is in the cache
+/// anyway.
 const PREFETCH_MIN_LEN: usize = 256;
 
 impl RunQueue {
@@ -48,8 +52,9 @@ impl RunQueue {
         self.len.get()
     }
 
-    /// Counts the turns: how often somebody was taken from the head, or might have been. That of who
-    /// was put there out of turn does not count.
+    /// Returns the number of turns: how often a green thread was taken from the head, or could have
+    /// been if the queue had not been empty. The turn of one that [`Self::push_front`] put there
+    /// does not count.
     #[inline(always)]
     pub(super) fn turns(&self) -> usize {
         self.head.get()
@@ -57,8 +62,10 @@ impl RunQueue {
 
     #[inline(always)]
     fn slot(&self, index: usize) -> &RingSlot {
-        // SAFETY: a masked index lies inside ([ring]). The reference is used up before the next
-        // call that could exchange the allocation: all callers are in this file.
+        // SAFETY:
+        // - a masked index lies inside the allocation ([ring]);
+        // - no caller, and all of them are in this file, uses the reference after a call that could
+        //   replace the allocation.
         unsafe { self.slots.get().add(index & self.mask.get()).as_ref() }
     }
 
@@ -73,7 +80,7 @@ impl RunQueue {
         self.len.set(len + 1);
     }
 
-    /// Jumps the queue: for a killer, which goes on as soon as its victim has stopped.
+    /// Puts `green` at the front. A killer uses it, to continue as soon as its victim has stopped.
     pub(crate) fn push_front(&self, green: GreenRef) {
         if self.len() > self.mask.get() {
             self.grow();
@@ -94,8 +101,8 @@ impl RunQueue {
         Some(self.take_head(len))
     }
 
-    /// A pop and a push in one: `green` goes behind all others, the first comes out. `None`: there is
-    /// nobody else, and a turn has passed.
+    /// Pops the first green thread and pushes `green` to the back, in one step. Returns `None` if
+    /// the queue is empty; that counts as a turn too.
     #[inline(always)]
     pub(crate) fn rotate(&self, green: GreenRef) -> Option<GreenRef> {
         let (head, len) = (self.head.get(), self.len.get());
@@ -104,19 +111,21 @@ impl RunQueue {
             return None;
         }
         let first = self.take_head(len);
-        // If the ring is full, this is the place that was the first one's.
+        // If the ring is full, this is the slot that was just taken.
         self.slot(head.wrapping_add(len)).set(green.as_ptr());
         Some(first)
     }
 
-    /// A turn that nobody takes. Out of line, so that the way of a yield to somebody is straight.
+    /// Counts a turn in which no other green thread runs. It is out of line, so that a yield to
+    /// another green thread is a straight path.
     #[cold]
     #[inline(never)]
     fn skip_turn(&self) {
         self.head.set(self.head.get().wrapping_add(1));
     }
 
-    /// Who is at the head, of `len` above zero. The head moves on; the length is the caller's.
+    /// Takes the green thread at the head, and advances the head. `len` is the length before, and
+    /// not zero. The caller updates the length.
     #[inline(always)]
     fn take_head(&self, len: usize) -> GreenRef {
         let head = self.head.get();
@@ -126,27 +135,27 @@ impl RunQueue {
             GreenThread::prefetch(self.slot(head.wrapping_add(PREFETCH_DISTANCE)).get());
             GreenThread::prefetch_stack(self.slot(head.wrapping_add(PREFETCH_DISTANCE / 2)).get());
         }
-        // SAFETY: at the head lies what `push` has put there ([ring]), and it is ready since, so it is
-        // not null, and it lives ([live-ref] 1).
+        // SAFETY:
+        // - the slot at the head holds what `push` has stored ([ring]), so it is not null;
+        // - that green thread has been ready since then, so it is live ([live-ref] 1).
         unsafe { GreenRef::new(NonNull::new_unchecked(green.cast_mut())) }
     }
 
-    /// The one that `pop` would take.
+    /// Returns the green thread that `pop` would take.
     pub(super) fn first(&self) -> Option<GreenRef> {
         let head = self.slot(self.head.get()).get();
-        // SAFETY: as in `take_head`, where there is one.
+        // SAFETY: as in `take_head`, because the queue is not empty.
         (self.len() > 0).then(|| unsafe { GreenRef::new(NonNull::new_unchecked(head.cast_mut())) })
     }
 
-    /// Takes out one that is to run right now instead of in its turn.
+    /// Removes a green thread, which is to run at once instead of in its turn.
     pub(crate) fn remove(&self, green: GreenRef) {
         let (head, len) = (self.head.get(), self.len());
         let is_it = |n: &usize| self.slot(head.wrapping_add(*n)).get() == green.as_ptr();
-        // Mostly it was spawned just now.
+        // Searched for from the back, because it was usually spawned just now.
         let Some(found) = (0..len).rev().find(is_it) else {
             return;
         };
-        // Those behind it move up by one.
         for n in found + 1..len {
             let behind = self.slot(head.wrapping_add(n)).get();
             self.slot(head.wrapping_add(n - 1)).set(behind);
@@ -154,7 +163,7 @@ impl RunQueue {
         self.len.set(len - 1);
     }
 
-    /// Has the `nth` of those who wait change slots with the first. There are more than `nth`.
+    /// Swaps the `nth` entry with the first. `nth` is below the length.
     pub(super) fn swap_with_front(&self, nth: usize) {
         debug_assert!(nth < self.len());
         let head = self.head.get();
@@ -169,20 +178,22 @@ impl RunQueue {
         for n in 0..len {
             let index = self.head.get().wrapping_add(n);
             let green = self.slot(index).get();
-            // SAFETY: an index that is masked for twice the capacity lies inside.
+            // SAFETY: an index that is masked for twice the capacity lies inside the new
+            // allocation.
             unsafe { new.add(index & (capacity * 2 - 1)).as_ref() }.set(green);
         }
-        // The head counts turns, so it stays, and they go where it will look for them.
+        // The head counts turns, so it cannot change. That is why each entry was copied to the slot
+        // where the same index finds it in the new allocation.
         let old = self.slots.replace(new);
         self.mask.set(capacity * 2 - 1);
-        // SAFETY: the queue's own allocation of that many slots ([ring]), now unused.
+        // SAFETY: it is the queue's own allocation of that many slots ([ring]), now unused.
         unsafe { free(old, capacity) };
     }
 }
 
 impl Drop for RunQueue {
     fn drop(&mut self) {
-        // SAFETY: the queue's own allocation ([ring]), used no more.
+        // SAFETY: it is the queue's own allocation ([ring]), which is not used after this.
         unsafe { free(self.slots.get(), self.mask.get() + 1) };
     }
 }
@@ -194,10 +205,10 @@ fn allocate(capacity: usize) -> NonNull<RingSlot> {
 
 /// # Safety
 ///
-/// `slots` came from `allocate(capacity)` and is used no more.
+/// `slots` came from `allocate(capacity)`, and is not used after this call.
 unsafe fn free(slots: NonNull<RingSlot>, capacity: usize) {
     let slice = NonNull::slice_from_raw_parts(slots, capacity);
-    // SAFETY: what `allocate` has leaked (caller).
+    // SAFETY: `allocate` has leaked a box of this length (caller).
     drop(unsafe { Box::from_raw(slice.as_ptr()) });
 }
 
@@ -210,7 +221,7 @@ mod tests {
     use std::ptr::NonNull;
 
     #[test]
-    fn it_agrees_with_a_deque_across_growth_and_wrap_around() {
+    fn the_queue_agrees_with_a_deque_across_growth_and_wrap_around() {
         let blocks: Vec<_> = (0..500)
             .map(|id| {
                 let identity = Identity {
@@ -251,7 +262,7 @@ mod tests {
                     }
                     assert_eq!(queue.rotate(green(n)), turned.map(green));
                 }
-                // Full for a while, then empty: both ends wrap around.
+                // The queue fills for a while and is emptied then, so that both ends wrap around.
                 _ if step % 4000 > 2000 => {
                     assert_eq!(queue.pop(), model.pop_front().map(green));
                 }

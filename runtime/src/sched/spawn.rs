@@ -1,4 +1,4 @@
-//! Spawn, first run, end.
+//! A green thread's spawn, its first run, and its end.
 
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -9,7 +9,7 @@ use crate::context;
 use crate::green::{GreenRef, GreenThread, Identity, SpawnSite, State, Wake, closure_below};
 use crate::stack;
 
-/// What a spawn may choose.
+/// The options of a spawn.
 #[derive(Debug)]
 pub(crate) struct SpawnOptions {
     pub(crate) name: Option<Box<str>>,
@@ -28,7 +28,11 @@ impl SpawnOptions {
     }
 }
 
-/// Returns what was spawned, or panics if there was no memory for a stack.
+/// Returns what was spawned.
+///
+/// # Panics
+///
+/// Panics if the spawn failed, because no stack could be allocated.
 #[inline]
 #[track_caller]
 pub(crate) fn unwrap_spawn<T>(spawned: io::Result<T>) -> T {
@@ -46,15 +50,14 @@ fn spawn_failed(error: &io::Error) -> ! {
 }
 
 impl Scheduler {
-    /// Makes a green thread that will run `f`, and queues it unless it is to be started later by
-    /// its timer.
+    /// Creates a green thread that will run `f`. It is queued at once, or by its timer at `start`.
     ///
-    /// A panic of `f` ends here, in the green thread. If it is killed before it starts, `f` is
-    /// dropped on its own stack.
+    /// A panic of `f` does not leave the green thread. If the green thread is killed before it
+    /// starts, `f` is dropped on the green thread's own stack.
     ///
     /// # Errors
     ///
-    /// `OutOfMemory` or what the system says, where no stack can be had.
+    /// Returns `OutOfMemory`, or the error of the system, if no stack can be allocated.
     #[inline]
     pub(crate) fn spawn<F: FnOnce() + 'static>(
         &self,
@@ -71,7 +74,7 @@ impl Scheduler {
         });
         green.set_name(options.name);
         match closure_below::<F>(green.as_ptr()) {
-            // SAFETY: the place is on the stack of a green thread that does not run yet.
+            // SAFETY: `place` is on the stack of a green thread that does not run yet.
             Some(place) => unsafe { prepare(green, place, f) },
             None => {
                 let f = Box::new(f);
@@ -87,7 +90,8 @@ impl Scheduler {
         Ok(green)
     }
 
-    /// The end of the running green thread, and who goes on: its stack is to be left for good.
+    /// Ends the running green thread, `me`, and returns the one that runs next. The caller must
+    /// switch to it, and so leave this stack for good.
     fn end(&self, me: GreenRef) -> GreenRef {
         if me.cold().is_some() {
             end_cold(me);
@@ -97,20 +101,20 @@ impl Scheduler {
         if let Some(exit_waiter) = self.exit_waiter.get() {
             self.unpark(exit_waiter, Wake::Unparked);
         }
-        // May wait, on this very stack.
+        // This may wait, on this very stack.
         let next = self.next();
-        // Last, since the stack that this runs on goes with it: nothing is spawned before the switch,
-        // so nobody gets it before it is left.
+        // This is the last step, because it frees the stack that this function runs on. Nothing is
+        // spawned before the switch, so the stack has been left before a spawn can reuse it.
         self.threads.free(me);
         next
     }
 }
 
-/// Places the closure of a green thread, and has it begin there.
+/// Writes the closure of a green thread to its stack, and prepares the context that will run it.
 ///
 /// # Safety
 ///
-/// `place` is where [`closure_below`] says, and `green` does not run yet.
+/// `place` was returned by [`closure_below`], and `green` does not run yet.
 #[inline(always)]
 unsafe fn prepare<F: FnOnce() + 'static>(green: GreenRef, place: *mut F, f: F) {
     let limit = green
@@ -118,9 +122,10 @@ unsafe fn prepare<F: FnOnce() + 'static>(green: GreenRef, place: *mut F, f: F) {
         .as_ref()
         .map_or(ptr::null_mut(), stack::Stack::limit);
     // SAFETY:
-    // - the place is aligned, inside the stack and below the control block (caller);
-    // - the context lies in the control block, which stays there, and was left for good, if it was
-    //   ever used; what lies below the closure is unused.
+    // - `place` is aligned, inside the stack and below the control block (caller);
+    // - the context lies in the control block, which does not move;
+    // - if the context was used before, it was left for good;
+    // - the stack below the closure is unused.
     unsafe {
         place.write(f);
         context::prepare(
@@ -133,17 +138,18 @@ unsafe fn prepare<F: FnOnce() + 'static>(green: GreenRef, place: *mut F, f: F) {
     }
 }
 
-/// Where every green thread begins and ends.
+/// The function in which every green thread begins and ends.
 unsafe extern "C" fn entry<F: FnOnce() + 'static>(green: *mut ()) -> ! {
     let block = green.cast::<GreenThread>();
-    // SAFETY: the argument that `spawn` gave: the control block of the green thread that runs here.
+    // SAFETY: the argument is the one that `prepare` stored: the control block of the green thread
+    // that runs here.
     let me = unsafe { GreenRef::new(NonNull::new_unchecked(block)) };
     // SAFETY: a scheduler outlives its green threads.
     let scheduler = unsafe { &*me.scheduler.cast::<Scheduler>() };
     me.started.set(true);
     let outcome = catch_unwind(AssertUnwindSafe(|| {
         let closure = closure_below::<F>(block).expect("it was placed there");
-        // SAFETY: written there by `prepare`, and read this once.
+        // SAFETY: `prepare` has written the closure there, and it is read only this once.
         let f = unsafe { closure.read() };
         if !me.killed.get() {
             f();
@@ -152,42 +158,45 @@ unsafe extern "C" fn entry<F: FnOnce() + 'static>(green: *mut ()) -> ! {
     if let Err(payload) = outcome {
         forget_panics(|| drop(payload));
     }
-    // Left from here, and not from a function that would never return: each such call shifts what the
-    // return predictor knows.
+    // The last switch is made here, and not in a function that would never return. Each call
+    // without a return shifts the entries of the processor's return predictor.
     let next = scheduler.end(me);
     let _never = scheduler.switch(me, next);
     unreachable!("a green thread that has ended is never continued")
 }
 
-/// Drops the locals of the running green thread, then calls what was to be called at its end, first
-/// come first, also what those calls add. A kill does not tear them.
+/// Drops the locals of the running green thread, then runs its exit hooks in FIFO order. Hooks that
+/// a hook adds run too. A kill does not interrupt them.
 #[cold]
 pub(crate) fn run_exit_hooks(me: GreenRef) {
     me.shields.set(me.shields.get() + 1);
     let cold = me.cold_or_init();
     cold.drop_locals();
-    // One by one: each may add some, and take back those behind it.
+    // The hooks are taken one by one, because each may add hooks and remove later ones.
     let next = || cold.on_exit.borrow_mut().pop_front();
     while let Some((_, call)) = next() {
         forget_panics(call);
     }
 }
 
-/// The end of what it rarely has: what is to be called is called, the rest dropped. A destructor may
-/// make it anew, which ends likewise.
+/// Runs the exit hooks and drops the cold state. Destructors may allocate new cold state, so this
+/// repeats until none is left.
 #[cold]
 #[inline(never)]
 fn end_cold(me: GreenRef) {
     while me.cold().is_some() {
         run_exit_hooks(me);
-        // SAFETY: nobody else has a reference into it: they last no longer than a look at it.
+        // SAFETY: no other reference to the cold state exists, because each lasts for one access
+        // only.
         let cold = unsafe { me.take_cold() };
         forget_panics(|| drop(cold));
     }
 }
 
-/// A panic of `f` has been reported by the hook; it must not take the thread with it, nor must a
-/// second one, of the first one's payload when it is dropped.
+/// Runs `f` and ignores its panic, which the panic hook has reported.
+///
+/// The panic must not end the OS thread. The destructor of its payload could throw a second one, so
+/// the payload is leaked.
 fn forget_panics(f: impl FnOnce()) {
     if let Err(payload) = catch_unwind(AssertUnwindSafe(f)) {
         std::mem::forget(payload);

@@ -1,5 +1,5 @@
-//! What a test takes into its hands: the order of those who are ready, time, and an interruption at
-//! a chosen parking point. None of it costs a program that does not ask for it.
+//! Hooks for tests: they control the order of the ready green threads, time, and a fault at a
+//! chosen parking point. A program that does not use them pays nothing.
 
 use std::time::Instant;
 
@@ -7,46 +7,48 @@ use super::Scheduler;
 use super::attention::AttentionBit;
 use crate::green::GreenRef;
 
-/// How a green thread is interrupted at a parking point.
+/// How a test interrupts a green thread at a parking point.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Fault {
     /// Killed while it is parked.
     Kill,
-    /// Killed when it was woken, but has not run yet.
+    /// Killed after it was woken and before it runs.
     KillAfterWake,
-    /// The deadline around its work comes while it is parked.
+    /// The deadline of its outermost timeout scope passes while it is parked.
     Timeout,
-    /// It panics as soon as it is woken.
+    /// Panics as soon as it is woken.
     Panic,
 }
 
-/// One interruption that is to come.
+/// A fault that has not happened yet.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct PlannedFault {
+    /// The id of the green thread.
     pub(crate) victim: u64,
-    /// So many parking points are let pass.
+    /// The number of parking points before the one at which the fault happens.
     pub(crate) after: usize,
     pub(crate) fault: Fault,
 }
 
 impl Scheduler {
-    /// From here on the next green thread is drawn by lot, the same for the same seed.
+    /// Makes the scheduler run ready green threads in a random order, which is the same for the
+    /// same seed.
     pub(crate) fn randomize_order(&self, seed: u64) {
         *self.random.borrow_mut() = fastrand::Rng::with_seed(seed);
         self.attention.set(AttentionBit::RandomOrder);
     }
 
-    /// Back to first come, first served.
+    /// Makes the scheduler run ready green threads in FIFO order again.
     pub(crate) fn restore_fifo(&self) {
         self.attention.clear(AttentionBit::RandomOrder);
     }
 
-    /// A number below `end`, which is above zero.
+    /// Returns a random number below `end`, which is not zero.
     pub(crate) fn random(&self, end: usize) -> usize {
         self.random.borrow_mut().usize(..end)
     }
 
-    /// Puts a drawn one at the head of the run queue, if lots are drawn.
+    /// Moves a random green thread to the head of the run queue, if the order is random.
     pub(super) fn randomize_next(&self) {
         let ready = self.run_queue.len();
         if self.attention.is_set(AttentionBit::RandomOrder) && ready > 1 {
@@ -54,23 +56,24 @@ impl Scheduler {
         }
     }
 
-    /// Has the youngest of the ready ones run next.
+    /// Makes the newest entry of the run queue run next.
     pub(crate) fn run_newest_next(&self) {
         self.run_queue.swap_with_front(self.run_queue.len() - 1);
     }
 
-    /// Moves a held clock on, though others are ready, and ends the waits that are due by then.
+    /// Advances a paused clock although others are ready, and ends the waits that expire.
     pub(crate) fn advance_clock_to(&self, moment: Instant) {
         self.clock.advance_to(moment);
         self.expire_timers();
     }
 
-    /// Whether anybody is ready besides the running one.
+    /// Whether any green thread other than the running one is ready.
     pub(crate) fn has_ready(&self) -> bool {
         self.run_queue.len() > 0
     }
 
-    /// The fault that is due where `green` parks; a shield holds it back as it does a real one.
+    /// Takes the fault that is due at this parking point of `green`. A shield defers it like a real
+    /// kill or timeout.
     pub(crate) fn take_due_fault(&self, green: GreenRef) -> Option<Fault> {
         let meant =
             |planned: &PlannedFault| planned.victim == green.id() && green.shields.get() == 0;

@@ -1,11 +1,13 @@
-//! An arm, and a list of arms of different types.
+//! `Arm`: an operation that `select!` can wait for. `Arms`: a list of arms of different types.
 
 use std::time::Instant;
 
 use crate::thread::{SelectToken, Selection};
 
-/// Something that can be tried, and waited for. Made by the functions of this module; nobody else can
-/// make one:
+/// An operation that [`select!`](crate::select!) can wait for.
+///
+/// Arms are created by the functions of [`select`](super). The trait is sealed, so it cannot be
+/// implemented for other types:
 ///
 /// ```compile_fail,E0277
 /// struct Mine;
@@ -17,68 +19,70 @@ use crate::thread::{SelectToken, Selection};
 /// }
 /// ```
 pub trait Arm: SelectHandle {
-    /// What it gives when it is ready.
+    /// The type of the arm's value when it is ready.
     type Output;
 
-    /// Does it, if that needs no waiting.
+    /// Performs the operation if that needs no waiting.
     #[doc(hidden)]
     fn try_select(&self) -> Option<Self::Output>;
 
-    /// What a place in its queue was served with, if that was not in vain.
+    /// Returns the output after the arm was served in its queue. `None` means that all arms must be
+    /// tried again.
     #[doc(hidden)]
     fn accept(&self) -> Option<Self::Output> {
         self.try_select()
     }
 }
 
-/// How an arm waits.
-#[expect(unnameable_types, reason = "what is unsafe in it stays in this crate")]
+/// The part of an arm that waits for it in a queue.
+#[expect(unnameable_types, reason = "its unsafe method is for this crate only")]
 pub trait SelectHandle {
-    /// When it is ready at the latest.
+    /// Returns the time at which the arm is ready at the latest, if it has one. Only timers do.
     #[doc(hidden)]
     fn deadline(&self) -> Option<Instant> {
         None
     }
 
-    /// Whether other OS threads may make it ready.
+    /// Whether other OS threads may make the arm ready.
     #[doc(hidden)]
     fn is_shared(&self) -> bool {
         false
     }
 
-    /// Takes a place in its queue. `false`: it is ready now.
+    /// Adds the arm to its queue. Returns `false` if the arm is ready now.
     ///
     /// # Safety
     ///
-    /// The arm stays where it is until it has left, and the ticket's choice as long.
+    /// Until the arm has been unregistered, neither it nor the selection of `token` moves or is
+    /// dropped.
     #[doc(hidden)]
     unsafe fn register(&self, token: SelectToken) -> bool;
 
-    /// Leaves the queue, if it is in there.
+    /// Removes the arm from its queue, if it is there.
     #[doc(hidden)]
     fn unregister(&self);
 
-    /// Gives back what its place was served with.
+    /// Gives back what the arm was served with.
     #[doc(hidden)]
     fn release(&self) {}
 }
 
-/// One of two.
+/// The output of a list of arms: that of its first arm, or that of the rest of the list.
 #[derive(Debug)]
 pub enum Either<A, B> {
-    /// The first arm of a list.
+    /// The output of the first arm.
     Left(A),
-    /// One of the others.
+    /// The output of one of the other arms.
     Right(B),
 }
 
-/// The output of no arm at all.
+/// The output of an empty list of arms. It has no values.
 #[derive(Debug)]
 pub enum Never {}
 
-/// Arms of different types, as nested pairs.
+/// A list of arms of different types, as nested pairs.
 pub trait Arms {
-    /// The output of one of them.
+    /// The type of the output of the arm that is chosen.
     type Output;
 
     #[doc(hidden)]
@@ -99,11 +103,11 @@ pub trait Arms {
     #[doc(hidden)]
     fn is_shared(&self) -> bool;
 
-    /// Has all of them take their places, the first one as `number`. `false`: one is ready now.
+    /// Registers all arms, the first one as `number`. Returns `false` if one of them is ready now.
     ///
     /// # Safety
     ///
-    /// The arms stay where they are until they have left, and the choice as long.
+    /// Until the arms have been unregistered, neither they nor `selection` move or are dropped.
     #[doc(hidden)]
     unsafe fn register(&self, number: usize, selection: &Selection) -> bool;
 
@@ -179,7 +183,8 @@ impl<A: Arm, R: Arms> Arms for (A, R) {
     }
 
     unsafe fn register(&self, number: usize, selection: &Selection) -> bool {
-        // SAFETY: what the caller keeps for the pair, it keeps for both.
+        // SAFETY: the conditions for the pair, which the caller keeps, are those for both of its
+        // parts.
         unsafe {
             self.0.register(selection.token(number)) && self.1.register(number + 1, selection)
         }

@@ -8,7 +8,8 @@ use crate::sync::mpsc::{Channel, Receiver, Sender, SyncSender};
 use crate::sync::wait_list::WaitEntry;
 use crate::thread::SelectToken;
 
-/// Ready when there is a message, or when there will be none any more. As [`Receiver::recv`].
+/// Ready when the channel has a message or all its senders have been dropped; gives what
+/// [`Receiver::recv`] returns.
 pub fn recv<T>(receiver: &Receiver<T>) -> Recv<'_, T> {
     Recv {
         channel: receiver.channel(),
@@ -16,7 +17,8 @@ pub fn recv<T>(receiver: &Receiver<T>) -> Recv<'_, T> {
     }
 }
 
-/// Ready when there is room for `message`, or when the receiver is gone. As the sender's `send`.
+/// Ready when the channel has room for `message` or its receiver has been dropped; gives what the
+/// sender's `send` returns.
 pub fn send<S: AnySender>(sender: &S, message: S::Message) -> Send<'_, S::Message> {
     Send {
         channel: sender.channel(),
@@ -24,9 +26,9 @@ pub fn send<S: AnySender>(sender: &S, message: S::Message) -> Send<'_, S::Messag
     }
 }
 
-/// Either kind of sender.
+/// A sender that [`select!`](crate::select!) can wait for: a [`Sender`] or a [`SyncSender`].
 pub trait AnySender {
-    /// What it sends.
+    /// The type of the messages.
     type Message;
 
     #[doc(hidden)]
@@ -49,7 +51,7 @@ impl<T> AnySender for SyncSender<T> {
     }
 }
 
-/// See [`recv`].
+/// The arm returned by [`recv`].
 pub struct Recv<'a, T> {
     channel: &'a Channel<T>,
     entry: WaitEntry<()>,
@@ -62,12 +64,13 @@ impl<T> SelectHandle for Recv<'_, T> {
 
     unsafe fn register(&self, token: SelectToken) -> bool {
         self.entry.prepare(token);
-        // SAFETY: the arm stays where it is until it has left, and the choice as long (caller).
+        // SAFETY: the arm and the selection do not move until the arm has been unregistered
+        // (caller).
         unsafe { self.channel.register_receiver(&self.entry) }
     }
 
     fn unregister(&self) {
-        // SAFETY: entered there, if anywhere.
+        // SAFETY: the entry is in this queue, or in none.
         unsafe { self.channel.unregister_receiver(&self.entry) };
     }
 
@@ -88,10 +91,10 @@ impl<T> Arm for Recv<'_, T> {
     }
 }
 
-/// See [`send`].
+/// The arm returned by [`send`].
 pub struct Send<'a, T> {
     channel: &'a Channel<T>,
-    /// With the message, until somebody takes it.
+    /// Contains the message until a receiver takes it.
     entry: WaitEntry<T>,
 }
 
@@ -102,12 +105,13 @@ impl<T> SelectHandle for Send<'_, T> {
 
     unsafe fn register(&self, token: SelectToken) -> bool {
         self.entry.prepare(token);
-        // SAFETY: the arm stays where it is until it has left, and the choice as long (caller).
+        // SAFETY: the arm and the selection do not move until the arm has been unregistered
+        // (caller).
         unsafe { self.channel.register_sender(&self.entry) }
     }
 
     fn unregister(&self) {
-        // SAFETY: entered there, if anywhere.
+        // SAFETY: the entry is in this queue, or in none.
         unsafe { self.channel.unregister_sender(&self.entry) };
     }
 }
@@ -127,7 +131,7 @@ impl<T> Arm for Send<'_, T> {
     }
 
     fn accept(&self) -> Option<Self::Output> {
-        // What was not taken comes back from a receiver that has left.
+        // If the message has not been taken, the receiver has been dropped.
         Some(match self.entry.take() {
             None => Ok(()),
             Some(message) => Err(SendError(message)),

@@ -23,7 +23,7 @@ pub struct Wait<'a, T> {
 
 impl<T> SelectHandle for Wait<'_, T> {
     unsafe fn register(&self, token: SelectToken) -> bool {
-        // SAFETY: passed on to the caller.
+        // SAFETY: the same conditions, which the caller keeps.
         unsafe { self.entry.register(token) };
         true
     }

@@ -1,4 +1,4 @@
-//! Arms that are ready when a descriptor is.
+//! The `readable` and `writable` arms, for descriptors.
 
 use std::cell::RefCell;
 use std::fmt;
@@ -9,21 +9,21 @@ use super::arms::{Arm, SelectHandle};
 use crate::io::{Direction, ReadinessWaiter};
 use crate::thread::SelectToken;
 
-/// Ready when there is something to read from `fd`, an end included.
+/// Ready when `fd` can be read: there is data, or the end of the stream.
 pub fn readable(fd: &impl AsFd) -> Ready<'_> {
     Ready::new(fd.as_fd(), Direction::Read)
 }
 
-/// Ready when there is room to write to `fd`, or an error to be told.
+/// Ready when `fd` can be written to, or has failed.
 pub fn writable(fd: &impl AsFd) -> Ready<'_> {
     Ready::new(fd.as_fd(), Direction::Write)
 }
 
-/// See [`readable`] and [`writable`].
+/// The arm returned by [`readable`] and [`writable`].
 pub struct Ready<'a> {
     fd: BorrowedFd<'a>,
     direction: Direction,
-    /// While it waits, or why it could not.
+    /// The waiter while the arm is registered, or the error if it could not be created.
     waiter: RefCell<Option<io::Result<ReadinessWaiter>>>,
 }
 
@@ -39,7 +39,8 @@ impl<'a> Ready<'a> {
 
 impl SelectHandle for Ready<'_> {
     unsafe fn register(&self, _: SelectToken) -> bool {
-        // Its news only wakes: what the descriptor says then is asked when all is tried again.
+        // The waiter only wakes the green thread. Whether the descriptor is ready is checked when
+        // all arms are tried again.
         let waiter = ReadinessWaiter::new(self.fd, self.direction);
         let is_registered = waiter.is_ok();
         self.waiter.replace(Some(waiter));

@@ -22,7 +22,7 @@ pub struct Join<'a, T> {
 
 impl<T> SelectHandle for Join<'_, T> {
     unsafe fn register(&self, token: SelectToken) -> bool {
-        // SAFETY: passed on to the caller.
+        // SAFETY: the same conditions, which the caller keeps.
         unsafe { self.entry.register(token) };
         true
     }

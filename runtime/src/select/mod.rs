@@ -1,11 +1,13 @@
-//! `select!`: wait for the first of several things.
+//! `select!`: waits for the first of several operations.
 //!
-//! Each function here makes an *arm*: something that can be tried, and waited for. `run` tries all
-//! arms in an order drawn by lot, timers last. If none is ready it stands in the queues of all of
-//! them with one `Selection`, which the first to serve it makes; the others pass it over. So an item is
-//! taken from one queue and no other, and two selects can meet at a queue without room.
+//! Each function here creates an *arm*: an operation that can be tried, and that can be waited for.
+//! [`run`] tries all arms in random order, timers last. If no arm is ready, each arm registers an
+//! entry in its own queue. All entries belong to one `Selection`. The first queue to serve an entry
+//! completes the selection; the other queues skip theirs. Therefore an item is taken from one queue
+//! and no other, and two selects can rendezvous on a queue without room.
 //!
-//! What serves a place and is not used, because the green thread unwinds, is given back by its arm.
+//! If an arm has been served, but the green thread unwinds before it can use what it was given, the
+//! arm gives that back.
 
 mod arms;
 mod channel;
@@ -32,31 +34,37 @@ use crate::green::WaitReason;
 use crate::sched::{self, Scheduler};
 use crate::thread::{self, CountGuard, Selection};
 
-/// Waits for the first of several things, and runs what belongs to it.
+/// Waits for the first of several operations, and runs the code that belongs to it.
 ///
-/// Each arm is a call of a function of [`select`](mod@crate::select), a pattern for whatever it gives,
-/// and what to do with that; as last one there may be `default`, for when none is ready. There may be 32
-/// arms:
+/// Each arm has the form `operation -> pattern => body`, where `operation` is one of those in the
+/// table. The pattern is matched with the value of the operation; `-> pattern` may be left out. An
+/// arm `default => body` may come last. Its body runs if no other arm is ready. There may be up to
+/// 32 arms.
 ///
-/// | arm | is ready when | gives |
+/// | operation | is ready when | value |
 /// | --- | --- | --- |
-/// | `recv(&receiver)` | there is a message, or will be none | `Result<T, RecvError>` |
-/// | `send(&sender, message)` | there is room, or no receiver | `Result<(), SendError<T>>` |
-/// | `get(&queue)` | there is an item | `T` |
-/// | `put(&queue, item)` | there is room | `()` |
-/// | `join(&handle)` | the green thread has ended | `Result<T, JoinError>`, as `take_result` |
-/// | `wait(&event)` | it has happened | `Result<T, EventError>` |
-/// | `acquire(&semaphore)` | there is a permit | `SemaphoreGuard` |
-/// | `readable(&fd)`, `writable(&fd)` | the descriptor is | `io::Result<()>` |
-/// | `after(duration)`, `at(instant)` | it is that late | `()` |
+/// | `recv(&receiver)` | the channel has a message, or all its senders have been dropped | `Result<T, RecvError>`, with the message |
+/// | `send(&sender, message)` | the channel has room or a waiting receiver, or its receiver has been dropped | `Result<(), SendError<T>>` |
+/// | `get(&queue)` | the queue has an item or a waiting putter | `T`, the item |
+/// | `put(&queue, item)` | the queue has room or a waiting getter | `()` |
+/// | `join(&handle)` | the green thread has finished | `Result<T, JoinError>`, as returned by `JoinHandle::take_result` |
+/// | `wait(&event)` | the event is set | `Result<T, EventError>`, with the value of the event |
+/// | `acquire(&semaphore)` | a permit is available | `SemaphoreGuard`, which releases the permit |
+/// | `readable(&fd)` | the descriptor can be read: there is data, or the end of the stream | `io::Result<()>` |
+/// | `writable(&fd)` | the descriptor can be written to, or has failed | `io::Result<()>` |
+/// | `after(duration)` | `duration` has passed since the `select!` began | `()` |
+/// | `at(instant)` | the time `instant` has come | `()` |
 ///
-/// Parks until one is ready, unless there is a `default`. Among those that are ready, one is drawn by
-/// lot; a timer comes into question only if nothing else is ready. What an arm that is not chosen was
-/// to send is dropped. The bodies run when all arms are gone: they may `return` and `break`.
+/// If several arms are ready, one is chosen at random. Timers (`after` and `at`) are considered
+/// only if no other arm is ready. The message or the item of an arm that is not chosen is dropped.
+/// The body runs after all arms have been dropped, so it may use what they had borrowed, and it may
+/// `return` and `break`.
+///
+/// Parks until an arm is ready, unless there is a `default` arm.
 ///
 /// # Panics
 ///
-/// On the root green thread, when nothing can wake anybody any more.
+/// Panics on the root green thread if a deadlock is detected.
 ///
 /// # Examples
 ///
@@ -85,7 +93,7 @@ use crate::thread::{self, CountGuard, Selection};
 /// ```
 #[macro_export]
 macro_rules! select {
-    // Reads one arm after the other into `{ call, pattern, body }`.
+    // Parses the arms one by one into `{ [call] [pattern] body }`.
     (@read [$($done:tt)*]) => {{
         let chosen = $crate::select::run($crate::select!(@list $($done)*));
         $crate::select!(@choose chosen; $($done)*)
@@ -118,12 +126,12 @@ macro_rules! select {
     (@body [$($done:tt)*] $call:tt $pattern:tt $body:expr) => {
         $crate::select!(@read [$($done)* { $call $pattern $body }])
     };
-    // The arms, as a list of pairs.
+    // Builds the list of the arms as nested pairs.
     (@list) => { () };
     (@list { [$($call:tt)*] $pattern:tt $body:expr } $($rest:tt)*) => {
         ($crate::select::$($call)*, $crate::select!(@list $($rest)*))
     };
-    // What was chosen, as its position in that list.
+    // Runs the body of the chosen arm, which is given by its position in that list.
     (@choose $chosen:expr;) => { match $chosen {} };
     (@choose $chosen:expr; { $call:tt [$pattern:pat] $body:expr } $($rest:tt)*) => {
         match $chosen {
@@ -136,14 +144,17 @@ macro_rules! select {
     };
 }
 
-/// So many arms a select may have; more do not compile.
+/// The maximum number of arms of a select. More do not compile.
 const MAX_ARMS: usize = 32;
 
-/// Parks until one of the arms is ready. What [`select!`](crate::select!) calls.
+/// Waits until one of the arms is ready, and returns its output. [`select!`](crate::select!) calls
+/// this function.
+///
+/// Parks until then.
 ///
 /// # Panics
 ///
-/// On the root green thread, when nothing can wake anybody any more.
+/// Panics on the root green thread if a deadlock is detected.
 pub fn run<A: Arms>(arms: A) -> A::Output {
     let scheduler = sched::current();
     loop {
@@ -156,13 +167,13 @@ pub fn run<A: Arms>(arms: A) -> A::Output {
     }
 }
 
-/// One of the arms that are ready, if any is. What [`select!`](crate::select!) calls for a `default`.
-/// Never parks.
+/// Returns the output of an arm that is ready, or `None` if there is none, without parking.
+/// [`select!`](crate::select!) calls this function if it has a `default` arm.
 pub fn try_run<A: Arms>(arms: A) -> Option<A::Output> {
     try_select(sched::current(), &arms)
 }
 
-/// Tries all arms, in an order drawn by lot; those with a deadline when nothing else is ready.
+/// Tries all arms in random order; those with a deadline only if no other arm is ready.
 fn try_select<A: Arms>(scheduler: &Scheduler, arms: &A) -> Option<A::Output> {
     const { assert!(A::LEN <= MAX_ARMS, "too many arms in a select") };
     let mut order: [usize; MAX_ARMS] = std::array::from_fn(|n| n);
@@ -179,7 +190,8 @@ fn try_select<A: Arms>(scheduler: &Scheduler, arms: &A) -> Option<A::Output> {
     try_arms(false).or_else(|| try_arms(true))
 }
 
-/// Stands in all queues until served, or until there is something to try again.
+/// Registers all arms and parks, until an arm has been served or the arms must be tried again.
+/// Returns `None` in the second case.
 fn wait_for_one<A: Arms>(scheduler: &Scheduler, arms: &A) -> Option<A::Output> {
     let selection = Selection::new();
     let deadline = (0..A::LEN).filter_map(|n| arms.deadline(n)).min();
@@ -191,8 +203,10 @@ fn wait_for_one<A: Arms>(scheduler: &Scheduler, arms: &A) -> Option<A::Output> {
         selection: &selection,
         is_over: false,
     };
-    // SAFETY: the arms are borrowed, so they stay where they are; `registered` has them leave, whichever
-    // way this function is left, before the choice goes: it is declared after it.
+    // SAFETY:
+    // - the arms are borrowed, so they do not move;
+    // - `registered` unregisters them, however this function is left;
+    // - `registered` is declared after `selection`, so it is dropped first.
     let nothing_is_ready = unsafe { registered.arms.register(0, &selection) };
     if nothing_is_ready {
         thread::wait(scheduler, WaitReason::Select, deadline);
@@ -202,7 +216,8 @@ fn wait_for_one<A: Arms>(scheduler: &Scheduler, arms: &A) -> Option<A::Output> {
     registered.arms.accept(selection.selected()?)
 }
 
-/// While the arms stand in their queues.
+/// The arms, while they are registered. If the green thread unwinds meanwhile, the guard
+/// unregisters them and releases what the served arm was given.
 struct RegisteredArms<'a, A: Arms> {
     arms: &'a A,
     selection: &'a Selection,

@@ -1,4 +1,4 @@
-//! Arms for the queues of one OS thread.
+//! The `get` and `put` arms, for the queues of one OS thread.
 
 use std::fmt;
 
@@ -7,7 +7,7 @@ use super::queue_entry::QueueEntry;
 use crate::queue::{AnyQueue, SelectQueue};
 use crate::thread::SelectToken;
 
-/// Ready when there is an item in `queue`, and gives it. As its `get`.
+/// Ready when `queue` has an item; gives the item, like the queue's `get`.
 pub fn get<Q: AnyQueue>(queue: &Q) -> Get<'_, Q::Item> {
     let queue = queue.as_select();
     Get {
@@ -16,7 +16,7 @@ pub fn get<Q: AnyQueue>(queue: &Q) -> Get<'_, Q::Item> {
     }
 }
 
-/// Ready when there is room in `queue`, and puts `item`. As its `put`.
+/// Ready when `queue` has room; puts `item`, like the queue's `put`.
 pub fn put<Q: AnyQueue>(queue: &Q, item: Q::Item) -> Put<'_, Q::Item> {
     let queue = queue.as_select();
     Put {
@@ -25,7 +25,7 @@ pub fn put<Q: AnyQueue>(queue: &Q, item: Q::Item) -> Put<'_, Q::Item> {
     }
 }
 
-/// See [`get`].
+/// The arm returned by [`get`].
 pub struct Get<'a, T> {
     queue: &'a dyn SelectQueue<T>,
     entry: QueueEntry<'a, T>,
@@ -33,7 +33,7 @@ pub struct Get<'a, T> {
 
 impl<T> SelectHandle for Get<'_, T> {
     unsafe fn register(&self, token: SelectToken) -> bool {
-        // SAFETY: passed on to the caller.
+        // SAFETY: the same conditions, which the caller keeps.
         unsafe { self.entry.register(token) };
         true
     }
@@ -61,16 +61,16 @@ impl<T> Arm for Get<'_, T> {
     }
 }
 
-/// See [`put`].
+/// The arm returned by [`put`].
 pub struct Put<'a, T> {
     queue: &'a dyn SelectQueue<T>,
-    /// With the item, until somebody takes it.
+    /// Contains the item until a getter takes it.
     entry: QueueEntry<'a, T>,
 }
 
 impl<T> SelectHandle for Put<'_, T> {
     unsafe fn register(&self, token: SelectToken) -> bool {
-        // SAFETY: passed on to the caller.
+        // SAFETY: the same conditions, which the caller keeps.
         unsafe { self.entry.register(token) };
         true
     }

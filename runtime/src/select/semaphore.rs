@@ -23,7 +23,7 @@ pub struct Acquire<'a> {
 
 impl SelectHandle for Acquire<'_> {
     unsafe fn register(&self, token: SelectToken) -> bool {
-        // SAFETY: passed on to the caller.
+        // SAFETY: the same conditions, which the caller keeps.
         unsafe { self.entry.register(token) };
         true
     }

@@ -1,4 +1,4 @@
-//! Arms that are ready when it is late enough.
+//! The `after` and `at` arms: timers.
 
 use std::time::{Duration, Instant};
 
@@ -6,7 +6,8 @@ use super::arms::{Arm, SelectHandle};
 use crate::sched;
 use crate::thread::SelectToken;
 
-/// Ready when `duration` has passed. Zero is ready at once, if nothing else is.
+/// Ready when `duration` has passed since this call. A duration of zero is ready at once, but is
+/// considered only if no other arm is ready.
 #[must_use]
 pub fn after(duration: Duration) -> Timer {
     Timer {
@@ -14,7 +15,7 @@ pub fn after(duration: Duration) -> Timer {
     }
 }
 
-/// Ready at `deadline`.
+/// Ready from `deadline` on.
 #[must_use]
 pub fn at(deadline: Instant) -> Timer {
     Timer {
@@ -22,10 +23,10 @@ pub fn at(deadline: Instant) -> Timer {
     }
 }
 
-/// See [`after`] and [`at`].
+/// The arm returned by [`after`] and [`at`].
 #[derive(Debug)]
 pub struct Timer {
-    /// `None` lies beyond what the clock can say.
+    /// `None` if the deadline is beyond the range of the clock. Such a timer is never ready.
     deadline: Option<Instant>,
 }
 

@@ -1,4 +1,4 @@
-//! A semaphore that knows how many permits there are in all.
+//! `BoundedSemaphore`: a semaphore that cannot exceed its initial number of permits.
 
 use std::error::Error;
 use std::fmt;
@@ -6,8 +6,12 @@ use std::time::Duration;
 
 use super::Semaphore;
 
-/// A [`Semaphore`] that never has more permits than it began with: a release too many, the sign of a
-/// mistake, is an error.
+/// A [`Semaphore`] that cannot exceed its initial number of permits.
+///
+/// To release a semaphore more often than it was acquired is usually a mistake. Here it is an
+/// error.
+///
+/// Only the methods that say so park.
 ///
 /// # Examples
 ///
@@ -26,7 +30,7 @@ pub struct BoundedSemaphore {
 }
 
 impl BoundedSemaphore {
-    /// A semaphore with so many permits, and never more. Never parks.
+    /// Creates a semaphore with `permits` permits, which is also its limit.
     #[must_use]
     pub fn new(permits: usize) -> Self {
         Self {
@@ -35,36 +39,41 @@ impl BoundedSemaphore {
         }
     }
 
-    /// As [`Semaphore::acquire`].
+    /// Takes a permit, like [`Semaphore::acquire`].
+    ///
+    /// Parks until there is one. Waiters are served in FIFO order.
     ///
     /// # Panics
     ///
-    /// As there.
+    /// Panics on the root green thread if a deadlock is detected.
     pub fn acquire(&self) {
         self.permits.acquire();
     }
 
-    /// As [`Semaphore::acquire_timeout`].
+    /// Takes a permit like [`acquire`](Self::acquire), waiting for at most `timeout`. Returns
+    /// `true` if it has taken one.
+    ///
+    /// Parks until there is a permit, or for `timeout`.
     ///
     /// # Panics
     ///
-    /// As there.
-    #[must_use = "without a permit there is nothing to release"]
+    /// Panics as `acquire` does.
+    #[must_use = "a permit must be released only if it was acquired"]
     pub fn acquire_timeout(&self, timeout: Duration) -> bool {
         self.permits.acquire_timeout(timeout)
     }
 
-    /// As [`Semaphore::try_acquire`]. Never parks.
-    #[must_use = "without a permit there is nothing to release"]
+    /// Takes a permit if there is one, without parking. Returns `true` if it has taken one.
+    #[must_use = "a permit must be released only if it was acquired"]
     pub fn try_acquire(&self) -> bool {
         self.permits.try_acquire()
     }
 
-    /// As [`Semaphore::release`]. Never parks.
+    /// Adds a permit, or hands it off to the longest waiter.
     ///
     /// # Errors
     ///
-    /// [`ReleasedTooOften`] if all permits are there already.
+    /// Returns [`ReleasedTooOften`] if all permits are available already.
     pub fn release(&self) -> Result<(), ReleasedTooOften> {
         if self.permits.0.permits.get() >= self.most {
             return Err(ReleasedTooOften(()));
@@ -73,14 +82,16 @@ impl BoundedSemaphore {
         Ok(())
     }
 
-    /// As [`Semaphore::balance`]. Never parks.
+    /// Returns the number of available permits, minus the number of green threads that wait for
+    /// one.
+    #[doc(alias = "available_permits")]
     #[must_use]
     pub fn balance(&self) -> isize {
         self.permits.balance()
     }
 }
 
-/// A [`BoundedSemaphore`] had all its permits already.
+/// Error returned by [`BoundedSemaphore::release`] if all permits are available already.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ReleasedTooOften(());
 

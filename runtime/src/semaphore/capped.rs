@@ -1,4 +1,5 @@
-//! A semaphore that is bounded at both ends.
+//! `CappedSemaphore`: a semaphore on which releasing parks too, while it has its maximum of
+//! permits.
 
 use std::cell::Cell;
 use std::fmt;
@@ -7,10 +8,13 @@ use std::rc::Rc;
 use crate::green::WaitReason;
 use crate::thread::WaitQueue;
 
-/// A semaphore whose [`release`](Self::release) parks too: while there are as many permits as its
-/// limit. With a limit of zero, each acquire meets a release.
+/// A semaphore with a limit: [`release`](Self::release) parks too, while there are as many permits
+/// as the limit.
 ///
-/// It stays on its OS thread. A clone is another handle to the same semaphore.
+/// With a limit of 0, each acquire and each release waits for its counterpart.
+///
+/// A semaphore stays on its OS thread. A clone is another handle to the same semaphore. Only the
+/// methods that say so park.
 ///
 /// # Examples
 ///
@@ -29,23 +33,23 @@ pub struct CappedSemaphore(Rc<State>);
 struct State {
     permits: Cell<usize>,
     limit: usize,
-    /// They wait for a permit, so there is none.
+    /// Waiters for a permit. While there are any, no permit is available.
     acquirers: WaitQueue,
-    /// Each has a permit that there is no room for.
+    /// Waiters for room. Each brings a permit for which there is no room yet.
     releasers: WaitQueue,
 }
 
 impl CappedSemaphore {
-    /// A semaphore with `permits` now, and at most `limit`. Never parks.
+    /// Creates a semaphore with `permits` permits, and at most `limit`.
     ///
     /// # Panics
     ///
-    /// If `permits` is more than `limit`.
+    /// Panics if `permits` is more than `limit`.
     #[must_use]
     pub fn new(permits: usize, limit: usize) -> Self {
         assert!(
             permits <= limit,
-            "a semaphore cannot begin with {permits} permits where {limit} is the limit"
+            "a semaphore with a limit of {limit} cannot begin with {permits} permits"
         );
         Self(Rc::new(State {
             permits: Cell::new(permits),
@@ -55,11 +59,13 @@ impl CappedSemaphore {
         }))
     }
 
-    /// Takes a permit. Parks until there is one; who has waited longest comes first.
+    /// Takes a permit.
+    ///
+    /// Parks until there is one. Waiters are served in FIFO order.
     ///
     /// # Panics
     ///
-    /// On the root green thread, when nothing can wake anybody any more.
+    /// Panics on the root green thread if a deadlock is detected.
     pub fn acquire(&self) {
         let state = &self.0;
         let give_back = || state.add();
@@ -70,18 +76,21 @@ impl CappedSemaphore {
         {}
     }
 
-    /// Adds a permit. Parks until there is room; who has waited longest comes first.
+    /// Adds a permit.
+    ///
+    /// Parks until there is room. Waiters are served in FIFO order.
     ///
     /// # Panics
     ///
-    /// As [`acquire`](Self::acquire).
+    /// Panics as [`acquire`](Self::acquire) does.
     pub fn release(&self) {
         let state = &self.0;
         while !self.try_release() && !state.releasers.wait_deadline(WaitReason::Release, None) {}
     }
 
-    /// Takes a permit, if there is one or somebody waits to release one. Never parks.
-    #[must_use = "without a permit there is nothing to release"]
+    /// Takes a permit if there is one or a releaser waits, without parking. Returns `true` if it
+    /// has taken one.
+    #[must_use = "a permit must be released only if it was acquired"]
     pub fn try_acquire(&self) -> bool {
         let state = &self.0;
         if state.permits.get() == 0 {
@@ -94,8 +103,9 @@ impl CappedSemaphore {
         true
     }
 
-    /// Adds a permit, if there is room or somebody waits for one. Never parks.
-    #[must_use = "without room nothing was released"]
+    /// Adds a permit if there is room or an acquirer waits, without parking. Returns `true` if it
+    /// has added one.
+    #[must_use = "no permit is added if there is no room"]
     pub fn try_release(&self) -> bool {
         let state = &self.0;
         if state.permits.get() >= state.limit && state.acquirers.is_empty() {
@@ -105,8 +115,11 @@ impl CappedSemaphore {
         true
     }
 
-    /// The permits there are, less those who wait for one, less the room for more, and plus those
-    /// who wait for room: zero where it is half full. Never parks.
+    /// Returns `permits - acquirers - (limit - permits) + releasers`.
+    ///
+    /// `acquirers` and `releasers` are the numbers of green threads parked in
+    /// [`acquire`](Self::acquire) and [`release`](Self::release). The result is 0 if the semaphore
+    /// is half full.
     #[must_use]
     pub fn balance(&self) -> isize {
         let state = &self.0;
@@ -118,7 +131,7 @@ impl CappedSemaphore {
 }
 
 impl State {
-    /// A permit more, for whoever has waited longest if anybody has.
+    /// Adds a permit, or hands it off to the longest waiting acquirer.
     fn add(&self) {
         if !self.acquirers.wake_one() {
             self.permits.set(self.permits.get() + 1);

@@ -1,8 +1,8 @@
-//! Semaphores: permits to be had, first come first served.
+//! Semaphores: permits that are handed out in FIFO order.
 //!
-//! A permit that is released goes straight to whoever has waited longest: it is gone from that
-//! moment on, so nobody can slip in between. If that waiter unwinds before it can use the permit, it
-//! releases it in turn.
+//! A released permit is handed off to the longest waiter at once. It counts as taken from then on,
+//! so no newcomer can take it first. If that waiter unwinds before it can use the permit, it
+//! releases the permit in turn.
 
 mod bounded;
 mod capped;
@@ -19,10 +19,11 @@ use crate::green::WaitReason;
 use crate::sched;
 use crate::thread::WaitQueue;
 
-/// A number of permits: [`acquire`](Self::acquire) takes one and parks while there is none,
+/// A counting semaphore: [`acquire`](Self::acquire) takes a permit and parks while there is none,
 /// [`release`](Self::release) adds one.
 ///
-/// It stays on its OS thread. A clone is another handle to the same semaphore.
+/// A semaphore stays on its OS thread. A clone is another handle to the same semaphore. Only the
+/// methods that say so park.
 ///
 /// # Examples
 ///
@@ -45,7 +46,7 @@ struct State {
 }
 
 impl Semaphore {
-    /// A semaphore with so many permits. Never parks.
+    /// Creates a semaphore with `permits` permits.
     #[must_use]
     pub fn new(permits: usize) -> Self {
         Self(Rc::new(State {
@@ -54,21 +55,26 @@ impl Semaphore {
         }))
     }
 
-    /// Takes a permit. Parks until there is one; who has waited longest comes first.
+    /// Takes a permit.
+    ///
+    /// Parks until there is one. Waiters are served in FIFO order.
     ///
     /// # Panics
     ///
-    /// On the root green thread, when nothing can wake anybody any more.
+    /// Panics on the root green thread if a deadlock is detected.
     pub fn acquire(&self) {
         while !self.acquire_until(None) {}
     }
 
-    /// As [`acquire`](Self::acquire), but parks for `timeout` at most; whether there was one.
+    /// Takes a permit like [`acquire`](Self::acquire), waiting for at most `timeout`. Returns
+    /// `true` if it has taken one.
+    ///
+    /// Parks until there is a permit, or for `timeout`.
     ///
     /// # Panics
     ///
-    /// As `acquire`.
-    #[must_use = "without a permit there is nothing to release"]
+    /// Panics as `acquire` does.
+    #[must_use = "a permit must be released only if it was acquired"]
     pub fn acquire_timeout(&self, timeout: Duration) -> bool {
         self.acquire_until(sched::deadline_after(timeout))
     }
@@ -79,31 +85,36 @@ impl Semaphore {
             || waiters.wait_deadline_with(WaitReason::Acquire, deadline, || self.release())
     }
 
-    /// Takes a permit if there is one right now. Never parks.
-    #[must_use = "without a permit there is nothing to release"]
+    /// Takes a permit if there is one, without parking. Returns `true` if it has taken one.
+    #[must_use = "a permit must be released only if it was acquired"]
     pub fn try_acquire(&self) -> bool {
         let permits = self.0.permits.get();
         self.0.permits.set(permits.saturating_sub(1));
         permits > 0
     }
 
-    /// Adds a permit, or gives it to whoever has waited longest. Never parks.
+    /// Adds a permit, or hands it off to the longest waiter.
     ///
     /// # Panics
     ///
-    /// If there would be more than `usize::MAX`.
+    /// Panics if there are `usize::MAX` permits already.
     pub fn release(&self) {
         if !self.0.waiters.wake_one() {
             let more = self.0.permits.get().checked_add(1);
-            self.0.permits.set(more.expect("fewer permits than that"));
+            self.0
+                .permits
+                .set(more.expect("a semaphore has too many permits"));
         }
     }
 
-    /// As [`acquire`](Self::acquire), and releases when the guard is dropped.
+    /// Takes a permit like [`acquire`](Self::acquire), and returns a guard that releases it when
+    /// dropped.
+    ///
+    /// Parks until there is a permit.
     ///
     /// # Panics
     ///
-    /// As `acquire`.
+    /// Panics as `acquire` does.
     pub fn acquire_guard(&self) -> SemaphoreGuard {
         self.acquire();
         self.adopt()
@@ -113,7 +124,7 @@ impl Semaphore {
         self.try_acquire().then(|| self.adopt())
     }
 
-    /// The guard of a permit that was acquired.
+    /// Returns a guard for a permit that has been acquired already.
     pub(crate) fn adopt(&self) -> SemaphoreGuard {
         SemaphoreGuard(self.clone())
     }
@@ -122,7 +133,9 @@ impl Semaphore {
         &self.0.waiters
     }
 
-    /// How many permits there are, less those who wait for one. Never parks.
+    /// Returns the number of available permits, minus the number of green threads that wait for
+    /// one.
+    #[doc(alias = "available_permits")]
     #[must_use]
     pub fn balance(&self) -> isize {
         self.0.permits.get().cast_signed() - self.0.waiters.len().cast_signed()
@@ -138,9 +151,9 @@ impl fmt::Debug for Semaphore {
     }
 }
 
-/// A permit of a [`Semaphore`], released when dropped.
+/// A permit of a [`Semaphore`], which is released when the guard is dropped.
 #[derive(Debug)]
-#[must_use = "a permit that is dropped at once protects nothing"]
+#[must_use = "the permit is released at once if the guard is not kept"]
 pub struct SemaphoreGuard(Semaphore);
 
 impl Drop for SemaphoreGuard {

@@ -1,4 +1,4 @@
-//! Stacks: address space for many green threads, of which only touched pages cost memory.
+//! Stacks: address space for many green threads. Only the pages that they touch use memory.
 //!
 //! ```text
 //!   slab  +-------+---------------+-------+---------------+---
@@ -7,11 +7,13 @@
 //!                 ^ limit     base ^
 //! ```
 //!
-//! A stack grows down from its base towards its limit; who runs past the limit faults in the guard. Where
-//! it takes one to make their distance an odd number of pages, a page above each base is not used.
-//! Slabs are mapped without reserving memory and without huge pages, and are carved one stack at a
-//! time. A stack is never uncarved: who has one keeps it for the next green thread
-//! (`green::table`).
+//! A stack grows down from its base toward its limit. Code that runs past the limit faults in the
+//! guard. The distance between two stacks is an odd number of pages; where that needs an additional
+//! page, it is the page above each base, which is not used.
+//!
+//! Slabs are mapped without reserving memory and without huge pages, and stacks are carved from
+//! them one at a time. A stack is never returned to its slab: its control block keeps it for the
+//! next green thread (`green::table`).
 
 mod guard;
 mod slab;
@@ -22,81 +24,88 @@ use std::ptr::NonNull;
 pub(crate) use guard::GUARD_SIZE;
 pub(crate) use slab::Slabs;
 
-/// What a green thread gets unless its builder says otherwise.
+/// The default size of a stack, in bytes.
 pub(crate) const DEFAULT_SIZE: usize = 256 * 1024;
 
-/// A panic that prints a backtrace needs 21 KiB.
+/// The smallest size of a stack, in bytes. A panic that prints a backtrace needs 21 KiB.
 pub(crate) const MIN_SIZE: usize = 32 * 1024;
 
-/// Stacks start at different offsets from a page boundary. Without that, the first lines of all of
-/// them fall into the same few sets of the cache: with 50 000 green threads in turn a switch then
-/// takes five times as long.
-const COLOURS: usize = 32;
-const COLOUR_STEP: usize = 64;
+/// The number of different offsets from a page boundary at which stacks start ("colors").
+///
+/// Without different offsets, the first cache lines of all stacks fall into the same few sets of
+/// the cache. If 50,000 green threads run in turn, a switch then takes five times as long.
+const COLORS: usize = 32;
+/// The distance between two colors, in bytes.
+const COLOR_STEP: usize = 64;
 
-/// What a trimmed stack keeps at least, at its base: the control block and the first frames live there.
+/// The number of bytes that a trimmed stack keeps at least. They are at its base, where the control
+/// block and the first frames lie.
 const KEPT_BYTES: usize = 8 * 1024;
 
-/// One stack: the right to use `limit..base`.
+/// A stack: the exclusive right to use the memory `limit..base`.
 #[derive(Debug)]
 pub(crate) struct Stack {
     limit: NonNull<u8>,
     size: usize,
-    /// Counts the stacks of a slab; decides the colour.
+    /// The number of the stack in its slab. It determines the color.
     index: usize,
 }
 
 impl Stack {
-    /// The lowest usable address. Below it lies the guard.
+    /// Returns the lowest usable address. The guard lies below it.
     pub(crate) fn limit(&self) -> *mut u8 {
         self.limit.as_ptr()
     }
 
-    /// Usable bytes.
+    /// Returns the usable size, in bytes.
     pub(crate) fn size(&self) -> usize {
         self.size
     }
 
-    /// One past the highest address that is to be used: the colour is taken off already.
+    /// Returns the end of the memory to use: one past the highest address, with the color
+    /// subtracted.
     #[inline]
     pub(crate) fn base(&self) -> *mut u8 {
         self.limit()
-            .wrapping_add(self.size - (self.index % COLOURS) * COLOUR_STEP)
+            .wrapping_add(self.size - (self.index % COLORS) * COLOR_STEP)
     }
 
-    /// Gives memory back to the system, all but that near the base, and keeps the address space.
+    /// Returns all memory except that near the base to the system, and keeps the address space.
     ///
     /// # Safety
     ///
-    /// Nobody will read what is further than [`KEPT_BYTES`] from the end.
+    /// The contents of the stack are not read again, except for the [`KEPT_BYTES`] at its high end.
     pub(crate) unsafe fn trim(&self) {
         let kept = KEPT_BYTES.max(page_size());
-        // SAFETY: the range is part of this stack, of whole pages, and nobody reads it (caller).
+        // SAFETY: the range is part of this stack, it consists of whole pages, and its contents are
+        // not read again (caller).
         unsafe { slab::discard(self.limit(), self.size - kept) };
     }
 }
 
-/// The usable size for a requested: powers of two of whole pages, so that stacks of few sizes can be reused.
+/// Returns the usable size of a stack for a requested size. It is a power of two, in whole pages,
+/// so that there are few sizes, and stacks can be reused.
 ///
 /// # Errors
 ///
-/// `OutOfMemory` where no such size exists.
+/// Returns `OutOfMemory` if the size is too large.
 pub(crate) fn round_size(requested: usize) -> io::Result<usize> {
     const LARGEST: usize = 1 << 40;
     if requested > LARGEST {
         return Err(io::Error::new(
             io::ErrorKind::OutOfMemory,
-            format!("a stack of {requested} bytes is more than the address space has to give"),
+            format!("a stack of {requested} bytes does not fit into the address space"),
         ));
     }
     Ok(requested.max(MIN_SIZE).max(page_size()).next_power_of_two())
 }
 
-/// Bytes of a page of memory. Not as `rustix` finds it out, which crashes under valgrind.
+/// Returns the size of a page of memory, in bytes. It does not use `rustix`, because the way in
+/// which `rustix` finds out the size crashes under valgrind.
 fn page_size() -> usize {
-    // SAFETY: a question without arguments, which every unix answers.
+    // SAFETY: the call has no preconditions, and every Unix system supports this name.
     let size = unsafe { libc::sysconf(libc::_SC_PAGESIZE) };
-    usize::try_from(size).expect("a page has a size")
+    usize::try_from(size).expect("the system knows the size of its pages")
 }
 
 #[cfg(test)]

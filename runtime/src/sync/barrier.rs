@@ -1,4 +1,4 @@
-//! `Barrier`, as std's.
+//! `Barrier`: a point at which several waiters meet.
 
 use std::fmt;
 
@@ -6,10 +6,13 @@ use super::wait_list::{PendingUnpark, Position, WaitList, WaitParams};
 use crate::green::WaitReason;
 use crate::primitive::{Mutex, const_fn_unless_loom, lock};
 
-/// Lets a number of waiters go on together, as [`std::sync::Barrier`].
+/// A barrier at which a number of green threads or OS threads wait for each other, like
+/// [`std::sync::Barrier`].
 ///
-/// Differs from std: a waiter that is killed or times out before the others have come leaves, as if
-/// it had never been there.
+/// # Differences from std
+///
+/// - A waiter that is killed or times out before all others have arrived leaves the barrier, as if
+///   it had never arrived.
 ///
 /// # Examples
 ///
@@ -41,7 +44,7 @@ struct BarrierState {
 
 impl Barrier {
     const_fn_unless_loom! {
-        /// A barrier for so many; zero is as good as one. Never parks.
+        /// Creates a barrier for `number` green threads or OS threads. Zero behaves like one.
         #[must_use]
         pub fn new(number: usize) -> Self {
             Self {
@@ -54,7 +57,10 @@ impl Barrier {
         }
     }
 
-    /// Parks until all have come; one of them is told to be the leader.
+    /// Waits until all have arrived at the barrier. One of them, the last to arrive, is made the
+    /// leader.
+    ///
+    /// Parks until then.
     pub fn wait(&self) -> BarrierWaitResult {
         loop {
             let mut state = lock(&self.state);
@@ -87,14 +93,14 @@ impl fmt::Debug for Barrier {
     }
 }
 
-/// As [`std::sync::BarrierWaitResult`].
+/// The result of [`Barrier::wait`], like [`std::sync::BarrierWaitResult`].
 #[derive(Debug)]
 pub struct BarrierWaitResult {
     is_leader: bool,
 }
 
 impl BarrierWaitResult {
-    /// Whether this is the one that came last.
+    /// Returns `true` for the leader, which arrived last.
     #[must_use]
     pub fn is_leader(&self) -> bool {
         self.is_leader

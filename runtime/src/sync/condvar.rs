@@ -1,4 +1,4 @@
-//! `Condvar`, as std's.
+//! `Condvar`: a condition variable.
 
 use std::fmt;
 use std::sync::{LockResult, PoisonError};
@@ -10,11 +10,17 @@ use crate::green::WaitReason;
 use crate::primitive::{Mutex, const_fn_unless_loom, lock};
 use crate::thread::deadline_after_any_thread;
 
-/// Waits for a condition on what a [`Mutex`](super::Mutex) protects, as [`std::sync::Condvar`].
+/// A condition variable for the data of a [`Mutex`](super::Mutex), like [`std::sync::Condvar`].
 ///
-/// Waiters are notified in the order in which they came. A waiter that is killed or times out after
-/// it was notified passes the notification on. Differs from std: none returns without having been
-/// notified.
+/// Only the methods that say so park.
+///
+/// # Differences from std
+///
+/// - Waiters are notified in FIFO order.
+/// - There are no spurious wake-ups: a wait returns only after a notification, or when its timeout
+///   has passed.
+/// - A waiter that is killed or times out after it was notified passes the notification on to the
+///   next waiter.
 ///
 /// # Examples
 ///
@@ -36,7 +42,7 @@ pub struct Condvar {
 
 impl Condvar {
     const_fn_unless_loom! {
-        /// A condition variable without waiters. Never parks.
+        /// Creates a condition variable that has no waiters.
         #[must_use]
         pub fn new() -> Self {
             Self {
@@ -45,20 +51,25 @@ impl Condvar {
         }
     }
 
-    /// Releases the lock, parks until notified, and takes the lock again.
+    /// Releases the mutex, waits for a notification, and acquires the mutex again.
+    ///
+    /// Parks until notified, and until the mutex is available.
     ///
     /// # Errors
     ///
-    /// If the mutex is poisoned; the error has the guard.
+    /// Returns an error that contains the guard if the mutex is poisoned.
     pub fn wait<'a, T: ?Sized>(&self, guard: MutexGuard<'a, T>) -> LockResult<MutexGuard<'a, T>> {
         map(self.wait_until(guard, None), |(guard, _)| guard)
     }
 
-    /// As [`wait`](Self::wait), again and again while `condition` is true.
+    /// Waits like [`wait`](Self::wait), repeatedly, as long as `condition` returns `true`.
+    ///
+    /// Parks until `condition` returns `false`. It is checked before the first wait and after each
+    /// notification.
     ///
     /// # Errors
     ///
-    /// As `wait`.
+    /// Returns an error as `wait` does.
     pub fn wait_while<'a, T: ?Sized, F>(
         &self,
         mut guard: MutexGuard<'a, T>,
@@ -73,11 +84,14 @@ impl Condvar {
         Ok(guard)
     }
 
-    /// As [`wait`](Self::wait), but parks for `timeout` at most, until the lock is to be taken again.
+    /// Waits like [`wait`](Self::wait), for at most `timeout`.
+    ///
+    /// Parks until notified, or for `timeout`, and then until the mutex is available. The time for
+    /// the mutex comes on top of `timeout`.
     ///
     /// # Errors
     ///
-    /// As `wait`.
+    /// Returns an error as `wait` does.
     pub fn wait_timeout<'a, T: ?Sized>(
         &self,
         guard: MutexGuard<'a, T>,
@@ -86,11 +100,14 @@ impl Condvar {
         self.wait_until(guard, deadline_after_any_thread(timeout))
     }
 
-    /// As [`wait_while`](Self::wait_while), for `timeout` at most.
+    /// Waits like [`wait_while`](Self::wait_while), for at most `timeout`.
+    ///
+    /// Parks until `condition` returns `false`, or for `timeout`, and then until the mutex is
+    /// available.
     ///
     /// # Errors
     ///
-    /// As `wait`.
+    /// Returns an error as `wait` does.
     pub fn wait_timeout_while<'a, T: ?Sized, F>(
         &self,
         mut guard: MutexGuard<'a, T>,
@@ -128,7 +145,8 @@ impl Condvar {
             reason: WaitReason::Notify,
             deadline,
         };
-        // It is in the queue before the lock is released: who changes the condition finds it there.
+        // The waiter enters the queue before the mutex is released. So code that changes the
+        // condition afterwards finds the waiter in the queue.
         let release = || drop(guard);
         let renotify = |_| self.notify_one();
         let outcome = wait.park_with(waiters, None, release, |_| {}, renotify);
@@ -139,7 +157,7 @@ impl Condvar {
         map(again, |guard| (guard, timed_out))
     }
 
-    /// Notifies whoever has waited longest. Never parks.
+    /// Notifies the longest waiter, if there is one.
     pub fn notify_one(&self) {
         let pending = lock(&self.waiters).notify_front(|_| ());
         if let Some((pending, ())) = pending {
@@ -147,15 +165,16 @@ impl Condvar {
         }
     }
 
-    /// Notifies all who wait now. Never parks.
+    /// Notifies all current waiters.
     pub fn notify_all(&self) {
-        // The lock is released before anybody is unparked.
+        // The inner lock is released at the end of this statement, before any waiter is unparked.
         let all = lock(&self.waiters).notify_all();
         all.into_iter().for_each(PendingUnpark::unpark);
     }
 }
 
-/// Has used its notification up only when it has the lock again.
+/// A waiter after the end of its wait, until it has acquired the mutex. If it was notified and unwinds
+/// before that, it has not used the notification, and passes it on.
 struct Notified<'a>(&'a Condvar, bool);
 
 impl Drop for Notified<'_> {
@@ -185,12 +204,12 @@ impl fmt::Debug for Condvar {
     }
 }
 
-/// How a wait with a timeout has ended; as [`std::sync::WaitTimeoutResult`].
+/// Whether a wait with a timeout has timed out, like [`std::sync::WaitTimeoutResult`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct WaitTimeoutResult(bool);
 
 impl WaitTimeoutResult {
-    /// Whether the time was up before anybody notified.
+    /// Returns `true` if the timeout passed before a notification.
     #[must_use]
     pub fn timed_out(&self) -> bool {
         self.0

@@ -1,4 +1,4 @@
-//! `LazyLock`, as std's.
+//! `LazyLock`: a value that is initialized at its first use.
 
 use std::fmt;
 use std::ops::{Deref, DerefMut};
@@ -7,10 +7,16 @@ use std::sync::{Mutex, OnceLock as StdOnceLock};
 use super::once::Once;
 use crate::primitive::lock;
 
-/// A value that is made at its first use, as [`std::sync::LazyLock`]. Making it may park; others who
-/// want it park meanwhile.
+/// A value that is initialized at its first use, like [`std::sync::LazyLock`].
 ///
-/// If making it unwinds, it is poisoned: every further use panics.
+/// The initialization may park. Concurrent callers park until it has finished. Only the functions
+/// that say so park; dereferencing parks like [`force`](Self::force).
+///
+/// The `LazyLock` is poisoned if the initialization unwinds: every further use panics.
+///
+/// # Differences from std
+///
+/// - A kill or a timeout that unwinds the initialization poisons the value, like a panic.
 ///
 /// # Examples
 ///
@@ -23,12 +29,12 @@ use crate::primitive::lock;
 pub struct LazyLock<T, F = fn() -> T> {
     once: Once,
     value: StdOnceLock<T>,
-    /// Until it is called.
+    /// `None` once it has been called.
     init: Mutex<Option<F>>,
 }
 
 impl<T, F: FnOnce() -> T> LazyLock<T, F> {
-    /// A value to be made by `f`. Never parks.
+    /// Creates a value that is initialized with `f` at its first use.
     #[must_use]
     pub const fn new(f: F) -> Self {
         Self {
@@ -38,11 +44,14 @@ impl<T, F: FnOnce() -> T> LazyLock<T, F> {
         }
     }
 
-    /// The value, made now if it was not. Parks where the function does that makes it.
+    /// Forces the evaluation of the value and returns a reference to it.
+    ///
+    /// Parks while the value is being initialized by another caller, and where the initialization
+    /// parks.
     ///
     /// # Panics
     ///
-    /// If making it unwinds, or has before.
+    /// Panics if the initialization unwinds, or has unwound before.
     #[inline]
     pub fn force(this: &Self) -> &T {
         match this.value.get() {
@@ -51,35 +60,43 @@ impl<T, F: FnOnce() -> T> LazyLock<T, F> {
         }
     }
 
-    /// As [`force`](Self::force), for one who has it alone.
+    /// Forces the evaluation of the value and returns a mutable reference to it.
+    ///
+    /// Parks where the initialization parks.
     ///
     /// # Panics
     ///
-    /// As `force`.
+    /// Panics as [`force`](Self::force) does.
     pub fn force_mut(this: &mut Self) -> &mut T {
         Self::force(this);
-        this.value.get_mut().expect("it was made just now")
+        this.value
+            .get_mut()
+            .expect("the value was initialized just now")
     }
 
     #[cold]
     fn init(&self) -> &T {
         self.once.call_once(|| {
-            let f = lock(&self.init).take().expect("it is called once");
-            // Only here is it written, and this runs once.
+            let f = lock(&self.init)
+                .take()
+                .expect("the initialization runs once");
+            // The value is written only here, and this runs once.
             drop(self.value.set(f()));
         });
-        self.value.get().expect("it was written before the end")
+        self.value
+            .get()
+            .expect("the value was written by the initialization")
     }
 }
 
 impl<T, F> LazyLock<T, F> {
-    /// The value, if it was made. Never parks.
+    /// Returns a reference to the value, or `None` if it has not been initialized.
     #[inline]
     pub fn get(this: &Self) -> Option<&T> {
         this.value.get()
     }
 
-    /// The value, if it was made. Never parks.
+    /// Returns a mutable reference to the value, or `None` if it has not been initialized.
     #[inline]
     pub fn get_mut(this: &mut Self) -> Option<&mut T> {
         this.value.get_mut()

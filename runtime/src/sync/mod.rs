@@ -1,13 +1,17 @@
-//! Coordination in the shape of [`std::sync`]: replace `std::sync` by `evy::sync`.
+//! Synchronization primitives with the interface of [`std::sync`]: replace `std::sync` by
+//! `evy::sync`.
 //!
-//! Everything here is `Send` and `Sync` as std's is, and works between green threads of one OS
-//! thread, of several, and OS threads that have never used evy, mixed as one likes: a green thread
-//! that waits parks, an OS thread without green threads blocks. Waiters are served in the order in
-//! which they came. Without contention nothing here makes a system call.
+//! The types are `Send` and `Sync` under the same conditions as std's. They work between the green
+//! threads of one OS thread, the green threads of several OS threads, and OS threads that have
+//! never used evy, in any combination. A green thread that waits parks. An OS thread without green
+//! threads blocks. Where the docs say that a method parks, this means both.
 //!
-//! Because somebody on another OS thread may have a hand on it, a wait for one of these is never
-//! taken for a stall. Where all is on one OS thread, [`Queue`](crate::Queue),
-//! [`Semaphore`](crate::Semaphore) and [`Event`](crate::Event) are faster, and tell.
+//! Waiters are served in FIFO order. Without contention nothing here makes a system call.
+//!
+//! A wait for one of these primitives is never reported as a deadlock, because another OS thread
+//! might still end it. If everything is on one OS thread, [`Queue`](crate::Queue),
+//! [`Semaphore`](crate::Semaphore) and [`Event`](crate::Event) are faster, and their waits are
+//! checked for deadlocks.
 
 mod barrier;
 mod condvar;

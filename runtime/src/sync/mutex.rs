@@ -1,4 +1,4 @@
-//! `Mutex`, as std's.
+//! `Mutex`: a mutual exclusion lock.
 
 use std::cell::UnsafeCell;
 use std::fmt;
@@ -11,14 +11,22 @@ use super::poison::{Flag, PanickingAtLock, map_result};
 use super::raw_mutex::RawMutex;
 use crate::primitive::const_fn_unless_loom;
 
-/// Mutual exclusion, as [`std::sync::Mutex`]: between green threads of one OS thread or of several,
-/// and OS threads without any. It may be held while parking.
+/// A mutual exclusion lock, like [`std::sync::Mutex`].
 ///
-/// Who comes first is served first, but for one thing: who finds the lock free takes it, so that a
-/// waiter may be passed over, once.
+/// It works between green threads and OS threads, as described in the [module docs](super). A green
+/// thread may park while it holds the lock. Only the methods that say so park; dropping a guard
+/// does not.
 ///
-/// A green thread that unwinds while it holds the lock poisons it: it panics, is killed, or times out.
-/// A neighbour that unwinds meanwhile does not.
+/// A green thread poisons the mutex if it unwinds while it holds the lock, because it panics, is
+/// killed or times out.
+///
+/// # Differences from std
+///
+/// - Waiters are served in FIFO order, except that an unlocked mutex may be taken by a new arrival.
+///   A waiter that is woken loses the mutex to new arrivals at most once; after that it is handed
+///   the mutex.
+/// - Unwinding is considered for each green thread, not for each OS thread: a green thread that
+///   unwinds does not poison a mutex that another green thread of the same OS thread holds.
 ///
 /// # Examples
 ///
@@ -45,18 +53,20 @@ pub struct Mutex<T: ?Sized> {
     data: UnsafeCell<T>,
 }
 
-// SAFETY: the data go to one at a time, which may be on any OS thread: they must be `Send`. A shared
-// reference to them comes from a guard alone, which one has at a time.
+// SAFETY:
+// - one holder at a time has access to the data, on any OS thread, so the data must be `Send`;
+// - a shared reference to the data comes only from a guard, and there is one guard at a time, so
+//   the data need not be `Sync`.
 unsafe impl<T: ?Sized + Send> Send for Mutex<T> {}
 // SAFETY: as above.
 unsafe impl<T: ?Sized + Send> Sync for Mutex<T> {}
-// What a panic has left half done is poisoned.
+// If a panic leaves the data in an inconsistent state, the mutex is poisoned.
 impl<T: ?Sized> UnwindSafe for Mutex<T> {}
 impl<T: ?Sized> RefUnwindSafe for Mutex<T> {}
 
 impl<T> Mutex<T> {
     const_fn_unless_loom! {
-        /// An unlocked mutex. Never parks.
+        /// Creates a new mutex in an unlocked state.
         #[must_use]
         pub fn new(value: T) -> Self {
             Self {
@@ -67,11 +77,11 @@ impl<T> Mutex<T> {
         }
     }
 
-    /// Takes the data out. Never parks.
+    /// Consumes the mutex, returning the underlying data.
     ///
     /// # Errors
     ///
-    /// If it is poisoned; the error has the data.
+    /// Returns an error that contains the data if the mutex is poisoned.
     pub fn into_inner(self) -> LockResult<T> {
         let poisoned = self.is_poisoned();
         map_result(poisoned, self.data.into_inner())
@@ -79,22 +89,24 @@ impl<T> Mutex<T> {
 }
 
 impl<T: ?Sized> Mutex<T> {
-    /// Parks until the lock is held.
+    /// Acquires the mutex, parking until it is available.
     ///
     /// # Errors
     ///
-    /// If it is poisoned; the error has the guard.
+    /// Returns an error that contains the guard if the mutex is poisoned. The mutex is acquired in
+    /// this case too.
     #[inline]
     pub fn lock(&self) -> LockResult<MutexGuard<'_, T>> {
         self.raw.lock();
         self.guard()
     }
 
-    /// The lock, if it is free. Never parks.
+    /// Attempts to acquire the mutex without parking.
     ///
     /// # Errors
     ///
-    /// `WouldBlock` if it is held; `Poisoned`, with the guard, if it is poisoned.
+    /// Returns `WouldBlock` if the mutex is held, and `Poisoned`, which contains the guard, if it
+    /// is poisoned.
     #[inline]
     pub fn try_lock(&self) -> TryLockResult<MutexGuard<'_, T>> {
         if self.raw.try_lock() {
@@ -104,7 +116,7 @@ impl<T: ?Sized> Mutex<T> {
         }
     }
 
-    /// For who holds the lock.
+    /// Creates a guard, for a caller that holds the lock.
     #[inline]
     fn guard(&self) -> LockResult<MutexGuard<'_, T>> {
         let guard = MutexGuard {
@@ -115,22 +127,24 @@ impl<T: ?Sized> Mutex<T> {
         map_result(self.is_poisoned(), guard)
     }
 
-    /// Whether somebody has unwound while holding the lock. Never parks.
+    /// Returns `true` if the mutex is poisoned.
     #[inline]
     pub fn is_poisoned(&self) -> bool {
         self.poison.is_set()
     }
 
-    /// Declares the data to be in order. Never parks.
+    /// Clears the poisoned state of the mutex.
     pub fn clear_poison(&self) {
         self.poison.clear();
     }
 
-    /// The data, which nobody else can have. Never parks.
+    /// Returns a mutable reference to the underlying data.
+    ///
+    /// The mutable borrow of the mutex excludes other users, so nothing is locked.
     ///
     /// # Errors
     ///
-    /// If it is poisoned; the error has the data.
+    /// Returns an error that contains the reference if the mutex is poisoned.
     pub fn get_mut(&mut self) -> LockResult<&mut T> {
         let poisoned = self.is_poisoned();
         map_result(poisoned, self.data.get_mut())
@@ -162,12 +176,13 @@ impl<T: ?Sized + fmt::Debug> fmt::Debug for Mutex<T> {
     }
 }
 
-/// The data of a held [`Mutex`]; dropping it releases the lock, and never parks.
+/// A guard that gives access to the data of a [`Mutex`], and releases the mutex when it is dropped.
 #[must_use = "dropping the guard releases the lock"]
 pub struct MutexGuard<'a, T: ?Sized> {
     mutex: &'a Mutex<T>,
     panicking: PanickingAtLock,
-    /// As in std: whether the holder unwinds is asked where the guard is dropped.
+    /// Makes the guard `!Send`, like std's: the green thread that drops it is the one that is
+    /// checked for unwinding.
     not_send: PhantomData<*const ()>,
 }
 
@@ -185,7 +200,8 @@ impl<T: ?Sized> Deref for MutexGuard<'_, T> {
 
     #[inline]
     fn deref(&self) -> &T {
-        // SAFETY: the lock is held as long as the guard lives, so nobody else has the data.
+        // SAFETY: the lock is held as long as the guard lives, so there is no other access to the
+        // data.
         unsafe { &*self.mutex.data.get() }
     }
 }
@@ -193,7 +209,8 @@ impl<T: ?Sized> Deref for MutexGuard<'_, T> {
 impl<T: ?Sized> DerefMut for MutexGuard<'_, T> {
     #[inline]
     fn deref_mut(&mut self) -> &mut T {
-        // SAFETY: as above, and the guard is borrowed by one alone.
+        // SAFETY: as above, and the guard is borrowed mutably, so this is its only reference to the
+        // data.
         unsafe { &mut *self.mutex.data.get() }
     }
 }

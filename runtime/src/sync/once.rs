@@ -1,4 +1,4 @@
-//! `Once`, as std's.
+//! `Once`: an initialization that runs once.
 
 use std::fmt;
 
@@ -11,10 +11,16 @@ const RUNNING: u8 = 1;
 const DONE: u8 = 2;
 const POISONED: u8 = 3;
 
-/// An initialisation that runs once, as [`std::sync::Once`]: others who come park meanwhile. The
-/// initialisation itself may park.
+/// A one-time initialization, like [`std::sync::Once`].
 ///
-/// If it unwinds, by a panic, a kill or a timeout, it is poisoned.
+/// Concurrent callers park until the initialization has finished. The initialization itself may
+/// park. Only the methods that say so park.
+///
+/// The `Once` is poisoned if the initialization unwinds.
+///
+/// # Differences from std
+///
+/// - A kill or a timeout that unwinds the initialization poisons it, like a panic.
 ///
 /// # Examples
 ///
@@ -27,14 +33,15 @@ const POISONED: u8 = 3;
 /// assert!(START.is_completed());
 /// ```
 pub struct Once {
-    /// Changes under the lock, except to `DONE` and `POISONED`, which the one that runs it sets.
+    /// Changes under the inner lock, but is read without it. It changes to `DONE` or `POISONED` at
+    /// the end of the initialization, by the caller that runs it.
     state: AtomicU8,
     waiters: Mutex<WaitList>,
 }
 
 impl Once {
     const_fn_unless_loom! {
-        /// One that has not run. Never parks.
+        /// Creates a new `Once`, which has not run.
         #[must_use]
         pub fn new() -> Self {
             Self {
@@ -44,13 +51,15 @@ impl Once {
         }
     }
 
-    /// Runs `f` if nobody has, and parks while somebody else does. Parks where `f` does.
+    /// Runs `f` if no initialization has been completed yet.
     ///
-    /// Calling it from within `f` waits for ever.
+    /// A call from within `f` for the same `Once` parks forever.
+    ///
+    /// Parks while another initialization runs, and where `f` parks.
     ///
     /// # Panics
     ///
-    /// If an earlier `f` unwound, or if this one panics.
+    /// Panics if an earlier initialization unwound, or if `f` panics.
     #[inline]
     pub fn call_once<F: FnOnce()>(&self, f: F) {
         if !self.is_completed() {
@@ -58,11 +67,14 @@ impl Once {
         }
     }
 
-    /// As [`call_once`](Self::call_once), also where an earlier `f` unwound.
+    /// Runs `f` like [`call_once`](Self::call_once), but ignores poisoning: `f` also runs if an
+    /// earlier initialization unwound.
+    ///
+    /// Parks while another initialization runs, and where `f` parks.
     ///
     /// # Panics
     ///
-    /// If this `f` panics.
+    /// Panics if `f` panics.
     #[inline]
     pub fn call_once_force<F: FnOnce(&OnceState)>(&self, f: F) {
         if !self.is_completed() {
@@ -70,29 +82,33 @@ impl Once {
         }
     }
 
-    /// Whether it has run to its end. Never parks.
+    /// Returns `true` if an initialization has been completed.
     #[inline]
     pub fn is_completed(&self) -> bool {
         self.state.load(Ordering::Acquire) == DONE
     }
 
-    /// Parks until somebody has run it.
+    /// Waits for the initialization.
+    ///
+    /// Parks until an initialization has been completed.
     ///
     /// # Panics
     ///
-    /// If it unwound.
+    /// Panics if an initialization unwound.
     pub fn wait(&self) {
         assert!(self.wait_for_end() != POISONED, "{POISON}");
     }
 
-    /// Parks until somebody has run it, and neither that nor anybody before unwound.
+    /// Waits for the initialization, ignoring poisoning.
+    ///
+    /// Parks until an initialization has been completed successfully.
     pub fn wait_force(&self) {
         while !self.is_completed() {
             self.park_unless(|state| state == DONE);
         }
     }
 
-    /// Parks until it is done or poisoned.
+    /// Parks until the state is `DONE` or `POISONED`.
     fn wait_for_end(&self) -> u8 {
         self.park_unless(|state| state == DONE || state == POISONED)
     }
@@ -125,7 +141,8 @@ impl Once {
         }
     }
 
-    /// Parks until the next end, unless `over` says of the state that there is nothing to wait for.
+    /// Parks until `over` returns `true` for the state, and returns the state. The state is checked
+    /// at once and at the end of each initialization.
     fn park_unless(&self, over: impl Fn(u8) -> bool) -> u8 {
         loop {
             let waiters = lock(&self.waiters);
@@ -140,15 +157,16 @@ impl Once {
                 reason: WaitReason::Once,
                 deadline: None,
             };
-            // Woken or not, it looks again.
+            // The loop checks the state again, whether this waiter was notified or not.
             wait.park(waiters, None, drop).ok();
         }
     }
 }
 
-const POISON: &str = "an initialisation that is run once unwound before it was done";
+const POISON: &str = "a one-time initialization is poisoned: it unwound before it was completed";
 
-/// While the initialisation runs; its end wakes everybody, whichever it is.
+/// A guard that lives while the initialization runs. At its end, successful or not, all waiters are
+/// notified.
 struct CompletionGuard<'a> {
     once: &'a Once,
     set_on_drop: u8,
@@ -176,14 +194,14 @@ impl fmt::Debug for Once {
     }
 }
 
-/// What [`Once::call_once_force`] tells; as [`std::sync::OnceState`].
+/// The state that [`Once::call_once_force`] passes to its closure, like [`std::sync::OnceState`].
 #[derive(Debug)]
 pub struct OnceState {
     poisoned: bool,
 }
 
 impl OnceState {
-    /// Whether an earlier call unwound.
+    /// Returns `true` if an earlier initialization unwound.
     #[must_use]
     pub fn is_poisoned(&self) -> bool {
         self.poisoned

@@ -1,11 +1,14 @@
-//! `OnceLock`, as std's: std's holds the value, and [`Once`] lets others wait for it.
+//! `OnceLock`: a cell that is written once. An `OnceLock` of std holds the value, and a [`Once`]
+//! lets callers wait for it.
 
 use std::fmt;
 use std::sync::OnceLock as StdOnceLock;
 
 use super::once::Once;
 
-/// A cell that is written once, as [`std::sync::OnceLock`]. The initialisation may park.
+/// A cell that is written once, like [`std::sync::OnceLock`].
+///
+/// The initialization may park. Only the methods that say so park.
 ///
 /// # Examples
 ///
@@ -22,7 +25,7 @@ pub struct OnceLock<T> {
 }
 
 impl<T> OnceLock<T> {
-    /// An empty cell. Never parks.
+    /// Creates a new, empty cell.
     #[must_use]
     pub const fn new() -> Self {
         Self {
@@ -31,19 +34,21 @@ impl<T> OnceLock<T> {
         }
     }
 
-    /// The value, if there is one. Never parks.
+    /// Returns a reference to the value, or `None` if the cell is empty.
     #[inline]
     pub fn get(&self) -> Option<&T> {
         self.value.get()
     }
 
-    /// The value, if there is one. Never parks.
+    /// Returns a mutable reference to the value, or `None` if the cell is empty.
     #[inline]
     pub fn get_mut(&mut self) -> Option<&mut T> {
         self.value.get_mut()
     }
 
-    /// Parks until there is a value.
+    /// Returns a reference to the value, waiting for it if the cell is empty.
+    ///
+    /// Parks until the cell is initialized.
     pub fn wait(&self) -> &T {
         loop {
             if let Some(value) = self.get() {
@@ -53,24 +58,29 @@ impl<T> OnceLock<T> {
         }
     }
 
-    /// Writes the value. Parks while somebody else initialises it.
+    /// Initializes the cell with `value`.
+    ///
+    /// Parks while the cell is being initialized by another caller.
     ///
     /// # Errors
     ///
-    /// The new value, if there was one already.
+    /// Returns `value` if the cell was initialized already.
     pub fn set(&self, value: T) -> Result<(), T> {
         let mut value = Some(value);
         self.once.call_once_force(|_| {
-            // Only here and in `init` is it written, and only once do they come to their end.
+            // The value is written only here and in `init`. Only one of the closures runs to
+            // completion.
             value = value.take().and_then(|value| self.value.set(value).err());
         });
         value.map_or(Ok(()), Err)
     }
 
-    /// The value, which is that of `f` if there is none yet; others who ask park until `f` is done.
-    /// If `f` unwinds the cell stays empty. Parks where `f` does.
+    /// Returns a reference to the value, initializing it with `f` if the cell is empty.
     ///
-    /// Asking again from within `f` waits for ever.
+    /// Only one caller at a time runs its `f`; the others wait for it. If `f` unwinds, the cell
+    /// stays empty. A call from within `f` for the same cell parks forever.
+    ///
+    /// Parks while the cell is being initialized by another caller, and where `f` parks.
     #[inline]
     pub fn get_or_init<F: FnOnce() -> T>(&self, f: F) -> &T {
         match self.get() {
@@ -83,18 +93,20 @@ impl<T> OnceLock<T> {
     fn init(&self, f: impl FnOnce() -> T) -> &T {
         self.once.call_once_force(|_| {
             let value = f();
-            // Only here is it written, and only once does this come to its end.
+            // The value is written only here and in `set`. Only one of the closures runs to
+            // completion.
             drop(self.value.set(value));
         });
-        self.get().expect("it was written before the end")
+        self.get()
+            .expect("the value was written by the initialization")
     }
 
-    /// Takes the value out. Never parks.
+    /// Consumes the cell, returning the value if there is one.
     pub fn into_inner(self) -> Option<T> {
         self.value.into_inner()
     }
 
-    /// Takes the value out, and leaves an empty cell. Never parks.
+    /// Takes the value out of the cell, leaving it empty.
     pub fn take(&mut self) -> Option<T> {
         std::mem::take(self).into_inner()
     }

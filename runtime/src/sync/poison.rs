@@ -1,11 +1,11 @@
-//! Poison: a lock that was held by a green thread while that unwound.
+//! Poisoning: marks a lock if its holder unwinds while it holds the lock.
 
 use std::sync::{LockResult, PoisonError};
 
 use crate::primitive::{AtomicBool, Ordering, const_fn_unless_loom};
 use crate::thread::panicking;
 
-/// Whether somebody has unwound while holding the lock.
+/// Whether a holder has unwound while it held the lock.
 #[derive(Debug)]
 pub(super) struct Flag(AtomicBool);
 
@@ -25,7 +25,8 @@ impl Flag {
         self.0.store(false, Ordering::Relaxed);
     }
 
-    /// At the end of a guard that began with `panicking`.
+    /// Poisons the lock if its holder unwinds, and did not when it acquired the lock. Called when a
+    /// guard is dropped; `at_lock` was created with the guard.
     #[inline]
     pub(super) fn done(&self, at_lock: PanickingAtLock) {
         if !at_lock.0 && panicking() {
@@ -34,8 +35,8 @@ impl Flag {
     }
 }
 
-/// What the holder of a lock did when it got it: a destructor may lock while its green thread
-/// unwinds, and does not poison thereby.
+/// Whether the holder of a lock was unwinding when it acquired the lock. A destructor may lock
+/// while its green thread unwinds, and this does not poison the lock.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct PanickingAtLock(bool);
 

@@ -1,19 +1,32 @@
-//! The lock itself, without what it protects.
+//! `RawMutex`: the lock of a `Mutex`, without the data that it protects.
 //!
-//! | `LOCKED` | `PARKED` | |
+//! | `LOCKED` | `PARKED` | meaning |
 //! | --- | --- | --- |
-//! | 0 | 0 | free; if somebody waits, one of them was invited |
-//! | 1 | 0 | held, as above |
-//! | 1 | 1 | held, and the holder must look into the queue when it unlocks |
+//! | 0 | 0 | Unlocked. If there are waiters, one of them has been woken and is about to try again. |
+//! | 1 | 0 | Locked. If there are waiters, one of them has been woken and is about to try again. |
+//! | 1 | 1 | Locked, and the holder must check the queue when it unlocks. |
 //!
-//! `LOCKED` is set by who takes the lock, and cleared by the holder. `PARKED` is set under the inner
-//! lock, and cleared by the holder that has it.
+//! `LOCKED` is set by the caller that takes the lock, and cleared by the holder. `PARKED` is set
+//! under the inner lock. It is cleared by the holder, while the holder has the inner lock too.
+//! `PARKED` is never set without `LOCKED`.
 //!
-//! Who finds the lock free takes it, also before those who wait: a lock that is taken and released a
-//! thousand times in one turn should not cost a thousand switches. But each waiter is passed over
-//! once at most: it is *invited* first, and if somebody was quicker it waits again, at the head, and
-//! *demands*: then the holder does not release the lock but hands it over. While one is on its way
-//! nobody else is invited, so that the order stays, and those behind are the care of the one that was.
+//! # Fairness
+//!
+//! A caller that finds the lock unlocked takes it, even if there are waiters. Otherwise a lock that
+//! is taken and released a thousand times in one turn would cost a thousand context switches.
+//!
+//! A woken waiter loses the lock to a newcomer at most once:
+//!
+//! 1. The holder unlocks, and wakes the longest waiter without giving it the lock.
+//! 2. If the lock has been taken by the time the woken waiter runs, the waiter parks again, at the
+//!    front of the queue. It leaves a request for a handoff in its slot.
+//! 3. When the current holder unlocks, it does not release the lock, but hands it off to that
+//!    waiter.
+//!
+//! At most one wake-up is pending: until the woken waiter has run, no other waiter is woken. This
+//! keeps FIFO order. The woken waiter is responsible for the waiters behind it. When it takes the
+//! lock, it sets `PARKED` if there are any, so that it checks the queue when it unlocks. If it
+//! unwinds instead, it wakes the next waiter.
 
 use super::wait_list::{Position, WaitList, WaitParams};
 use crate::green::WaitReason;
@@ -22,7 +35,8 @@ use crate::primitive::{AtomicU8, Mutex, MutexGuard, Ordering, const_fn_unless_lo
 const LOCKED: u8 = 1;
 const PARKED: u8 = 2;
 
-/// In the slot of a waiter: before it is told, that it demands; afterwards, that it holds the lock.
+/// The value in a waiter's slot. Before the waiter is notified, it means that the waiter requests a
+/// handoff. Afterwards, it means that the waiter holds the lock.
 #[derive(Clone, Copy, Debug)]
 struct Handoff;
 
@@ -35,7 +49,7 @@ pub(crate) struct RawMutex {
 #[derive(Debug)]
 struct Queue {
     waiters: WaitList<Handoff>,
-    /// One was, and has neither come nor declined yet.
+    /// Whether a waiter has been woken that has neither tried to take the lock again nor unwound.
     wake_pending: bool,
 }
 
@@ -57,7 +71,7 @@ impl RawMutex {
         self.cas(0, LOCKED, Ordering::Acquire)
     }
 
-    /// Parks until the lock is held.
+    /// Takes the lock, parking until it is available.
     #[inline]
     pub(crate) fn lock(&self) {
         if !self.try_lock() {
@@ -98,8 +112,12 @@ impl RawMutex {
         }
     }
 
-    /// Takes the lock if it is free. Whoever holds it then will look into the queue, if there is
-    /// reason to. Under the inner lock.
+    /// Takes the lock if it is unlocked. Returns `true` if it has taken the lock.
+    ///
+    /// Afterwards the holder, old or new, checks the queue when it unlocks, if it has a reason to:
+    /// `PARKED` is set if there are waiters, or if the caller has to wait.
+    ///
+    /// The caller holds the inner lock.
     fn try_lock_or_mark_parked(&self, queue: &Queue) -> bool {
         let parked = if queue.waiters.is_empty() { 0 } else { PARKED };
         loop {
@@ -114,7 +132,7 @@ impl RawMutex {
         }
     }
 
-    /// By the holder. Never parks.
+    /// Releases the lock, or hands it off. Called by the holder.
     #[inline]
     pub(crate) fn unlock(&self) {
         if !self.cas(LOCKED, 0, Ordering::Release) {
@@ -124,7 +142,7 @@ impl RawMutex {
 
     #[cold]
     fn unlock_slow(&self, mut queue: MutexGuard<'_, Queue>) {
-        // The one that is on its way sees to the others.
+        // A woken waiter that has not run yet takes care of the waiters behind it.
         let next = match queue.wake_pending {
             true => None,
             false => queue.waiters.notify_front(|slot| slot.get().is_some()),
@@ -135,7 +153,8 @@ impl RawMutex {
             _ => 0,
         };
         queue.wake_pending |= matches!(next, Some((_, false)));
-        // Nobody else changes the state of a held lock without the inner one.
+        // A plain store suffices: while the lock is held, only its holder changes the state without
+        // the inner lock.
         self.state.store(state, Ordering::Release);
         drop(queue);
         if let Some((pending, _)) = next {
@@ -143,7 +162,8 @@ impl RawMutex {
         }
     }
 
-    /// One that was invited will not come: the next one is to be.
+    /// Wakes the next waiter. Called for a waiter that was woken, but unwinds instead of taking the
+    /// lock.
     fn pass_wake_on(&self) {
         let mut queue = lock(&self.queue);
         queue.wake_pending = false;

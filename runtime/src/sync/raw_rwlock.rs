@@ -1,12 +1,18 @@
-//! The readers-writer lock itself, without what it protects.
+//! `RawRwLock`: the lock of an `RwLock`, without the data that it protects.
 //!
-//! The state is the number of readers, in units of `READER`, or `WRITER`, and `PARKED`, which says
-//! that somebody waits, so that newcomers queue up behind, and that who leaves last must look into
-//! the queue. `PARKED` changes under the inner lock only.
+//! | state | meaning |
+//! | --- | --- |
+//! | 0 | unlocked |
+//! | `n * READER` | held by `n` readers |
+//! | `WRITER` | held by a writer |
+//! | any of these, with `PARKED` | as above, and there are waiters |
 //!
-//! The lock is always handed over: to the writer at the head of the queue, or to all readers that
-//! stand before the first writer. So nobody starves, neither writers behind ever new readers nor the
-//! other way round.
+//! While `PARKED` is set, newcomers queue up behind the waiters, and the last holder to unlock must
+//! check the queue. `PARKED` changes only under the inner lock.
+//!
+//! The lock is always handed off: to the writer at the front of the queue, or to all readers ahead
+//! of the first writer. This prevents starvation. Writers cannot starve behind a stream of new
+//! readers, nor readers behind a stream of new writers.
 
 use super::wait_list::{PendingUnpark, Position, WaitList, WaitParams};
 use crate::green::WaitReason;
@@ -18,10 +24,10 @@ const WRITER: usize = 1;
 const PARKED: usize = 2;
 const READER: usize = 4;
 
-/// More readers than this are refused, long before the count could overflow.
+/// New readers are refused from this state on, long before the count of readers could overflow.
 const MAX_READERS: usize = usize::MAX / 2;
 
-/// What a waiter is about to do.
+/// The kind of access that a waiter waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Access {
     Read,
@@ -97,18 +103,20 @@ impl RawRwLock {
             },
             deadline: None,
         };
-        // Told is handed over, so who unwinds then is a holder.
+        // A notified waiter already holds the lock, so unwinding must release it.
         let on_unwind = |_| match access {
             Access::Read => self.unlock_read(),
             Access::Write => self.unlock_write(),
         };
-        // Readers that stood behind a writer which gives up may join those who read.
+        // Readers that are queued behind a writer that gives up may be able to join the current
+        // readers.
         let on_give_up = |waiters: &mut WaitList<Access>| unpark(self.wake_readers(waiters));
         wait.park_with(waiters, Some(access), || {}, on_give_up, on_unwind)
             .is_ok()
     }
 
-    /// Takes the lock where nobody stands before; else whoever leaves last will look into the queue.
+    /// Takes the lock if it is available and there are no waiters. Otherwise sets `PARKED`, so that
+    /// the last holder to unlock checks the queue. Returns `true` if it has taken the lock.
     fn try_lock_or_mark_parked(&self, waiters: &WaitList<Access>, access: Access) -> bool {
         let mut state = self.state.load(Ordering::Relaxed);
         loop {
@@ -129,7 +137,8 @@ impl RawRwLock {
         }
     }
 
-    /// By one who reads. Never parks.
+    /// Releases the lock. The last of the readers hands it off if there are waiters. Called by a
+    /// reader.
     #[inline]
     pub(super) fn unlock_read(&self) {
         let before = self.state.fetch_sub(READER, Ordering::Release);
@@ -138,7 +147,7 @@ impl RawRwLock {
         }
     }
 
-    /// By the one who writes. Never parks.
+    /// Releases the lock, or hands it off if there are waiters. Called by the writer.
     #[inline]
     pub(super) fn unlock_write(&self) {
         let free = self
@@ -149,28 +158,29 @@ impl RawRwLock {
         }
     }
 
-    /// By the one who writes: reads from here on, and so do those at the head who wait to. Never
-    /// parks.
+    /// Turns the writer into a reader, and lets in the readers at the front of the queue. Called by
+    /// the writer.
     pub(super) fn downgrade(&self) {
         let waiters = lock(&self.waiters);
-        // What was written is to be seen by the readers that this lets in.
+        // `Release`, so that the readers that this lets in see what was written.
         self.state.fetch_add(READER - WRITER, Ordering::Release);
         let all = self.wake_readers(&waiters);
         drop(waiters);
         unpark(all);
     }
 
-    /// Gives the lock to those at the head of the queue. `holder` is what is left in the state of
-    /// who leaves.
+    /// Hands the lock off to the waiters at the front of the queue. `holder` is the part of the
+    /// state that still belongs to the holder that unlocks: `WRITER`, or 0 if it was a reader.
     #[cold]
     fn hand_off(&self, waiters: MutexGuard<'_, WaitList<Access>>, holder: usize) {
         if waiters.is_empty() {
-            // They have given up.
+            // All waiters have given up.
             self.state.fetch_and(!(holder | PARKED), Ordering::Release);
             return;
         }
-        // Somebody waits, so `PARKED` is set, and nobody takes the lock without the inner one. But
-        // before that was ours somebody may have.
+        // There are waiters, so `PARKED` is set, and the lock can be taken only under the inner
+        // lock, which is held here. But the lock may have been taken before the inner lock was
+        // acquired. Then the new holder hands it off when it unlocks.
         if self.state.load(Ordering::Acquire) != holder | PARKED {
             return;
         }
@@ -190,7 +200,7 @@ impl RawRwLock {
         unpark(all);
     }
 
-    /// Lets in the readers at the head of the queue, unless somebody writes.
+    /// Lets in the readers at the front of the queue, unless a writer holds the lock.
     fn wake_readers(&self, waiters: &WaitList<Access>) -> Vec<PendingUnpark> {
         let mut all = Vec::new();
         while self.state.load(Ordering::Relaxed) & WRITER == 0

@@ -1,4 +1,4 @@
-//! `RwLock`, as std's.
+//! `RwLock`: a reader-writer lock.
 
 use std::cell::UnsafeCell;
 use std::fmt;
@@ -13,13 +13,24 @@ use super::poison::{Flag, PanickingAtLock, map_result};
 use super::raw_rwlock::RawRwLock;
 use crate::primitive::const_fn_unless_loom;
 
-/// Many readers or one writer, as [`std::sync::RwLock`]: between green threads of one OS thread or of
-/// several, and OS threads without any. It may be held while parking.
+/// A reader-writer lock, like [`std::sync::RwLock`]: it is held by many readers or by one writer.
 ///
-/// First come, first served, where readers that stand side by side go together; a reader that comes
-/// while a writer waits queues up behind. So whoever reads must not read again before it is done.
+/// It works between green threads and OS threads, as described in the [module docs](super). A green
+/// thread may park while it holds the lock. Only the methods that say so park; dropping a guard
+/// does not.
 ///
-/// A green thread that unwinds while it writes poisons the lock; one that reads does not.
+/// A green thread poisons the lock if it unwinds while it holds the lock as a writer. A reader does
+/// not.
+///
+/// # Differences from std
+///
+/// - Waiters are served in FIFO order. Readers that are next to each other in the queue acquire the
+///   lock together.
+/// - A reader that arrives while a writer waits queues up behind the writer. A green thread must
+///   therefore not acquire a second read guard before it drops the first, because a writer may be
+///   waiting in between, and neither could then continue.
+/// - Unwinding is considered for each green thread, not for each OS thread. A kill or a timeout
+///   that unwinds a writer poisons the lock, like a panic.
 ///
 /// # Examples
 ///
@@ -27,10 +38,7 @@ use crate::primitive::const_fn_unless_loom;
 /// use evy::sync::RwLock;
 ///
 /// let routes = RwLock::new(vec!["/"]);
-/// {
-///     let (one, two) = (routes.read().unwrap(), routes.read().unwrap());
-///     assert_eq!(one.len(), two.len());
-/// }
+/// assert_eq!(routes.read().unwrap().len(), 1);
 /// routes.write().unwrap().push("/about");
 /// assert_eq!(routes.into_inner().unwrap().len(), 2);
 /// ```
@@ -40,17 +48,17 @@ pub struct RwLock<T: ?Sized> {
     data: UnsafeCell<T>,
 }
 
-// SAFETY: the data may be dropped, or written, on any OS thread: they must be `Send`.
+// SAFETY: the data may be dropped, or written, on any OS thread, so they must be `Send`.
 unsafe impl<T: ?Sized + Send> Send for RwLock<T> {}
-// SAFETY: readers on several OS threads share the data: they must be `Sync` as well.
+// SAFETY: readers on several OS threads share the data, so they must be `Sync` too.
 unsafe impl<T: ?Sized + Send + Sync> Sync for RwLock<T> {}
-// What a panic has left half done is poisoned.
+// If a panic leaves the data in an inconsistent state, the lock is poisoned.
 impl<T: ?Sized> UnwindSafe for RwLock<T> {}
 impl<T: ?Sized> RefUnwindSafe for RwLock<T> {}
 
 impl<T> RwLock<T> {
     const_fn_unless_loom! {
-        /// An unlocked lock. Never parks.
+        /// Creates a new, unlocked `RwLock`.
         #[must_use]
         pub fn new(value: T) -> Self {
             Self {
@@ -61,11 +69,11 @@ impl<T> RwLock<T> {
         }
     }
 
-    /// Takes the data out. Never parks.
+    /// Consumes the lock, returning the underlying data.
     ///
     /// # Errors
     ///
-    /// If it is poisoned; the error has the data.
+    /// Returns an error that contains the data if the lock is poisoned.
     pub fn into_inner(self) -> LockResult<T> {
         let poisoned = self.is_poisoned();
         map_result(poisoned, self.data.into_inner())
@@ -73,30 +81,32 @@ impl<T> RwLock<T> {
 }
 
 impl<T: ?Sized> RwLock<T> {
-    /// Parks until nobody writes, nor waits to since before.
+    /// Acquires the lock for shared access, parking while a writer holds it or is queued ahead.
     ///
     /// # Errors
     ///
-    /// If it is poisoned; the error has the guard.
+    /// Returns an error that contains the guard if the lock is poisoned. The lock is acquired in
+    /// this case too.
     ///
     /// # Panics
     ///
-    /// If there are more readers than can be counted.
+    /// Panics if there are more readers than can be counted.
     #[inline]
     pub fn read(&self) -> LockResult<RwLockReadGuard<'_, T>> {
         self.raw.read();
         self.read_guard()
     }
 
-    /// As [`read`](Self::read), if it need not park.
+    /// Attempts to acquire the lock for shared access without parking.
     ///
     /// # Errors
     ///
-    /// `WouldBlock` if it would have to park; `Poisoned`, with the guard, if it is poisoned.
+    /// Returns `WouldBlock` if [`read`](Self::read) would have to park, and `Poisoned`, which
+    /// contains the guard, if the lock is poisoned.
     ///
     /// # Panics
     ///
-    /// As `read`.
+    /// Panics as `read` does.
     pub fn try_read(&self) -> TryLockResult<RwLockReadGuard<'_, T>> {
         if self.raw.try_read() {
             Ok(self.read_guard()?)
@@ -105,22 +115,24 @@ impl<T: ?Sized> RwLock<T> {
         }
     }
 
-    /// Parks until nobody reads or writes.
+    /// Acquires the lock for exclusive access, parking until there is no other reader or writer.
     ///
     /// # Errors
     ///
-    /// If it is poisoned; the error has the guard.
+    /// Returns an error that contains the guard if the lock is poisoned. The lock is acquired in
+    /// this case too.
     #[inline]
     pub fn write(&self) -> LockResult<RwLockWriteGuard<'_, T>> {
         self.raw.write();
         self.write_guard()
     }
 
-    /// As [`write`](Self::write), if it need not park.
+    /// Attempts to acquire the lock for exclusive access without parking.
     ///
     /// # Errors
     ///
-    /// As [`try_read`](Self::try_read).
+    /// Returns `WouldBlock` if [`write`](Self::write) would have to park, and `Poisoned`, which
+    /// contains the guard, if the lock is poisoned.
     pub fn try_write(&self) -> TryLockResult<RwLockWriteGuard<'_, T>> {
         if self.raw.try_write() {
             Ok(self.write_guard()?)
@@ -129,12 +141,12 @@ impl<T: ?Sized> RwLock<T> {
         }
     }
 
-    /// For who reads.
+    /// Creates a guard, for a caller that holds the lock as a reader.
     fn read_guard(&self) -> LockResult<RwLockReadGuard<'_, T>> {
         map_result(self.is_poisoned(), RwLockReadGuard::new(self))
     }
 
-    /// For who writes.
+    /// Creates a guard, for a caller that holds the lock as a writer.
     fn write_guard(&self) -> LockResult<RwLockWriteGuard<'_, T>> {
         let guard = RwLockWriteGuard {
             lock: self,
@@ -144,21 +156,23 @@ impl<T: ?Sized> RwLock<T> {
         map_result(self.is_poisoned(), guard)
     }
 
-    /// Whether somebody has unwound while writing. Never parks.
+    /// Returns `true` if the lock is poisoned.
     pub fn is_poisoned(&self) -> bool {
         self.poison.is_set()
     }
 
-    /// Declares the data to be in order. Never parks.
+    /// Clears the poisoned state of the lock.
     pub fn clear_poison(&self) {
         self.poison.clear();
     }
 
-    /// The data, which nobody else can have. Never parks.
+    /// Returns a mutable reference to the underlying data.
+    ///
+    /// The mutable borrow of the lock excludes other users, so nothing is locked.
     ///
     /// # Errors
     ///
-    /// If it is poisoned; the error has the data.
+    /// Returns an error that contains the reference if the lock is poisoned.
     pub fn get_mut(&mut self) -> LockResult<&mut T> {
         let poisoned = self.is_poisoned();
         map_result(poisoned, self.data.get_mut())
@@ -190,11 +204,13 @@ impl<T: ?Sized + fmt::Debug> fmt::Debug for RwLock<T> {
     }
 }
 
-/// The data of a [`RwLock`], to read; dropping it never parks.
+/// A guard that gives shared access to the data of a [`RwLock`], and releases the lock when it is
+/// dropped.
 #[must_use = "dropping the guard releases the lock"]
 pub struct RwLockReadGuard<'a, T: ?Sized> {
-    /// Covariant, as a shared reference, but good only until the guard is dropped. Not `Send`, as in
-    /// std.
+    /// A pointer, because a shared reference would have to stay valid until the end of `'a`, but
+    /// the data are readable only until the guard is dropped. It is covariant like a reference, and
+    /// makes the guard `!Send`, like std's.
     data: NonNull<T>,
     raw: &'a RawRwLock,
 }
@@ -203,7 +219,7 @@ pub struct RwLockReadGuard<'a, T: ?Sized> {
 unsafe impl<T: ?Sized + Sync> Sync for RwLockReadGuard<'_, T> {}
 
 impl<'a, T: ?Sized> RwLockReadGuard<'a, T> {
-    /// For who reads.
+    /// Creates a guard, for a caller that holds the lock as a reader.
     fn new(lock: &'a RwLock<T>) -> Self {
         Self {
             data: NonNull::new(lock.data.get()).expect("a reference is not null"),
@@ -217,8 +233,9 @@ impl<T: ?Sized> Deref for RwLockReadGuard<'_, T> {
 
     #[inline]
     fn deref(&self) -> &T {
-        // SAFETY: the lock is borrowed by the guard, so the data are where they were; as long as it
-        // lives, nobody writes.
+        // SAFETY:
+        // - the guard borrows the lock, so the data have not moved;
+        // - there is no writer as long as the guard lives.
         unsafe { self.data.as_ref() }
     }
 }
@@ -242,12 +259,13 @@ impl<T: ?Sized + fmt::Display> fmt::Display for RwLockReadGuard<'_, T> {
     }
 }
 
-/// The data of a [`RwLock`], to write; dropping it never parks.
+/// A guard that gives exclusive access to the data of a [`RwLock`], and releases the lock when it
+/// is dropped.
 #[must_use = "dropping the guard releases the lock"]
 pub struct RwLockWriteGuard<'a, T: ?Sized> {
     lock: &'a RwLock<T>,
     panicking: PanickingAtLock,
-    /// As in std.
+    /// Makes the guard `!Send`, like std's.
     not_send: PhantomData<*const ()>,
 }
 
@@ -255,7 +273,8 @@ pub struct RwLockWriteGuard<'a, T: ?Sized> {
 unsafe impl<T: ?Sized + Sync> Sync for RwLockWriteGuard<'_, T> {}
 
 impl<'a, T: ?Sized> RwLockWriteGuard<'a, T> {
-    /// Goes on as a reader, without anybody writing in between. Never parks.
+    /// Atomically downgrades the write guard to a read guard: no other writer acquires the lock in
+    /// between.
     pub fn downgrade(guard: Self) -> RwLockReadGuard<'a, T> {
         let guard = ManuallyDrop::new(guard);
         guard.lock.poison.done(guard.panicking);
@@ -269,7 +288,7 @@ impl<T: ?Sized> Deref for RwLockWriteGuard<'_, T> {
 
     #[inline]
     fn deref(&self) -> &T {
-        // SAFETY: as long as the guard lives, nobody else has the data.
+        // SAFETY: there is no other access to the data as long as the guard lives.
         unsafe { &*self.lock.data.get() }
     }
 }
@@ -277,7 +296,8 @@ impl<T: ?Sized> Deref for RwLockWriteGuard<'_, T> {
 impl<T: ?Sized> DerefMut for RwLockWriteGuard<'_, T> {
     #[inline]
     fn deref_mut(&mut self) -> &mut T {
-        // SAFETY: as above, and the guard is borrowed by one alone.
+        // SAFETY: as above, and the guard is borrowed mutably, so this is its only reference to the
+        // data.
         unsafe { &mut *self.lock.data.get() }
     }
 }

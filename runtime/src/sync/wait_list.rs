@@ -1,15 +1,20 @@
-//! Those who wait for something that OS threads share, first come first served.
+//! `WaitList`: a FIFO queue of waiters, for primitives that several OS threads share.
 //!
-//! The queue of an object lies under the object's inner lock, which is held for a few instructions
-//! and never across a park. A waiter's place lies in its own frame:
+//! The queue of a primitive is protected by the primitive's inner lock, which is held for a few
+//! instructions only, and never across a park. The entry of a waiter lies in the waiter's own stack
+//! frame. A wait has three steps:
 //!
-//! 1. it enters the queue under the lock, and parks after having released it;
-//! 2. whoever wakes it takes its place out of the queue under the lock, fills or empties its slot,
-//!    takes its parker, and *last of all* says `told`; then it releases the lock and unparks;
-//! 3. the waiter goes on when it is told, without the lock. If its deadline comes, or it unwinds, it
-//!    takes the lock: either its place is still in the queue and leaves it, or it was told meanwhile.
+//! 1. The waiter adds its entry to the queue under the inner lock. It releases the lock, and then
+//!    parks.
+//! 2. The notifier removes the entry from the queue under the inner lock. It fills or empties the
+//!    slot of the entry and takes the parker out of it. *Last of all*, it sets `notified`. Then it
+//!    releases the lock and unparks the waiter.
+//! 3. The waiter continues when `notified` is set, without taking the lock. If its deadline passes
+//!    or it unwinds, it takes the lock. Then either its entry is still in the queue, and the waiter
+//!    removes it, or the waiter has been notified meanwhile.
 //!
-//! `[notified-last]` After `told` nobody touches the place any more: its frame may be gone.
+//! `[notified-last]` The notifier does not touch the entry after it has set `notified`, because the
+//! stack frame that holds the entry may be gone.
 
 use std::fmt;
 use std::ptr::NonNull;
@@ -20,13 +25,15 @@ use crate::list::{List, Node};
 use crate::primitive::{AtomicBool, Cell, Mutex, MutexGuard, Ordering, const_fn_unless_loom, lock};
 use crate::thread::{Parker, SelectToken, park_while};
 
-/// A queue of places, to be kept under a lock.
+/// A queue of waiters, to be kept under a lock.
 pub(crate) struct WaitList<T = ()> {
     list: List<Waiter<T>>,
 }
 
-// SAFETY: the list and the places in it are touched by one OS thread at a time, under the lock that
-// the queue lies in; what is in the slots crosses.
+// SAFETY:
+// - the list and its entries are accessed by one OS thread at a time, under the lock that protects
+//   the queue;
+// - the values in the slots move to other OS threads, so `T` must be `Send`.
 unsafe impl<T: Send> Send for WaitList<T> {}
 
 impl<T> fmt::Debug for WaitList<T> {
@@ -37,24 +44,24 @@ impl<T> fmt::Debug for WaitList<T> {
     }
 }
 
-/// What stands in a place.
+/// The value of a list node: one waiter.
 pub(crate) struct Waiter<T> {
-    /// Until it is told.
+    /// `None` once the waiter has been notified.
     parker: Cell<Option<Parker>>,
     notified: AtomicBool,
     slot: Cell<Option<T>>,
     token: Cell<Option<SelectToken>>,
 }
 
-/// Where to enter.
+/// The end of the queue at which an entry is added.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Position {
     Back,
     Front,
 }
 
-/// A waiter that was told, to be unparked when the lock is released.
-#[must_use = "a waiter that was told must be unparked"]
+/// A notified waiter, which must be unparked after the lock has been released.
+#[must_use = "a notified waiter must be unparked"]
 #[derive(Debug)]
 pub(crate) struct PendingUnpark(Parker);
 
@@ -71,12 +78,14 @@ impl<T> WaitList<T> {
         }
     }
 
-    /// Whether nobody waits. Those who were chosen elsewhere, and have not run since, do not.
+    /// Whether there are no waiters. An entry does not count if another queue has selected its
+    /// waiter and the waiter has not run since. Such entries are removed from the front of the
+    /// queue here.
     pub(crate) fn is_empty(&self) -> bool {
         while let Some(node) = self.list.front() {
-            // SAFETY: linked, so it is valid, and nobody else has the lock.
+            // SAFETY: the node is linked, so it is valid. No other OS thread holds the lock.
             let token = unsafe { node.as_ref() }.value.token.get();
-            // SAFETY: as above, for its choice.
+            // SAFETY: as above, for the selection of the token.
             if token.is_none_or(|token| unsafe { token.is_waiting() }) {
                 return false;
             }
@@ -85,12 +94,14 @@ impl<T> WaitList<T> {
         true
     }
 
-    /// As [`Self::is_empty`], to the green thread that `own` belongs to: nobody meets itself.
+    /// Like [`Self::is_empty`], but also ignores the entries of the selection that `own` belongs
+    /// to, because a select cannot meet itself.
     pub(crate) fn is_empty_except(&self, own: Option<SelectToken>) -> bool {
         let mut is_empty = true;
         self.list.for_each(|waiter| {
             let token = waiter.token.get();
-            // SAFETY: linked, so it is valid, as is its choice, and nobody else has the lock.
+            // SAFETY: the node is linked, so it is valid, and so is the selection of its token. No
+            // other OS thread holds the lock.
             let waits = token.is_none_or(|token| unsafe { token.is_waiting() });
             let is_own = token.zip(own).is_some_and(|(a, b)| a.same_selection(b));
             is_empty &= is_own || !waits;
@@ -98,25 +109,29 @@ impl<T> WaitList<T> {
         is_empty
     }
 
-    /// What the one at the head has in its slot, by reference.
-    pub(crate) fn peek<R>(&self, look: impl FnOnce(&Cell<Option<T>>) -> R) -> Option<R> {
-        // SAFETY: linked, so it is valid, and nobody else has the lock.
+    /// Calls `f` with the slot of the first entry.
+    pub(crate) fn peek<R>(&self, f: impl FnOnce(&Cell<Option<T>>) -> R) -> Option<R> {
+        // SAFETY: the node is linked, so it is valid. No other OS thread holds the lock.
         let node = unsafe { self.list.front()?.as_ref() };
-        Some(look(&node.value.slot))
+        Some(f(&node.value.slot))
     }
 
-    /// Takes out the one at the head that has not been chosen elsewhere; `f` gets its slot.
+    /// Removes the first waiter that no other queue has selected, and notifies it. Before that, `f`
+    /// is called with its slot.
     pub(crate) fn notify_front<R>(
         &self,
         f: impl FnOnce(&Cell<Option<T>>) -> R,
     ) -> Option<(PendingUnpark, R)> {
         loop {
             let node = self.list.pop_front()?;
-            // SAFETY: it was linked a moment ago; its frame is left by a waiter that was told, or
-            // that has held the lock since, which is ours.
+            // SAFETY:
+            // - the node was linked until now;
+            // - its waiter leaves the stack frame that holds it only after it has been notified, or
+            //   after it has taken the lock;
+            // - the waiter has not been notified yet, and the lock is held here.
             let waiter = unsafe { &node.as_ref().value };
             if let Some(token) = waiter.token.get() {
-                // SAFETY: as above, for its choice.
+                // SAFETY: as above, for the selection of the token.
                 if !unsafe { token.try_select() } {
                     continue;
                 }
@@ -124,11 +139,14 @@ impl<T> WaitList<T> {
             let result = f(&waiter.slot);
             let parker = waiter.parker.take();
             waiter.notified.store(true, Ordering::Release);
-            return Some((PendingUnpark(parker.expect("it is told once")), result));
+            return Some((
+                PendingUnpark(parker.expect("a waiter is notified once")),
+                result,
+            ));
         }
     }
 
-    /// Takes out all who have not been chosen elsewhere.
+    /// Removes and notifies all waiters that no other queue has selected.
     pub(crate) fn notify_all(&self) -> Vec<PendingUnpark> {
         std::iter::from_fn(|| self.notify_front(|_| ()))
             .map(|(pending, ())| pending)
@@ -136,13 +154,13 @@ impl<T> WaitList<T> {
     }
 }
 
-/// A place in a queue, as memory: the waiter owns it.
+/// The memory of an entry in a queue. The waiter owns it.
 pub(crate) struct WaitEntry<T> {
     node: Node<Waiter<T>>,
 }
 
 impl<T> WaitEntry<T> {
-    /// The caller's.
+    /// Creates an entry for the caller, with `value` in its slot.
     pub(crate) fn new(value: Option<T>) -> Self {
         Self {
             node: Node::new(Waiter {
@@ -154,7 +172,7 @@ impl<T> WaitEntry<T> {
         }
     }
 
-    /// Makes it one of several places of the caller. It is in no queue.
+    /// Makes this one of several entries of the caller, while it is in no queue.
     pub(crate) fn prepare(&self, token: SelectToken) {
         let waiter = &self.node.value;
         waiter.parker.set(Some(Parker::current()));
@@ -162,13 +180,16 @@ impl<T> WaitEntry<T> {
         waiter.token.set(Some(token));
     }
 
+    /// Adds the entry to `waiters`, at the end that `position` specifies.
+    ///
     /// # Safety
     ///
-    /// The place neither moves nor dies, nor does its ticket's choice, until it was told or has left
-    /// the queue. The caller holds the lock that the queue lies in.
+    /// - Until the entry has been notified or has left the queue, neither it nor the selection of
+    ///   its token moves or is dropped: `[linked-is-pinned]`.
+    /// - The caller holds the lock that protects the queue.
     pub(crate) unsafe fn enter(&self, waiters: &WaitList<T>, position: Position) {
         let node = NonNull::from(&self.node);
-        // SAFETY: valid, and it stays where it is (caller).
+        // SAFETY: the node is valid and does not move (caller).
         unsafe {
             match position {
                 Position::Back => waiters.list.push_back(node),
@@ -177,19 +198,21 @@ impl<T> WaitEntry<T> {
         }
     }
 
-    /// Leaves the queue; `false` if it was told, or passed over, before.
+    /// Removes the entry from `waiters`. Returns `false` if it has left the queue before, because
+    /// it was notified, or because it was skipped in favor of another queue.
     ///
     /// # Safety
     ///
-    /// `waiters` is the queue that was entered, and the caller holds the lock that it lies in.
+    /// - `waiters` is the queue that was entered, if any was.
+    /// - The caller holds the lock that protects the queue.
     pub(crate) unsafe fn leave(&self, waiters: &WaitList<T>) -> bool {
         let was_waiting = self.node.is_linked();
-        // SAFETY: linked there, or not any more (caller).
+        // SAFETY: the node is linked in this queue, or not linked at all (caller).
         unsafe { waiters.list.remove(NonNull::from(&self.node)) };
         was_waiting
     }
 
-    /// If it is one of several places.
+    /// Returns the token, if this is one of several entries.
     pub(crate) fn token(&self) -> Option<SelectToken> {
         self.node.value.token.get()
     }
@@ -198,18 +221,19 @@ impl<T> WaitEntry<T> {
         self.node.value.notified.load(Ordering::Acquire)
     }
 
-    /// What is in the slot, when nobody else can reach it any more: it was told, or has left.
+    /// Takes the value in the slot. Called when no notifier can reach the entry any more: it has
+    /// been notified, or it is in no queue.
     pub(crate) fn take(&self) -> Option<T> {
         self.node.value.slot.take()
     }
 
-    /// Leaves `value` in the slot, while it is in no queue.
+    /// Puts `value` in the slot, while the entry is in no queue.
     pub(crate) fn set_slot(&self, value: Option<T>) {
         self.node.value.slot.set(value);
     }
 }
 
-/// What has an inner lock, with a queue under it.
+/// The parameters of a wait in a `WaitList` that is protected by the inner lock `state`.
 pub(crate) struct WaitParams<'a, S, T> {
     pub(crate) state: &'a Mutex<S>,
     pub(crate) queue: fn(&S) -> &WaitList<T>,
@@ -219,67 +243,75 @@ pub(crate) struct WaitParams<'a, S, T> {
 }
 
 impl<S, T> WaitParams<'_, S, T> {
-    /// Enters the queue with `value` in the slot, releases `guard`, and parks until told (`Ok`) or
-    /// until the deadline (`Err`); both with what is in the slot then.
+    /// Adds an entry to the queue, with `value` in its slot, and releases `locked`. Then parks until
+    /// notified (`Ok`) or until the deadline passes (`Err`). Both contain the value that is in the
+    /// slot afterwards.
     ///
-    /// `on_unwind` gets the slot where a waiter that was told unwinds instead of going on.
+    /// If the waiter was notified, but unwinds instead of continuing, `on_unwind` is called with
+    /// the value in the slot.
     pub(crate) fn park(
         self,
-        guard: MutexGuard<'_, S>,
+        locked: MutexGuard<'_, S>,
         value: Option<T>,
         on_unwind: impl FnOnce(Option<T>),
     ) -> Result<Option<T>, Option<T>> {
-        self.park_with(guard, value, || {}, |_| {}, on_unwind)
+        self.park_with(locked, value, || {}, |_| {}, on_unwind)
     }
 
-    /// As [`Self::park`]; `entered` is called between entering and parking, and `gave_up`, under the
-    /// lock, where the place has left the queue untold.
+    /// Parks like [`Self::park`], with two more callbacks. `before_park` is called after the entry
+    /// was added and `locked` was released, and before parking. `on_give_up` is called under the
+    /// lock if the entry leaves the queue without having been notified.
     pub(crate) fn park_with(
         self,
-        guard: MutexGuard<'_, S>,
+        locked: MutexGuard<'_, S>,
         value: Option<T>,
         before_park: impl FnOnce(),
         on_give_up: impl Fn(&mut S),
         on_unwind: impl FnOnce(Option<T>),
     ) -> Result<Option<T>, Option<T>> {
-        let place = WaitEntry::new(value);
-        // SAFETY: `WaitGuard` below takes it out, whichever way this function is left, and is declared
-        // after it, so dropped before. The guard is of this lock.
-        unsafe { place.enter((self.queue)(&guard), self.position) };
-        let mut guard_entry = WaitGuard {
+        let entry = WaitEntry::new(value);
+        // SAFETY:
+        // - `WaitGuard` below removes the entry from the queue, however this function is left. It
+        //   is declared after the entry, so it is dropped first;
+        // - the entry has no token;
+        // - `locked` holds the lock that protects the queue.
+        unsafe { entry.enter((self.queue)(&locked), self.position) };
+        let mut guard = WaitGuard {
             wait: &self,
-            place: &place,
+            entry: &entry,
             on_give_up,
             on_unwind: Some(on_unwind),
         };
-        drop(guard);
+        drop(locked);
         before_park();
-        park_while(self.reason, self.deadline, || !place.is_notified());
-        guard_entry.on_unwind = None;
-        match guard_entry.end() {
-            true => Ok(place.take()),
-            false => Err(place.take()),
+        park_while(self.reason, self.deadline, || !entry.is_notified());
+        guard.on_unwind = None;
+        match guard.end() {
+            true => Ok(entry.take()),
+            false => Err(entry.take()),
         }
     }
 }
 
-/// For as long as the wait lasts.
+/// An entry in a queue, for as long as the wait lasts. If the waiter was notified and unwinds, the
+/// guard calls `on_unwind`.
 struct WaitGuard<'a, S, T, G: Fn(&mut S), U: FnOnce(Option<T>)> {
     wait: &'a WaitParams<'a, S, T>,
-    place: &'a WaitEntry<T>,
+    entry: &'a WaitEntry<T>,
     on_give_up: G,
     on_unwind: Option<U>,
 }
 
 impl<S, T, G: Fn(&mut S), U: FnOnce(Option<T>)> WaitGuard<'_, S, T, G, U> {
-    /// Out of the queue from here on; whether it was told.
+    /// Ends the wait, after which the entry is in no queue. Returns `true` if the waiter was
+    /// notified.
     fn end(&self) -> bool {
-        if self.place.is_notified() {
+        if self.entry.is_notified() {
             return true;
         }
         let mut state = lock(self.wait.state);
-        // SAFETY: entered there, and the lock is held.
-        let gave_up = unsafe { self.place.leave((self.wait.queue)(&state)) };
+        // SAFETY: the entry has entered this queue, and the lock is held.
+        let gave_up = unsafe { self.entry.leave((self.wait.queue)(&state)) };
         if gave_up {
             (self.on_give_up)(&mut state);
         }
@@ -293,7 +325,7 @@ impl<S, T, G: Fn(&mut S), U: FnOnce(Option<T>)> Drop for WaitGuard<'_, S, T, G, 
             return;
         };
         if self.end() {
-            on_unwind(self.place.take());
+            on_unwind(self.entry.take());
         }
     }
 }

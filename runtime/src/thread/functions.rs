@@ -46,7 +46,7 @@ where
     unwrap_spawn(Builder::new().spawn(f))
 }
 
-/// Spawns a green thread that has no handle and whose result is discarded.
+/// Spawns a green thread without a handle. Its result is discarded.
 ///
 /// This is the cheapest spawn: it allocates nothing. A panic of `f` is reported by the panic hook with
 /// the name of the green thread, and has no other effect.
@@ -113,6 +113,7 @@ where
 /// let timer = spawner.join().unwrap();
 /// assert!(timer.join().unwrap_err().is_killed());
 /// ```
+#[doc(alias = "spawn_after_scoped")]
 #[track_caller]
 pub fn spawn_after_local<F, T>(delay: Duration, f: F) -> JoinHandle<T>
 where

@@ -1,4 +1,4 @@
-//! Several green threads at a time: wait for all, take them as they end, end them together.
+//! Several green threads at a time: waiting for all, taking results as they finish, killing all.
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -12,11 +12,13 @@ use super::join_handle::JoinHandle;
 use super::wait_queue::WaitQueue;
 use crate::green::WaitReason;
 
-/// Parks until all have ended, and returns their results in the order of the handles.
+/// Waits for all `handles` and returns their results, in the order of the handles.
+///
+/// Parks until all of the green threads have finished.
 ///
 /// # Panics
 ///
-/// As [`JoinHandle::join`].
+/// Panics as [`JoinHandle::join`] does.
 ///
 /// # Examples
 ///
@@ -30,8 +32,10 @@ pub fn wait_all<T>(handles: impl IntoIterator<Item = JoinHandle<T>>) -> Vec<Resu
     handles.into_iter().map(JoinHandle::join).collect()
 }
 
-/// The results of `handles` in the order in which they end, each with the position of its handle.
-/// Never parks: the iterator's `next` does, until the next one ends.
+/// Returns an iterator over the results of `handles`, in the order in which the green threads
+/// finish. Each result comes with the index of its handle.
+///
+/// The iterator's `next` parks until the next green thread has finished.
 ///
 /// # Examples
 ///
@@ -57,7 +61,9 @@ pub fn as_completed<T: 'static>(
     AsCompleted(members)
 }
 
-/// See [`as_completed`]. Dropping it detaches those that are left.
+/// An iterator over results in the order of completion. Returned by [`as_completed`].
+///
+/// Dropping it detaches the green threads that are left.
 pub struct AsCompleted<T: 'static>(Members<T>);
 
 impl<T> Iterator for AsCompleted<T> {
@@ -79,7 +85,9 @@ impl<T> fmt::Debug for AsCompleted<T> {
     }
 }
 
-/// Green threads that belong together: they are killed when the group is dropped.
+/// A set of green threads. They are killed when the set is dropped.
+///
+/// Only the methods that say so park.
 ///
 /// # Examples
 ///
@@ -87,7 +95,7 @@ impl<T> fmt::Debug for AsCompleted<T> {
 /// use evy::{JoinSet, sleep};
 /// use std::time::Duration;
 ///
-/// // The first answer counts; the others are ended.
+/// // The first answer counts; the others are killed.
 /// let mut race = JoinSet::new();
 /// for n in [50, 5, 20] {
 ///     race.spawn(move || {
@@ -101,63 +109,68 @@ impl<T> fmt::Debug for AsCompleted<T> {
 pub struct JoinSet<T: 'static>(Members<T>);
 
 impl<T> JoinSet<T> {
-    /// A group without members. Never parks.
+    /// Creates a set without members.
     #[must_use]
     pub fn new() -> Self {
         Self(Members::default())
     }
 
-    /// Spawns a member. Never parks.
+    /// Spawns a green thread and adds it to the set.
     ///
     /// # Panics
     ///
-    /// If there is no memory for a stack.
+    /// Panics if no stack can be allocated.
     #[track_caller]
     pub fn spawn(&self, f: impl FnOnce() -> T + 'static) {
         self.add(spawn(f));
     }
 
-    /// Makes a green thread a member. Never parks.
+    /// Adds a green thread to the set.
     pub fn add(&self, handle: JoinHandle<T>) {
         self.0.add(handle);
     }
 
-    /// How many members there are, of which [`join_next`](Self::join_next) has not told. Never parks.
+    /// Returns the number of members not yet returned by [`join_next`](Self::join_next).
     #[must_use]
     pub fn len(&self) -> usize {
         self.0.handles.borrow().len()
     }
 
-    /// Whether there are no members. Never parks.
+    /// Returns `true` if the set has no members.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// Parks until a member has ended, and returns its result; `None` if there are no members.
+    /// Waits for the next member to finish and returns its result. Returns `None` if there are no
+    /// members.
+    ///
+    /// Parks until a member has finished.
     ///
     /// # Panics
     ///
-    /// On the root green thread, when nothing can wake anybody any more.
+    /// Panics on the root green thread if a deadlock is detected.
     pub fn join_next(&self) -> Option<Result<T>> {
         self.0.next().map(|(_, result)| result)
     }
 
-    /// Parks until all members have ended, and returns their results in the order of their ends.
+    /// Waits for all members and returns their results, in the order in which they finish.
+    ///
+    /// Parks until all members have finished.
     ///
     /// # Panics
     ///
-    /// As [`join_next`](Self::join_next).
+    /// Panics as [`join_next`](Self::join_next) does.
     pub fn wait_all(&self) -> Vec<Result<T>> {
         std::iter::from_fn(|| self.join_next()).collect()
     }
 
-    /// Kills all members, in the order in which they came; see [`JoinHandle::kill`]. They are still
-    /// members until [`join_next`](Self::join_next) has told of them.
+    /// Kills all members in the order in which they were added, like [`JoinHandle::kill`]. They
+    /// remain members until [`join_next`](Self::join_next) has returned their results.
     ///
     /// # Panics
     ///
-    /// A member that kills its own group unwinds in here, when the others are killed.
+    /// A member that kills its own set unwinds from here, after the others have been killed.
     pub fn kill_all(&self) {
         let (mut all, own): (Vec<_>, Vec<_>) = {
             let handles = self.0.handles.borrow();
@@ -189,7 +202,7 @@ impl<T> fmt::Debug for JoinSet<T> {
     }
 }
 
-/// Handles by number, and the numbers of those that have ended.
+/// Handles by number, and the numbers of the green threads that have finished.
 struct Members<T: 'static> {
     handles: RefCell<BTreeMap<usize, JoinHandle<T>>>,
     added: Cell<usize>,
@@ -214,14 +227,15 @@ impl<T> Members<T> {
         self.handles.borrow_mut().insert(number, handle);
     }
 
-    /// The next one that has ended.
+    /// Waits for the next member to finish. Returns its number and its result, or `None` if there
+    /// are no members.
     fn next(&self) -> Option<(usize, Result<T>)> {
         loop {
             let first = self.ended.order.borrow_mut().pop_front();
             if let Some(number) = first {
                 let handle = self.handles.borrow_mut().remove(&number);
                 if self.handles.borrow().is_empty() {
-                    // There is nobody left to wait for.
+                    // No member is left, so the other waiters return `None`.
                     self.ended.waiters.wake_all();
                 }
                 return handle.map(|handle| (number, handle.join()));

@@ -13,7 +13,7 @@ use super::packet::Packet;
 #[derive(Clone)]
 pub struct KillHandle(Weak<dyn Killable>);
 
-/// A packet whose result type does not matter.
+/// A packet with a result of any type.
 pub(super) trait Killable {
     fn kill(&self);
 }

@@ -1,7 +1,8 @@
 //! Green locals: a value for each green thread.
 //!
-//! The values of a green thread hang on its control block. Each is shared (`Rc`) with whoever uses it
-//! at the moment, so it stays where it is for as long as the use lasts, whatever ends meanwhile.
+//! The values of a green thread belong to its control block. Each value is shared (`Rc`) with the
+//! code that uses it at the moment. So it stays at its address as long as that use lasts, whatever
+//! ends meanwhile.
 
 use std::any::Any;
 use std::cell::{Cell, RefCell};
@@ -11,8 +12,7 @@ use std::rc::Rc;
 
 use crate::sched;
 
-/// Declares values that each green thread has for itself, as [`std::thread_local!`] does for OS
-/// threads.
+/// Declares green locals, like [`std::thread_local!`]: each green thread has a value of its own.
 ///
 /// # Examples
 ///
@@ -46,11 +46,12 @@ macro_rules! green_local {
     };
 }
 
-/// A green local, declared by [`green_local!`](crate::green_local!); as [`std::thread::LocalKey`].
+/// A green local, declared by [`green_local!`](crate::green_local!). Like
+/// [`std::thread::LocalKey`].
 ///
-/// The value is made when the green thread first uses it, and dropped, newest first, when it ends:
-/// on its own stack, before those who join it go on. A root green thread's are dropped at the end of
-/// its OS thread.
+/// A value is created when a green thread first uses it. When the green thread finishes, its values
+/// are dropped on its own stack, newest first, before any joiner continues. The values of a root
+/// green thread are dropped at the end of its OS thread.
 pub struct LocalKey<T: 'static> {
     init: fn() -> T,
 }
@@ -61,11 +62,13 @@ impl<T: 'static> LocalKey<T> {
         Self { init }
     }
 
-    /// Runs `f` with the value. Parks where `f` does.
+    /// Runs `f` with a reference to the value.
+    ///
+    /// Parks where `f` parks.
     ///
     /// # Panics
     ///
-    /// If the value is being dropped, or was; as `f` does.
+    /// Panics if the value is being dropped or has been dropped, or if `f` panics.
     pub fn with<R>(&'static self, f: impl FnOnce(&T) -> R) -> R {
         match self.try_with(f) {
             Ok(value) => value,
@@ -73,22 +76,24 @@ impl<T: 'static> LocalKey<T> {
         }
     }
 
-    /// As [`with`](Self::with).
+    /// Runs `f` with a reference to the value like [`with`](Self::with), or returns an error.
+    ///
+    /// Parks where `f` parks.
     ///
     /// # Errors
     ///
-    /// If the value is being dropped, or was.
+    /// Returns [`AccessError`] if the value is being dropped or has been dropped.
     ///
     /// # Panics
     ///
-    /// As `f` does.
+    /// Panics if `f` panics.
     pub fn try_with<R>(&'static self, f: impl FnOnce(&T) -> R) -> Result<R, AccessError> {
         let value = self.value()?;
         let value = value.downcast_ref().expect("a key has values of one type");
         Ok(f(value))
     }
 
-    /// The address of the key, of which there is one.
+    /// Returns the address of the key, which is unique because a key is a static.
     fn id(&'static self) -> usize {
         std::ptr::from_ref(self).addr()
     }
@@ -104,7 +109,7 @@ impl<T: 'static> LocalKey<T> {
         if let Some(found) = find() {
             return found;
         }
-        // The program's code: nothing is borrowed, and it may use this very key.
+        // `init` is code of the program and may use this same key, so nothing is borrowed here.
         let new: Rc<dyn Any> = Rc::new((self.init)());
         find().unwrap_or_else(|| {
             locals.borrow_mut().push((self.id(), Some(Rc::clone(&new))));
@@ -114,20 +119,20 @@ impl<T: 'static> LocalKey<T> {
 }
 
 impl<T: 'static> LocalKey<Cell<T>> {
-    /// Sets the value. Never parks.
+    /// Sets the value.
     ///
     /// # Panics
     ///
-    /// As [`with`](Self::with).
+    /// Panics as [`with`](Self::with) does.
     pub fn set(&'static self, value: T) {
         self.with(|cell| cell.set(value));
     }
 
-    /// A copy of the value. Never parks.
+    /// Returns a copy of the value.
     ///
     /// # Panics
     ///
-    /// As [`with`](Self::with).
+    /// Panics as [`with`](Self::with) does.
     pub fn get(&'static self) -> T
     where
         T: Copy,
@@ -135,11 +140,11 @@ impl<T: 'static> LocalKey<Cell<T>> {
         self.with(Cell::get)
     }
 
-    /// The value, in whose place the default comes. Never parks.
+    /// Takes the value, leaving `Default::default()` in its place.
     ///
     /// # Panics
     ///
-    /// As [`with`](Self::with).
+    /// Panics as [`with`](Self::with) does.
     pub fn take(&'static self) -> T
     where
         T: Default,
@@ -147,49 +152,53 @@ impl<T: 'static> LocalKey<Cell<T>> {
         self.with(Cell::take)
     }
 
-    /// The value, in whose place `value` comes. Never parks.
+    /// Replaces the value with `value` and returns the old one.
     ///
     /// # Panics
     ///
-    /// As [`with`](Self::with).
+    /// Panics as [`with`](Self::with) does.
     pub fn replace(&'static self, value: T) -> T {
         self.with(|cell| cell.replace(value))
     }
 }
 
 impl<T: 'static> LocalKey<RefCell<T>> {
-    /// Runs `f` with the value borrowed. Parks where `f` does.
+    /// Runs `f` with the value borrowed.
+    ///
+    /// Parks where `f` parks.
     ///
     /// # Panics
     ///
-    /// If it is borrowed mutably; as [`with`](Self::with).
+    /// Panics if the value is mutably borrowed, and as [`with`](Self::with) does.
     pub fn with_borrow<R>(&'static self, f: impl FnOnce(&T) -> R) -> R {
         self.with(|cell| f(&cell.borrow()))
     }
 
-    /// Runs `f` with the value borrowed mutably. Parks where `f` does.
+    /// Runs `f` with the value mutably borrowed.
+    ///
+    /// Parks where `f` parks.
     ///
     /// # Panics
     ///
-    /// If it is borrowed; as [`with`](Self::with).
+    /// Panics if the value is borrowed, and as [`with`](Self::with) does.
     pub fn with_borrow_mut<R>(&'static self, f: impl FnOnce(&mut T) -> R) -> R {
         self.with(|cell| f(&mut cell.borrow_mut()))
     }
 
-    /// Sets the value. Never parks.
+    /// Sets the value.
     ///
     /// # Panics
     ///
-    /// If it is borrowed; as [`with`](Self::with).
+    /// Panics if the value is borrowed, and as [`with`](Self::with) does.
     pub fn set(&'static self, value: T) {
         drop(self.replace(value));
     }
 
-    /// The value, in whose place the default comes. Never parks.
+    /// Takes the value, leaving `Default::default()` in its place.
     ///
     /// # Panics
     ///
-    /// If it is borrowed; as [`with`](Self::with).
+    /// Panics if the value is borrowed, and as [`with`](Self::with) does.
     pub fn take(&'static self) -> T
     where
         T: Default,
@@ -197,11 +206,11 @@ impl<T: 'static> LocalKey<RefCell<T>> {
         self.with(RefCell::take)
     }
 
-    /// The value, in whose place `value` comes. Never parks.
+    /// Replaces the value with `value` and returns the old one.
     ///
     /// # Panics
     ///
-    /// If it is borrowed; as [`with`](Self::with).
+    /// Panics if the value is borrowed, and as [`with`](Self::with) does.
     pub fn replace(&'static self, value: T) -> T {
         self.with(|cell| cell.replace(value))
     }
@@ -213,13 +222,13 @@ impl<T: 'static> fmt::Debug for LocalKey<T> {
     }
 }
 
-/// The value of a green local is being dropped, or was.
+/// Error returned by [`LocalKey::try_with`] when the value is being dropped or has been dropped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AccessError(());
 
 impl fmt::Display for AccessError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the green local is gone: its green thread ends")
+        f.write_str("a green local cannot be accessed while or after it is dropped")
     }
 }
 

@@ -1,12 +1,12 @@
-//! Green threads in the shape of [`std::thread`].
+//! Green threads, with the interface of [`std::thread`].
 //!
-//! | std | here | differs |
+//! | std | here | differences from std |
 //! | --- | ---- | ------- |
 //! | `spawn`, `Builder`, `JoinHandle` | the same names | nothing needs to be `Send`; handles stay on their OS thread |
 //! | `sleep`, `yield_now`, `park`, `park_timeout`, `current` | the same | they stop the green thread, not the OS thread |
 //! | `scope` | [`scope`] | children are killed if the parent unwinds |
 //!
-//! Which of these park says each item. There is no `.await` to see it by.
+//! Only the items that say so park. The code that calls them has no `.await` that would show it.
 
 mod builder;
 mod count_guard;

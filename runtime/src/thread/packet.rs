@@ -13,14 +13,15 @@ use super::wait_queue::WaitQueue;
 use crate::green::{GreenRef, Identity};
 use crate::sched;
 
-/// The result of a green thread, and who waits for it.
+/// The result of a green thread, and the green threads that wait for it.
 pub(super) struct Packet<T> {
     pub(super) result: Cell<Option<Result<T>>>,
     pub(super) stage: Cell<Stage>,
     /// `None` once the green thread has ended. ([live-ref] 4)
     pub(super) green: Cell<Option<GreenRef>>,
     pub(super) identity: Cell<Option<Identity>>,
-    /// Created when requested, or when a green thread with a name ends, whose name would be lost.
+    /// Created when requested, or when a green thread with a name ends, because its name would be
+    /// lost.
     pub(super) thread: OnceCell<Thread>,
     pub(super) joiners: WaitQueue,
 }
@@ -100,7 +101,8 @@ impl<T> Drop for Completion<T> {
     fn drop(&mut self) {
         let packet = &self.0;
         let green = packet.green.get();
-        // There is no result if the closure has not run: the green thread was killed before it started.
+        // There is no result if the closure has not run: the green thread was killed before it
+        // started.
         let error = || {
             let cold = green.as_ref().and_then(|green| green.cold());
             match cold.and_then(|cold| cold.error.take()) {

@@ -1,5 +1,5 @@
-//! Whoever waits for something that OS threads share: a green thread of any of them, or an OS thread
-//! that has never used evy, and that blocks as usual.
+//! `Parker`: waiting for something that OS threads share. The waiter is a green thread of any OS
+//! thread, or an OS thread that has never used evy, and which blocks as usual.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -11,7 +11,7 @@ use crate::green::RemoteHandle;
 use crate::green::{WaitReason, Wake};
 use crate::sched;
 
-/// The means to have one waiter look again, from any OS thread.
+/// Wakes one waiter from any OS thread, so that it checks its condition again.
 #[derive(Debug)]
 pub(crate) struct Parker(ParkerKind);
 
@@ -22,7 +22,7 @@ enum ParkerKind {
 }
 
 impl Parker {
-    /// The caller's own.
+    /// Returns the parker of the caller.
     pub(crate) fn current() -> Self {
         Self(match sched::if_current() {
             Some(scheduler) => ParkerKind::Green(scheduler.remote_handle(scheduler.running())),
@@ -30,7 +30,8 @@ impl Parker {
         })
     }
 
-    /// Has it look again. Nothing happens if it has ended.
+    /// Wakes the waiter, so that it checks its condition again. Does nothing if the waiter has
+    /// ended.
     pub(crate) fn unpark(&self) {
         let handle = match &self.0 {
             ParkerKind::Green(handle) => handle,
@@ -47,8 +48,10 @@ impl Parker {
     }
 }
 
-/// Parks for as long as `waiting` says; somebody unparks the caller's [`Parker`] after each change.
-/// `false`: the deadline came first. A green thread may unwind from here.
+/// Parks while `waiting` returns `true`. Returns `false` if the deadline passed first.
+///
+/// Each change of the result of `waiting` is followed by an unpark of the caller's [`Parker`]. A
+/// green thread may unwind from here.
 #[expect(
     clippy::disallowed_methods,
     reason = "an OS thread without green threads may block"
@@ -72,14 +75,14 @@ pub(crate) fn park_while(
     while waiting() {
         match interrupt::wait(scheduler, reason, deadline) {
             Wake::Unparked => {}
-            // What was waited for may have come at the same time, and wins.
+            // What it waits for may have happened at the same time, and wins over the deadline.
             _ => return !waiting(),
         }
     }
     true
 }
 
-/// The moment `timeout` from now, by the clock that [`park_while`] will wait by.
+/// Returns the deadline `timeout` from now, on the clock that [`park_while`] uses.
 pub(crate) fn deadline_after_any_thread(timeout: Duration) -> Option<Instant> {
     match sched::if_current() {
         Some(scheduler) => scheduler.clock.deadline_after(timeout),
@@ -87,8 +90,11 @@ pub(crate) fn deadline_after_any_thread(timeout: Duration) -> Option<Instant> {
     }
 }
 
-/// Before an operation that need not park because somebody elsewhere is fast: once in a while it is
-/// the turn of the others of this OS thread. A kill is thrown here too, before anything is done.
+/// Yields if the running green thread has used up its budget.
+///
+/// Called before an operation that may never park, because another OS thread is fast. The yield
+/// gives the other green threads of this OS thread a turn once in a while. A kill is thrown here
+/// too, before the operation has done anything.
 #[inline]
 pub(crate) fn yield_if_over_budget() {
     if let Some(scheduler) = sched::if_current()

@@ -1,23 +1,24 @@
-//! Green threads that borrow from their spawner's frame.
+//! `scope`: green threads that borrow from the frame of their spawner.
 //!
 //! # Why this is sound
 //!
-//! A scoped closure may hold references of lifetime `'scope`, and is run as if it were `'static`. So
-//! no child may run, or be suspended with its frames intact, once `scope` has returned or unwound.
-//! That is what `scope` sees to, and it takes all of these:
+//! A scoped closure may hold references of lifetime `'scope`, and runs as if it were `'static`.
+//! Once `scope` has returned or unwound, therefore, no child may run, or be suspended with its
+//! frames intact. `scope` ensures that by all of the following:
 //!
-//! 1. *Closure form.* There is no guard that a program could leak: `scope` is a call, and its frame
-//!    is left only when it says so.
-//! 2. *Every way out is caught.* The body runs in `catch`, and so does the wait for the
-//!    children. A panic, a kill or a timeout that comes through becomes: kill the children, wait
-//!    again, throw it on.
+//! 1. *Closure form.* There is no guard that a program could leak. `scope` is a call, and only
+//!    `scope` itself decides when its frame is left.
+//! 2. *Every exit is caught.* The body runs in `catch`, and so does the wait for the children. If a
+//!    panic, a kill or a timeout arrives there, `scope` kills the children, waits again, and
+//!    rethrows.
 //! 3. *The last wait is shielded.* Nothing is thrown into it.
-//! 4. *A child counts as gone* when its closure and all that it captured are dropped, which may park
-//!    in between; its entry is the last thing to be dropped. Results lie on the heap, and a `ScopedJoinHandle`
-//!    cannot outlive `'scope`.
-//! 5. *No child is abandoned.* If the OS thread ends while a scope is open, so has its stack: the
-//!    scope's frame was left by `process::exit` or not at all. A scope on a green thread that is
-//!    abandoned is never continued, so its frame, and what children borrow, stay.
+//! 4. *A child counts as gone* only when its closure and all captures have been dropped. Their
+//!    destructors may park. The child's entry is dropped last. Results lie on the heap, and a
+//!    `ScopedJoinHandle` cannot outlive `'scope`.
+//! 5. *No child is abandoned* while its scope can continue. If an OS thread ends while a scope is
+//!    open on its own stack, that stack has ended too: the frame of the scope was left by
+//!    `process::exit`, or not at all. A scope on an abandoned green thread never continues, so its
+//!    frame stays, and so does everything that the children borrow.
 //! 6. *With `panic = "abort"`* nothing unwinds, and only 1 and 4 are needed.
 
 use std::cell::{Cell, RefCell};
@@ -43,11 +44,11 @@ use crate::sched::{self, SpawnOptions, unwrap_spawn};
 /// The children of one scope.
 #[derive(Default)]
 struct Children {
-    /// Those that are not gone, by number; without a reference while they are being spawned.
-    /// ([live-ref]: a child takes its own out.)
+    /// The children that are not gone, by number. A child that is being spawned has no reference
+    /// yet. ([live-ref]: a child removes its own entry.)
     running: RefCell<BTreeMap<u64, Option<GreenRef>>>,
     spawned: Cell<u64>,
-    /// How many have panicked without anybody having been told.
+    /// The number of panics that no `join` has returned.
     panicked: Cell<usize>,
     all_gone: WaitQueue,
 }
@@ -59,7 +60,7 @@ impl Children {
         }
     }
 
-    /// Kills one after the other. Each may end others, or spawn more, while it unwinds.
+    /// Kills the children one after the other. Each may end others or spawn more while it unwinds.
     fn kill(&self) {
         let mut last = 0;
         loop {
@@ -78,7 +79,7 @@ impl Children {
     }
 }
 
-/// A child's entry; dropped last.
+/// The entry of a child. Dropped last.
 struct Child {
     children: Rc<Children>,
     number: u64,
@@ -94,7 +95,7 @@ impl Drop for Child {
     }
 }
 
-/// What a child runs. The order of the fields is the order in which they are dropped if it does not.
+/// The closure that a child runs. If it does not run, the fields are dropped in this order.
 struct Body<F, T> {
     job: Job<F, T>,
     child: Child,
@@ -111,22 +112,28 @@ impl<F: FnOnce() -> T, T> Body<F, T> {
     }
 }
 
-/// Spawns green threads that may borrow from outside [`scope`]. As [`std::thread::Scope`].
+/// Spawns green threads that may borrow from outside of [`scope`], like [`std::thread::Scope`].
 pub struct Scope<'scope, 'env: 'scope> {
     children: Rc<Children>,
-    /// Invariant in both: a shorter `'scope` would let a borrow from inside the body in.
+    /// Invariant in both lifetimes. With a shorter `'scope`, a child could borrow from inside the
+    /// body.
     scope: PhantomData<&'scope mut &'scope ()>,
     env: PhantomData<&'env mut &'env ()>,
 }
 
-/// Runs `f`, which may spawn green threads that borrow from the caller's frame, and parks until all
-/// of them have ended. As [`std::thread::scope`].
+/// Runs `f`, which may spawn green threads that borrow from the caller's frame, and waits for all
+/// of them. Like [`std::thread::scope`].
 ///
-/// If the caller is killed, times out or panics meanwhile, the children are killed first.
+/// Parks until all children have finished.
+///
+/// # Differences from std
+///
+/// - If the caller is killed, times out or panics meanwhile, the children are killed first.
 ///
 /// # Panics
 ///
-/// If a child has panicked that was not joined, or whose result was dropped; or as `f` does.
+/// Panics if a child panicked and no [`join`](ScopedJoinHandle::join) has returned its panic, or if
+/// `f` panics. Panics on the root green thread if a deadlock is detected.
 ///
 /// # Examples
 ///
@@ -174,11 +181,11 @@ where
 }
 
 impl<'scope> Scope<'scope, '_> {
-    /// Spawns a child. Never parks.
+    /// Spawns a child of the scope.
     ///
     /// # Panics
     ///
-    /// If there is no memory for a stack.
+    /// Panics if no stack can be allocated.
     #[track_caller]
     pub fn spawn<F, T>(&'scope self, f: F) -> ScopedJoinHandle<'scope, T>
     where
@@ -209,8 +216,8 @@ impl<'scope> Scope<'scope, '_> {
         let (job, handle) = JoinHandle::new(f);
         let body = Body { job, child };
         let body: Box<dyn FnOnce() + 'scope> = Box::new(move || body.run());
-        // SAFETY: only the lifetime changes. `scope` does not return or unwind before the body is
-        // dropped: see the top of this file.
+        // SAFETY: only the lifetime changes. `scope` neither returns nor unwinds before the body is
+        // dropped; see the top of this file.
         let body = unsafe {
             mem::transmute::<Box<dyn FnOnce() + 'scope>, Box<dyn FnOnce() + 'static>>(body)
         };
@@ -233,7 +240,8 @@ impl fmt::Debug for Scope<'_, '_> {
     }
 }
 
-/// The handle of a child. As [`std::thread::ScopedJoinHandle`].
+/// An owned permission to join or kill a scoped green thread, like
+/// [`std::thread::ScopedJoinHandle`].
 pub struct ScopedJoinHandle<'scope, T> {
     handle: JoinHandle<T>,
     children: Rc<Children>,
@@ -241,15 +249,17 @@ pub struct ScopedJoinHandle<'scope, T> {
 }
 
 impl<T> ScopedJoinHandle<'_, T> {
-    /// Parks until the child has ended, and returns its result.
+    /// Waits for the child to finish and returns its result.
+    ///
+    /// Parks until the child has finished.
     ///
     /// # Errors
     ///
-    /// [`JoinError`] if it panicked or was killed.
+    /// Returns a [`JoinError`] if the child panicked or was killed.
     ///
     /// # Panics
     ///
-    /// If a child joins itself.
+    /// Panics if a child joins itself, and on the root green thread if a deadlock is detected.
     pub fn join(self) -> Result<T> {
         let result = self.handle.join();
         if result.as_ref().is_err_and(JoinError::is_panic) {
@@ -258,22 +268,22 @@ impl<T> ScopedJoinHandle<'_, T> {
         result
     }
 
-    /// Whether the child has ended. Never parks.
+    /// Returns `true` if the child has finished.
     #[must_use]
     pub fn is_finished(&self) -> bool {
         self.handle.is_finished()
     }
 
-    /// Kills the child; see [`JoinHandle::kill`].
+    /// Kills the child, like [`JoinHandle::kill`].
     ///
     /// # Panics
     ///
-    /// A child that kills itself unwinds in here.
+    /// A child that kills itself unwinds from here.
     pub fn kill(&self) {
         self.handle.kill();
     }
 
-    /// Who it is. Never parks.
+    /// Returns the [`Thread`] handle of the child.
     #[must_use]
     pub fn thread(&self) -> &Thread {
         self.handle.thread()

@@ -1,10 +1,11 @@
-//! One green thread in several queues: it is woken by the first, and the others pass it over.
+//! `Selection`: one green thread waits in several queues. The first queue to select it wakes it,
+//! and the others skip it.
 
 use std::ptr::NonNull;
 
 use crate::primitive::{AtomicUsize, Ordering, const_fn_unless_loom};
 
-/// Which of several waits has come to its end, if any. It lies in the frame of whoever waits.
+/// Records which of several waits has ended, if any. It lies in the frame of the waiter.
 #[derive(Debug)]
 pub struct Selection(AtomicUsize);
 
@@ -17,7 +18,7 @@ impl Selection {
         }
     }
 
-    /// The right to make the selection fall on `index`.
+    /// Returns a token that can select `index`.
     pub(crate) fn token(&self, index: usize) -> SelectToken {
         SelectToken {
             selection: NonNull::from(self),
@@ -33,8 +34,12 @@ impl Selection {
     }
 }
 
-/// `[linked-is-pinned]` It lies in a wait node, which is unlinked before the selection's frame goes; it
-/// is followed only while that is linked, or by whoever has unlinked it under the same lock.
+/// Permission to complete a [`Selection`] with one index.
+///
+/// `[linked-is-pinned]`
+/// - A token lies in a wait node, which is unlinked before the frame of the selection is left.
+/// - The token is followed only while the node is linked, or by the code that has unlinked the node
+///   under the same lock.
 #[derive(Clone, Copy, Debug)]
 pub struct SelectToken {
     selection: NonNull<Selection>,
@@ -42,28 +47,28 @@ pub struct SelectToken {
 }
 
 impl SelectToken {
-    /// Whether both are of one selection.
+    /// Whether both tokens belong to the same selection.
     pub(crate) fn same_selection(self, other: Self) -> bool {
         self.selection == other.selection
     }
 
-    /// Whether the selection is still to be selected.
+    /// Whether no index has been selected yet.
     ///
     /// # Safety
     ///
-    /// The selection lives: see the type.
+    /// The selection is live; see the type.
     pub(crate) unsafe fn is_waiting(self) -> bool {
-        // SAFETY: it lives (caller).
+        // SAFETY: it is live (caller).
         unsafe { self.selection.as_ref() }.selected().is_none()
     }
 
-    /// Makes the selection; `false` if it was selected before.
+    /// Selects this token's index. Returns `false` if an index was selected before.
     ///
     /// # Safety
     ///
-    /// The selection lives: see the type.
+    /// The selection is live; see the type.
     pub(crate) unsafe fn try_select(self) -> bool {
-        // SAFETY: it lives (caller).
+        // SAFETY: it is live (caller).
         let selection = unsafe { self.selection.as_ref() };
         selection
             .0

@@ -1,4 +1,4 @@
-//! The orderly end of all green threads of an OS thread.
+//! `shutdown`: ends all green threads of an OS thread in an orderly way.
 
 use std::time::Duration;
 
@@ -6,16 +6,19 @@ use super::interrupt;
 use crate::green::{GreenRef, WaitReason, Wake};
 use crate::sched::{self, Scheduler};
 
-/// Ends all other green threads of this OS thread: waits up to `grace` for them to end by
-/// themselves, then kills those that are left, and parks until they have unwound, up to `grace`
-/// again. Returns how many are left even then.
+/// Ends all other green threads of this OS thread, and returns the number of those that are left.
 ///
-/// Without it, green threads that live when their OS thread ends are abandoned where they stand: no
-/// destructor runs, their memory stays.
+/// Waits up to `grace` for them to finish by themselves. Then kills those that are left, and waits
+/// up to `grace` again for them to unwind.
+///
+/// Without `shutdown`, green threads that are live when their OS thread ends are abandoned: their
+/// destructors do not run, and their memory is not freed.
+///
+/// Parks until all other green threads have finished, for at most twice `grace`.
 ///
 /// # Panics
 ///
-/// If another green thread is in `shutdown` already.
+/// Panics if another green thread is in `shutdown` already.
 ///
 /// # Examples
 ///
@@ -28,7 +31,7 @@ use crate::sched::{self, Scheduler};
 pub fn shutdown(grace: Duration) -> usize {
     let scheduler = sched::current();
     let me = scheduler.running();
-    let _last_one_tells = scheduler.wait_for_exits(me);
+    let _exit_waiter = scheduler.wait_for_exits(me);
     wait_for_ends(scheduler, me, grace);
     if scheduler.others(me) > 0 {
         kill_all(scheduler, me);
@@ -38,7 +41,8 @@ pub fn shutdown(grace: Duration) -> usize {
 }
 
 fn wait_for_ends(scheduler: &Scheduler, me: GreenRef, grace: Duration) {
-    // A deadline that never comes still ends when all are gone, and a month is as good as never.
+    // The wait ends when all others are gone, even if its deadline never passes. A month is as good
+    // as never.
     let month = Duration::from_secs(30 * 24 * 3600);
     let deadline = scheduler.clock.deadline_after(grace.min(month));
     while scheduler.others(me) > 0 {
@@ -49,7 +53,8 @@ fn wait_for_ends(scheduler: &Scheduler, me: GreenRef, grace: Duration) {
     }
 }
 
-/// Kills in the order of spawning. Each may end or spawn others while it unwinds.
+/// Kills the other green threads in the order in which they were spawned. Each may end others or
+/// spawn more while it unwinds.
 fn kill_all(scheduler: &Scheduler, me: GreenRef) {
     let mut last = 0;
     loop {
@@ -63,7 +68,7 @@ fn kill_all(scheduler: &Scheduler, me: GreenRef) {
         };
         last = *youngest;
         for (id, victim) in victims {
-            // It may have ended meanwhile, and its control block be another one's.
+            // It may have ended meanwhile, and another green thread may have its control block.
             if victim != me && victim.id() == id {
                 interrupt::kill(victim, None);
             }

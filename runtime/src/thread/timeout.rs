@@ -1,4 +1,4 @@
-//! A deadline around a block of code.
+//! `timeout`: runs a block of code with a deadline.
 
 use std::cell::Cell;
 use std::error::Error;
@@ -11,7 +11,7 @@ use super::unwinding::{catch, rethrow};
 use crate::green::TimeoutScope;
 use crate::sched;
 
-/// The time was up before the work was done.
+/// Error returned by [`timeout`] and [`timeout_at`] when the deadline passed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Elapsed(());
 
@@ -29,20 +29,24 @@ impl From<Elapsed> for std::io::Error {
     }
 }
 
-/// Runs `f`, and unwinds it from where it is parked when `duration` has passed.
+/// Runs `f`, and unwinds it from where it is parked if it has not returned after `duration`.
 ///
-/// The deadline reaches every call inside that parks, also in code that knows nothing of evy but
-/// `Read` and `Write`. Destructors run, and may park. Timeouts nest, and each gives up its own block
-/// only. If what `f` waits for and the deadline come together, `f` gets what it waits for. A block
-/// that never parks is never interrupted, even by a duration of zero; a duration that the clock
-/// cannot express, such as [`Duration::MAX`], never comes.
+/// The deadline applies to every call inside `f` that parks, even in code that knows only `Read`
+/// and `Write` and nothing of evy. Destructors run, and may park.
 ///
-/// Parks where `f` does. With `panic = "abort"` a timeout cannot unwind: it then ends the waits of
-/// fallible calls only.
+/// Timeouts nest, and each one ends only its own block. If what `f` waits for happens at the same
+/// time as the deadline, `f` gets what it waits for. A block that never parks is never interrupted,
+/// even by a duration of zero. A duration that the clock cannot represent, such as
+/// [`Duration::MAX`], never passes.
+///
+/// With `panic = "abort"` a timeout cannot unwind. It then ends only waits in calls that can return
+/// an error.
+///
+/// Parks where `f` parks.
 ///
 /// # Errors
 ///
-/// [`Elapsed`] if the time was up.
+/// Returns [`Elapsed`] if the deadline passed.
 ///
 /// # Examples
 ///
@@ -58,16 +62,18 @@ pub fn timeout<T>(duration: Duration, f: impl FnOnce() -> T) -> Result<T, Elapse
     run_until(sched::deadline_after(duration), f)
 }
 
-/// As [`timeout`], until a moment.
+/// Runs `f` like [`timeout`], with a deadline instead of a duration.
+///
+/// Parks where `f` parks.
 ///
 /// # Errors
 ///
-/// [`Elapsed`] if the moment came first.
+/// Returns [`Elapsed`] if the deadline passed.
 pub fn timeout_at<T>(deadline: Instant, f: impl FnOnce() -> T) -> Result<T, Elapsed> {
     run_until(Some(deadline), f)
 }
 
-/// Runs `f` in a timeout that never comes, unless it is given a deadline from outside.
+/// Runs `f` in a timeout scope without a deadline. Other code may set its deadline later.
 pub(crate) fn timeout_never<T>(f: impl FnOnce() -> T) -> Result<T, Elapsed> {
     run_until(None, f)
 }
@@ -82,7 +88,7 @@ fn run_until<T>(deadline: Option<Instant>, f: impl FnOnce() -> T) -> Result<T, E
     let address = ptr::from_ref(&scope);
     me.timeout_scopes.set(address);
     me.update_interrupt_pending();
-    // Caught, so the scope is unlinked before its frame goes, whatever `f` does.
+    // A panic is caught, so that the scope is unlinked before its frame is left, whatever `f` does.
     let outcome = catch(f);
     me.timeout_scopes.set(scope.outer);
     me.update_interrupt_pending();

@@ -25,7 +25,7 @@ pub struct Unparker {
 
 impl Unparker {
     pub(super) fn new(handle: Arc<RemoteHandle>) -> Self {
-        handle.scheduler.mailbox.add_remote();
+        handle.scheduler.mailbox.add_sender();
         Self { handle }
     }
 
@@ -45,7 +45,7 @@ impl Clone for Unparker {
 impl Drop for Unparker {
     fn drop(&mut self) {
         let scheduler = &self.handle.scheduler;
-        scheduler.mailbox.remove_remote(|| scheduler.notify());
+        scheduler.mailbox.remove_sender(|| scheduler.notify());
     }
 }
 

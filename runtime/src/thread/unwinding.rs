@@ -40,8 +40,8 @@ pub(crate) fn os_thread_panicking() -> bool {
 /// Returns `true` if the current green thread is unwinding, like [`std::thread::panicking`].
 ///
 /// std counts the panics of an OS thread. While another green thread is parked in the middle of
-/// unwinding, in a destructor, `std::thread::panicking` returns `true` for all of its neighbours; this
-/// function does not.
+/// unwinding, in a destructor, `std::thread::panicking` returns `true` for all others too; this function
+/// does not.
 ///
 /// # Examples
 ///

@@ -1,5 +1,5 @@
-//! Those who wait for one thing, first come first served: the base of joins, pools and all tools of
-//! coordination of one OS thread.
+//! `WaitQueue`: green threads that wait for one thing, in FIFO order. The basis of joins, pools and
+//! all synchronization within one OS thread.
 
 use std::cell::Cell;
 use std::fmt;
@@ -15,9 +15,13 @@ use crate::sched::{self, Scheduler};
 
 /// A queue of parked green threads of one OS thread.
 ///
-/// Whoever waits is woken in the order of arrival, and leaves the queue however its wait ends: by a
-/// wake-up, a deadline, or by unwinding. Each place has a slot for a `T`: the waiter may bring one,
-/// for who wakes it to take, and who wakes it may leave one there.
+/// Waiters are woken in FIFO order. A waiter leaves the queue however its wait ends: by a wake-up,
+/// by a deadline, or by unwinding.
+///
+/// Each waiter has a slot for a `T`. The waiter may put a value in it, for the waker to take. The
+/// waker may put a value in it, for the waiter to take.
+///
+/// Only the methods that say so park.
 ///
 /// # Examples
 ///
@@ -37,17 +41,17 @@ pub struct WaitQueue<T = ()> {
     waiters: List<Waiter<T>>,
 }
 
-/// What stands in a place of the queue.
+/// The value of a queue's node: one waiter.
 struct Waiter<T> {
-    /// Of the green thread that entered last.
+    /// The green thread that last entered a queue with this node.
     green: Cell<GreenRef>,
     slot: Cell<Option<T>>,
-    /// It stands in other queues too.
+    /// Set if the green thread waits in several queues.
     token: Cell<Option<SelectToken>>,
 }
 
 impl WaitQueue {
-    /// An empty queue. Never parks.
+    /// Creates an empty queue.
     #[must_use]
     pub const fn new() -> Self {
         Self::with_slots()
@@ -55,7 +59,8 @@ impl WaitQueue {
 }
 
 impl<T> WaitQueue<T> {
-    /// An empty queue for waiters that something is handed to, or taken from. Never parks.
+    /// Creates an empty queue with a value slot for each waiter, through which something is handed
+    /// to the waiter or taken from it.
     #[must_use]
     pub const fn with_slots() -> Self {
         Self {
@@ -63,31 +68,37 @@ impl<T> WaitQueue<T> {
         }
     }
 
-    /// Parks until somebody wakes this place in the queue.
+    /// Parks at the back of the queue until woken.
+    ///
+    /// `reason` appears in deadlock reports.
     ///
     /// # Panics
     ///
-    /// On the root green thread, when nothing can wake anybody any more.
+    /// Panics on the root green thread if a deadlock is detected.
     pub fn wait(&self, reason: WaitReason) {
         self.wait_deadline_with(reason, None, || {});
     }
 
-    /// Parks until woken (`true`) or until `deadline` has come (`false`); `None` never comes.
+    /// Parks at the back of the queue until woken, or until `deadline` passes.
+    ///
+    /// Returns `true` if the green thread was woken. A deadline of `None` never passes.
     ///
     /// # Panics
     ///
-    /// As [`wait`](Self::wait).
+    /// Panics as [`wait`](Self::wait) does.
     #[inline(always)]
     pub fn wait_deadline(&self, reason: WaitReason, deadline: Option<Instant>) -> bool {
         self.wait_deadline_with(reason, deadline, || {})
     }
 
-    /// As [`wait_deadline`](Self::wait_deadline), for wake-ups that hand something over: if the
-    /// waiter was woken, but unwinds instead of going on, `on_unwind` is called.
+    /// Parks like [`wait_deadline`](Self::wait_deadline). Calls `on_unwind` if the waiter was
+    /// woken, but unwinds instead of continuing.
+    ///
+    /// This is for wake-ups that hand something over: `on_unwind` can pass it on.
     ///
     /// # Panics
     ///
-    /// As [`wait`](Self::wait).
+    /// Panics as [`wait`](Self::wait) does.
     #[inline(always)]
     pub fn wait_deadline_with(
         &self,
@@ -99,18 +110,19 @@ impl<T> WaitQueue<T> {
             .is_ok()
     }
 
-    /// Parks until woken or until `deadline` has come, with `value` in the slot. Returns what is
-    /// in the slot afterwards: `Ok` if woken, `Err` if not.
+    /// Parks like [`wait_deadline`](Self::wait_deadline), with `value` in the waiter's slot.
+    /// Returns the content of the slot after the wake-up.
     ///
-    /// If the waiter was woken, but unwinds instead of going on, `on_unwind` gets the slot.
+    /// If the waiter was woken, but unwinds instead of continuing, `on_unwind` is called with the
+    /// content of the slot.
     ///
     /// # Errors
     ///
-    /// The slot, if the deadline came first.
+    /// Returns the content of the slot if the deadline passed first.
     ///
     /// # Panics
     ///
-    /// As [`wait`](Self::wait).
+    /// Panics as [`wait`](Self::wait) does.
     #[inline(always)]
     pub fn wait_with_slot(
         &self,
@@ -125,13 +137,15 @@ impl<T> WaitQueue<T> {
             entry: WaitEntry::new(scheduler, value),
             on_unwind: Some(on_unwind),
         };
-        // SAFETY: the place does not move before it is dropped, or known to have left the queue, and
-        // takes its entry out when it is dropped.
+        // SAFETY:
+        // - the guard does not move until it is dropped, or until its entry has left the queue;
+        // - when it is dropped, the guard removes its entry from the queue.
         unsafe { guard.entry.enter(self) };
         loop {
             let wake = interrupt::wait(scheduler, reason, deadline);
             if !guard.entry.is_waiting() {
-                // It has left, and goes on: nothing is left for the place to do.
+                // The entry has left the queue, and this green thread continues, so the guard has
+                // nothing to do.
                 guard.on_unwind = None;
                 let slot = guard.entry.take();
                 mem::forget(guard);
@@ -141,43 +155,43 @@ impl<T> WaitQueue<T> {
                 guard.on_unwind = None;
                 return Err(guard.entry.take());
             }
-            // Something else has unparked this green thread: it is not what it waits for.
+            // Something else has unparked this green thread, so it keeps waiting.
         }
     }
 
-    /// Takes whoever has waited longest, and has not been chosen elsewhere, out of the queue. `f`
-    /// gets its slot, before it is woken.
+    /// Removes the longest waiter that no other queue has selected, and wakes it. Before that, `f`
+    /// is called with its slot.
     #[inline(always)]
     fn wake_front<R>(&self, f: impl FnOnce(&Cell<Option<T>>) -> R) -> Option<R> {
         loop {
             let node = self.waiters.pop_front()?;
-            // SAFETY: it was linked a moment ago, so it is valid ([linked-is-pinned]), and stays so
-            // until its green thread runs.
+            // SAFETY: the node was linked until now, so it is valid ([linked-is-pinned]). It stays
+            // valid until its green thread runs.
             let waiter = unsafe { &node.as_ref().value };
             if let Some(token) = waiter.token.get() {
-                // SAFETY: as above, for its choice.
+                // SAFETY: as above, for the selection of the token.
                 if !unsafe { token.try_select() } {
                     continue;
                 }
             }
             let result = f(&waiter.slot);
-            // SAFETY: a scheduler outlives its green threads, also where they are abandoned.
+            // SAFETY: a scheduler outlives its green threads, even if they are abandoned.
             let scheduler = unsafe { &*waiter.green.get().scheduler.cast::<Scheduler>() };
             scheduler.unpark(waiter.green.get(), Wake::Unparked);
             return Some(result);
         }
     }
 
-    /// Wakes whoever has waited longest. `false`: nobody waits. Never parks.
+    /// Wakes the longest waiter. Returns `false` if there is none.
     pub fn wake_one(&self) -> bool {
         self.wake_front(|_| ()).is_some()
     }
 
-    /// Leaves `value` in the slot of whoever has waited longest, and wakes it. Never parks.
+    /// Puts `value` in the slot of the longest waiter, and wakes it.
     ///
     /// # Errors
     ///
-    /// The value, if nobody waits.
+    /// Returns the value if there is no waiter.
     #[inline(always)]
     pub fn wake_one_with(&self, value: T) -> Result<(), T> {
         let mut value = Some(value);
@@ -185,14 +199,18 @@ impl<T> WaitQueue<T> {
         value.map_or(Ok(()), Err)
     }
 
-    /// Takes what the one that has waited longest has brought, and wakes it. Never parks.
+    /// Wakes the longest waiter and returns the value in its slot.
+    ///
+    /// Returns `None` if there is no waiter. A waiter with an empty slot is woken too, and `None`
+    /// is returned.
     #[inline]
     pub fn wake_one_taking(&self) -> Option<T> {
         self.wake_front(Cell::take).flatten()
     }
 
-    /// Wakes all who wait, longest waiting first, and returns their number. Never parks: so nobody
-    /// comes meanwhile.
+    /// Wakes all waiters in FIFO order, and returns their number.
+    ///
+    /// It does not park, so no waiter can arrive meanwhile.
     #[inline]
     pub fn wake_all(&self) -> usize {
         let mut woken = 0;
@@ -202,13 +220,13 @@ impl<T> WaitQueue<T> {
         woken
     }
 
-    /// How many wait. Never parks.
+    /// Returns the number of waiters.
     #[must_use]
     pub fn len(&self) -> usize {
         self.waiters.len()
     }
 
-    /// Whether nobody waits. Never parks.
+    /// Returns `true` if there are no waiters.
     #[must_use]
     #[inline]
     pub fn is_empty(&self) -> bool {
@@ -230,7 +248,7 @@ impl<T> fmt::Debug for WaitQueue<T> {
     }
 }
 
-/// A place in a queue, as memory: who stands there owns it.
+/// The memory of an entry in a queue. The waiter owns it.
 pub(crate) struct WaitEntry<T> {
     node: Node<Waiter<T>>,
 }
@@ -247,7 +265,7 @@ impl<T> WaitEntry<T> {
         }
     }
 
-    /// Makes it one of several places of the running green thread. It is in no queue.
+    /// Makes this one of several entries of the running green thread, while it is in no queue.
     pub(crate) fn prepare(&self, scheduler: &Scheduler, token: SelectToken) {
         debug_assert!(!self.is_waiting());
         let waiter = &self.node.value;
@@ -255,48 +273,49 @@ impl<T> WaitEntry<T> {
         waiter.token.set(Some(token));
     }
 
-    /// Joins the queue, behind all others.
+    /// Adds the entry to the back of `queue`.
     ///
     /// # Safety
     ///
-    /// The entry neither moves nor dies, nor does its ticket's choice, until it was woken or has
-    /// left: `[linked-is-pinned]`.
+    /// Until the entry has been woken or has left the queue, neither it nor the selection of its
+    /// token moves or is dropped: `[linked-is-pinned]`.
     #[inline(always)]
     pub(crate) unsafe fn enter(&self, queue: &WaitQueue<T>) {
-        // SAFETY: valid, and it stays where it is (caller).
+        // SAFETY: the node is valid and does not move (caller).
         unsafe { queue.waiters.push_back(NonNull::from(&self.node)) };
     }
 
-    /// Leaves the queue, which must be the one that was entered, if any.
+    /// Removes the entry from `queue`, if it is still there.
     ///
     /// # Safety
     ///
-    /// `queue` is the one that was entered.
+    /// `queue` is the one that was entered, if any was.
     #[inline(always)]
     pub(crate) unsafe fn leave(&self, queue: &WaitQueue<T>) {
-        // SAFETY: linked there, or not any more (caller).
+        // SAFETY: the node is linked in this queue, or not linked at all (caller).
         unsafe { queue.waiters.remove(NonNull::from(&self.node)) };
     }
 
-    /// Still in the queue: nobody has woken it.
+    /// Whether the entry is still in the queue, so it has not been woken.
     #[inline(always)]
     pub(crate) fn is_waiting(&self) -> bool {
         self.node.is_linked()
     }
 
-    /// What is in the slot.
+    /// Takes the value in the slot.
     #[inline(always)]
     pub(crate) fn take(&self) -> Option<T> {
         self.node.value.slot.take()
     }
 
-    /// Leaves `value` in the slot, while it is in no queue.
+    /// Puts `value` in the slot, while the entry is in no queue.
     pub(crate) fn set_slot(&self, value: Option<T>) {
         self.node.value.slot.set(value);
     }
 }
 
-/// A place in a queue, for as long as the wait lasts.
+/// An entry in a queue, for as long as the wait lasts. If the waiter was woken and unwinds, the
+/// guard calls `on_unwind`.
 struct WaitGuard<'a, T, G: FnOnce(Option<T>)> {
     queue: &'a WaitQueue<T>,
     entry: WaitEntry<T>,
@@ -306,7 +325,7 @@ struct WaitGuard<'a, T, G: FnOnce(Option<T>)> {
 impl<T, G: FnOnce(Option<T>)> Drop for WaitGuard<'_, T, G> {
     fn drop(&mut self) {
         let woken = !self.entry.is_waiting();
-        // SAFETY: entered in this queue.
+        // SAFETY: the entry has entered this queue.
         unsafe { self.entry.leave(self.queue) };
         if let Some(on_unwind) = self.on_unwind.take().filter(|_| woken) {
             on_unwind(self.entry.take());

@@ -1,7 +1,8 @@
-//! Events: lines 124 to 131 of the catalogue of behaviours, each test named after its line; and that
-//! everybody is told whatever becomes of those who wait.
+//! Tests of `Event`: sending, waiting and resetting, and that every waiter is notified even if
+//! another waiter is interrupted.
 //!
-//! On a held clock a hang is a stall, and a stall is a panic, so no test needs a bound in real time.
+//! On a paused clock a hang is a deadlock, and a deadlock is a panic, so no test needs a limit in
+//! real time.
 
 use std::fmt;
 use std::panic::resume_unwind;
@@ -23,16 +24,16 @@ fn waiter<T: Clone + 'static>(event: &Event<T>) -> JoinHandle<Result<T, EventErr
     spawn(move || event.wait())
 }
 
-/// So many wait, as `Debug` says.
+/// Returns the number of waiters, which only the `Debug` output shows.
 fn waiting<T>(event: &Event<T>) -> usize {
     let text = format!("{event:?}");
-    let (_, number) = text.split_once("waiting: ").expect("it says who waits");
+    let (_, number) = text.split_once("waiting: ").expect("the number is shown");
     let number = number.trim_end_matches(" }");
-    number.parse().expect("a number stands at the end")
+    number.parse().expect("the output ends with the number")
 }
 
 #[test]
-fn send_wait() {
+fn every_wait_returns_the_value_that_was_sent() {
     in_any_order(|| {
         let event = Event::new();
         assert!(!event.is_set());
@@ -40,14 +41,14 @@ fn send_wait() {
         spawn_n(move || sender.send("some stuff").unwrap());
         assert_eq!(event.wait().unwrap(), "some stuff");
         assert!(event.is_set());
-        // Whoever asks later gets it too, and need not wait.
+        // Later waits return the value too, without parking.
         assert_eq!(waiter(&event).join().unwrap().unwrap(), "some stuff");
         assert_eq!(event.wait().unwrap(), "some stuff");
     });
 }
 
 #[test]
-fn many_waiters() {
+fn send_wakes_every_waiter_even_if_each_then_fails() {
     in_any_order(|| {
         for each_then_fails in [false, true] {
             let (event, log) = (Event::new(), Log::new());
@@ -73,7 +74,7 @@ fn many_waiters() {
 }
 
 #[test]
-fn single_send() {
+fn an_event_is_sent_once_until_it_is_reset() {
     in_any_order(|| {
         let event = Event::new();
         let fresh = event.reset().unwrap_err();
@@ -96,9 +97,10 @@ fn single_send() {
     });
 }
 
-/// What was sent is for those who waited then, whatever becomes of the event before they run.
+/// A waiter receives the value that woke it, even if the event is reset and sent again before the
+/// waiter runs.
 #[test]
-fn a_reset_takes_nothing_from_those_who_were_woken() {
+fn a_reset_does_not_affect_waiters_that_were_woken() {
     in_any_order(|| {
         let event = Event::new();
         let first = waiter(&event);
@@ -111,7 +113,7 @@ fn a_reset_takes_nothing_from_those_who_were_woken() {
     });
 }
 
-/// An error with something in it.
+/// An error that carries data.
 #[derive(Debug, PartialEq)]
 struct Refused(u32);
 
@@ -124,7 +126,7 @@ impl fmt::Display for Refused {
 impl std::error::Error for Refused {}
 
 #[test]
-fn send_error() {
+fn an_error_is_returned_by_every_wait_until_the_reset() {
     in_any_order(|| {
         let event: Event<()> = Event::new();
         let waiters = [(); 3].map(|()| waiter(&event));
@@ -148,8 +150,8 @@ fn send_error() {
 fn send_does_not_yield() {
     in_any_order(|| {
         let (event, log) = (Event::new(), Log::new());
-        let (heard, told) = (event.clone(), log.clone());
-        let waiter = spawn(move || told.add(heard.wait().unwrap()));
+        let (awaited, waiter_log) = (event.clone(), log.clone());
+        let waiter = spawn(move || waiter_log.add(awaited.wait().unwrap()));
         wait_all_parked();
         event.send("woken").unwrap();
         log.add("sent");
@@ -159,17 +161,17 @@ fn send_does_not_yield() {
 }
 
 #[test]
-fn wait_timeout() {
+fn wait_timeout_returns_none_unless_the_value_is_sent_in_time() {
     in_any_order(|| {
         let delay = Duration::from_millis(100);
         for in_time in [true, false] {
             let event = Event::new();
             let (sender, start) = (event.clone(), now());
             let sending = spawn_after(delay, move || sender.send("sent").unwrap());
-            let patience = if in_time { delay * 2 } else { delay / 2 };
-            let got = event.wait_timeout(patience).map(Result::unwrap);
+            let limit = if in_time { delay * 2 } else { delay / 2 };
+            let got = event.wait_timeout(limit).map(Result::unwrap);
             assert_eq!(got, in_time.then_some("sent"));
-            assert_eq!(now() - start, patience.min(delay));
+            assert_eq!(now() - start, limit.min(delay));
             assert_eq!(waiting(&event), 0);
             sending.join().unwrap();
         }
@@ -177,7 +179,7 @@ fn wait_timeout() {
 }
 
 #[test]
-fn interrupted_wait() {
+fn a_wait_that_times_out_leaves_every_event_usable() {
     in_any_order(|| {
         let (first, second) = (Event::<&str>::new(), Event::<&str>::new());
         assert!(timeout(SHORT, || first.wait()).is_err());
@@ -186,14 +188,14 @@ fn interrupted_wait() {
         let sender = second.clone();
         spawn_n(move || sender.send("hello").unwrap());
         assert_eq!(second.wait().unwrap(), "hello");
-        // And the first is as good as new.
+        // The first event is still usable.
         first.send("late").unwrap();
         assert_eq!(first.wait().unwrap(), "late");
     });
 }
 
 #[test]
-fn wake_order() {
+fn waiters_are_woken_in_fifo_order() {
     virtual_time(|| {
         let (event, log) = (Event::new(), Log::new());
         for n in 0..6 {
@@ -210,13 +212,13 @@ fn wake_order() {
     });
 }
 
-/// How often the victim waits.
+/// The number of times that each green thread waits.
 const TURNS: usize = 3;
 
 #[test]
-fn a_waiter_struck_anywhere_is_missed_by_nobody() {
-    let harmed = AtomicUsize::new(0);
-    let struck = inject_faults(|injector| {
+fn a_fault_in_one_waiter_does_not_affect_the_others() {
+    let failures = AtomicUsize::new(0);
+    let faults = inject_faults(|injector| {
         let events = Rc::new([(); TURNS].map(|()| Event::new()));
         let turns = || {
             let events = Rc::clone(&events);
@@ -237,17 +239,18 @@ fn a_waiter_struck_anywhere_is_missed_by_nobody() {
             sleep(SHORT);
             let value = Rc::new(turn);
             event.send(Rc::clone(&value)).unwrap();
-            // Before anybody runs, and after: nobody keeps what is not there any more.
+            // The reset comes before any waiter runs. Once they have run, neither the event nor a
+            // waiter may keep the value.
             event.reset().unwrap();
             sleep(SHORT);
             assert_eq!(waiting(event), 0);
             assert_eq!(Rc::strong_count(&value), 1);
         }
-        first.join().expect("it was sent to everybody");
-        last.join().expect("it was sent to everybody");
-        let came_to_harm = !matches!(victim.join(), Ok(Ok(())));
-        harmed.fetch_add(came_to_harm.into(), Ordering::Relaxed);
+        first.join().expect("the value is sent to every waiter");
+        last.join().expect("the value is sent to every waiter");
+        let victim_failed = !matches!(victim.join(), Ok(Ok(())));
+        failures.fetch_add(victim_failed.into(), Ordering::Relaxed);
     });
-    assert_eq!(struck, 4 * TURNS);
-    assert_eq!(struck, harmed.into_inner());
+    assert_eq!(faults, 4 * TURNS);
+    assert_eq!(faults, failures.into_inner());
 }

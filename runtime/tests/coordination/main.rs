@@ -1,4 +1,5 @@
-//! Events, queues, semaphores and `select!`: what green threads of one OS thread coordinate with.
+//! Tests of what coordinates the green threads of one OS thread: events, queues, semaphores and
+//! `select!`.
 
 mod event;
 mod queue;

@@ -1,7 +1,8 @@
-//! Queues: lines 75 to 99 of the catalogue of behaviours, each test named after its line; and that
-//! nothing is lost or got twice whatever becomes of those who put and get.
+//! Tests of the queues: putting, getting, resizing and joining, and that no item is lost or
+//! received twice if a putter or a getter is interrupted.
 //!
-//! On a held clock a hang is a stall, and a stall is a panic, so no test needs a bound in real time.
+//! On a paused clock a hang is a deadlock, and a deadlock is a panic, so no test needs a limit in
+//! real time.
 
 use std::cell::Cell;
 use std::cmp::Reverse;
@@ -32,16 +33,16 @@ fn putter<T: 'static>(queue: &Queue<T>, item: T) -> JoinHandle<()> {
     spawn(move || queue.put(item))
 }
 
-/// Calls `f` where a green thread that has ended makes its last calls: the nearest that there is to
-/// the context of a scheduler, which nobody may park.
-fn at_an_exit(f: impl FnOnce() + 'static) {
+/// Calls `f` in an exit hook, on a green thread after its body has returned. This is the closest
+/// equivalent of the scheduler context of Eventlet, in which nothing may park.
+fn in_exit_hook(f: impl FnOnce() + 'static) {
     let ending = spawn(|| ());
     ending.on_exit(f);
-    ending.join().expect("it only ends");
+    ending.join().expect("the body is empty");
 }
 
 #[test]
-fn put_get() {
+fn get_returns_the_item_that_was_put() {
     in_any_order(|| {
         let queue = Queue::unbounded();
         queue.put("hi");
@@ -52,7 +53,7 @@ fn put_get() {
 }
 
 #[test]
-fn get_then_put() {
+fn a_put_wakes_a_parked_getter() {
     in_any_order(|| {
         let queue = Queue::unbounded();
         let getter = getter(&queue);
@@ -64,7 +65,7 @@ fn get_then_put() {
 }
 
 #[test]
-fn bounded() {
+fn a_put_into_a_full_queue_parks_until_an_item_is_taken() {
     in_any_order(|| {
         let (queue, log) = (Queue::bounded(2), Log::new());
         let (full, done) = (queue.clone(), log.clone());
@@ -86,7 +87,7 @@ fn bounded() {
 }
 
 #[test]
-fn channel() {
+fn at_capacity_zero_a_put_returns_only_after_a_get_has_taken_the_item() {
     virtual_time(|| {
         let (queue, log) = (Queue::bounded(0), Log::new());
         for putter_comes_first in [true, false] {
@@ -120,7 +121,7 @@ fn channel() {
 }
 
 #[test]
-fn channel_send_order() {
+fn at_capacity_zero_each_put_waits_for_its_get() {
     virtual_time(|| {
         let (channel, log) = (Queue::bounded(0), Log::new());
         let (receiver, received) = (channel.clone(), log.clone());
@@ -136,7 +137,7 @@ fn channel_send_order() {
 }
 
 #[test]
-fn channel_recv_order() {
+fn at_capacity_zero_a_getter_continues_before_its_putter() {
     virtual_time(|| {
         let (channel, log) = (Queue::bounded(0), Log::new());
         let (sender, sent) = (channel.clone(), log.clone());
@@ -164,7 +165,7 @@ fn channel_recv_order() {
 }
 
 #[test]
-fn channel_many() {
+fn at_capacity_zero_every_putter_finds_a_getter() {
     in_any_order(|| {
         let channel = Queue::bounded(0);
         let getters: Vec<_> = (0..3).map(|_| getter(&channel)).collect();
@@ -182,7 +183,7 @@ fn channel_many() {
 }
 
 #[test]
-fn resize_up() {
+fn a_larger_capacity_admits_parked_putters() {
     in_any_order(|| {
         for more in [Some(1), None] {
             let queue = Queue::bounded(0);
@@ -194,7 +195,7 @@ fn resize_up() {
             assert_eq!((queue.len(), queue.capacity()), (1, more));
             assert_eq!(queue.get(), "hi");
         }
-        // It admits as many as there is room for, and no more.
+        // Only as many putters are admitted as there is room for.
         let queue = Queue::bounded(1);
         let putters: Vec<_> = (0..5).map(|n| putter(&queue, n)).collect();
         wait_all_parked();
@@ -208,7 +209,7 @@ fn resize_up() {
 }
 
 #[test]
-fn resize_down() {
+fn a_smaller_capacity_keeps_the_items() {
     in_any_order(|| {
         let queue = Queue::bounded(5);
         (0..5).for_each(|n| queue.put(n));
@@ -226,7 +227,7 @@ fn resize_down() {
 }
 
 #[test]
-fn many_getters() {
+fn each_of_several_getters_gets_one_item() {
     in_any_order(|| {
         let queue = Queue::unbounded();
         let getters: Vec<_> = (0..4).map(|_| getter(&queue)).collect();
@@ -239,7 +240,7 @@ fn many_getters() {
 }
 
 #[test]
-fn timed_out_getter() {
+fn a_getter_that_times_out_leaves_the_queue_usable() {
     in_any_order(|| {
         let queue: Queue<_> = Queue::unbounded();
         let start = now();
@@ -253,12 +254,12 @@ fn timed_out_getter() {
 }
 
 #[test]
-fn one_of_two_dies() {
+fn an_item_goes_to_the_getter_that_is_still_waiting() {
     in_any_order(|| {
         for killed in [true, false] {
             let queue = Queue::unbounded();
-            let impatient = queue.clone();
-            let dying = spawn(move || timeout(SHORT, || impatient.get()));
+            let inner = queue.clone();
+            let dying = spawn(move || timeout(SHORT, || inner.get()));
             let waiting = getter(&queue);
             wait_all_parked();
             assert_eq!(queue.getting(), 2);
@@ -275,7 +276,7 @@ fn one_of_two_dies() {
 }
 
 #[test]
-fn both_die() {
+fn an_item_stays_in_the_queue_if_every_getter_has_timed_out() {
     in_any_order(|| {
         let queue = Queue::unbounded();
         let dying = [(); 2].map(|()| {
@@ -292,9 +293,9 @@ fn both_die() {
     });
 }
 
-/// Their deadline has come, but before they run, so has the item: that wins.
+/// The deadlines pass and the items are put before the getters run. The items take precedence.
 #[test]
-fn an_item_that_comes_at_the_deadline_is_got() {
+fn an_item_that_is_put_at_the_deadline_is_received() {
     virtual_time(|| {
         let queue = Queue::unbounded();
         let all_due = now() + SHORT;
@@ -304,18 +305,18 @@ fn an_item_that_comes_at_the_deadline_is_got() {
             feeder.put("in time");
             feeder.put("in time");
         });
-        let patient = queue.clone();
-        let patient = spawn(move || patient.get_timeout(all_due - now()));
-        let unwound = queue.clone();
-        let unwound = spawn(move || timeout(all_due - now(), || unwound.get()));
-        assert_eq!(patient.join().unwrap(), Some("in time"));
-        assert_eq!(unwound.join().unwrap(), Ok("in time"));
+        let timed = queue.clone();
+        let timed = spawn(move || timed.get_timeout(all_due - now()));
+        let scoped = queue.clone();
+        let scoped = spawn(move || timeout(all_due - now(), || scoped.get()));
+        assert_eq!(timed.join().unwrap(), Some("in time"));
+        assert_eq!(scoped.join().unwrap(), Ok("in time"));
         assert_eq!((queue.len(), queue.getting()), (0, 0));
     });
 }
 
 #[test]
-fn killed_putter() {
+fn a_killed_putter_leaves_no_item() {
     in_any_order(|| {
         for capacity in [0, 1] {
             let queue = Queue::bounded(capacity);
@@ -334,13 +335,13 @@ fn killed_putter() {
 }
 
 #[test]
-fn kill_after_put() {
+fn an_item_handed_to_a_getter_that_is_killed_stays_in_the_queue() {
     in_any_order(|| {
         for queue in [Queue::unbounded(), Queue::bounded(1), Queue::bounded(0)] {
             let getter = getter(&queue);
             wait_all_parked();
             queue.try_put("kept").unwrap();
-            assert!(queue.is_empty(), "it is on its way");
+            assert!(queue.is_empty(), "the item belongs to the getter already");
             getter.kill();
             assert!(getter.join().unwrap_err().is_killed());
             assert_eq!(queue.getting(), 0);
@@ -351,9 +352,10 @@ fn kill_after_put() {
     });
 }
 
-/// What a killed getter gives back is the oldest item again, and the next getter's.
+/// An item that was handed to a getter that is killed goes to the next waiting getter. If there is
+/// none, it is the oldest item of the queue again.
 #[test]
-fn what_is_given_back_comes_first() {
+fn an_item_of_a_killed_getter_is_the_next_to_be_received() {
     virtual_time(|| {
         let queue = Queue::unbounded();
         let victim = getter(&queue);
@@ -371,7 +373,7 @@ fn what_is_given_back_comes_first() {
 }
 
 #[test]
-fn dead_getters_skipped() {
+fn a_put_skips_getters_that_were_killed() {
     virtual_time(|| {
         let (queue, log) = (Queue::bounded(0), Log::new());
         let fetcher = || {
@@ -391,7 +393,7 @@ fn dead_getters_skipped() {
 }
 
 #[test]
-fn put_timeout() {
+fn put_timeout_returns_the_item_if_there_is_no_room_in_time() {
     in_any_order(|| {
         let queue = Queue::bounded(0);
         let start = now();
@@ -399,7 +401,7 @@ fn put_timeout() {
         assert_eq!(now() - start, SHORT);
         assert_eq!(queue.putting(), 0);
         assert_eq!(queue.try_get(), None);
-        // And it puts what there is room for in time.
+        // The item is put if there is room in time.
         let late = queue.clone();
         let getter = spawn(move || {
             sleep(SHORT);
@@ -411,18 +413,18 @@ fn put_timeout() {
 }
 
 #[test]
-fn nowait_from_scheduler() {
+fn try_put_and_try_get_in_an_exit_hook_report_a_full_or_empty_queue() {
     in_any_order(|| {
         let (queue, log) = (Queue::bounded(1), Log::new());
         let (q, l) = (queue.clone(), log.clone());
-        at_an_exit(move || {
+        in_exit_hook(move || {
             l.add(q.try_put(2));
             l.add(q.try_put(3));
         });
         assert_eq!(log.take(), [Ok(()), Err(Full(3))]);
         let log = Log::new();
         let (q, l) = (queue, log.clone());
-        at_an_exit(move || {
+        in_exit_hook(move || {
             l.add(q.try_get());
             l.add(q.try_get());
         });
@@ -431,14 +433,14 @@ fn nowait_from_scheduler() {
 }
 
 #[test]
-fn try_get_unblocks_putter() {
+fn try_get_in_an_exit_hook_takes_the_item_of_a_parked_putter() {
     in_any_order(|| {
         let (queue, log) = (Queue::bounded(0), Log::new());
         let putter = putter(&queue, 5);
         wait_all_parked();
         assert!(queue.is_empty() && queue.is_full() && !putter.is_finished());
         let (q, l) = (queue.clone(), log.clone());
-        at_an_exit(move || l.add(q.try_get()));
+        in_exit_hook(move || l.add(q.try_get()));
         assert_eq!(log.take(), [Some(5)]);
         putter.join().unwrap();
         assert!(queue.is_empty() && queue.is_full());
@@ -446,14 +448,14 @@ fn try_get_unblocks_putter() {
 }
 
 #[test]
-fn try_put_feeds_getter() {
+fn try_put_in_an_exit_hook_hands_the_item_to_a_parked_getter() {
     in_any_order(|| {
         let (queue, log) = (Queue::bounded(0), Log::new());
         let getter = getter(&queue);
         wait_all_parked();
         assert!(queue.is_empty() && queue.is_full() && !getter.is_finished());
         let (q, l) = (queue.clone(), log.clone());
-        at_an_exit(move || l.add(q.try_put(10)));
+        in_exit_hook(move || l.add(q.try_put(10)));
         assert_eq!(log.take(), [Ok(())]);
         assert_eq!(getter.join().unwrap(), 10);
         assert!(queue.is_empty() && queue.is_full());
@@ -461,7 +463,7 @@ fn try_put_feeds_getter() {
 }
 
 #[test]
-fn getter_error_after_get() {
+fn a_panic_after_a_get_reaches_the_joiner_and_leaves_the_queue_usable() {
     in_any_order(|| {
         let queue = Queue::unbounded();
         let failing = queue.clone();
@@ -473,7 +475,7 @@ fn getter_error_after_get() {
         queue.put(1);
         let payload = getter.join().unwrap_err().into_panic();
         assert_eq!(payload.downcast_ref(), Some(&"after the get"));
-        // The item is gone with whoever got it, and the queue is as good as new.
+        // The item is gone with its getter, and the queue is still usable.
         assert_eq!((queue.len(), queue.getting()), (0, 0));
         queue.put(2);
         assert_eq!(queue.try_get(), Some(2));
@@ -481,7 +483,7 @@ fn getter_error_after_get() {
 }
 
 #[test]
-fn getting_putting_counts() {
+fn getting_and_putting_count_the_parked_green_threads() {
     in_any_order(|| {
         let queue = Queue::bounded(1);
         let getters: Vec<_> = (0..3).map(|_| getter(&queue)).collect();
@@ -507,7 +509,7 @@ fn getting_putting_counts() {
 }
 
 #[test]
-fn getter_fairness() {
+fn getters_are_served_in_fifo_order() {
     virtual_time(|| {
         let (queue, log) = (Queue::unbounded(), Log::new());
         for n in 0..8 {
@@ -522,7 +524,7 @@ fn getter_fairness() {
 }
 
 #[test]
-fn putter_fairness() {
+fn putters_are_served_in_fifo_order() {
     virtual_time(|| {
         for capacity in [0, 1, 3] {
             let (queue, log) = (Queue::bounded(capacity), Log::new());
@@ -541,9 +543,9 @@ fn putter_fairness() {
     });
 }
 
-/// Whoever comes later does not get what is meant for whoever waits already.
+/// Items and room are handed off to waiters, so a later call cannot take them.
 #[test]
-fn nobody_slips_in_between() {
+fn a_later_call_cannot_take_what_was_handed_to_a_waiter() {
     virtual_time(|| {
         let queue = Queue::bounded(1);
         let getter = getter(&queue);
@@ -556,21 +558,21 @@ fn nobody_slips_in_between() {
         let putter = putter(&queue, "second");
         wait_all_parked();
         assert_eq!(queue.get(), "first");
-        assert_eq!(queue.try_put("slips in"), Err(Full("slips in")));
+        assert_eq!(queue.try_put("too late"), Err(Full("too late")));
         assert_eq!(queue.get(), "second");
         putter.join().unwrap();
     });
 }
 
 #[test]
-fn join_task_done() {
+fn join_parks_until_every_item_is_reported_done() {
     in_any_order(|| {
         let queue = Queue::bounded(2);
         queue.join();
         let producer = queue.clone();
         spawn_n(move || (0..6).for_each(|n| producer.put(n)));
         wait_all_parked();
-        assert_eq!(queue.unfinished(), 2, "an item counts when it is in");
+        assert_eq!(queue.unfinished(), 2, "only items in the queue count");
         let joiners = [(); 2].map(|()| {
             let queue = queue.clone();
             spawn(move || queue.join())
@@ -594,7 +596,7 @@ fn join_task_done() {
 }
 
 #[test]
-fn priority() {
+fn priority_queues_give_the_lowest_item_first_and_lifo_queues_the_newest() {
     in_any_order(|| {
         let queue = PriorityQueue::unbounded();
         for item in [(3, 'a'), (1, 'b'), (2, 'c'), (1, 'a')] {
@@ -614,8 +616,8 @@ fn priority() {
 }
 
 #[test]
-fn equal_priorities_are_first_come_first_served() {
-    /// All of one rank are equal.
+fn items_of_equal_priority_are_received_in_fifo_order() {
+    /// Compared by rank alone, so items of the same rank are equal.
     #[derive(Clone, Copy, Debug)]
     struct Ranked(u32, &'static str);
     impl PartialEq for Ranked {
@@ -649,7 +651,8 @@ fn equal_priorities_are_first_come_first_served() {
     });
 }
 
-/// What the three kinds have in common, for those tests that are the same for all.
+/// The operations that the three kinds of queue have in common, for tests that run with each of
+/// them.
 trait Kind: Clone + 'static {
     fn with_capacity(capacity: Option<usize>) -> Self;
     fn put(&self, item: Item) -> Result<(), Full<Item>>;
@@ -657,7 +660,7 @@ trait Kind: Clone + 'static {
     fn get(&self) -> Item;
     fn get_timeout(&self, timeout: Duration) -> Option<Item>;
     fn capacity(&self) -> Option<usize>;
-    /// Those who are parked, getting and putting, and the items that were put.
+    /// Returns the numbers of parked getters, of parked putters, and of unfinished items.
     fn counts(&self) -> (usize, usize, usize);
 }
 
@@ -698,26 +701,28 @@ macro_rules! kinds {
 
 kinds! { Queue LifoQueue PriorityQueue }
 
-/// So many items each of two putters or getters deals with.
+/// The number of items that each of two putters or getters handles.
 const TURNS: usize = 3;
 
-/// Runs `round` for each capacity, and for others who act at once or at leisure. It says whether the
-/// victim came to harm, which each strike must do.
-fn struck<K: Kind>(round: impl Fn(&FaultInjector, &K, Duration) -> bool + Sync) {
+/// Injects faults into `round` for each capacity, with and without a pause between the operations
+/// of the other green threads. `round` returns whether the victim failed. Each fault must make it
+/// fail.
+fn check_with_faults<K: Kind>(round: impl Fn(&FaultInjector, &K, Duration) -> bool + Sync) {
     for capacity in [Some(0), Some(1), None] {
         for pace in [Duration::ZERO, SHORT] {
-            let harmed = AtomicUsize::new(0);
-            let struck = inject_faults(|injector| {
-                let came_to_harm = round(injector, &K::with_capacity(capacity), pace);
-                harmed.fetch_add(came_to_harm.into(), Ordering::Relaxed);
+            let failures = AtomicUsize::new(0);
+            let faults = inject_faults(|injector| {
+                let victim_failed = round(injector, &K::with_capacity(capacity), pace);
+                failures.fetch_add(victim_failed.into(), Ordering::Relaxed);
             });
-            assert!(struck >= 4 * TURNS, "{struck} at capacity {capacity:?}");
-            assert_eq!(struck, harmed.into_inner());
+            assert!(faults >= 4 * TURNS, "{faults} at capacity {capacity:?}");
+            assert_eq!(faults, failures.into_inner());
         }
     }
 }
 
-/// Gets what is left, and sees that all is accounted for.
+/// Gets the items that are left, and checks that every item is accounted for. Returns how many
+/// items were received, and how many were not put.
 fn settle<K: Kind>(queue: &K, tracker: &ItemTracker) -> (usize, usize) {
     while let Some(item) = queue.get_timeout(LONG) {
         item.take();
@@ -727,8 +732,8 @@ fn settle<K: Kind>(queue: &K, tracker: &ItemTracker) -> (usize, usize) {
     (got, back)
 }
 
-fn struck_getters<K: Kind>() {
-    struck(|injector, queue: &K, pace| {
+fn check_getters_with_faults<K: Kind>() {
+    check_with_faults(|injector, queue: &K, pace| {
         let tracker = ItemTracker::default();
         let turns = |queue: K| {
             move || {
@@ -741,7 +746,7 @@ fn struck_getters<K: Kind>() {
             }
         };
         let victim = injector.spawn(turns(queue.clone()));
-        let rival = spawn(turns(queue.clone()));
+        let other = spawn(turns(queue.clone()));
         let (full, account) = (queue.clone(), tracker.clone());
         let putter = spawn(move || {
             for _ in 0..TURNS * 2 {
@@ -749,16 +754,16 @@ fn struck_getters<K: Kind>() {
                 sleep(pace);
             }
         });
-        let harmed = !matches!(victim.join(), Ok(Ok(())));
-        rival.join().expect("there are items for both");
+        let victim_failed = !matches!(victim.join(), Ok(Ok(())));
+        other.join().expect("there are items for both");
         assert_eq!(settle(queue, &tracker), (TURNS * 2, 0));
-        putter.join().expect("all were got");
-        harmed
+        putter.join().expect("every item was received");
+        victim_failed
     });
 }
 
-fn struck_putters<K: Kind>() {
-    struck(|injector, queue: &K, pace| {
+fn check_putters_with_faults<K: Kind>() {
+    check_with_faults(|injector, queue: &K, pace| {
         let tracker = ItemTracker::default();
         let turns = |done: &Rc<Cell<usize>>| {
             let (queue, tracker, done) = (queue.clone(), tracker.clone(), Rc::clone(done));
@@ -769,14 +774,14 @@ fn struck_putters<K: Kind>() {
                         _ => queue.put_timeout(item, LONG),
                     });
                     done.set(done.get() + 1);
-                    // Where there is room, this is where it can be struck.
+                    // If there is room, the put does not park, and the fault is injected here.
                     yield_now();
                 }
             }
         };
         let done = Rc::default();
         let victim = injector.spawn(turns(&done));
-        let rival = spawn(turns(&Rc::default()));
+        let other = spawn(turns(&Rc::default()));
         let empty = queue.clone();
         let getter = spawn(move || {
             while let Some(item) = empty.get_timeout(LONG) {
@@ -785,56 +790,56 @@ fn struck_putters<K: Kind>() {
             }
         });
         let victim = victim.join();
-        rival.join().expect("there is room for both");
-        getter.join().expect("it gives up when nothing comes");
+        other.join().expect("there is room for both");
+        getter.join().expect("it ends when no item comes");
         let (got, back) = settle(queue, &tracker);
         let (got, done) = (got - TURNS, done.get());
-        let harmed = !matches!(victim, Ok(Ok(())));
+        let victim_failed = !matches!(victim, Ok(Ok(())));
         assert!(got + back <= TURNS, "{got} got, {back} back");
-        assert!(harmed || (got, back) == (TURNS, 0));
+        assert!(victim_failed || (got, back) == (TURNS, 0));
         if let Ok(Err(_)) = victim
             && queue.capacity() != Some(0)
         {
-            // Only where each put meets a get can it time out after that.
-            assert_eq!(got, done, "what has timed out was not put");
+            // At capacity zero a put may also time out after its item was received.
+            assert_eq!(got, done, "the item of a put that timed out was not put");
         }
-        harmed
+        victim_failed
     });
 }
 
 #[test]
-fn a_getter_struck_anywhere_loses_nothing() {
-    struck_getters::<Queue<Item>>();
+fn a_fault_in_a_getter_loses_no_item() {
+    check_getters_with_faults::<Queue<Item>>();
 }
 
 #[test]
-fn a_getter_of_a_lifo_queue_struck_anywhere_loses_nothing() {
-    struck_getters::<LifoQueue<Item>>();
+fn a_fault_in_a_getter_of_a_lifo_queue_loses_no_item() {
+    check_getters_with_faults::<LifoQueue<Item>>();
 }
 
 #[test]
-fn a_getter_of_a_priority_queue_struck_anywhere_loses_nothing() {
-    struck_getters::<PriorityQueue<Item>>();
+fn a_fault_in_a_getter_of_a_priority_queue_loses_no_item() {
+    check_getters_with_faults::<PriorityQueue<Item>>();
 }
 
 #[test]
-fn a_putter_struck_anywhere_loses_nothing() {
-    struck_putters::<Queue<Item>>();
+fn a_fault_in_a_putter_loses_no_item() {
+    check_putters_with_faults::<Queue<Item>>();
 }
 
 #[test]
-fn a_putter_of_a_lifo_queue_struck_anywhere_loses_nothing() {
-    struck_putters::<LifoQueue<Item>>();
+fn a_fault_in_a_putter_of_a_lifo_queue_loses_no_item() {
+    check_putters_with_faults::<LifoQueue<Item>>();
 }
 
 #[test]
-fn a_putter_of_a_priority_queue_struck_anywhere_loses_nothing() {
-    struck_putters::<PriorityQueue<Item>>();
+fn a_fault_in_a_putter_of_a_priority_queue_loses_no_item() {
+    check_putters_with_faults::<PriorityQueue<Item>>();
 }
 
 #[test]
-fn a_joiner_struck_anywhere_is_missed_by_nobody() {
-    let struck = inject_faults(|injector| {
+fn a_fault_in_one_joiner_does_not_affect_the_other() {
+    let faults = inject_faults(|injector| {
         let queue = Queue::unbounded();
         queue.put(());
         let (victim, other) = (queue.clone(), queue.clone());
@@ -845,12 +850,13 @@ fn a_joiner_struck_anywhere_is_missed_by_nobody() {
         drop(victim.join());
         other.join().expect("the task is done");
     });
-    assert_eq!(struck, 4);
+    assert_eq!(faults, 4);
 }
 
-/// A clone of the queue dies with each who has one; what is left in it is dropped once.
+/// Each green thread drops its clone of the queue when it ends. The items that are left in the
+/// queue are dropped once, with the last clone.
 #[test]
-fn items_that_nobody_gets_are_dropped_with_the_queue() {
+fn items_left_in_a_queue_are_dropped_with_it() {
     in_any_order(|| {
         let item = Rc::new(());
         let queue = Queue::bounded(1);

@@ -1,4 +1,4 @@
-//! `select!`: the first of several things, and nothing lost of the others.
+//! Tests of `select!`: it completes one ready arm, and loses nothing of the other arms.
 
 use std::cell::Cell;
 use std::io::Write;
@@ -89,7 +89,7 @@ fn each_kind_of_arm_can_be_the_first() {
 }
 
 #[test]
-fn default_is_for_when_nothing_is_ready() {
+fn default_runs_if_no_arm_is_ready() {
     virtual_time(|| {
         let queue = Queue::bounded(1);
         let try_get = || select! { get(&queue) -> item => Some(item), default => None };
@@ -101,7 +101,7 @@ fn default_is_for_when_nothing_is_ready() {
 }
 
 #[test]
-fn the_time_comes_into_question_last() {
+fn a_timer_is_considered_only_if_no_other_arm_is_ready() {
     virtual_time(|| {
         let queue = Queue::unbounded();
         for n in 0..100 {
@@ -124,7 +124,7 @@ fn the_time_comes_into_question_last() {
 }
 
 #[test]
-fn the_choice_among_ready_arms_is_fair() {
+fn ready_arms_are_chosen_at_random_with_equal_probability() {
     virtual_time(|| {
         let queues = [Queue::unbounded(), Queue::unbounded(), Queue::unbounded()];
         let mut counts = [0u32; 3];
@@ -141,13 +141,13 @@ fn the_choice_among_ready_arms_is_fair() {
             };
             counts[which] += 1;
         }
-        // A third each; five standard deviations are 129.
+        // Each arm is expected to be chosen 1000 times; five standard deviations are 129.
         assert!(counts.iter().all(|n| (850..1150).contains(n)), "{counts:?}");
     });
 }
 
 #[test]
-fn two_selects_meet_where_there_is_no_room() {
+fn two_selects_exchange_items_through_queues_of_capacity_zero() {
     explore_schedules(0..100, || {
         let (a, b) = (Queue::bounded(0), Queue::bounded(0));
         let (to_a, to_b) = (a.clone(), b.clone());
@@ -179,7 +179,7 @@ fn two_selects_meet_where_there_is_no_room() {
 }
 
 #[test]
-fn two_selects_meet_in_a_channel_without_room() {
+fn two_selects_exchange_messages_through_channels_of_capacity_zero() {
     explore_schedules(0..100, || {
         let ((to_a, a), (to_b, b)) = (mpsc::sync_channel(0), mpsc::sync_channel(0));
         let sender = spawn(move || {
@@ -202,7 +202,7 @@ fn two_selects_meet_in_a_channel_without_room() {
 }
 
 #[test]
-fn several_selects_share_what_comes() {
+fn each_item_reaches_one_of_several_selects() {
     explore_schedules(0..100, || {
         let (a, b) = (Queue::bounded(1), Queue::unbounded());
         let sum = Rc::new(Cell::new(0));
@@ -230,7 +230,7 @@ fn several_selects_share_what_comes() {
 }
 
 #[test]
-fn bodies_may_leave_a_loop_and_return() {
+fn the_body_of_an_arm_may_continue_or_break_a_loop_and_return() {
     fn first(queue: &Queue<u32>) -> Option<u32> {
         loop {
             select! {
@@ -255,7 +255,7 @@ fn bodies_may_leave_a_loop_and_return() {
 }
 
 #[test]
-fn a_channel_without_senders_is_ready() {
+fn a_receiving_arm_is_ready_when_all_senders_are_gone() {
     virtual_time(|| {
         let (sender, receiver) = mpsc::channel::<u32>();
         spawn_n(move || {
@@ -264,14 +264,14 @@ fn a_channel_without_senders_is_ready() {
         });
         let message = select! {
             recv(&receiver) -> message => message,
-            after(2 * MINUTE) => panic!("nobody said so"),
+            after(2 * MINUTE) => panic!("the receiver was not notified that the sender is gone"),
         };
         assert!(message.is_err());
     });
 }
 
 #[test]
-fn a_descriptor_becomes_readable() {
+fn a_readable_arm_is_ready_when_its_descriptor_has_data() {
     within(|| {
         let (reader, mut writer) = std::io::pipe().unwrap();
         let reader = Green::new(reader).unwrap();
@@ -286,17 +286,17 @@ fn a_descriptor_becomes_readable() {
         select! {
             get(&queue) => unreachable!(),
             readable(&reader) -> ready => ready.unwrap(),
-            after(MINUTE) => panic!("too late"),
+            after(MINUTE) => panic!("the data was not noticed"),
         }
         select! {
             readable(&reader) -> ready => ready.unwrap(),
-            default => panic!("it is still readable"),
+            default => panic!("the data is still there"),
         }
     });
 }
 
 #[test]
-fn a_select_is_served_from_other_os_threads() {
+fn a_select_receives_messages_from_other_os_threads() {
     within(|| {
         let ((one, first), (two, second)) = (mpsc::channel(), mpsc::sync_channel(0));
         let threads = [
@@ -324,7 +324,7 @@ fn a_select_is_served_from_other_os_threads() {
 }
 
 #[test]
-fn a_timeout_around_a_select_leaves_no_trace() {
+fn a_timeout_around_a_select_leaves_no_waiter_behind() {
     virtual_time(|| {
         let (queue, permits) = (Queue::<u32>::bounded(0), Semaphore::new(0));
         let late = timeout(MINUTE, || {
@@ -336,8 +336,8 @@ fn a_timeout_around_a_select_leaves_no_trace() {
 }
 
 #[test]
-fn whoever_is_struck_in_a_select_loses_nothing() {
-    let struck = inject_faults(|injector| {
+fn a_fault_in_a_select_loses_nothing() {
+    let faults = inject_faults(|injector| {
         let (a, b) = (Queue::bounded(0), Queue::bounded(1));
         let permits = Semaphore::new(0);
         let (sender, receiver) = mpsc::sync_channel(1);
@@ -378,7 +378,7 @@ fn whoever_is_struck_in_a_select_loses_nothing() {
             left += n;
         }
         let put = 1 + u32::from(in_a) * 10 + u32::from(last) * 1000;
-        // A message that nobody has read goes with its receiver.
+        // A message that was not received is dropped with its receiver.
         let total = got.get() + left;
         assert!(
             total == put || in_c && total == put + 100,
@@ -387,5 +387,5 @@ fn whoever_is_struck_in_a_select_loses_nothing() {
         assert_eq!(permits.balance(), 1);
         assert_eq!((a.getting(), b.getting(), a.putting()), (0, 0, 0));
     });
-    assert!(struck >= 8, "{struck}");
+    assert!(faults >= 8, "{faults}");
 }

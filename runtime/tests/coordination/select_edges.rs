@@ -1,5 +1,6 @@
-//! `select!` where it is easily got wrong: an arm that could meet another of its own, several who
-//! receive from one channel, arms in any shape that the macro takes.
+//! Tests of the cases in which `select!` is easily wrong: two arms of one `select!` that could
+//! match each other, several receivers of one channel, and arms in each form that the macro
+//! accepts.
 
 use std::rc::Rc;
 use std::time::Duration;
@@ -12,7 +13,7 @@ use evy_test_support::within;
 const MINUTE: Duration = Duration::from_secs(60);
 
 #[test]
-fn a_select_does_not_meet_itself_in_a_channel() {
+fn a_select_does_not_receive_the_message_that_it_sends() {
     within(|| {
         let (sender, receiver) = mpsc::sync_channel(0);
         let late = select! {
@@ -25,14 +26,14 @@ fn a_select_does_not_meet_itself_in_a_channel() {
         spawn_n(move || other.send(2).unwrap());
         let got = select! {
             recv(&receiver) -> got => got,
-            send(&sender, 1) -> _ => unreachable!("nobody else receives"),
+            send(&sender, 1) -> _ => unreachable!("no other green thread receives"),
         };
         assert_eq!(got, Ok(2));
     });
 }
 
 #[test]
-fn a_select_does_not_meet_itself_in_a_queue() {
+fn a_select_does_not_get_the_item_that_it_puts() {
     virtual_time(|| {
         let queue = Queue::bounded(0);
         let late = select! {
@@ -49,7 +50,7 @@ fn a_select_does_not_meet_itself_in_a_queue() {
 }
 
 #[test]
-fn the_same_queue_twice_gives_an_item_once() {
+fn two_arms_for_the_same_queue_get_each_item_once() {
     explore_schedules(0..50, || {
         let queue = Queue::bounded(1);
         let items = queue.clone();
@@ -63,7 +64,7 @@ fn the_same_queue_twice_gives_an_item_once() {
 }
 
 #[test]
-fn whoever_offers_and_takes_at_once_meets_another() {
+fn selects_that_both_send_and_receive_exchange_messages_with_each_other() {
     explore_schedules(0..100, || {
         let (sender, receiver) = mpsc::sync_channel(0);
         let receiver = Rc::new(receiver);
@@ -91,7 +92,7 @@ fn whoever_offers_and_takes_at_once_meets_another() {
 }
 
 #[test]
-fn all_who_receive_hear_that_the_senders_are_gone() {
+fn every_receiver_is_notified_when_all_senders_are_gone() {
     within(|| {
         let (sender, receiver) = mpsc::channel::<u32>();
         let receiver = Rc::new(receiver);
@@ -113,7 +114,7 @@ fn all_who_receive_hear_that_the_senders_are_gone() {
 }
 
 #[test]
-fn whoever_is_killed_with_a_message_in_sight_passes_the_word_on() {
+fn a_receiver_killed_after_its_notification_leaves_the_message_to_the_next() {
     within(|| {
         for select_first in [false, true] {
             let (sender, receiver) = mpsc::channel();
@@ -135,7 +136,7 @@ fn whoever_is_killed_with_a_message_in_sight_passes_the_word_on() {
 }
 
 #[test]
-fn a_select_that_is_abandoned_with_its_os_thread_harms_nobody() {
+fn a_select_abandoned_with_its_os_thread_leaves_its_channels_usable() {
     within(|| {
         let (sender, receiver) = mpsc::sync_channel(0);
         let (other_sender, other_receiver) = mpsc::sync_channel(0);
@@ -155,7 +156,8 @@ fn a_select_that_is_abandoned_with_its_os_thread_harms_nobody() {
             yield_now();
         });
         os_thread.join().unwrap();
-        // The first finds the place of the dead, and makes its choice; the others pass it over.
+        // The first call finds an entry of the abandoned `select!` and claims it. The later calls
+        // skip the other entries.
         assert_eq!(sender.try_send(1), Ok(()));
         assert_eq!(sender.try_send(2), Err(mpsc::TrySendError::Full(2)));
         assert_eq!(other_receiver.try_recv(), Err(mpsc::TryRecvError::Empty));
@@ -164,8 +166,8 @@ fn a_select_that_is_abandoned_with_its_os_thread_harms_nobody() {
 }
 
 #[test]
-fn whoever_is_struck_leaves_the_message_to_those_who_share_the_receiver() {
-    let struck = inject_faults(|injector| {
+fn a_fault_in_a_select_leaves_the_message_to_the_other_receiver() {
+    let faults = inject_faults(|injector| {
         let (sender, receiver) = mpsc::sync_channel(0);
         let receiver = Rc::new(receiver);
         let taker = || {
@@ -182,12 +184,12 @@ fn whoever_is_struck_leaves_the_message_to_those_who_share_the_receiver() {
         let other = spawn(taker());
         spawn_n(move || (1..=4).for_each(|n| sender.send(n).unwrap()));
         let taken = victim.join();
-        // What it had added up by then is gone with it, and no more than that.
+        // Only the sum that the victim had at the fault is lost with it.
         let rest = other.join().unwrap();
         match taken {
             Ok(Ok(sum)) => assert_eq!(sum + rest, 10),
             _ => assert!((1..=10).contains(&rest), "{rest}"),
         }
     });
-    assert!(struck >= 8, "{struck}");
+    assert!(faults >= 8, "{faults}");
 }

@@ -1,7 +1,8 @@
-//! Semaphores: lines 100 to 109 of the catalogue of behaviours, each test named after its line; and
-//! that every permit is back whatever becomes of those who take and release them.
+//! Tests of the semaphores: acquiring and releasing, and that no permit is lost if a green thread
+//! that acquires or releases is interrupted.
 //!
-//! On a held clock a hang is a stall, and a stall is a panic, so no test needs a bound in real time.
+//! On a paused clock a hang is a deadlock, and a deadlock is a panic, so no test needs a limit in
+//! real time.
 
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -21,7 +22,7 @@ const SHORT: Duration = Duration::from_millis(5);
 const LONG: Duration = Duration::from_secs(3600);
 
 #[test]
-fn try_acquire_zero() {
+fn try_acquire_fails_if_there_is_no_permit() {
     in_any_order(|| {
         let permits = Semaphore::new(0);
         assert!(!permits.try_acquire());
@@ -33,14 +34,14 @@ fn try_acquire_zero() {
 }
 
 #[test]
-fn acquire_timeout() {
+fn acquire_timeout_fails_if_no_permit_is_released_in_time() {
     in_any_order(|| {
         let permits = Semaphore::new(0);
         let start = now();
         assert!(!permits.acquire_timeout(Duration::from_millis(100)));
         assert_eq!(now() - start, Duration::from_millis(100));
         assert_eq!(permits.balance(), 0);
-        // And a permit that comes in time is taken.
+        // A permit that is released in time is acquired.
         let late = permits.clone();
         spawn_n(move || {
             sleep(SHORT);
@@ -52,9 +53,10 @@ fn acquire_timeout() {
     });
 }
 
-/// Their deadline has come, but before they run, so has the permit: that wins.
+/// The deadlines pass and the permits are released before the waiters run. The permits take
+/// precedence.
 #[test]
-fn a_permit_that_comes_at_the_deadline_is_had() {
+fn a_permit_that_is_released_at_the_deadline_is_acquired() {
     virtual_time(|| {
         let permits = Semaphore::new(0);
         let all_due = now() + SHORT;
@@ -64,45 +66,45 @@ fn a_permit_that_comes_at_the_deadline_is_had() {
             releaser.release();
             releaser.release();
         });
-        let patient = permits.clone();
-        let patient = spawn(move || patient.acquire_timeout(all_due - now()));
-        let unwound = permits.clone();
-        let unwound = spawn(move || timeout(all_due - now(), || unwound.acquire()));
-        assert!(patient.join().unwrap());
-        assert_eq!(unwound.join().unwrap(), Ok(()));
+        let timed = permits.clone();
+        let timed = spawn(move || timed.acquire_timeout(all_due - now()));
+        let scoped = permits.clone();
+        let scoped = spawn(move || timeout(all_due - now(), || scoped.acquire()));
+        assert!(timed.join().unwrap());
+        assert_eq!(scoped.join().unwrap(), Ok(()));
         assert_eq!(permits.balance(), 0);
     });
 }
 
-/// What a panic says.
+/// Returns the message with which `f` panics.
 fn message(f: impl FnOnce()) -> String {
-    let payload = catch_unwind(AssertUnwindSafe(f)).expect_err("it panics");
+    let payload = catch_unwind(AssertUnwindSafe(f)).expect_err("the closure panics");
     let text = payload.downcast_ref::<String>().cloned();
     text.or_else(|| {
         payload
             .downcast_ref::<&str>()
             .map(|text| (*text).to_owned())
     })
-    .expect("it says why")
+    .expect("the panic has a message")
 }
 
-/// Python finds these at run time: a number of permits that is negative or no number, an acquire that
-/// does not block and yet has a timeout. None of them compiles here, for `new` takes a `usize`, and
-/// `try_acquire` no timeout. What is left are numbers that do not fit.
+/// Python detects other mistakes at run time: a number of permits that is negative or not a number,
+/// and an acquire that does not block but has a timeout. Neither compiles here, because `new` takes
+/// a `usize` and `try_acquire` has no timeout. Only numbers out of range remain.
 #[test]
-fn bad_args() {
+fn a_number_of_permits_out_of_range_is_a_panic() {
     virtual_time(|| {
-        let said = message(|| drop(CappedSemaphore::new(2, 1)));
-        assert!(said.contains("begin with 2 permits") && said.contains("1 is the limit"));
+        let text = message(|| drop(CappedSemaphore::new(2, 1)));
+        assert!(text.contains("begin with 2 permits") && text.contains("limit of 1"));
         let full = Semaphore::new(usize::MAX);
-        assert!(message(|| full.release()).contains("fewer permits"));
+        assert!(message(|| full.release()).contains("too many permits"));
         assert!(full.try_acquire());
         full.release();
     });
 }
 
 #[test]
-fn fifo() {
+fn acquirers_are_served_in_fifo_order() {
     virtual_time(|| {
         let (permits, log) = (Semaphore::new(0), Log::new());
         for n in 0..5 {
@@ -122,7 +124,7 @@ fn fifo() {
 }
 
 #[test]
-fn contention() {
+fn two_contending_green_threads_acquire_equally_often() {
     virtual_time(|| {
         let mutex = Semaphore::new(1);
         let counts = Rc::new([Cell::new(0u32), Cell::new(0)]);
@@ -138,21 +140,21 @@ fn contention() {
         }
         sleep(Duration::from_millis(500));
         let (one, other) = (counts[0].get(), counts[1].get());
-        assert_eq!(one + other, 500, "somebody is always inside");
+        assert_eq!(one + other, 500, "the permit is always held");
         assert!(one.abs_diff(other) * 10 < one.min(other), "{one} {other}");
     });
 }
 
-/// In Eventlet whoever comes right after a release may take the permit of one who waits.
+/// In Eventlet a non-blocking acquire right after a release may take the permit of a waiter.
 #[test]
-fn barging() {
+fn try_acquire_cannot_take_the_permit_of_a_waiter() {
     in_any_order(|| {
         let permits = Semaphore::new(0);
         let queued = permits.clone();
         let waiter = spawn(move || queued.acquire());
         wait_all_parked();
         permits.release();
-        assert!(!permits.try_acquire(), "it is the waiter's");
+        assert!(!permits.try_acquire(), "the permit belongs to the waiter");
         waiter.join().unwrap();
         permits.release();
         assert!(permits.try_acquire());
@@ -160,7 +162,7 @@ fn barging() {
 }
 
 #[test]
-fn bounded_over_release() {
+fn releasing_a_bounded_semaphore_more_often_than_acquiring_it_is_an_error() {
     in_any_order(|| {
         let permits = BoundedSemaphore::new(2);
         let error = permits.release().unwrap_err();
@@ -176,7 +178,7 @@ fn bounded_over_release() {
 }
 
 #[test]
-fn capped() {
+fn a_release_at_the_limit_of_a_capped_semaphore_parks_until_there_is_room() {
     virtual_time(|| {
         let permits = CappedSemaphore::new(2, 3);
         permits.acquire();
@@ -189,7 +191,7 @@ fn capped() {
         (0..3).for_each(|_| permits.release());
         assert_eq!(permits.balance(), 3);
         assert!(!permits.try_release());
-        // At the limit: it parks until there is room.
+        // At the limit, `release` parks until there is room.
         let (releaser, log) = (permits.clone(), Log::new());
         let released = log.clone();
         let releaser = spawn(move || {
@@ -207,7 +209,7 @@ fn capped() {
 }
 
 #[test]
-fn capped_zero() {
+fn at_a_limit_of_zero_each_release_waits_for_an_acquire() {
     in_any_order(|| {
         let meeting = CappedSemaphore::new(0, 0);
         assert!(!meeting.try_acquire() && !meeting.try_release());
@@ -226,9 +228,8 @@ fn capped_zero() {
     });
 }
 
-/// Those who wait on either side are served in the order in which they came.
 #[test]
-fn capped_fifo() {
+fn acquirers_and_releasers_of_a_capped_semaphore_are_served_in_fifo_order() {
     virtual_time(|| {
         for limit in [0, 1, 3] {
             let (permits, log) = (CappedSemaphore::new(0, limit), Log::new());
@@ -260,7 +261,7 @@ fn capped_fifo() {
 }
 
 #[test]
-fn balance() {
+fn balance_is_the_number_of_permits_minus_that_of_waiters() {
     in_any_order(|| {
         let permits = Semaphore::new(2);
         assert_eq!(permits.balance(), 2);
@@ -278,15 +279,16 @@ fn balance() {
     });
 }
 
-/// How often each of two takes or releases a permit.
+/// The number of times that each green thread acquires or releases a permit.
 const TURNS: usize = 3;
 
-/// Counts those who are inside, for as long as the guard lives; there is room for one.
+/// Marks the critical section as occupied while the guard lives. Only one green thread may be
+/// inside.
 struct Inside<'a>(&'a Cell<bool>);
 
 impl<'a> Inside<'a> {
     fn enter(inside: &'a Cell<bool>) -> Self {
-        assert!(!inside.replace(true), "one permit, one inside");
+        assert!(!inside.replace(true), "one permit admits one green thread");
         Self(inside)
     }
 }
@@ -297,11 +299,12 @@ impl Drop for Inside<'_> {
     }
 }
 
-/// Strikes one of two green threads that both do `turn` with `new`'s semaphore of one permit, and
-/// sees that it comes to harm and the permit does not.
-fn struck<S: Clone + 'static>(new: fn() -> S, turn: fn(&S, &Cell<bool>), check: fn(&S)) {
-    let harmed = AtomicUsize::new(0);
-    let struck = inject_faults(|injector| {
+/// Injects faults into one of three green threads that run `turn` with the semaphore of one permit
+/// that `new` creates. Checks that each fault makes its victim fail, and that the permit is not
+/// lost.
+fn check_with_faults<S: Clone + 'static>(new: fn() -> S, turn: fn(&S, &Cell<bool>), check: fn(&S)) {
+    let failures = AtomicUsize::new(0);
+    let faults = inject_faults(|injector| {
         let (permits, inside) = (new(), Rc::new(Cell::new(false)));
         let turns = || {
             let (permits, inside) = (permits.clone(), Rc::clone(&inside));
@@ -311,47 +314,47 @@ fn struck<S: Clone + 'static>(new: fn() -> S, turn: fn(&S, &Cell<bool>), check: 
         let victim = injector.spawn(turns());
         let last = spawn(turns());
         let victim = victim.join();
-        harmed.fetch_add((!matches!(victim, Ok(Ok(())))).into(), Ordering::Relaxed);
-        first.join().expect("there is a permit for everybody");
-        last.join().expect("there is a permit for everybody");
+        failures.fetch_add((!matches!(victim, Ok(Ok(())))).into(), Ordering::Relaxed);
+        first.join().expect("the permit is released to each");
+        last.join().expect("the permit is released to each");
         check(&permits);
     });
-    assert!(struck >= 4 * TURNS, "{struck}");
-    assert_eq!(struck, harmed.into_inner());
+    assert!(faults >= 4 * TURNS, "{faults}");
+    assert_eq!(faults, failures.into_inner());
 }
 
-/// There is one permit, and nobody waits for it.
+/// Checks that there is one permit, and no waiter.
 fn one_is_left(permits: &Semaphore) {
     assert_eq!(permits.balance(), 1);
     assert!(permits.try_acquire() && !permits.try_acquire());
 }
 
 #[test]
-fn a_permit_struck_anywhere_is_released() {
+fn a_fault_in_the_holder_of_a_guard_releases_the_permit() {
     let turn = |permits: &Semaphore, inside: &Cell<bool>| {
         let _permit = permits.acquire_guard();
         let _inside = Inside::enter(inside);
         sleep(SHORT);
     };
-    struck(|| Semaphore::new(1), turn, one_is_left);
+    check_with_faults(|| Semaphore::new(1), turn, one_is_left);
 }
 
 #[test]
-fn an_acquirer_struck_anywhere_loses_no_permit() {
+fn a_fault_in_acquire_loses_no_permit() {
     let turn = |permits: &Semaphore, inside: &Cell<bool>| {
         permits.acquire();
-        // A permit without a guard: whoever holds it must not be interrupted.
+        // No guard releases this permit on unwinding, so its holder must not be interrupted.
         shield(|| {
             let _inside = Inside::enter(inside);
             sleep(SHORT);
         });
         permits.release();
     };
-    struck(|| Semaphore::new(1), turn, one_is_left);
+    check_with_faults(|| Semaphore::new(1), turn, one_is_left);
 }
 
 #[test]
-fn an_acquirer_with_a_timeout_struck_anywhere_loses_no_permit() {
+fn a_fault_in_acquire_timeout_loses_no_permit() {
     let turn = |permits: &Semaphore, inside: &Cell<bool>| {
         assert!(permits.acquire_timeout(LONG));
         shield(|| {
@@ -360,11 +363,11 @@ fn an_acquirer_with_a_timeout_struck_anywhere_loses_no_permit() {
         });
         permits.release();
     };
-    struck(|| Semaphore::new(1), turn, one_is_left);
+    check_with_faults(|| Semaphore::new(1), turn, one_is_left);
 }
 
 #[test]
-fn an_acquirer_of_a_bounded_semaphore_struck_anywhere_loses_no_permit() {
+fn a_fault_in_acquire_of_a_bounded_semaphore_loses_no_permit() {
     let turn = |permits: &BoundedSemaphore, inside: &Cell<bool>| {
         permits.acquire();
         shield(|| {
@@ -378,53 +381,56 @@ fn an_acquirer_of_a_bounded_semaphore_struck_anywhere_loses_no_permit() {
         assert!(permits.release().is_err());
         assert!(permits.try_acquire() && !permits.try_acquire());
     };
-    struck(|| BoundedSemaphore::new(1), turn, check);
+    check_with_faults(|| BoundedSemaphore::new(1), turn, check);
 }
 
-/// Runs `round` with a semaphore for each limit, and with others who act at once or at leisure. It
-/// leaves the semaphore as it was, and says whether the victim came to harm.
-fn struck_capped(round: impl Fn(&FaultInjector, &CappedSemaphore, Duration) -> bool + Sync) {
+/// Injects faults into `round` with a semaphore for each limit, with and without a pause between
+/// the operations of the other green threads. `round` leaves the semaphore as it was, and returns
+/// whether the victim failed.
+fn check_capped_with_faults(
+    round: impl Fn(&FaultInjector, &CappedSemaphore, Duration) -> bool + Sync,
+) {
     for limit in [0, 1, 2] {
         for pace in [Duration::ZERO, SHORT] {
-            let harmed = AtomicUsize::new(0);
-            let struck = inject_faults(|injector| {
+            let failures = AtomicUsize::new(0);
+            let faults = inject_faults(|injector| {
                 let permits = CappedSemaphore::new(0, limit);
                 let before = permits.balance();
-                let came_to_harm = round(injector, &permits, pace);
-                assert_eq!(permits.balance(), before, "no permit, and nobody waits");
-                harmed.fetch_add(came_to_harm.into(), Ordering::Relaxed);
+                let victim_failed = round(injector, &permits, pace);
+                assert_eq!(permits.balance(), before, "no permit, no waiter");
+                failures.fetch_add(victim_failed.into(), Ordering::Relaxed);
             });
-            assert!(struck >= 4, "{struck} at limit {limit}");
-            assert_eq!(struck, harmed.into_inner());
+            assert!(faults >= 4, "{faults} at limit {limit}");
+            assert_eq!(faults, failures.into_inner());
         }
     }
 }
 
-/// Acquires until nobody releases any more, and says how often.
+/// Acquires permits until no more are released, and returns how many it has acquired.
 fn drain(permits: &CappedSemaphore, pace: Duration) -> usize {
-    let mut had = 0;
+    let mut acquired = 0;
     while timeout(LONG, || permits.acquire()).is_ok() {
-        had += 1;
+        acquired += 1;
         sleep(pace);
     }
-    had
+    acquired
 }
 
 #[test]
-fn an_acquirer_of_a_capped_semaphore_struck_anywhere_loses_no_permit() {
-    struck_capped(|injector, permits, pace| {
-        let had = Rc::new(Cell::new(0));
+fn a_fault_in_acquire_of_a_capped_semaphore_loses_no_permit() {
+    check_capped_with_faults(|injector, permits, pace| {
+        let acquired = Rc::new(Cell::new(0));
         let turns = || {
-            let (permits, had) = (permits.clone(), Rc::clone(&had));
+            let (permits, acquired) = (permits.clone(), Rc::clone(&acquired));
             move || {
                 for _ in 0..TURNS {
                     permits.acquire();
-                    had.set(had.get() + 1);
+                    acquired.set(acquired.get() + 1);
                 }
             }
         };
         let victim = injector.spawn(turns());
-        let rival = spawn(turns());
+        let other = spawn(turns());
         let released = permits.clone();
         let releaser = spawn(move || {
             for _ in 0..TURNS * 2 {
@@ -433,17 +439,17 @@ fn an_acquirer_of_a_capped_semaphore_struck_anywhere_loses_no_permit() {
             }
         });
         let victim = victim.join();
-        rival.join().expect("there are permits for both");
-        assert_eq!(drain(permits, pace) + had.get(), TURNS * 2);
+        other.join().expect("there are permits for both");
+        assert_eq!(drain(permits, pace) + acquired.get(), TURNS * 2);
         releaser.join().expect("all were acquired");
         !matches!(victim, Ok(Ok(())))
     });
 }
 
 #[test]
-fn a_releaser_of_a_capped_semaphore_struck_anywhere_releases_once_or_not() {
-    struck_capped(|injector, permits, pace| {
-        // How often each of them has begun to release, and has done it.
+fn a_fault_in_release_of_a_capped_semaphore_releases_once_or_not_at_all() {
+    check_capped_with_faults(|injector, permits, pace| {
+        // Counts the calls to `release` that have begun, and those that have returned.
         let turns = |begun: &Rc<Cell<usize>>, done: &Rc<Cell<usize>>| {
             let (permits, begun, done) = (permits.clone(), Rc::clone(begun), Rc::clone(done));
             move || {
@@ -451,23 +457,23 @@ fn a_releaser_of_a_capped_semaphore_struck_anywhere_releases_once_or_not() {
                     begun.set(begun.get() + 1);
                     permits.release();
                     done.set(done.get() + 1);
-                    // Where there is room, this is where it can be struck.
+                    // If there is room, `release` does not park, and the fault is injected here.
                     yield_now();
                 }
             }
         };
         let (begun, done) = (Rc::default(), Rc::default());
         let victim = injector.spawn(turns(&begun, &done));
-        let rival = spawn(turns(&Rc::default(), &Rc::default()));
+        let other = spawn(turns(&Rc::default(), &Rc::default()));
         let acquirer = permits.clone();
         let acquirer = spawn(move || drain(&acquirer, pace));
         let victim = victim.join();
-        rival.join().expect("there is room for both");
-        let released = acquirer.join().expect("it gives up when nothing comes") - TURNS;
+        other.join().expect("there is room for both");
+        let released = acquirer.join().expect("it ends when no permit comes") - TURNS;
         match &victim {
-            // Nobody had made room for it: it has not released.
+            // No acquirer had made room, so the last call has not released.
             Ok(Err(Elapsed { .. })) => assert_eq!(released, done.get()),
-            // Somebody had, or it was in between.
+            // An acquirer had made room, or the victim was between two calls.
             Err(error) if error.is_panic() => assert_eq!(released, begun.get()),
             Err(_) => assert!((done.get()..=begun.get()).contains(&released)),
             Ok(Ok(())) => assert_eq!(released, TURNS),

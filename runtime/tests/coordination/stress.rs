@@ -1,6 +1,7 @@
-//! A million operations on queues and semaphores, by green threads that are killed and timed out all
-//! the time, in an order drawn from a seed and on a clock that jumps: nothing is lost, nothing is got
-//! twice, no permit leaks.
+//! A million operations on queues and semaphores, by green threads that are killed and timed out
+//! all the time: no item is lost or received twice, and no permit leaks.
+//!
+//! The order is random, from a seed. The clock is paused, so that it jumps to the next deadline.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -13,58 +14,61 @@ use evy_test_support::{Item, ItemTracker};
 
 const OPERATIONS: usize = 1_000_000;
 
-/// In so many orders, each of which has its share of the operations.
+/// The number of random orders. The operations are divided equally among them.
 const SEEDS: usize = 4;
 
-/// `None` is without bounds.
+/// The capacities of the queues; `None` is unbounded.
 const CAPACITIES: [Option<usize>; 5] = [Some(0), Some(1), Some(3), Some(50), None];
 
+/// The numbers of permits of the semaphores.
 const PERMITS: [usize; 3] = [1, 2, 10];
 
-const TOOLS: usize = CAPACITIES.len() + PERMITS.len();
+const QUEUES_AND_SEMAPHORES: usize = CAPACITIES.len() + PERMITS.len();
 
-/// At each tool.
+/// The number of workers of each queue and semaphore.
 const WORKERS: usize = 6;
 
 #[test]
-fn a_million_operations_lose_nothing() {
+fn a_million_operations_lose_no_item_and_no_permit() {
     let slow = std::env::var_os("EVY_UNDER_QEMU").is_some();
     let operations = if slow { OPERATIONS / 50 } else { OPERATIONS };
     let share = operations / SEEDS;
     explore_schedules(0..SEEDS as u64, || {
-        let tally = work(share / TOOLS);
-        assert_eq!(tally.operations.get(), share);
-        let (killed, late) = (tally.killed.get(), tally.late.get());
+        let counts = run_operations(share / QUEUES_AND_SEMAPHORES);
+        assert_eq!(counts.operations.get(), share);
+        let (killed, late) = (counts.killed.get(), counts.late.get());
         assert!(killed > share / 200, "{killed} of {share} were killed");
         assert!(late > share / 20, "{late} of {share} were not done in time");
     });
 }
 
-/// What has become of the operations.
+/// How many operations were begun, how many workers were killed, and how many operations were not
+/// done in time.
 #[derive(Default)]
-struct Tally {
+struct Counts {
     operations: Cell<usize>,
     killed: Cell<usize>,
     late: Cell<usize>,
 }
 
-fn count(cell: &Cell<usize>) {
+fn increment(cell: &Cell<usize>) {
     cell.set(cell.get() + 1);
 }
 
-/// Has so many operations done with each tool.
-fn work(share: usize) -> Rc<Tally> {
-    // The generator of this OS thread: with the order, all choices are the same each time.
+/// Runs `share` operations on each queue and semaphore.
+fn run_operations(share: usize) -> Rc<Counts> {
+    // Seeds the generator of this OS thread. Together with the seed of the order, this makes each
+    // run the same.
     fastrand::seed(share as u64);
-    let mut office = Office::default();
+    let mut workers = Workers::default();
     let queues = CAPACITIES.map(|capacity| {
         let queue = capacity.map_or_else(Queue::unbounded, Queue::bounded);
         let (tracker, left) = (ItemTracker::default(), Rc::new(Cell::new(share)));
         for worker in 0..WORKERS {
             let (queue, tracker) = (queue.clone(), tracker.clone());
             match worker % 2 {
-                0 => office.employ(&left, move || put(&queue, &tracker)),
-                _ => office.employ(&left, move || get(&queue)),
+                0 => workers.spawn_worker(&left, move || put(&queue, &tracker)),
+                _ => workers.spawn_worker(&left, move || get(&queue)),
             }
         }
         (queue, tracker)
@@ -74,11 +78,11 @@ fn work(share: usize) -> Rc<Tally> {
         let (held, left) = (Rc::default(), Rc::new(Cell::new(share)));
         for _ in 0..WORKERS {
             let (permits, held) = (permits.clone(), Rc::clone(&held));
-            office.employ(&left, move || hold(&permits, &held, most));
+            workers.spawn_worker(&left, move || hold(&permits, &held, most));
         }
         (permits, most)
     });
-    let tally = office.close();
+    let counts = workers.finish();
 
     for (queue, tracker) in queues {
         assert_eq!((queue.getting(), queue.putting()), (0, 0));
@@ -93,67 +97,74 @@ fn work(share: usize) -> Rc<Tally> {
         assert_eq!(permits.balance(), most.cast_signed());
         assert_eq!((0..).take_while(|_| permits.try_acquire()).count(), most);
     }
-    tally
+    counts
 }
 
-/// Workers, of whom one or another is killed all the time; then somebody else takes the desk.
+/// A set of workers. They are killed at random, and each killed worker is replaced by a new one.
 #[derive(Default)]
-struct Office {
-    tally: Rc<Tally>,
-    desks: Vec<JoinHandle<()>>,
-    /// How to kill who sits there.
-    killers: Rc<RefCell<Vec<KillHandle>>>,
+struct Workers {
+    counts: Rc<Counts>,
+    /// Green threads that join one worker each, and replace it if it was killed.
+    supervisors: Vec<JoinHandle<()>>,
+    /// The handle that kills the present worker of each supervisor.
+    kill_handles: Rc<RefCell<Vec<KillHandle>>>,
 }
 
-impl Office {
-    /// A desk at which `operation` is done for as long as there are any `left`. It says whether it
-    /// was done in time.
-    fn employ(&mut self, left: &Rc<Cell<usize>>, operation: impl Fn() -> bool + Clone + 'static) {
-        let (tally, left) = (Rc::clone(&self.tally), Rc::clone(left));
+impl Workers {
+    /// Spawns a worker that calls `operation` for as long as any operations are `left`. `operation`
+    /// returns whether it was done in time.
+    fn spawn_worker(
+        &mut self,
+        left: &Rc<Cell<usize>>,
+        operation: impl Fn() -> bool + Clone + 'static,
+    ) {
+        let (counts, left) = (Rc::clone(&self.counts), Rc::clone(left));
         let work = move || {
             while left.get() > 0 {
                 left.set(left.get() - 1);
-                count(&tally.operations);
+                increment(&counts.operations);
                 if !operation() {
-                    count(&tally.late);
+                    increment(&counts.late);
                 }
                 pause();
             }
         };
         let mut worker = spawn(work.clone());
-        let desk = self.desks.len();
-        self.killers.borrow_mut().push(worker.kill_handle());
-        let (tally, killers) = (Rc::clone(&self.tally), Rc::clone(&self.killers));
-        self.desks.push(spawn(move || {
+        let index = self.supervisors.len();
+        self.kill_handles.borrow_mut().push(worker.kill_handle());
+        let (counts, kill_handles) = (Rc::clone(&self.counts), Rc::clone(&self.kill_handles));
+        self.supervisors.push(spawn(move || {
             while let Err(error) = worker.join() {
                 assert!(error.is_killed(), "{error}");
-                count(&tally.killed);
+                increment(&counts.killed);
                 worker = spawn(work.clone());
-                killers.borrow_mut()[desk] = worker.kill_handle();
+                kill_handles.borrow_mut()[index] = worker.kill_handle();
             }
         }));
     }
 
-    /// Sees all work done.
-    fn close(self) -> Rc<Tally> {
-        let killers = Rc::clone(&self.killers);
+    /// Kills workers at random until all operations are done, and returns the counts.
+    fn finish(self) -> Rc<Counts> {
+        let kill_handles = Rc::clone(&self.kill_handles);
         spawn_n(move || {
             loop {
                 sleep(ticks(1));
-                // When all are parked time passes, and kills would find them parked only.
+                // The clock advances only while every green thread is parked, so without these
+                // yields every kill would hit a parked worker.
                 (0..fastrand::u32(..8)).for_each(|_| yield_now());
-                let victim = fastrand::choice(&*killers.borrow()).cloned();
-                victim.expect("some are employed").kill();
+                let victim = fastrand::choice(&*kill_handles.borrow()).cloned();
+                victim.expect("there is at least one worker").kill();
             }
         });
-        for desk in self.desks {
-            desk.join().expect("only workers are killed");
+        for supervisor in self.supervisors {
+            supervisor.join().expect("only workers are killed");
         }
-        self.tally
+        self.counts
     }
 }
 
-/// Some time, in which few things happen: so deadlines often come together.
+/// Returns a random duration of at most `most` microseconds. There are only a few different
+/// durations, so deadlines often coincide.
 fn ticks(most: u32) -> Duration {
     Duration::from_micros(fastrand::u32(..=most).into())
 }
@@ -204,12 +215,12 @@ fn hold(permits: &Semaphore, held: &Cell<usize>, most: usize) -> bool {
     acquired
 }
 
-/// A permit that is released however its holder ends.
+/// A permit that is released when dropped, also if its holder unwinds.
 struct Held<'a>(&'a Semaphore, &'a Cell<usize>);
 
 impl<'a> Held<'a> {
     fn new(permits: &'a Semaphore, held: &'a Cell<usize>) -> Self {
-        count(held);
+        increment(held);
         Self(permits, held)
     }
 }

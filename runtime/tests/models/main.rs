@@ -1,13 +1,13 @@
-//! Models of what OS threads share: loom tries their interleavings, and the values that each load
-//! may see by the memory model.
+//! Models of the data that OS threads share. Loom tries the interleavings of their accesses, and
+//! the values that the memory model allows each load to return.
 //!
-//! What is tried is what ships. The files of `src` are mounted below this crate root, which provides
-//! what they import as `crate::..`: loom's primitives, and waiters that are loom's threads. So
-//! nothing is to be switched on, and a protocol cannot drift away from its model.
+//! The models run the code that ships. The files of `src` are mounted below this crate root, which
+//! provides what they import as `crate::..`: loom's primitives, and waiters that are loom threads.
+//! Therefore no feature has to be enabled, and a protocol cannot diverge from its model.
 //!
-//! A model here shows that something never happens, in all interleavings with so many preemptions;
-//! `LOOM_MAX_PREEMPTIONS` asks for more. A model that fails says how to replay it: see loom's
-//! documentation.
+//! A model shows that something never happens in all interleavings with at most a given number of
+//! preemptions. `LOOM_MAX_PREEMPTIONS` sets another number. A model that fails prints how to replay
+//! it; see loom's documentation.
 #![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
 mod primitive;
@@ -18,7 +18,11 @@ mod list;
 
 #[path = "../../src/green"]
 mod green {
-    #[expect(dead_code, unreachable_pub, reason = "mounted for the reasons alone")]
+    #[expect(
+        dead_code,
+        unreachable_pub,
+        reason = "mounted only for the wait reasons"
+    )]
     mod wait_reason;
 
     pub(crate) use wait_reason::WaitReason;
@@ -29,7 +33,7 @@ mod mailbox;
 
 #[path = "../../src/thread"]
 mod thread {
-    #[expect(unreachable_pub, reason = "private modules hold what traits name")]
+    #[expect(unreachable_pub, reason = "traits name items of private modules")]
     mod selection;
 
     pub(crate) use crate::waiter::{Parker, deadline_after_any_thread, panicking, park_while};

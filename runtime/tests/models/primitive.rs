@@ -1,5 +1,5 @@
-//! In the place of `src/primitive.rs`: atomics and a lock of loom's, and cells that tell of a data
-//! race.
+//! Replaces `src/primitive.rs` by atomics and a lock that loom controls, and by cells that report
+//! data races.
 
 use std::cell::{self, RefCell, RefMut};
 use std::fmt;
@@ -10,7 +10,7 @@ pub(crate) use loom::sync::Arc;
 pub(crate) use loom::sync::atomic::{AtomicBool, AtomicPtr, AtomicU8, AtomicUsize, Ordering};
 use loom::sync::mpsc::{Receiver, Sender, channel};
 
-/// Declares a constructor, which is not `const` here.
+/// Declares a constructor. It is not `const` here, because loom's constructors are not.
 macro_rules! const_fn_unless_loom {
     ($($all:tt)*) => { $($all)* };
 }
@@ -20,13 +20,14 @@ thread_local! {
     static IN_MODEL: cell::Cell<bool> = const { cell::Cell::new(false) };
 }
 
-/// Runs `f` in all its interleavings in which its loom threads are interrupted a few times at most,
-/// besides where they wait.
+/// Runs `f` in all interleavings in which its loom threads are preempted at most a few times, not
+/// counting the switches where they wait.
 pub(crate) fn model(f: impl Fn() + Send + Sync + 'static) {
     check(if cfg!(debug_assertions) { 3 } else { 4 }, f);
 }
 
-/// As [`model`], with more interruptions: two loom threads have time for that.
+/// Like [`model`], but with more preemptions. With only two loom threads, this does not take too
+/// long.
 pub(crate) fn model_of_two(f: impl Fn() + Send + Sync + 'static) {
     check(if cfg!(debug_assertions) { 6 } else { 8 }, f);
 }
@@ -40,13 +41,16 @@ fn check(preemptions: usize, f: impl Fn() + Send + Sync + 'static) {
     IN_MODEL.set(false);
 }
 
-/// It is slow, and the models are the same.
+/// Whether the tests run under an emulator. It is slow, and the models are the same there, so fewer
+/// interleavings are tried.
 fn under_emulator() -> bool {
     std::env::var_os("EVY_UNDER_QEMU").is_some()
 }
 
-/// A lock whose key is a message. Loom's own would be poisoned by a loom thread that is killed
-/// meanwhile: they all run on one OS thread, and std counts panics by OS thread.
+/// A mutex that is unlocked while there is a message in its channel.
+///
+/// Loom's own mutex would be poisoned if any loom thread were killed meanwhile, because all loom
+/// threads run on one OS thread, and std counts panics per OS thread.
 #[derive(Debug)]
 pub(crate) struct Mutex<T> {
     value: RefCell<T>,
@@ -73,10 +77,10 @@ pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     }
 }
 
-/// Its fields are dropped in this order.
+/// The fields are dropped in this order: the borrow ends before the mutex is unlocked.
 pub(crate) struct MutexGuard<'a, T> {
     value: RefMut<'a, T>,
-    #[expect(dead_code, reason = "dropped, no more")]
+    #[expect(dead_code, reason = "only dropped")]
     key: Key<'a>,
 }
 
@@ -102,19 +106,20 @@ impl Drop for Key<'_> {
     }
 }
 
-/// As [`std::cell::Cell`], but an access, or its end, that does not happen after the one before is an
-/// error. Outside of models (the unit tests of what is mounted) it is an ordinary one.
+/// Like [`std::cell::Cell`], but reports data races: each access, and the drop of the cell, must
+/// happen after the access before. Outside of models, in the unit tests of the mounted files, it is
+/// an ordinary cell.
 pub(crate) struct Cell<T> {
     value: cell::Cell<T>,
-    witness: Option<loom::cell::UnsafeCell<()>>,
+    race_check: Option<loom::cell::UnsafeCell<()>>,
 }
 
 impl<T> Cell<T> {
     pub(crate) fn new(value: T) -> Self {
-        let witness = || loom::cell::UnsafeCell::new(());
+        let race_check = || loom::cell::UnsafeCell::new(());
         Self {
             value: cell::Cell::new(value),
-            witness: IN_MODEL.get().then(witness),
+            race_check: IN_MODEL.get().then(race_check),
         }
     }
 
@@ -122,14 +127,14 @@ impl<T> Cell<T> {
     where
         T: Copy,
     {
-        if let Some(witness) = &self.witness {
-            witness.with(|_| ());
+        if let Some(race_check) = &self.race_check {
+            race_check.with(|_| ());
         }
         self.value.get()
     }
 
     pub(crate) fn replace(&self, value: T) -> T {
-        self.changes();
+        self.check_write();
         self.value.replace(value)
     }
 
@@ -144,9 +149,9 @@ impl<T> Cell<T> {
         self.replace(T::default())
     }
 
-    fn changes(&self) {
-        if let Some(witness) = &self.witness {
-            witness.with_mut(|_| ());
+    fn check_write(&self) {
+        if let Some(race_check) = &self.race_check {
+            race_check.with_mut(|_| ());
         }
     }
 }
@@ -154,11 +159,11 @@ impl<T> Cell<T> {
 impl<T> Drop for Cell<T> {
     #[expect(
         clippy::disallowed_methods,
-        reason = "a model that has failed is not to fail again"
+        reason = "a model that has failed must not fail again"
     )]
     fn drop(&mut self) {
         if !panicking() {
-            self.changes();
+            self.check_write();
         }
     }
 }

@@ -1,5 +1,5 @@
-//! In the place of `src/thread`: each waiter is a loom thread, and what may end a wait is sent to it
-//! by the others: a wake-up, its deadline, a kill.
+//! Replaces `src/thread`. Each waiter is a loom thread, and everything that may end a wait is sent
+//! to it by another loom thread: a wake-up, the end of its time, a kill.
 
 use std::cell::{Cell, RefCell};
 use std::fmt;
@@ -11,18 +11,20 @@ use loom::sync::mpsc::{Receiver, Sender, channel};
 
 use crate::green::WaitReason;
 
-/// What is sent to a waiter.
+/// A message to a waiter.
 enum Signal {
     Unparked,
-    TimeIsUp,
+    Expired,
     Killed,
 }
 
-/// Who waits. It is sent signals by a channel, and not by loom's `unpark`: that is forgotten by a
-/// loom thread that waits for something else meanwhile.
+/// A loom thread that waits.
+///
+/// It receives signals from a channel. Loom's `unpark` would not do, because it is lost if the loom
+/// thread waits for something else meanwhile.
 struct Waiter {
     signals: (Sender<Signal>, Receiver<Signal>),
-    time_is_up: Cell<bool>,
+    expired: Cell<bool>,
     killed: Cell<bool>,
 }
 
@@ -32,7 +34,7 @@ impl fmt::Debug for Waiter {
     }
 }
 
-/// What ended a park.
+/// The event that ended a park.
 enum Wake {
     Unparked,
     TimedOut,
@@ -43,7 +45,7 @@ impl Waiter {
     fn new() -> Rc<Self> {
         Rc::new(Self {
             signals: channel(),
-            time_is_up: Cell::new(false),
+            expired: Cell::new(false),
             killed: Cell::new(false),
         })
     }
@@ -52,9 +54,9 @@ impl Waiter {
         self.signals.0.send(signal).ok();
     }
 
-    /// Parks until unparked or killed, or until the time is up. Any number of wake-ups is one, as
-    /// with the real ones.
-    fn park(&self, until_time_is_up: bool) -> Wake {
+    /// Parks until unparked or killed, or until the deadline has passed if `has_deadline` is set.
+    /// Any number of wake-ups counts as one, as in `src/thread`.
+    fn park(&self, has_deadline: bool) -> Wake {
         let (_, signals) = &self.signals;
         let mut unparked = false;
         loop {
@@ -67,7 +69,7 @@ impl Waiter {
             if unparked {
                 return Wake::Unparked;
             }
-            if until_time_is_up && self.time_is_up.get() {
+            if has_deadline && self.expired.get() {
                 return Wake::TimedOut;
             }
             self.note(signals.recv().unwrap(), &mut unparked);
@@ -77,13 +79,13 @@ impl Waiter {
     fn note(&self, signal: Signal, unparked: &mut bool) {
         match signal {
             Signal::Unparked => *unparked = true,
-            Signal::TimeIsUp => self.time_is_up.set(true),
+            Signal::Expired => self.expired.set(true),
             Signal::Killed => self.killed.set(true),
         }
     }
 }
 
-/// The loom thread that runs.
+/// The state of the running loom thread.
 struct Me {
     waiter: RefCell<Rc<Waiter>>,
     unwinding: Cell<bool>,
@@ -100,7 +102,7 @@ fn me() -> Rc<Waiter> {
     ME.with(|me| Rc::clone(&me.waiter.borrow()))
 }
 
-/// A waiter of a model.
+/// The handle of a waiter that a model has spawned.
 pub(crate) struct Thread<T> {
     waiter: Rc<Waiter>,
     thread: loom::thread::JoinHandle<T>,
@@ -117,12 +119,12 @@ pub(crate) fn spawn<T: 'static>(body: impl FnOnce() -> T + 'static) -> Thread<T>
 }
 
 impl<T> Thread<T> {
-    /// Where it waits with a deadline, now or later, that has come.
-    pub(crate) fn let_time_be_up(&self) {
-        self.waiter.send(Signal::TimeIsUp);
+    /// Makes the deadline of this waiter pass, in its current wait and in later ones.
+    pub(crate) fn expire_deadline(&self) {
+        self.waiter.send(Signal::Expired);
     }
 
-    /// Where it waits, now or later, it unwinds: once.
+    /// Kills this waiter: its current or next wait unwinds, once.
     pub(crate) fn kill(&self) {
         self.waiter.send(Signal::Killed);
     }
@@ -136,16 +138,16 @@ pub(crate) fn join_all<T, const N: usize>(threads: [Thread<T>; N]) -> [T; N] {
     threads.map(|thread| thread.thread.join().unwrap())
 }
 
-/// What a kill throws.
+/// The panic payload of a kill.
 struct Killed;
 
-/// Unwinds as if killed here.
+/// Unwinds as if the running loom thread were killed here.
 pub(crate) fn die() -> ! {
     ME.with(|me| me.unwinding.set(true));
     resume_unwind(Box::new(Killed))
 }
 
-/// What `body` returns; `None` if it was killed.
+/// Runs `body`. Returns its result, or `None` if it was killed.
 pub(crate) fn unless_killed<T>(body: impl FnOnce() -> T) -> Option<T> {
     let result = catch_unwind(AssertUnwindSafe(body));
     ME.with(|me| me.unwinding.set(false));
@@ -156,12 +158,12 @@ pub(crate) fn unless_killed<T>(body: impl FnOnce() -> T) -> Option<T> {
     }
 }
 
-/// As the real one.
+/// Replaces `panicking` of `src/thread`.
 pub(crate) fn panicking() -> bool {
     ME.with(|me| me.unwinding.get())
 }
 
-/// As the real one.
+/// Replaces `Parker` of `src/thread`.
 #[derive(Debug)]
 pub(crate) struct Parker(Rc<Waiter>);
 
@@ -175,7 +177,8 @@ impl Parker {
     }
 }
 
-/// As the real one: a kill may come also where what was waited for has.
+/// Replaces `park_while` of `src/thread`. As in `src/thread`, a kill may be thrown even though the
+/// wait has succeeded.
 pub(crate) fn park_while(
     _: WaitReason,
     deadline: Option<Instant>,
@@ -192,8 +195,9 @@ pub(crate) fn park_while(
     true
 }
 
-/// Any moment will do: it has come when somebody says so.
-#[expect(clippy::disallowed_methods, reason = "nobody waits for it")]
+/// Replaces `deadline_after_any_thread` of `src/thread`. The instant does not matter, because the
+/// deadline passes when [`Thread::expire_deadline`] is called.
+#[expect(clippy::disallowed_methods, reason = "no wait depends on the instant")]
 pub(crate) fn deadline_after_any_thread(_: Duration) -> Option<Instant> {
     Some(Instant::now())
 }

@@ -1,5 +1,5 @@
-//! `panic = "abort"`: nothing can be thrown, and everything continues. No test binary is built that way, so
-//! this builds a program of its own.
+//! Tests of programs with `panic = "abort"`: nothing can be thrown, so everything continues. No
+//! test binary is built that way, so this test builds its own program.
 
 use std::path::Path;
 use std::process::Command;

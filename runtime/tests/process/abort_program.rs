@@ -1,4 +1,5 @@
-//! What a program that cannot unwind does with kills and timeouts; built and run by `abort.rs`.
+//! A program that cannot unwind, which checks the effects of kills and timeouts. `abort.rs` builds
+//! and runs it.
 
 use std::time::{Duration, Instant};
 
@@ -14,7 +15,7 @@ fn main() {
         std::process::exit(1);
     });
 
-    // A timeout has no effect on what cannot fail.
+    // A timeout has no effect on an operation that cannot fail.
     let start = Instant::now();
     assert!(timeout(SHORT, || sleep(LONGER)).is_ok());
     assert!(start.elapsed() >= LONGER);
@@ -27,20 +28,20 @@ fn main() {
     });
     assert_eq!(timeout(SHORT, || queue.get()), Ok(1));
 
-    // Nor has a kill: it goes on to wait for what it waits for.
+    // A kill has no effect on it either: the green thread continues to wait.
     let killed = spawn(move || queue.get());
     sleep(SHORT);
     killed.kill();
     assert!(killed.join_timeout(SHORT).is_err());
 
-    // Whoever never started does not start.
+    // A green thread that is killed before its start does not start.
     let unstarted = spawn(|| unreachable!());
     unstarted.kill();
     assert!(unstarted.join().unwrap_err().is_killed());
 
-    // And a shutdown comes to its end.
+    // A shutdown completes.
     spawn_n(|| Semaphore::new(0).acquire());
-    spawn_n(|| Event::<()>::new().wait().expect("nobody sends"));
+    spawn_n(|| Event::<()>::new().wait().expect("no value is sent"));
     spawn_n(|| sleep(Duration::from_secs(3600)));
     spawn_n(|| {
         loop {

@@ -1,5 +1,5 @@
-//! Ends of the whole process: overflow, abort, exit with green threads left. Each runs this test
-//! binary again, for one test that is ignored otherwise.
+//! Tests of how a process ends: by a stack overflow, by an abort, or by an exit with live green
+//! threads. Each test runs this test binary again, for one test that is otherwise ignored.
 
 use std::hint::black_box;
 use std::process::Output;
@@ -8,7 +8,8 @@ use std::time::Duration;
 use evy_runtime::{sleep, spawn_n, thread, yield_now};
 use evy_test_support::rerun_ignored;
 
-/// Runs the ignored test `name` in a process of its own.
+/// Runs the ignored test `name` in its own process. Returns the output, and its standard error as
+/// text.
 fn crash(name: &str) -> (Output, String) {
     let output = rerun_ignored(name)
         .env("RUST_BACKTRACE", "0")
@@ -20,11 +21,11 @@ fn crash(name: &str) -> (Output, String) {
 
 fn was_aborted(output: &Output) -> bool {
     use std::os::unix::process::ExitStatusExt;
-    // An emulator that dies of a signal may pass it on as an exit code.
+    // An emulator that is ended by a signal may report the signal as an exit code.
     output.status.signal() == Some(6) || output.status.code() == Some(134)
 }
 
-/// Deeper and deeper, with a frame that is not optimised away.
+/// Recurses until the stack overflows, with a frame that is not optimized away.
 #[expect(unconditional_recursion, reason = "that is the test")]
 fn recurse(depth: u64) -> u64 {
     let frame = black_box([depth; 16]);
@@ -33,7 +34,7 @@ fn recurse(depth: u64) -> u64 {
 
 #[test]
 fn an_overflow_by_recursion_names_the_green_thread_and_aborts() {
-    let (output, text) = crash("crash::crash_by_recursion");
+    let (output, text) = crash("crash::recursion_overflows_a_stack");
     assert!(was_aborted(&output), "{output:?}");
     assert!(
         text.contains("'worker-42' has overflowed its stack of 65536 bytes"),
@@ -44,7 +45,7 @@ fn an_overflow_by_recursion_names_the_green_thread_and_aborts() {
 
 #[test]
 #[ignore = "ends the process"]
-fn crash_by_recursion() {
+fn recursion_overflows_a_stack() {
     let deep = || {
         black_box(recurse(0));
     };
@@ -57,7 +58,7 @@ fn crash_by_recursion() {
 
 #[test]
 fn an_overflow_by_one_large_frame_names_the_green_thread_and_aborts() {
-    let (output, text) = crash("crash::crash_by_one_large_frame");
+    let (output, text) = crash("crash::one_large_frame_overflows_a_stack");
     assert!(was_aborted(&output), "{output:?}");
     assert!(
         text.contains("'large-frame' has overflowed its stack"),
@@ -75,7 +76,7 @@ fn large_frame() -> u8 {
 
 #[test]
 #[ignore = "ends the process"]
-fn crash_by_one_large_frame() {
+fn one_large_frame_overflows_a_stack() {
     let builder = thread::Builder::new()
         .name("large-frame")
         .stack_size(64 * 1024);
@@ -84,8 +85,8 @@ fn crash_by_one_large_frame() {
 }
 
 #[test]
-fn an_overflow_of_the_os_threads_own_stack_is_reported_by_std() {
-    let (output, text) = crash("crash::crash_on_the_own_stack");
+fn an_overflow_of_the_stack_of_an_os_thread_is_reported_by_std() {
+    let (output, text) = crash("crash::recursion_overflows_the_stack_of_the_os_thread");
     assert!(was_aborted(&output), "{output:?}");
     assert!(
         text.contains("has overflowed its stack") && !text.contains("evy:"),
@@ -95,22 +96,22 @@ fn an_overflow_of_the_os_threads_own_stack_is_reported_by_std() {
 
 #[test]
 #[ignore = "ends the process"]
-fn crash_on_the_own_stack() {
-    // The root green thread of this OS thread.
+fn recursion_overflows_the_stack_of_the_os_thread() {
+    // From here on, the test runs as the root green thread of this OS thread.
     yield_now();
     black_box(recurse(0));
 }
 
 #[test]
-fn a_panic_is_printed_once_with_the_green_threads_name() {
-    let (_, text) = crash("crash::panic_in_a_named_green_thread");
+fn a_panic_is_printed_once_with_the_name_of_the_green_thread() {
+    let (_, text) = crash("crash::a_named_green_thread_panics");
     assert_eq!(text.matches("the reason").count(), 1, "{text}");
     assert!(text.contains("green thread 'fetcher'"), "{text}");
 }
 
 #[test]
 #[ignore = "prints a panic"]
-fn panic_in_a_named_green_thread() {
+fn a_named_green_thread_panics() {
     let named = thread::Builder::new()
         .name("fetcher")
         .spawn(|| panic!("the reason"))
@@ -119,8 +120,8 @@ fn panic_in_a_named_green_thread() {
 }
 
 #[test]
-fn waiting_in_a_panic_hook_is_an_error() {
-    let (output, text) = crash("crash::sleep_in_a_panic_hook");
+fn parking_in_a_panic_hook_aborts() {
+    let (output, text) = crash("crash::a_panic_hook_sleeps");
     assert!(was_aborted(&output), "{output:?}");
     assert!(
         text.contains("wanted to wait for the end of a sleep where waiting is not allowed"),
@@ -131,7 +132,7 @@ fn waiting_in_a_panic_hook_is_an_error() {
 
 #[test]
 #[ignore = "ends the process"]
-fn sleep_in_a_panic_hook() {
+fn a_panic_hook_sleeps() {
     std::panic::set_hook(Box::new(|_| sleep(Duration::from_millis(1))));
     spawn_n(|| {
         yield_now();
@@ -143,7 +144,7 @@ fn sleep_in_a_panic_hook() {
 
 #[test]
 fn a_backtrace_of_a_green_thread_ends_at_its_entry() {
-    let (output, text) = crash("crash::backtrace_in_a_green_thread");
+    let (output, text) = crash("crash::a_green_thread_captures_its_backtrace");
     assert!(output.status.success(), "{text}");
     let frames: Vec<_> = text.lines().filter(|line| line.contains("FRAME")).collect();
     assert!(
@@ -157,7 +158,7 @@ fn a_backtrace_of_a_green_thread_ends_at_its_entry() {
 
 #[test]
 #[ignore = "prints a backtrace"]
-fn backtrace_in_a_green_thread() {
+fn a_green_thread_captures_its_backtrace() {
     #[inline(never)]
     fn inner_of_the_backtrace() -> String {
         format!("{}", std::backtrace::Backtrace::force_capture())
@@ -166,8 +167,9 @@ fn backtrace_in_a_green_thread() {
     for line in text.lines() {
         eprintln!("FRAME {line}");
     }
-    // corosensei links a coroutine to whoever resumed it: there it ends on the OS thread's stack.
-    let reaches_on = text.contains("backtrace_in_a_green_thread\n");
+    // corosensei links a coroutine to its resumer. With it, the backtrace ends on the stack of the
+    // OS thread.
+    let reaches_on = text.contains("a_green_thread_captures_its_backtrace\n");
     assert_eq!(
         reaches_on,
         evy_runtime::lowlevel::SWITCH_BACKEND == "corosensei"
@@ -175,8 +177,8 @@ fn backtrace_in_a_green_thread() {
 }
 
 #[test]
-fn a_stall_in_a_wait_that_must_not_unwind_aborts_with_the_report() {
-    let (output, text) = crash("crash::stall_behind_a_shield");
+fn a_deadlock_in_a_wait_that_must_not_unwind_aborts_with_the_report() {
+    let (output, text) = crash("crash::a_shielded_green_thread_deadlocks");
     assert!(was_aborted(&output), "{output:?}");
     assert!(
         text.contains("every green thread of this OS thread is parked"),
@@ -186,11 +188,12 @@ fn a_stall_in_a_wait_that_must_not_unwind_aborts_with_the_report() {
 
 #[test]
 #[ignore = "ends the process"]
-fn stall_behind_a_shield() {
+fn a_shielded_green_thread_deadlocks() {
     let borrowed = [1u8; 64];
     evy_runtime::scope(|s| {
         s.spawn(|| {
-            // Held back from the kill, and never woken: the borrow must not end before this does.
+            // The shield defers the kill, and nothing wakes this green thread. The borrow must not
+            // end before it does.
             evy_runtime::shield(thread::park);
             black_box(&borrowed);
         });
@@ -200,8 +203,8 @@ fn stall_behind_a_shield() {
 }
 
 #[test]
-fn a_hog_is_told_on_stderr_once_and_goes_on() {
-    let (output, text) = crash("crash::hog_under_a_watchdog");
+fn a_green_thread_that_does_not_yield_is_reported_once_and_runs_on() {
+    let (output, text) = crash("crash::a_watched_green_thread_does_not_yield");
     assert!(output.status.success(), "{text}");
     assert_eq!(
         text.matches("without parking or yielding").count(),
@@ -217,13 +220,13 @@ fn a_hog_is_told_on_stderr_once_and_goes_on() {
 
 #[test]
 #[ignore = "reports a hog"]
-fn hog_under_a_watchdog() {
+fn a_watched_green_thread_does_not_yield() {
     let limit = Duration::from_millis(100);
     let _watchdog = evy_runtime::watchdog(limit);
     let parser = thread::Builder::new()
         .name("parser")
         .spawn(move || {
-            // To the watchdog a call that blocks is the same as one that computes.
+            // For the watchdog, a call that blocks is the same as one that computes.
             #[expect(clippy::disallowed_methods, reason = "that is the test")]
             std::thread::sleep(limit * 5);
             eprintln!("the hog is done");
@@ -234,7 +237,7 @@ fn hog_under_a_watchdog() {
 
 #[test]
 fn an_abandoned_green_thread_is_not_continued_by_a_later_destructor() {
-    let (output, text) = crash("crash::unpark_from_a_later_destructor");
+    let (output, text) = crash("crash::a_later_destructor_unparks_a_green_thread");
     assert!(output.status.success(), "{text}");
     assert!(
         text.contains("destructor done") && !text.contains("continued"),
@@ -244,7 +247,7 @@ fn an_abandoned_green_thread_is_not_continued_by_a_later_destructor() {
 
 #[test]
 #[ignore = "leaves a green thread"]
-fn unpark_from_a_later_destructor() {
+fn a_later_destructor_unparks_a_green_thread() {
     struct Late(std::cell::OnceCell<thread::JoinHandle<()>>);
     impl Drop for Late {
         fn drop(&mut self) {
@@ -257,7 +260,7 @@ fn unpark_from_a_later_destructor() {
         static LATE: Late = const { Late(std::cell::OnceCell::new()) };
     }
     std::thread::spawn(|| {
-        // Touched before evy is, so destroyed after evy has left this OS thread.
+        // Used before evy is, so destroyed after evy has left this OS thread.
         LATE.with(|late| {
             assert!(late.0.get().is_none());
             let handle = evy_runtime::spawn(|| {
@@ -274,7 +277,7 @@ fn unpark_from_a_later_destructor() {
 
 #[test]
 fn green_threads_left_at_the_end_of_an_os_thread_are_counted_and_not_unwound() {
-    let (output, text) = crash("crash::end_with_green_threads_left");
+    let (output, text) = crash("crash::an_os_thread_ends_with_live_green_threads");
     assert!(output.status.success(), "{text}");
     assert!(
         text.contains("ends while 2 of its green threads live"),
@@ -285,7 +288,7 @@ fn green_threads_left_at_the_end_of_an_os_thread_are_counted_and_not_unwound() {
 
 #[test]
 #[ignore = "leaves green threads"]
-fn end_with_green_threads_left() {
+fn an_os_thread_ends_with_live_green_threads() {
     struct Loud;
     impl Drop for Loud {
         fn drop(&mut self) {
@@ -306,15 +309,15 @@ fn end_with_green_threads_left() {
 }
 
 #[test]
-fn exit_on_a_green_thread_ends_the_process_quietly() {
-    let (output, text) = crash("crash::exit_on_a_green_thread");
+fn exit_on_a_green_thread_ends_the_process_without_a_report() {
+    let (output, text) = crash("crash::a_green_thread_exits_the_process");
     assert_eq!(output.status.code(), Some(7), "{text}");
     assert!(!text.contains("evy:"), "{text}");
 }
 
 #[test]
 #[ignore = "ends the process"]
-fn exit_on_a_green_thread() {
+fn a_green_thread_exits_the_process() {
     spawn_n(|| std::process::exit(7));
     yield_now();
 }

@@ -1,4 +1,4 @@
-//! What happens to a whole process: crashes, exits, and programs that cannot unwind.
+//! Tests of whole processes: crashes, exits, and programs that cannot unwind.
 
 mod abort;
 mod crash;

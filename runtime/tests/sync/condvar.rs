@@ -1,5 +1,5 @@
-//! `sync::Condvar` and `sync::Barrier`: who is woken, when, and what becomes of a wake-up whose
-//! receiver is interrupted.
+//! Tests of `sync::Condvar` and `sync::Barrier`: which waiters are woken and when, and what happens
+//! to a notification if its receiver is interrupted.
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
@@ -18,7 +18,7 @@ use evy_test_support::within;
 const SECOND: Duration = Duration::from_secs(1);
 const LONG: Duration = Duration::from_secs(3600);
 
-/// A door: a condition, and who waits for it.
+/// A condition, and the condition variable to wait for it.
 #[derive(Default)]
 struct Door {
     open: Mutex<bool>,
@@ -26,7 +26,7 @@ struct Door {
 }
 
 impl Door {
-    /// The lock, poisoned or not.
+    /// Locks the mutex, whether it is poisoned or not.
     fn lock(&self) -> MutexGuard<'_, bool> {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -37,7 +37,8 @@ impl Door {
     }
 }
 
-/// Each of so many waits once, in the order of arrival, and logs its number when it is through.
+/// Spawns `number` green threads that wait once, and that queue in the order of their numbers. Each
+/// logs its number when its wait has ended.
 fn queue_up(door: &Arc<Door>, log: &Rc<RefCell<Vec<usize>>>, number: usize) -> Vec<JoinHandle<()>> {
     (0..number)
         .map(|n| {
@@ -54,7 +55,7 @@ fn queue_up(door: &Arc<Door>, log: &Rc<RefCell<Vec<usize>>>, number: usize) -> V
 }
 
 #[test]
-fn notify_one_wakes_the_one_that_has_waited_longest() {
+fn notify_one_wakes_the_longest_waiter() {
     within(|| {
         test::explore_schedules(0..100, || {
             let (door, log) = (Arc::default(), Rc::default());
@@ -66,7 +67,7 @@ fn notify_one_wakes_the_one_that_has_waited_longest() {
             }
             waiters.into_iter().for_each(|one| one.join().unwrap());
             assert_eq!(*log.borrow(), [0, 1, 2, 3]);
-            // With nobody there it is of no effect, also later.
+            // Without a waiter, a notification has no effect, now or later.
             door.opened.notify_one();
             door.opened.notify_all();
             let late = queue_up(&door, &log, 1);
@@ -76,7 +77,7 @@ fn notify_one_wakes_the_one_that_has_waited_longest() {
 }
 
 #[test]
-fn notify_all_wakes_those_who_wait_now() {
+fn notify_all_wakes_only_the_present_waiters() {
     within(|| {
         test::explore_schedules(0..100, || {
             let (door, log) = (Arc::default(), Rc::default());
@@ -91,9 +92,9 @@ fn notify_all_wakes_those_who_wait_now() {
     });
 }
 
-/// The mutex is free while one waits, and there is no moment at which a notification is lost.
+/// The mutex is unlocked during a wait, and there is no moment at which a notification is lost.
 #[test]
-fn waiting_releases_the_mutex_and_misses_nothing() {
+fn a_wait_releases_the_mutex_and_misses_no_notification() {
     within(|| {
         test::explore_schedules(0..100, || {
             let door = Arc::new(Door::default());
@@ -106,7 +107,7 @@ fn waiting_releases_the_mutex_and_misses_nothing() {
                         let open = door.opened.wait_while(guard, |open| !*open).unwrap();
                         assert!(*open);
                         yield_now();
-                        assert!(*open, "it has the lock again");
+                        assert!(*open, "the waiter holds the lock again");
                     })
                 })
                 .collect();
@@ -118,7 +119,7 @@ fn waiting_releases_the_mutex_and_misses_nothing() {
 }
 
 #[test]
-fn nobody_returns_without_having_been_notified() {
+fn an_unpark_does_not_end_a_wait() {
     within(|| {
         test::virtual_time(|| {
             let (door, log) = (Arc::default(), Rc::default());
@@ -134,7 +135,7 @@ fn nobody_returns_without_having_been_notified() {
 }
 
 #[test]
-fn a_wait_ends_when_its_time_is_up() {
+fn wait_timeout_ends_at_its_deadline() {
     within(|| {
         test::virtual_time(|| {
             let door = Door::default();
@@ -163,7 +164,7 @@ fn a_wait_ends_when_its_time_is_up() {
 }
 
 #[test]
-fn a_wait_that_is_notified_in_time_has_not_timed_out() {
+fn a_wait_that_is_notified_in_time_does_not_time_out() {
     within(|| {
         test::virtual_time(|| {
             let door = Arc::new(Door::default());
@@ -182,7 +183,7 @@ fn a_wait_that_is_notified_in_time_has_not_timed_out() {
             assert!(*guard && !result.timed_out());
             assert_eq!(lowlevel::now() - start, 2 * SECOND);
             drop(guard);
-            // A time that no clock can show never comes.
+            // A deadline that the clock cannot represent never passes.
             let opener = Arc::clone(&door);
             spawn_n(move || {
                 sleep(SECOND);
@@ -194,9 +195,9 @@ fn a_wait_that_is_notified_in_time_has_not_timed_out() {
     });
 }
 
-/// Whoever has timed out is no longer there to be notified.
+/// A waiter that has timed out is no longer in the queue.
 #[test]
-fn a_notification_goes_to_nobody_whose_time_was_up() {
+fn a_notification_skips_a_waiter_that_has_timed_out() {
     within(|| {
         test::virtual_time(|| {
             let (door, log) = (Arc::<Door>::default(), Rc::default());
@@ -216,7 +217,7 @@ fn a_notification_goes_to_nobody_whose_time_was_up() {
 }
 
 #[test]
-fn a_notification_of_one_that_is_killed_goes_to_the_next() {
+fn the_notification_of_a_killed_waiter_goes_to_the_next() {
     within(|| {
         for killed_when in ["notified", "waiting for the mutex"] {
             test::virtual_time(|| {
@@ -238,7 +239,7 @@ fn a_notification_of_one_that_is_killed_goes_to_the_next() {
 }
 
 #[test]
-fn who_is_killed_while_it_waits_does_not_hold_the_mutex() {
+fn a_waiter_that_unwinds_does_not_hold_the_mutex() {
     within(|| {
         test::virtual_time(|| {
             let (door, log) = (Arc::<Door>::default(), Rc::default());
@@ -253,7 +254,7 @@ fn who_is_killed_while_it_waits_does_not_hold_the_mutex() {
 }
 
 #[test]
-fn poison_comes_with_the_guard() {
+fn every_kind_of_wait_returns_the_poison_with_the_guard() {
     within(|| {
         test::virtual_time(|| {
             let door = Arc::new(Door::default());
@@ -279,7 +280,7 @@ fn poison_comes_with_the_guard() {
 }
 
 #[test]
-fn a_condition_variable_crosses_os_threads() {
+fn a_condition_variable_works_across_os_threads() {
     within(|| {
         let door = Arc::new(Door::default());
         let turns = Arc::new(RwLock::new(Vec::new()));
@@ -295,7 +296,7 @@ fn a_condition_variable_crosses_os_threads() {
                     *mine.unwrap() += 1;
                     turn.1.notify_all();
                 };
-                // Half of them are green threads, the others never use evy otherwise.
+                // Half of the OS threads run a green thread. The others do not use evy otherwise.
                 std::thread::spawn(move || match n % 2 {
                     0 => spawn(body).join().unwrap(),
                     _ => body(),
@@ -309,7 +310,7 @@ fn a_condition_variable_crosses_os_threads() {
 }
 
 #[test]
-fn an_os_thread_without_evy_times_out() {
+fn a_wait_of_an_os_thread_without_green_threads_times_out() {
     within(|| {
         let door = Door::default();
         let short = Duration::from_millis(5);
@@ -321,8 +322,8 @@ fn an_os_thread_without_evy_times_out() {
     });
 }
 
-/// A bounded buffer on two condition variables, each of which wakes one at a time: where a single
-/// notification is lost, somebody waits for ever.
+/// A bounded buffer on two condition variables, which wake one waiter at a time. If a single
+/// notification is lost, a waiter waits for ever.
 #[derive(Default)]
 struct Buffer {
     items: Mutex<VecDeque<u32>>,
@@ -353,7 +354,7 @@ impl Buffer {
 }
 
 #[test]
-fn a_bounded_buffer_stands_on_it() {
+fn a_bounded_buffer_on_condition_variables_loses_no_item() {
     within(|| {
         test::explore_schedules(0..100, || {
             let buffer = Arc::new(Buffer::default());
@@ -381,13 +382,13 @@ fn a_bounded_buffer_stands_on_it() {
 }
 
 #[test]
-fn struck_anywhere_a_bounded_buffer_loses_nothing() {
+fn a_fault_in_a_user_of_a_bounded_buffer_loses_no_notification() {
     within(|| {
         for role in ["puts", "gets"] {
-            let struck = test::inject_faults(|injector| {
+            let faults = test::inject_faults(|injector| {
                 let buffer = Arc::new(Buffer::default());
                 let done = Rc::new(Cell::new(0));
-                let neighbour = |puts: bool, times: u32| {
+                let spawn_worker = |puts: bool, times: u32| {
                     let buffer = Arc::clone(&buffer);
                     spawn(move || {
                         for _ in 0..times {
@@ -399,7 +400,7 @@ fn struck_anywhere_a_bounded_buffer_loses_nothing() {
                     })
                 };
                 let puts = role == "puts";
-                let before = neighbour(puts, 2);
+                let before = spawn_worker(puts, 2);
                 test::wait_all_parked();
                 let (own, did) = (Arc::clone(&buffer), Rc::clone(&done));
                 let victim = injector.spawn(move || {
@@ -412,28 +413,28 @@ fn struck_anywhere_a_bounded_buffer_loses_nothing() {
                     }
                 });
                 test::wait_all_parked();
-                let after = neighbour(puts, 2);
+                let after = spawn_worker(puts, 2);
                 test::wait_all_parked();
-                // The other side does as much as was done, and is served to its end.
-                let others = neighbour(!puts, 4);
+                // The other side does as many operations as `before` and `after`, and completes.
+                let others = spawn_worker(!puts, 4);
                 test::wait_all_parked();
-                let rest = neighbour(!puts, 3);
+                let rest = spawn_worker(!puts, 3);
                 victim.join().ok();
                 test::wait_all_parked();
-                // What the victim has not done it can do now.
-                let help = neighbour(puts, 3 - done.get());
+                // Does the operations that the victim has not done.
+                let help = spawn_worker(puts, 3 - done.get());
                 for one in [before, after, others, rest, help] {
                     one.join().unwrap();
                 }
                 assert!(buffer.items.lock().unwrap().is_empty());
             });
-            assert!(struck >= 4, "{role}: {struck}");
+            assert!(faults >= 4, "{role}: {faults}");
         }
     });
 }
 
 #[test]
-fn a_barrier_lets_all_go_together_again_and_again() {
+fn a_barrier_releases_all_waiters_together_in_every_round() {
     within(|| {
         test::explore_schedules(0..100, || {
             let barrier = Arc::new(Barrier::new(4));
@@ -448,7 +449,7 @@ fn a_barrier_lets_all_go_together_again_and_again() {
                             if n % 2 == 0 {
                                 yield_now();
                             }
-                            // Nobody goes on before all have come, so all have seen the old round.
+                            // None continues before all have come, so all have seen the old round.
                             if barrier.wait().is_leader() {
                                 led += 1;
                                 round.set(turn + 1);
@@ -460,13 +461,13 @@ fn a_barrier_lets_all_go_together_again_and_again() {
                 })
                 .collect();
             let led: u32 = all.into_iter().map(|one| one.join().unwrap()).sum();
-            assert_eq!(led, 10, "one leader each time");
+            assert_eq!(led, 10, "one leader in each round");
         });
     });
 }
 
 #[test]
-fn a_barrier_for_one_or_none_lets_everybody_pass() {
+fn a_barrier_for_zero_or_one_does_not_park() {
     for number in [0, 1] {
         let barrier = Barrier::new(number);
         assert!(barrier.wait().is_leader() && barrier.wait().is_leader());
@@ -474,19 +475,19 @@ fn a_barrier_for_one_or_none_lets_everybody_pass() {
 }
 
 #[test]
-fn a_waiter_that_gives_up_leaves_the_barrier_as_if_it_had_not_come() {
+fn a_barrier_does_not_count_a_waiter_that_gives_up() {
     within(|| {
         test::virtual_time(|| {
             let barrier = Arc::new(Barrier::new(3));
-            let comes = || {
+            let spawn_waiter = || {
                 let barrier = Arc::clone(&barrier);
                 let waiter = spawn(move || barrier.wait().is_leader());
                 test::wait_all_parked();
                 waiter
             };
-            comes().kill();
+            spawn_waiter().kill();
             assert!(timeout(SECOND, || barrier.wait()).is_err());
-            let (first, second) = (comes(), comes());
+            let (first, second) = (spawn_waiter(), spawn_waiter());
             assert!(!first.is_finished() && !second.is_finished());
             assert!(barrier.wait().is_leader());
             assert!(!first.join().unwrap() && !second.join().unwrap());
@@ -495,28 +496,28 @@ fn a_waiter_that_gives_up_leaves_the_barrier_as_if_it_had_not_come() {
 }
 
 #[test]
-fn struck_anywhere_a_barrier_counts_those_who_are_there() {
+fn a_fault_in_a_waiter_leaves_a_barrier_with_the_right_count() {
     within(|| {
-        let struck = test::inject_faults(|injector| {
+        let faults = test::inject_faults(|injector| {
             let barrier = Arc::new(Barrier::new(3));
-            let comes = || {
+            let spawn_waiter = || {
                 let barrier = Arc::clone(&barrier);
                 let waiter = spawn(move || barrier.wait().is_leader());
                 test::wait_all_parked();
                 waiter
             };
-            let first = comes();
+            let first = spawn_waiter();
             let own = Arc::clone(&barrier);
             let passed = Rc::new(Cell::new(false));
             let seen = Rc::clone(&passed);
             let victim = injector.spawn(move || {
                 own.wait();
                 seen.set(true);
-                // A second round, which the others do not come to.
+                // A second round, in which the others do not take part.
                 own.wait();
             });
             test::wait_all_parked();
-            let second = comes();
+            let second = spawn_waiter();
             victim.kill();
             victim.join().ok();
             if !second.is_finished() {
@@ -525,20 +526,20 @@ fn struck_anywhere_a_barrier_counts_those_who_are_there() {
             }
             first.join().unwrap();
             second.join().unwrap();
-            // Nobody is counted who is not there.
-            let round = [comes(), comes()];
+            // A waiter that has left is not counted.
+            let round = [spawn_waiter(), spawn_waiter()];
             assert!(round.iter().all(|one| !one.is_finished()));
             assert!(barrier.wait().is_leader());
             round
                 .into_iter()
                 .for_each(|one| assert!(!one.join().unwrap()));
         });
-        assert!(struck >= 4, "{struck}");
+        assert!(faults >= 4, "{faults}");
     });
 }
 
 #[test]
-fn a_barrier_joins_green_threads_and_os_threads() {
+fn a_barrier_works_across_os_threads_with_and_without_green_threads() {
     within(|| {
         let barrier = Arc::new(Barrier::new(6));
         let threads: Vec<_> = (0..4)

@@ -1,4 +1,5 @@
-//! `evy::sync`: what green threads of any OS thread, and OS threads without any, coordinate with.
+//! Tests of `evy_runtime::sync`, which synchronizes green threads of all OS threads, and OS threads
+//! without green threads.
 
 mod condvar;
 mod mpsc;

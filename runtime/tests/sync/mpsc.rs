@@ -1,5 +1,5 @@
-//! `sync::mpsc`: order, room, both ends leaving, and what becomes of a message when somebody is
-//! interrupted.
+//! Tests of `sync::mpsc`: order, capacity, disconnection, and messages of interrupted senders and
+//! receivers.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -17,7 +17,8 @@ use evy_test_support::within;
 const SECOND: Duration = Duration::from_secs(1);
 const LONG: Duration = Duration::from_secs(3600);
 
-/// A channel of either kind: what sends, and says whether it could, and the receiver.
+/// Creates a channel of either kind. Returns a function that sends and returns whether it could,
+/// and the receiver.
 fn open<T: Send + 'static>(bound: Option<usize>) -> (Box<dyn Fn(T) -> bool + Send>, Receiver<T>) {
     match bound {
         None => {
@@ -38,7 +39,7 @@ fn open<T: Send + 'static>(bound: Option<usize>) -> (Box<dyn Fn(T) -> bool + Sen
 }
 
 #[test]
-fn messages_come_in_the_order_in_which_they_were_sent() {
+fn messages_of_one_sender_arrive_in_the_order_of_sending() {
     within(|| {
         for bound in [None, Some(0), Some(1), Some(3)] {
             test::explore_schedules(0..50, || {
@@ -68,7 +69,7 @@ fn messages_come_in_the_order_in_which_they_were_sent() {
 }
 
 #[test]
-fn senders_that_wait_are_served_in_the_order_of_arrival() {
+fn waiting_senders_are_served_in_fifo_order() {
     within(|| {
         for bound in [0, 1, 2] {
             test::explore_schedules(0..50, || {
@@ -86,7 +87,7 @@ fn senders_that_wait_are_served_in_the_order_of_arrival() {
 }
 
 #[test]
-fn a_send_waits_for_room() {
+fn a_send_to_a_full_channel_parks_until_there_is_room() {
     within(|| {
         for bound in [1, 3] {
             test::virtual_time(|| {
@@ -110,7 +111,7 @@ fn a_send_waits_for_room() {
 }
 
 #[test]
-fn without_room_each_send_meets_a_receive() {
+fn at_bound_zero_each_send_waits_for_a_receive() {
     within(|| {
         test::virtual_time(|| {
             let (sender, receiver) = sync_channel(0);
@@ -126,10 +127,10 @@ fn without_room_each_send_meets_a_receive() {
             });
             for n in 0..3 {
                 sleep(SECOND);
-                assert_eq!(sent.get(), n, "nobody has received yet");
+                assert_eq!(sent.get(), n, "no receive has begun yet");
                 assert_eq!(receiver.recv(), Ok(n));
             }
-            // A receiver that waits is as good as room, for one.
+            // A waiting receiver is room for one message.
             let waiting = spawn(move || (receiver.recv(), receiver));
             test::wait_all_parked();
             assert_eq!(sender.try_send(3), Ok(()));
@@ -137,7 +138,7 @@ fn without_room_each_send_meets_a_receive() {
             let (received, receiver) = waiting.join().unwrap();
             assert_eq!(received, Ok(3));
             assert_eq!(receiver.try_recv(), Err(TryRecvError::Empty));
-            // And a sender that waits is as good as a message.
+            // A waiting sender counts as a message.
             spawn_n(move || sender.send(5).unwrap());
             test::wait_all_parked();
             assert_eq!(receiver.try_recv(), Ok(5));
@@ -146,7 +147,7 @@ fn without_room_each_send_meets_a_receive() {
 }
 
 #[test]
-fn try_send_and_try_recv_never_wait() {
+fn try_send_and_try_recv_do_not_park() {
     let (sender, receiver) = sync_channel(1);
     assert_eq!(receiver.try_recv(), Err(TryRecvError::Empty));
     assert_eq!(sender.try_send(1), Ok(()));
@@ -165,7 +166,7 @@ fn try_send_and_try_recv_never_wait() {
 }
 
 #[test]
-fn a_receive_ends_when_its_time_is_up() {
+fn recv_timeout_fails_at_its_deadline() {
     within(|| {
         test::virtual_time(|| {
             let (sender, receiver) = channel();
@@ -192,7 +193,7 @@ fn a_receive_ends_when_its_time_is_up() {
 }
 
 #[test]
-fn a_receiver_without_senders_gets_what_is_left_and_then_an_error() {
+fn a_receiver_without_senders_gets_the_remaining_messages_and_then_an_error() {
     within(|| {
         test::explore_schedules(0..50, || {
             let (sender, receiver) = channel();
@@ -213,7 +214,7 @@ fn a_receiver_without_senders_gets_what_is_left_and_then_an_error() {
 }
 
 #[test]
-fn senders_without_a_receiver_get_their_message_back() {
+fn a_send_without_a_receiver_returns_the_message() {
     within(|| {
         for bound in [0, 1] {
             test::explore_schedules(0..50, || {
@@ -244,7 +245,7 @@ fn senders_without_a_receiver_get_their_message_back() {
 }
 
 #[test]
-fn iterators_end_as_they_should() {
+fn iterators_end_when_the_channel_is_empty_or_disconnected() {
     within(|| {
         let (sender, receiver) = channel();
         (0..3).for_each(|n| sender.send(n).unwrap());
@@ -268,7 +269,7 @@ fn iterators_end_as_they_should() {
     });
 }
 
-/// A message that talks to its own channel when it is dropped.
+/// A message that sends another one on its own channel when it is dropped.
 struct Last {
     sender: Sender<Self>,
     count: Arc<AtomicUsize>,
@@ -281,14 +282,14 @@ impl Drop for Last {
                 sender: self.sender.clone(),
                 count: Arc::clone(&self.count),
             };
-            // It comes back, and is dropped here.
+            // The receiver is gone, so `send` returns the message, which is dropped here.
             drop(self.sender.send(again));
         }
     }
 }
 
 #[test]
-fn a_message_may_use_the_channel_when_it_is_dropped() {
+fn a_message_may_send_on_its_own_channel_when_it_is_dropped() {
     within(|| {
         let (sender, receiver) = channel();
         let count = Arc::default();
@@ -304,7 +305,6 @@ fn a_message_may_use_the_channel_when_it_is_dropped() {
     });
 }
 
-/// What is left in a channel may hold its very ends.
 #[test]
 fn a_message_may_hold_an_end_of_another_channel_or_park_when_dropped() {
     struct Slow(Rc<Cell<bool>>);
@@ -323,7 +323,7 @@ fn a_message_may_hold_an_end_of_another_channel_or_park_when_dropped() {
             sender.send((None, Some(Slow(Rc::clone(&gone))))).unwrap();
             let ends = spawn(move || drop(receiver));
             test::wait_all_parked();
-            // Not under a lock: the other end works meanwhile.
+            // The messages are not dropped under a lock, so the sender works meanwhile.
             assert!(sender.send((None, None)).is_err());
             assert!(inner.send(1).is_err());
             assert!(!gone.get());
@@ -334,7 +334,7 @@ fn a_message_may_hold_an_end_of_another_channel_or_park_when_dropped() {
 }
 
 #[test]
-fn a_message_for_a_receiver_that_is_killed_stays() {
+fn a_message_for_a_killed_receiver_stays_in_the_channel() {
     within(|| {
         for bound in [0, 2] {
             test::virtual_time(|| {
@@ -353,7 +353,7 @@ fn a_message_for_a_receiver_that_is_killed_stays() {
 }
 
 #[test]
-fn a_sender_that_is_killed_takes_its_message_along_unless_it_was_sent() {
+fn the_message_of_a_killed_sender_is_dropped_unless_it_was_sent() {
     within(|| {
         for bound in [0, 1] {
             test::virtual_time(|| {
@@ -368,7 +368,7 @@ fn a_sender_that_is_killed_takes_its_message_along_unless_it_was_sent() {
                 drop(sender);
                 others[0].kill();
                 let mut got = vec![receiver.recv().unwrap()];
-                // The next in the queue has moved up, or was taken from.
+                // The message of the next waiting sender was received or has moved into the buffer.
                 others[1].kill();
                 got.extend(receiver);
                 let expected: Vec<_> = (0..bound).chain([11, 12]).collect();
@@ -380,7 +380,7 @@ fn a_sender_that_is_killed_takes_its_message_along_unless_it_was_sent() {
     });
 }
 
-/// A message that counts itself: in `received` by number, or as dropped.
+/// A message with a number, which increments a counter when it is dropped.
 struct Counted(u32, Rc<Cell<u32>>);
 
 impl Drop for Counted {
@@ -390,10 +390,10 @@ impl Drop for Counted {
 }
 
 #[test]
-fn struck_anywhere_a_sender_loses_no_message_but_its_own() {
+fn a_fault_in_a_sender_loses_no_message_of_another_sender() {
     within(|| {
         for bound in [0, 1, 2] {
-            let struck = test::inject_faults(|injector| {
+            let faults = test::inject_faults(|injector| {
                 let (sender, receiver) = sync_channel(bound);
                 let dropped = Rc::new(Cell::new(0));
                 let send = |sender: SyncSender<Counted>, from: u32| {
@@ -426,19 +426,19 @@ fn struck_anywhere_a_sender_loses_no_message_but_its_own() {
                 let made = dropped.get();
                 assert!(
                     (6 + own as u32..=6 + own as u32 + 1).contains(&made),
-                    "each goes once"
+                    "each message is dropped once"
                 );
             });
-            assert!(struck >= 4, "{bound}: {struck}");
+            assert!(faults >= 4, "{bound}: {faults}");
         }
     });
 }
 
 #[test]
-fn struck_anywhere_a_receiver_loses_no_message_that_it_has_not_got() {
+fn a_fault_in_a_receiver_loses_no_message() {
     within(|| {
         for bound in [Some(0), Some(1), None] {
-            let struck = test::inject_faults(|injector| {
+            let faults = test::inject_faults(|injector| {
                 let (send, receiver) = open(bound);
                 let receiver = Rc::new(receiver);
                 let got = Rc::new(RefCell::new(Vec::new()));
@@ -462,14 +462,15 @@ fn struck_anywhere_a_receiver_loses_no_message_that_it_has_not_got() {
                 sender.join().unwrap();
                 assert_eq!(*got.borrow(), [0, 1, 2, 3, 4, 5]);
             });
-            assert!(struck >= 4, "{bound:?}: {struck}");
+            assert!(faults >= 4, "{bound:?}: {faults}");
         }
     });
 }
 
-/// Who is never out of messages must not keep the others of its OS thread from running.
+/// A receiver that always finds a message must not keep the other green threads of its OS thread
+/// from running.
 #[test]
-fn a_receiver_that_need_not_wait_lets_others_run() {
+fn a_receiver_that_always_finds_a_message_lets_other_green_threads_run() {
     within(|| {
         test::virtual_time(|| {
             let (sender, receiver) = channel();
@@ -484,7 +485,7 @@ fn a_receiver_that_need_not_wait_lets_others_run() {
 }
 
 #[test]
-fn a_channel_connects_os_threads_with_green_threads_and_without() {
+fn a_channel_connects_os_threads_with_and_without_green_threads() {
     within(|| {
         for bound in [None, Some(0), Some(3)] {
             for (green_sender, green_receiver) in

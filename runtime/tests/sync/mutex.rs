@@ -1,4 +1,5 @@
-//! `sync::Mutex`: exclusion, order, poison, and what becomes of it when its users are interrupted.
+//! Tests of `sync::Mutex`: exclusion, order, poisoning, and the mutex after holders and waiters are
+//! interrupted.
 
 #![expect(
     clippy::disallowed_methods,
@@ -19,12 +20,12 @@ use evy_test_support::within;
 const SECOND: Duration = Duration::from_secs(1);
 const LONG: Duration = Duration::from_secs(3600);
 
-/// The lock, poisoned or not.
-fn any<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+/// Locks `mutex`, whether it is poisoned or not.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Parks so long in its destructor.
+/// Parks in its destructor, for the given time.
 struct Slow(Duration);
 
 impl Drop for Slow {
@@ -34,7 +35,7 @@ impl Drop for Slow {
 }
 
 #[test]
-fn one_at_a_time_also_across_parking() {
+fn a_mutex_has_one_holder_at_a_time_even_if_the_holder_parks() {
     within(|| {
         test::explore_schedules(0..100, || {
             let count = Arc::new(Mutex::new(0));
@@ -61,13 +62,15 @@ fn one_at_a_time_also_across_parking() {
     });
 }
 
-/// Each of so many, in the order of arrival, logs its number when it has the lock.
+/// Spawns `number` green threads that queue in the order of their numbers. Each logs its number
+/// when it holds the lock.
 fn queue_up(mutex: &Arc<Mutex<Vec<usize>>>, number: usize) -> Vec<thread::JoinHandle<()>> {
     (0..number)
         .map(|n| {
             let mutex = Arc::clone(mutex);
-            let waiter = spawn(move || any(&mutex).push(n));
-            // Parked before the next one comes, whatever the order of those who are ready.
+            let waiter = spawn(move || lock(&mutex).push(n));
+            // This one has queued before the next one is spawned, whatever the order in which ready
+            // green threads run.
             test::wait_all_parked();
             waiter
         })
@@ -75,7 +78,7 @@ fn queue_up(mutex: &Arc<Mutex<Vec<usize>>>, number: usize) -> Vec<thread::JoinHa
 }
 
 #[test]
-fn first_come_first_served() {
+fn waiters_are_served_in_fifo_order() {
     within(|| {
         test::explore_schedules(0..100, || {
             let mutex = Arc::new(Mutex::new(Vec::new()));
@@ -90,10 +93,10 @@ fn first_come_first_served() {
     });
 }
 
-/// One that takes the lock again and again before an invited waiter can run must neither invite
-/// them all nor turn the order around.
+/// A green thread that takes the lock repeatedly before a woken waiter can run must neither wake
+/// all waiters nor reverse their order.
 #[test]
-fn the_order_stays_however_often_the_lock_is_taken_meanwhile() {
+fn waiters_keep_their_order_however_often_the_lock_is_retaken() {
     within(|| {
         test::explore_schedules(0..100, || {
             let mutex = Arc::new(Mutex::new(Vec::new()));
@@ -103,7 +106,7 @@ fn the_order_stays_however_often_the_lock_is_taken_meanwhile() {
                 drop(guard);
                 guard = mutex.lock().unwrap();
                 if turn % 4 == 3 {
-                    // Whoever is invited finds it held.
+                    // The woken waiter finds the lock held.
                     sleep(SECOND);
                 }
             }
@@ -117,7 +120,7 @@ fn the_order_stays_however_often_the_lock_is_taken_meanwhile() {
 }
 
 #[test]
-fn a_waiter_is_passed_over_once_at_most() {
+fn a_waiter_is_overtaken_at_most_once() {
     within(|| {
         test::virtual_time(|| {
             let mutex = Arc::new(Mutex::new(0));
@@ -138,7 +141,7 @@ fn a_waiter_is_passed_over_once_at_most() {
 }
 
 #[test]
-fn a_lock_that_is_taken_often_in_one_turn_costs_no_switch() {
+fn a_green_thread_can_retake_the_lock_without_a_switch() {
     within(|| {
         test::virtual_time(|| {
             let mutex = Arc::new(Mutex::new(0));
@@ -154,7 +157,7 @@ fn a_lock_that_is_taken_often_in_one_turn_costs_no_switch() {
 }
 
 #[test]
-fn try_lock_never_waits() {
+fn try_lock_does_not_park() {
     within(|| {
         test::virtual_time(|| {
             let mutex = Arc::new(Mutex::new(0));
@@ -164,7 +167,7 @@ fn try_lock_never_waits() {
             let waiter = spawn(move || *other.lock().unwrap());
             yield_now();
             drop(guard);
-            // The waiter is on its way, but the lock is free.
+            // The waiter has been woken, but the lock is free.
             *mutex.try_lock().unwrap() = 5;
             assert_eq!(waiter.join().unwrap(), 5);
         });
@@ -172,9 +175,9 @@ fn try_lock_never_waits() {
 }
 
 #[test]
-fn a_lock_passes_by_the_dead() {
+fn the_lock_goes_past_a_killed_waiter_to_the_next() {
     within(|| {
-        for killed_when in ["parked", "invited", "handed the lock"] {
+        for killed_when in ["parked", "woken", "handed the lock"] {
             test::virtual_time(|| {
                 let mutex = Arc::new(Mutex::new(Vec::new()));
                 let guard = mutex.lock().unwrap();
@@ -185,7 +188,7 @@ fn a_lock_passes_by_the_dead() {
                         first.kill();
                         drop(guard);
                     }
-                    "invited" => {
+                    "woken" => {
                         drop(guard);
                         first.kill();
                     }
@@ -209,7 +212,7 @@ fn a_lock_passes_by_the_dead() {
 }
 
 #[test]
-fn a_waiter_that_times_out_leaves() {
+fn a_waiter_that_times_out_leaves_the_queue() {
     within(|| {
         test::virtual_time(|| {
             let mutex = Mutex::new(());
@@ -223,7 +226,7 @@ fn a_waiter_that_times_out_leaves() {
 }
 
 #[test]
-fn who_unwinds_while_holding_it_poisons_it() {
+fn a_holder_that_unwinds_poisons_the_mutex() {
     within(|| {
         for way in ["panic", "kill", "timeout"] {
             test::virtual_time(|| {
@@ -255,7 +258,7 @@ fn who_unwinds_while_holding_it_poisons_it() {
 }
 
 #[test]
-fn poison_is_told_of_and_cleared() {
+fn poison_is_reported_until_it_is_cleared() {
     let poisoned = || {
         let mutex = Mutex::new(vec![1]);
         let outcome = catch_unwind(|| {
@@ -281,25 +284,29 @@ fn poison_is_told_of_and_cleared() {
     assert_eq!(mutex.into_inner().unwrap(), [1, 2]);
 }
 
-/// std would poison here: its count of panics belongs to the OS thread.
+/// std would poison these mutexes, because it counts panics per OS thread.
 #[test]
-fn a_neighbour_that_parks_while_unwinding_poisons_nothing() {
+fn a_green_thread_that_parks_while_unwinding_poisons_no_mutex_of_another() {
     within(|| {
         test::virtual_time(|| {
             let (before, during) = (Mutex::new(()), Mutex::new(()));
             let held_before = before.lock().unwrap();
-            let neighbour = spawn(|| {
+            let unwinding = spawn(|| {
                 let _slow = Slow(LONG);
                 resume_unwind(Box::new("on purpose"));
             });
             yield_now();
-            assert!(std::thread::panicking(), "the neighbour unwinds");
-            // Held from before, and let go meanwhile; taken and let go meanwhile.
+            assert!(
+                std::thread::panicking(),
+                "the other green thread is unwinding"
+            );
+            // One lock was acquired before and is released during the unwinding. The other one is
+            // acquired and released during it.
             drop(held_before);
             drop(during.lock());
-            // Taken meanwhile, and let go afterwards.
+            // This one is acquired during the unwinding and released after it.
             let held_after = during.lock().unwrap();
-            assert!(neighbour.join().is_err());
+            assert!(unwinding.join().is_err());
             drop(held_after);
             assert!(!before.is_poisoned() && !during.is_poisoned());
         });
@@ -307,12 +314,12 @@ fn a_neighbour_that_parks_while_unwinding_poisons_nothing() {
 }
 
 #[test]
-fn who_panics_beside_an_unwinding_neighbour_poisons_its_own() {
+fn a_panic_beside_an_unwinding_green_thread_poisons_only_its_own_mutex() {
     within(|| {
         test::virtual_time(|| {
             let (mine, others) = (Arc::new(Mutex::new(())), Mutex::new(()));
             let held = others.lock().unwrap();
-            let neighbour = spawn(|| {
+            let unwinding = spawn(|| {
                 let _slow = Slow(LONG);
                 resume_unwind(Box::new("on purpose"));
             });
@@ -320,7 +327,7 @@ fn who_panics_beside_an_unwinding_neighbour_poisons_its_own() {
             let own = Arc::clone(&mine);
             let panics = spawn(move || {
                 let _held = own.lock().unwrap();
-                // The guard is dropped after this one, which has let others run.
+                // Dropped before the guard. It parks, so other green threads run in between.
                 let _slow = Slow(SECOND);
                 panic!("on purpose, and printed");
             });
@@ -328,16 +335,16 @@ fn who_panics_beside_an_unwinding_neighbour_poisons_its_own() {
             assert!(mine.is_poisoned());
             drop(held);
             assert!(!others.is_poisoned());
-            assert!(neighbour.join().is_err());
+            assert!(unwinding.join().is_err());
         });
     });
 }
 
-/// What a destructor locks while its green thread unwinds is in order when it lets go.
+/// When a destructor releases a lock that it has acquired during unwinding, the data is consistent.
 #[test]
-fn a_destructor_that_locks_while_unwinding_poisons_nothing() {
-    struct Goodbye(Arc<Mutex<u32>>, fn());
-    impl Drop for Goodbye {
+fn a_destructor_that_locks_during_unwinding_does_not_poison() {
+    struct LocksOnDrop(Arc<Mutex<u32>>, fn());
+    impl Drop for LocksOnDrop {
         fn drop(&mut self) {
             let mut count = self.0.lock().unwrap();
             (self.1)();
@@ -349,9 +356,9 @@ fn a_destructor_that_locks_while_unwinding_poisons_nothing() {
             test::virtual_time(|| {
                 let mutex = Arc::new(Mutex::new(0));
                 let victims = ["panic", "kill", "timeout"].map(|way| {
-                    let goodbye = Goodbye(Arc::clone(&mutex), park);
+                    let locks = LocksOnDrop(Arc::clone(&mutex), park);
                     spawn(move || {
-                        let _goodbye = goodbye;
+                        let _goodbye = locks;
                         match way {
                             "panic" => resume_unwind(Box::new("on purpose")),
                             "kill" => sleep(LONG),
@@ -371,7 +378,7 @@ fn a_destructor_that_locks_while_unwinding_poisons_nothing() {
 }
 
 #[test]
-fn os_threads_that_never_used_evy_exclude_each_other() {
+fn os_threads_without_green_threads_exclude_each_other() {
     within(|| {
         let mutex = Arc::new(Mutex::new(0u64));
         let threads: Vec<_> = (0..4)
@@ -394,9 +401,10 @@ fn os_threads_that_never_used_evy_exclude_each_other() {
     });
 }
 
-/// The one that is parked is a green thread, an OS thread, and the root of one that has green ones.
+/// Holder and waiter are an OS thread without green threads (0), a green thread (1), or the root
+/// green thread of an OS thread that has others (2).
 #[test]
-fn a_lock_crosses_os_threads_both_ways() {
+fn a_mutex_works_across_os_threads_with_and_without_green_threads() {
     within(|| {
         let mutex = Arc::new(Mutex::new(Vec::new()));
         for (from, to) in [(0, 1), (1, 0), (0, 0), (1, 1), (0, 2), (2, 1)] {
@@ -411,18 +419,18 @@ fn a_lock_crosses_os_threads_both_ways() {
                     }
                 })
             };
-            let (tell, told) = std::sync::mpsc::channel();
+            let (notifier, acquired) = std::sync::mpsc::channel();
             let (first, second) = (Arc::clone(&mutex), Arc::clone(&mutex));
             let holder = run(
                 from,
                 Box::new(move || {
                     let mut guard = first.lock().unwrap();
-                    tell.send(()).unwrap();
+                    notifier.send(()).unwrap();
                     sleep(Duration::from_millis(5));
                     guard.push(from);
                 }),
             );
-            told.recv().unwrap();
+            acquired.recv().unwrap();
             let waiter = run(to, Box::new(move || second.lock().unwrap().push(to)));
             holder.join().unwrap();
             waiter.join().unwrap();
@@ -432,23 +440,23 @@ fn a_lock_crosses_os_threads_both_ways() {
 }
 
 #[test]
-fn struck_anywhere_a_mutex_goes_on_and_is_poisoned_by_a_holder_only() {
+fn a_fault_leaves_the_mutex_usable_and_poisons_it_only_in_its_holder() {
     within(|| {
-        let struck = test::inject_faults(|injector| {
+        let faults = test::inject_faults(|injector| {
             let mutex = Arc::new(Mutex::new(0));
             let add = |mutex: &Mutex<i32>| {
-                let mut count = any(mutex);
+                let mut count = lock(mutex);
                 let seen = *count;
                 yield_now();
                 *count = seen + 1;
             };
             let holds = Rc::new(Cell::new(false));
             let (own, flag) = (Arc::clone(&mutex), Rc::clone(&holds));
-            let neighbour = || {
+            let spawn_adder = || {
                 let mutex = Arc::clone(&mutex);
                 spawn(move || (0..3).for_each(|_| add(&mutex)))
             };
-            let before = neighbour();
+            let before = spawn_adder();
             let victim = injector.spawn(move || {
                 for _ in 0..3 {
                     let mut count = own.lock().unwrap();
@@ -461,58 +469,58 @@ fn struck_anywhere_a_mutex_goes_on_and_is_poisoned_by_a_holder_only() {
                     yield_now();
                 }
             });
-            let after = neighbour();
+            let after = spawn_adder();
             victim.join().ok();
             before.join().unwrap();
             after.join().unwrap();
             assert_eq!(mutex.is_poisoned(), holds.get());
-            let total = *any(&mutex);
+            let total = *lock(&mutex);
             assert!((6..=9).contains(&total), "{total}");
-            // Nobody is left in the queue that the lock could be given to.
-            let guard = any(&mutex);
-            let last = [neighbour(), neighbour()];
+            // No stale waiter is left in the queue to which the lock could be handed.
+            let guard = lock(&mutex);
+            let last = [spawn_adder(), spawn_adder()];
             test::wait_all_parked();
             drop(guard);
             last.into_iter().for_each(|last| last.join().unwrap());
-            assert_eq!(*any(&mutex), total + 6);
+            assert_eq!(*lock(&mutex), total + 6);
         });
-        assert!(struck >= 20, "{struck}");
+        assert!(faults >= 20, "{faults}");
     });
 }
 
-/// The same for one that is interrupted in the crowd, whose place may be anywhere.
+/// Like the test before, but the victim waits among others, at each position in the queue.
 #[test]
-fn struck_in_a_crowd_a_waiter_costs_nobody_the_lock() {
+fn a_fault_in_a_waiter_does_not_keep_the_lock_from_other_waiters() {
     within(|| {
-        for place in 0..4 {
-            let struck = test::inject_faults(|injector| {
+        for position in 0..4 {
+            let faults = test::inject_faults(|injector| {
                 let mutex = Arc::new(Mutex::new(Vec::new()));
-                let guard = any(&mutex);
-                let mut others = queue_up(&mutex, place);
+                let guard = lock(&mutex);
+                let mut others = queue_up(&mutex, position);
                 let own = Arc::clone(&mutex);
                 let victim = injector.spawn(move || own.lock().unwrap().push(100));
                 test::wait_all_parked();
-                others.extend(queue_up(&mutex, 4 - place));
+                others.extend(queue_up(&mutex, 4 - position));
                 drop(guard);
-                // Passed over once, so that some are invited and some are handed the lock.
-                let guard = any(&mutex);
+                // The waiters are overtaken once, so some are woken and some are handed the lock.
+                let guard = lock(&mutex);
                 sleep(2 * SECOND);
                 drop(guard);
                 victim.join().ok();
                 others.into_iter().for_each(|other| other.join().unwrap());
                 assert!(!mutex.is_poisoned());
-                let mut order = any(&mutex).clone();
+                let mut order = lock(&mutex).clone();
                 order.retain(|n| *n != 100);
-                let expected = (0..place).chain(0..4 - place);
+                let expected = (0..position).chain(0..4 - position);
                 assert!(order.into_iter().eq(expected));
             });
-            assert!(struck >= 4, "{struck}");
+            assert!(faults >= 4, "{faults}");
         }
     });
 }
 
 #[test]
-fn a_guard_shows_its_data() {
+fn a_guard_formats_like_its_data() {
     fn shown(value: impl Display) -> String {
         value.to_string()
     }
@@ -530,9 +538,9 @@ fn a_guard_shows_its_data() {
     );
 }
 
-/// A panic of the program's own code while the lock is handed on must not leave it half done.
+/// A panic of the program's own code must not leave a handoff of the lock unfinished.
 #[test]
-fn a_panic_while_the_guard_is_dropped_elsewhere_frees_the_lock() {
+fn a_holder_that_panics_hands_the_lock_to_its_waiter() {
     within(|| {
         test::virtual_time(|| {
             let mutex = Arc::new(Mutex::new(0));
@@ -540,13 +548,13 @@ fn a_panic_while_the_guard_is_dropped_elsewhere_frees_the_lock() {
             let caught = catch_unwind(AssertUnwindSafe(move || {
                 let _guard = own.lock().unwrap();
                 let waiting = Arc::clone(&own);
-                spawn_n(move || *any(&waiting) = 1);
+                spawn_n(move || *lock(&waiting) = 1);
                 yield_now();
                 resume_unwind(Box::new("on purpose"));
             }));
             assert!(caught.is_err());
             test::wait_all_parked();
-            assert_eq!(*any(&mutex), 1);
+            assert_eq!(*lock(&mutex), 1);
         });
     });
 }

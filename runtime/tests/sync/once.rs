@@ -1,4 +1,5 @@
-//! `sync::{Once, OnceLock, LazyLock}`: initialisations that park, panic, are killed or time out.
+//! Tests of `sync::{Once, OnceLock, LazyLock}`: initializers that park, panic, are killed or time
+//! out.
 
 #![expect(
     clippy::disallowed_methods,
@@ -19,17 +20,17 @@ use evy_test_support::within;
 const SECOND: Duration = Duration::from_secs(1);
 const LONG: Duration = Duration::from_secs(3600);
 
-/// Whether `f` panics, or is made to.
+/// Returns whether `f` unwinds.
 fn panics<T>(f: impl FnOnce() -> T) -> bool {
     catch_unwind(AssertUnwindSafe(f)).is_err()
 }
 
-/// Fails without a word.
+/// Panics without calling the panic hook, which would print a message.
 fn fail() -> ! {
     resume_unwind(Box::new("on purpose"))
 }
 
-/// `once` after an initialisation that unwound in one of three ways.
+/// Returns a `Once` with an initializer that has unwound in one of three ways.
 fn poisoned(way: &'static str) -> Arc<Once> {
     let once = Arc::new(Once::new());
     let own = Arc::clone(&once);
@@ -49,7 +50,7 @@ fn poisoned(way: &'static str) -> Arc<Once> {
 const WAYS: [&str; 3] = ["panic", "kill", "timeout"];
 
 #[test]
-fn once_runs_once_and_the_others_wait_for_its_end() {
+fn a_once_runs_one_initializer_while_the_other_callers_wait() {
     within(|| {
         test::explore_schedules(0..100, || {
             let (once, runs) = (Arc::new(Once::new()), Rc::new(Cell::new(0)));
@@ -81,7 +82,7 @@ fn once_runs_once_and_the_others_wait_for_its_end() {
 }
 
 #[test]
-fn an_initialisation_that_unwinds_poisons_and_can_be_repaired() {
+fn an_initializer_that_unwinds_poisons_a_once_until_one_succeeds() {
     within(|| {
         for way in WAYS {
             test::virtual_time(|| {
@@ -104,7 +105,7 @@ fn an_initialisation_that_unwinds_poisons_and_can_be_repaired() {
 }
 
 #[test]
-fn those_who_wait_learn_that_it_unwound() {
+fn waiters_of_a_once_panic_if_the_initializer_unwinds() {
     within(|| {
         test::explore_schedules(0..100, || {
             let once = Arc::new(Once::new());
@@ -130,9 +131,9 @@ fn those_who_wait_learn_that_it_unwound() {
     });
 }
 
-/// Of those who wait to force it, one goes on where the other was stopped.
+/// Of several callers of `call_once_force` that wait, only one runs its initializer.
 #[test]
-fn one_that_forces_takes_over_where_the_first_was_killed() {
+fn call_once_force_takes_over_from_an_initializer_that_is_killed() {
     within(|| {
         test::explore_schedules(0..100, || {
             let once = Arc::new(Once::new());
@@ -159,7 +160,7 @@ fn one_that_forces_takes_over_where_the_first_was_killed() {
 }
 
 #[test]
-fn a_cell_is_filled_by_one_while_the_others_wait() {
+fn a_once_lock_is_initialized_by_one_caller_while_the_others_wait() {
     within(|| {
         test::explore_schedules(0..100, || {
             let cell = Arc::new(OnceLock::new());
@@ -187,7 +188,7 @@ fn a_cell_is_filled_by_one_while_the_others_wait() {
 }
 
 #[test]
-fn a_cell_whose_initialisation_unwinds_stays_empty_for_the_next() {
+fn a_once_lock_stays_empty_for_the_next_caller_if_its_initializer_unwinds() {
     within(|| {
         for way in WAYS {
             test::virtual_time(|| {
@@ -227,7 +228,7 @@ fn a_cell_whose_initialisation_unwinds_stays_empty_for_the_next() {
 }
 
 #[test]
-fn set_waits_for_an_initialisation_and_gives_the_value_back() {
+fn set_waits_for_a_running_initializer_and_returns_its_value() {
     within(|| {
         test::virtual_time(|| {
             let cell = Arc::new(OnceLock::new());
@@ -246,7 +247,7 @@ fn set_waits_for_an_initialisation_and_gives_the_value_back() {
 }
 
 #[test]
-fn a_cell_gives_back_what_is_in_it() {
+fn the_value_of_a_once_lock_can_be_changed_cloned_and_taken_out() {
     let mut cell = OnceLock::from(vec![1]);
     cell.get_mut().unwrap().push(2);
     let copy = cell.clone();
@@ -254,14 +255,14 @@ fn a_cell_gives_back_what_is_in_it() {
     assert_eq!(cell.take(), Some(vec![1, 2]));
     assert_ne!(copy, cell);
     assert_eq!(cell.take(), None);
-    assert_eq!(cell.set(vec![3]), Ok(()), "as good as new");
+    assert_eq!(cell.set(vec![3]), Ok(()), "the cell is empty again");
     assert_eq!(cell.into_inner(), Some(vec![3]));
     assert_eq!(format!("{copy:?}"), "OnceLock([1, 2])");
     assert_eq!(format!("{:?}", OnceLock::<u8>::new()), "OnceLock(<uninit>)");
 }
 
 #[test]
-fn a_lazy_value_is_made_at_its_first_use_by_one() {
+fn a_lazy_lock_is_initialized_by_one_caller_at_its_first_use() {
     within(|| {
         test::explore_schedules(0..100, || {
             static RUNS: AtomicUsize = AtomicUsize::new(0);
@@ -289,7 +290,7 @@ fn a_lazy_value_is_made_at_its_first_use_by_one() {
 }
 
 #[test]
-fn a_lazy_value_can_be_changed_by_its_owner() {
+fn the_value_of_a_lazy_lock_can_be_changed_through_a_mutable_reference() {
     let mut lazy = LazyLock::new(|| 1);
     assert!(LazyLock::get_mut(&mut lazy).is_none());
     *LazyLock::force_mut(&mut lazy) += 1;
@@ -300,7 +301,7 @@ fn a_lazy_value_can_be_changed_by_its_owner() {
 }
 
 #[test]
-fn a_lazy_value_whose_making_unwinds_is_poisoned_for_good() {
+fn a_lazy_lock_stays_poisoned_if_its_initializer_unwinds() {
     within(|| {
         for way in WAYS {
             test::virtual_time(|| {
@@ -328,12 +329,13 @@ fn a_lazy_value_whose_making_unwinds_is_poisoned_for_good() {
     });
 }
 
-/// Once more at each parking point: of the initialisation, and of those who wait for it.
+/// Injects faults at each parking point, of the green thread that runs the initializer or of one
+/// that waits for it.
 #[test]
-fn struck_anywhere_a_cell_is_filled_in_the_end() {
+fn a_fault_does_not_keep_a_once_lock_from_being_initialized() {
     within(|| {
         for first in [true, false] {
-            let struck = test::inject_faults(|injector| {
+            let faults = test::inject_faults(|injector| {
                 let cell = Arc::new(OnceLock::new());
                 let runs = Rc::new(Cell::new(0));
                 let init = || {
@@ -361,17 +363,17 @@ fn struck_anywhere_a_cell_is_filled_in_the_end() {
                     assert_eq!(other.join().unwrap(), 5);
                 }
                 victim.join().ok();
-                assert_eq!(runs.get(), 1, "it is filled once");
+                assert_eq!(runs.get(), 1, "the cell is initialized once");
             });
-            assert!(struck >= 4, "{struck}");
+            assert!(faults >= 4, "{faults}");
         }
     });
 }
 
 #[test]
-fn struck_anywhere_once_is_done_or_poisoned() {
+fn a_fault_leaves_a_once_completed_or_poisoned() {
     within(|| {
-        let struck = test::inject_faults(|injector| {
+        let faults = test::inject_faults(|injector| {
             let once = Arc::new(Once::new());
             let (own, began) = (Arc::clone(&once), Rc::new(Cell::new(false)));
             let seen = Rc::clone(&began);
@@ -393,15 +395,15 @@ fn struck_anywhere_once_is_done_or_poisoned() {
             once.call_once_force(|_| ());
             assert!(once.is_completed());
         });
-        assert!(struck >= 8, "{struck}");
+        assert!(faults >= 8, "{faults}");
     });
 }
 
 #[test]
-fn initialisations_cross_os_threads() {
+fn one_initializer_runs_for_all_os_threads() {
     static CELL: OnceLock<usize> = OnceLock::new();
     static LAZY: LazyLock<usize> = LazyLock::new(|| {
-        // Made by whoever comes first; the others block or park.
+        // Runs on the OS thread that comes first. The others block or park.
         std::thread::yield_now();
         sleep(Duration::from_millis(5));
         3

@@ -1,12 +1,12 @@
-//! `sync` between OS threads that have never used evy. No stack is switched here, so that Miri can
-//! look at what lies in other frames, and try what weak memory allows:
+//! Tests of `sync` between OS threads without green threads. No stack is switched here, so Miri can
+//! check accesses to the frames of other OS threads, and try what a weak memory model allows:
 //!
 //! ```text
 //! MIRIFLAGS="-Zmiri-many-seeds=0..16" cargo +nightly miri test -p evy-runtime --test sync os_threads
 //! ```
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests")]
-#![expect(clippy::disallowed_methods, reason = "OS threads alone")]
+#![expect(clippy::disallowed_methods, reason = "these tests use OS threads only")]
 
 use std::thread;
 use std::time::Duration;
@@ -16,12 +16,12 @@ use evy_runtime::sync::{
     Arc, Barrier, Condvar, LazyLock, Mutex, Once, OnceLock, RwLock, RwLockWriteGuard,
 };
 
-/// Rounds of each OS thread.
+/// The number of rounds of each OS thread.
 const ROUNDS: u64 = if cfg!(miri) { 8 } else { 2000 };
 
 const SHORT: Duration = Duration::from_micros(50);
 
-/// Runs `body` on so many OS threads, with their numbers, and returns what they do.
+/// Runs `body` on `number` OS threads, with the index of each, and returns the results.
 fn on_threads<T: Send>(number: u64, body: impl Fn(u64) -> T + Sync) -> Vec<T> {
     thread::scope(|scope| {
         let body = &body;
@@ -31,7 +31,7 @@ fn on_threads<T: Send>(number: u64, body: impl Fn(u64) -> T + Sync) -> Vec<T> {
 }
 
 #[test]
-fn a_mutex() {
+fn a_mutex_has_one_holder_at_a_time() {
     let total = Mutex::new(0);
     on_threads(4, |n| {
         for round in 0..ROUNDS {
@@ -47,7 +47,7 @@ fn a_mutex() {
 }
 
 #[test]
-fn a_rwlock() {
+fn a_reader_of_a_rwlock_sees_no_unfinished_write() {
     let pair = RwLock::new((0, 0));
     on_threads(4, |n| {
         for round in 0..ROUNDS {
@@ -78,7 +78,7 @@ fn a_rwlock() {
 }
 
 #[test]
-fn a_condition_variable() {
+fn a_condition_variable_loses_no_notification() {
     let turn = (Mutex::new(0), Condvar::new());
     on_threads(3, |n| {
         for round in 0..ROUNDS {
@@ -98,7 +98,7 @@ fn a_condition_variable() {
 }
 
 #[test]
-fn a_barrier() {
+fn a_barrier_has_one_leader_in_each_round() {
     let barrier = Barrier::new(3);
     let led = on_threads(3, |_| {
         (0..ROUNDS).filter(|_| barrier.wait().is_leader()).count()
@@ -107,7 +107,7 @@ fn a_barrier() {
 }
 
 #[test]
-fn cells() {
+fn concurrent_callers_run_one_initializer() {
     for _ in 0..ROUNDS.min(100) {
         let (once, cell, plain) = (Once::new(), OnceLock::<Box<u64>>::new(), Mutex::new(0));
         let lazy = LazyLock::new(|| vec![1, 2, 3]);
@@ -125,7 +125,7 @@ fn cells() {
 }
 
 #[test]
-fn channels() {
+fn a_channel_loses_no_message() {
     for bound in [None, Some(0), Some(1), Some(4)] {
         let (send, receiver): (Box<dyn Fn(Box<u64>) + Send + Sync>, _) = match bound {
             None => {
@@ -155,7 +155,7 @@ fn channels() {
 }
 
 #[test]
-fn a_receiver_that_leaves_sends_everybody_home() {
+fn a_receiver_that_is_dropped_ends_the_wait_of_every_sender() {
     for bound in [0, 1] {
         let (sender, receiver) = sync_channel(bound);
         let leaves = thread::spawn(move || receiver.recv().map(drop));

@@ -1,5 +1,5 @@
-//! `sync::RwLock`: readers together, writers alone, nobody starved, and what becomes of it when its
-//! users are interrupted.
+//! Tests of `sync::RwLock`: exclusion, fairness, poisoning, and the lock after readers and writers
+//! are interrupted.
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
@@ -20,12 +20,12 @@ use evy_test_support::within;
 const SECOND: Duration = Duration::from_secs(1);
 const LONG: Duration = Duration::from_secs(3600);
 
-/// The lock for reading, poisoned or not.
+/// Locks for reading, whether the lock is poisoned or not.
 fn read<T>(lock: &RwLock<T>) -> RwLockReadGuard<'_, T> {
     lock.read().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// The lock for writing, poisoned or not.
+/// Locks for writing, whether the lock is poisoned or not.
 fn write<T>(lock: &RwLock<T>) -> RwLockWriteGuard<'_, T> {
     lock.write().unwrap_or_else(PoisonError::into_inner)
 }
@@ -34,16 +34,16 @@ fn would_block<G>(result: TryLockResult<G>) -> bool {
     matches!(result, Err(TryLockError::WouldBlock))
 }
 
-/// Who came in when, and left.
+/// The names of the holders, each with the second at which it acquired the lock.
 type Log = Rc<RefCell<Vec<(&'static str, u64)>>>;
 
-/// Those who want in, in the order of arrival: readers have a name in small letters. Each stays for
-/// a second, and logs when it came in.
+/// Spawns a reader for each lower-case name and a writer for each upper-case one. They queue in the
+/// order of `names`. Each logs when it has acquired the lock, and holds it for a second.
 fn queue_up(lock: &Arc<RwLock<()>>, names: &[&'static str], log: &Log) -> Vec<JoinHandle<()>> {
     let start = lowlevel::now();
     let enter = |name: &&'static str| {
         let (lock, log, name) = (Arc::clone(lock), Rc::clone(log), *name);
-        let comes = move || {
+        let hold = move || {
             let now = (lowlevel::now() - start).as_secs();
             log.borrow_mut().push((name, now));
             sleep(SECOND);
@@ -51,15 +51,15 @@ fn queue_up(lock: &Arc<RwLock<()>>, names: &[&'static str], log: &Log) -> Vec<Jo
         let handle = if name.starts_with(char::is_lowercase) {
             spawn(move || {
                 let _guard = read(&lock);
-                comes();
+                hold();
             })
         } else {
             spawn(move || {
                 let _guard = write(&lock);
-                comes();
+                hold();
             })
         };
-        // Parked before the next one comes.
+        // This one has queued before the next one is spawned.
         test::wait_all_parked();
         handle
     };
@@ -71,7 +71,7 @@ fn join_all(handles: Vec<JoinHandle<()>>) {
 }
 
 #[test]
-fn readers_go_together_and_a_writer_alone() {
+fn readers_share_the_lock_and_a_writer_holds_it_alone() {
     within(|| {
         let most = Arc::new(AtomicUsize::new(0));
         test::explore_schedules(0..100, || {
@@ -111,13 +111,13 @@ fn readers_go_together_and_a_writer_alone() {
         assert_eq!(
             most.load(Ordering::Relaxed),
             4,
-            "so many have read together"
+            "all four readers held the lock at the same time"
         );
     });
 }
 
 #[test]
-fn first_come_first_served_and_neighbouring_readers_together() {
+fn waiters_are_served_in_fifo_order_and_adjacent_readers_together() {
     within(|| {
         test::explore_schedules(0..100, || {
             let lock = Arc::default();
@@ -133,7 +133,7 @@ fn first_come_first_served_and_neighbouring_readers_together() {
 }
 
 #[test]
-fn a_writer_gets_in_between_readers_that_overlap_for_ever() {
+fn readers_that_overlap_do_not_starve_a_writer() {
     within(|| {
         test::virtual_time(|| {
             let lock = Arc::new(RwLock::new(false));
@@ -141,7 +141,7 @@ fn a_writer_gets_in_between_readers_that_overlap_for_ever() {
                 .map(|n| {
                     let lock = Arc::clone(&lock);
                     spawn(move || {
-                        // At every moment one of them reads.
+                        // At every moment one of the readers holds the lock.
                         sleep(n * SECOND);
                         while !*lock.read().unwrap() {
                             let guard = lock.read().unwrap();
@@ -162,7 +162,7 @@ fn a_writer_gets_in_between_readers_that_overlap_for_ever() {
 }
 
 #[test]
-fn a_reader_gets_in_between_writers_that_come_for_ever() {
+fn writers_that_retry_do_not_starve_a_reader() {
     within(|| {
         test::virtual_time(|| {
             let lock = Arc::new(RwLock::new(0));
@@ -188,7 +188,7 @@ fn a_reader_gets_in_between_writers_that_come_for_ever() {
 }
 
 #[test]
-fn a_reader_that_comes_behind_a_waiting_writer_waits() {
+fn a_reader_behind_a_waiting_writer_waits() {
     within(|| {
         test::virtual_time(|| {
             let lock = Arc::default();
@@ -203,7 +203,7 @@ fn a_reader_that_comes_behind_a_waiting_writer_waits() {
 }
 
 #[test]
-fn a_writer_that_gives_up_lets_those_behind_it_in() {
+fn a_writer_that_gives_up_admits_the_readers_behind_it() {
     within(|| {
         for way in ["kill", "timeout"] {
             test::virtual_time(|| {
@@ -222,7 +222,11 @@ fn a_writer_that_gives_up_lets_those_behind_it_in() {
                     assert!(writer.join().unwrap());
                 }
                 let names: Vec<_> = log.borrow().iter().map(|(name, _)| *name).collect();
-                assert_eq!(names, ["b", "c"], "beside the one that reads ({way})");
+                assert_eq!(
+                    names,
+                    ["b", "c"],
+                    "both read beside the first reader ({way})"
+                );
                 drop(reading);
                 join_all(behind);
                 assert_eq!(log.borrow().len(), 3);
@@ -232,7 +236,7 @@ fn a_writer_that_gives_up_lets_those_behind_it_in() {
 }
 
 #[test]
-fn a_writer_that_gives_up_between_writers_changes_nothing() {
+fn a_writer_that_gives_up_between_writers_leaves_the_order_unchanged() {
     within(|| {
         test::virtual_time(|| {
             let lock: Arc<RwLock<()>> = Arc::default();
@@ -246,7 +250,7 @@ fn a_writer_that_gives_up_between_writers_changes_nothing() {
 }
 
 #[test]
-fn one_that_was_let_in_and_is_killed_before_it_runs_lets_the_next_in() {
+fn a_waiter_killed_after_it_was_handed_the_lock_admits_the_next() {
     within(|| {
         for [first, second] in [["B", "C"], ["B", "c"], ["b", "C"]] {
             test::virtual_time(|| {
@@ -265,7 +269,7 @@ fn one_that_was_let_in_and_is_killed_before_it_runs_lets_the_next_in() {
 }
 
 #[test]
-fn downgrade_lets_readers_in_and_no_writer() {
+fn downgrade_admits_waiting_readers_and_no_writer() {
     within(|| {
         test::virtual_time(|| {
             let lock = Arc::new(RwLock::new(0));
@@ -295,7 +299,7 @@ fn downgrade_lets_readers_in_and_no_writer() {
     });
 }
 
-/// Unwinds in one of three ways while it has `guard`.
+/// Unwinds in one of three ways while `guard` is held.
 fn unwind<G>(way: &str, guard: G) {
     match way {
         "panic" => resume_unwind(Box::new("on purpose")),
@@ -308,7 +312,7 @@ fn unwind<G>(way: &str, guard: G) {
 }
 
 #[test]
-fn a_writer_poisons_and_a_reader_does_not() {
+fn a_writer_that_unwinds_poisons_the_lock_and_a_reader_does_not() {
     within(|| {
         for way in ["panic", "kill", "timeout"] {
             test::virtual_time(|| {
@@ -339,7 +343,7 @@ fn a_writer_poisons_and_a_reader_does_not() {
 }
 
 #[test]
-fn a_neighbour_that_parks_while_unwinding_poisons_nothing() {
+fn a_green_thread_that_parks_while_unwinding_poisons_no_lock_of_another() {
     struct Slow;
     impl Drop for Slow {
         fn drop(&mut self) {
@@ -350,7 +354,7 @@ fn a_neighbour_that_parks_while_unwinding_poisons_nothing() {
         test::virtual_time(|| {
             let lock = RwLock::new(());
             let held = lock.write().unwrap();
-            let neighbour = spawn(|| {
+            let unwinding = spawn(|| {
                 let _slow = Slow;
                 resume_unwind(Box::new("on purpose"));
             });
@@ -358,14 +362,14 @@ fn a_neighbour_that_parks_while_unwinding_poisons_nothing() {
             drop(held);
             drop(lock.write().unwrap());
             drop(RwLockWriteGuard::downgrade(lock.write().unwrap()));
-            assert!(neighbour.join().is_err());
+            assert!(unwinding.join().is_err());
             assert!(!lock.is_poisoned());
         });
     });
 }
 
 #[test]
-fn os_threads_that_never_used_evy_read_and_write() {
+fn os_threads_without_green_threads_exclude_each_other() {
     within(|| {
         let lock = Arc::new(RwLock::new((0u64, 0u64)));
         let seen = Arc::new(AtomicUsize::new(0));
@@ -396,13 +400,13 @@ fn os_threads_that_never_used_evy_read_and_write() {
 }
 
 #[test]
-fn struck_anywhere_a_rwlock_goes_on_and_is_poisoned_by_a_writer_only() {
+fn a_fault_leaves_the_lock_usable_and_poisons_it_only_during_a_write() {
     within(|| {
         for role in ["write", "read", "downgrade"] {
-            let struck = test::inject_faults(|injector| {
+            let faults = test::inject_faults(|injector| {
                 let lock = Arc::new(RwLock::new((0, 0)));
                 let writes = Rc::new(Cell::new(false));
-                let neighbours = || {
+                let spawn_others = || {
                     let (writing, reading) = (Arc::clone(&lock), Arc::clone(&lock));
                     let writer = spawn(move || {
                         for _ in 0..2 {
@@ -422,7 +426,7 @@ fn struck_anywhere_a_rwlock_goes_on_and_is_poisoned_by_a_writer_only() {
                     });
                     [writer, reader]
                 };
-                let before = neighbours();
+                let before = spawn_others();
                 let (own, flag) = (Arc::clone(&lock), Rc::clone(&writes));
                 let victim = injector.spawn(move || {
                     for _ in 0..2 {
@@ -441,28 +445,28 @@ fn struck_anywhere_a_rwlock_goes_on_and_is_poisoned_by_a_writer_only() {
                         }
                     }
                 });
-                let after = neighbours();
+                let after = spawn_others();
                 victim.join().ok();
                 for one in before.into_iter().chain(after) {
                     one.join().unwrap();
                 }
                 assert_eq!(lock.is_poisoned(), writes.get());
                 assert_eq!(*read(&lock), (4, 4));
-                // Nobody is left in the queue.
+                // No stale waiter is left in the queue, so new waiters are served.
                 let guard = write(&lock);
-                let last = neighbours();
+                let last = spawn_others();
                 test::wait_all_parked();
                 drop(guard);
                 last.into_iter().for_each(|last| last.join().unwrap());
                 assert!(!would_block(lock.try_write()));
             });
-            assert!(struck >= 12, "{role}: {struck}");
+            assert!(faults >= 12, "{role}: {faults}");
         }
     });
 }
 
 #[test]
-fn what_is_inside_comes_out() {
+fn the_data_can_be_formatted_changed_and_taken_out() {
     let mut lock = RwLock::from(vec![1]);
     lock.get_mut().unwrap().push(2);
     assert_eq!(

@@ -1,9 +1,9 @@
-//! `evy_runtime::sync` is used as `std::sync` is: one program that touches every item, trait and
-//! coercion, compiled with either, and what both say is compared.
+//! `evy_runtime::sync` can be used like `std::sync`. One program uses every item, trait and
+//! coercion. It is compiled with evy and with std, and the two outputs are compared.
 //!
-//! What std has gained since the Rust version that this crate asks for is not in it.
+//! The program does not use items that std has gained since the minimum Rust version of this crate.
 
-#![expect(clippy::duplicate_mod, reason = "once on each base")]
+#![expect(clippy::duplicate_mod, reason = "once with evy and once with std")]
 
 #[path = "std_parity/on_evy.rs"]
 mod on_evy;
@@ -13,7 +13,7 @@ mod on_std;
 use evy_test_support::within;
 
 #[test]
-fn both_say_the_same() {
+fn the_same_program_has_the_same_output_with_evy_and_with_std() {
     within(|| assert_eq!(on_evy::uses::locks(), on_std::uses::locks()));
     within(|| assert_eq!(on_evy::uses::signals(), on_std::uses::signals()));
     within(|| assert_eq!(on_evy::uses::cells(), on_std::uses::cells()));

@@ -1,5 +1,6 @@
-//! Each primitive of `sync` between four OS threads, of which two run green threads, one runs green
-//! threads that give up all the time, and one has never used evy. What is counted comes out exactly.
+//! Stress tests of `sync`: each primitive is shared by four OS threads. Two of them run green
+//! threads, one runs green threads that are interrupted all the time, and one does not use evy
+//! otherwise. Exact counts are expected.
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
@@ -13,27 +14,29 @@ use evy_runtime::sync::{Arc, Barrier, Condvar, Mutex, MutexGuard, OnceLock, RwLo
 use evy_runtime::{sleep, spawn, spawn_n, timeout, wait_all, yield_now};
 use evy_test_support::within;
 
-/// Green threads of an OS thread.
+/// The number of green threads of an OS thread.
 const GREEN: u64 = 8;
 
-/// Who runs the work.
+/// The kind of OS thread that runs the work.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
-    /// An OS thread without evy.
+    /// An OS thread without green threads.
     Os,
+    /// An OS thread with green threads.
     Green,
-    /// Green threads whose work is given up after a moment, by a timeout or a kill.
-    Fickle,
+    /// An OS thread with green threads. A timeout or a kill interrupts the work of each after a
+    /// short time.
+    Interrupted,
 }
 
-/// Runs `work` on four OS threads at a time, `rounds` times on each green thread and as often in all
-/// on the OS thread without.
+/// Runs `work` on four OS threads at the same time: `rounds` times on each green thread, and
+/// `rounds * GREEN` times on the OS thread without green threads.
 fn everywhere<W>(rounds: u64, work: W)
 where
     W: Fn(Kind, u64) + Send + Sync + 'static,
 {
     let work = Arc::new(work);
-    let threads = [Kind::Os, Kind::Green, Kind::Green, Kind::Fickle].map(|kind| {
+    let threads = [Kind::Os, Kind::Green, Kind::Green, Kind::Interrupted].map(|kind| {
         let work = Arc::clone(&work);
         std::thread::spawn(move || match kind {
             Kind::Os => (0..rounds * GREEN).for_each(|n| work(kind, n)),
@@ -46,10 +49,10 @@ where
                     end.unwrap();
                 }
             }
-            Kind::Fickle => {
+            Kind::Interrupted => {
                 let run = |green| {
                     let work = Arc::clone(&work);
-                    spawn(move || (0..rounds).for_each(|n| give_up(&work, green, n)))
+                    spawn(move || (0..rounds).for_each(|n| run_interrupted(&work, green, n)))
                 };
                 for end in wait_all((0..GREEN).map(run)) {
                     end.unwrap();
@@ -60,59 +63,59 @@ where
     threads.into_iter().for_each(|one| one.join().unwrap());
 }
 
-/// Does the work, but not for long.
-fn give_up<W>(work: &Arc<W>, green: u64, n: u64)
+/// Runs `work`, and interrupts it after at most 200 microseconds.
+fn run_interrupted<W>(work: &Arc<W>, green: u64, n: u64)
 where
     W: Fn(Kind, u64) + Send + Sync + 'static,
 {
-    let patience = Duration::from_micros(fastrand::u64(0..200));
+    let limit = Duration::from_micros(fastrand::u64(0..200));
     if green.is_multiple_of(2) {
-        timeout(patience, || work(Kind::Fickle, n)).ok();
+        timeout(limit, || work(Kind::Interrupted, n)).ok();
         return;
     }
     let own = Arc::clone(work);
-    let victim = spawn(move || own(Kind::Fickle, n));
-    if patience.subsec_micros().is_multiple_of(2) {
+    let victim = spawn(move || own(Kind::Interrupted, n));
+    if limit.subsec_micros().is_multiple_of(2) {
         yield_now();
     } else {
-        sleep(patience);
+        sleep(limit);
     }
     victim.kill();
 }
 
-/// The lock, poisoned or not.
-fn any<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+/// Locks `mutex`, whether it is poisoned or not.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Parks once in a while, if it can.
-fn linger(kind: Kind, n: u64) {
+/// Yields if `n` is a multiple of 16 and the OS thread has green threads.
+fn yield_sometimes(kind: Kind, n: u64) {
     if kind != Kind::Os && n.is_multiple_of(16) {
         yield_now();
     }
 }
 
 #[test]
-fn a_mutex() {
+fn a_mutex_has_one_holder_at_a_time() {
     within(|| {
         let total = Arc::new(Mutex::new(0));
         let done = Arc::new(AtomicU64::new(0));
         let (mutex, count) = (Arc::clone(&total), Arc::clone(&done));
         everywhere(1000, move |kind, n| {
             let tried = n.is_multiple_of(4).then(|| mutex.try_lock().ok()).flatten();
-            let mut total = tried.unwrap_or_else(|| any(&mutex));
+            let mut total = tried.unwrap_or_else(|| lock(&mutex));
             let seen = *total;
-            linger(kind, n);
+            yield_sometimes(kind, n);
             *total = seen + 1;
             count.fetch_add(1, Ordering::Relaxed);
         });
-        assert_eq!(*any(&total), done.load(Ordering::Relaxed));
-        assert!(*any(&total) >= 3 * GREEN * 1000);
+        assert_eq!(*lock(&total), done.load(Ordering::Relaxed));
+        assert!(*lock(&total) >= 3 * GREEN * 1000);
     });
 }
 
 #[test]
-fn a_rwlock() {
+fn a_writer_of_a_rwlock_excludes_readers_and_writers() {
     within(|| {
         let pair = Arc::new(RwLock::new((0, 0)));
         let done = Arc::new(AtomicU64::new(0));
@@ -120,15 +123,15 @@ fn a_rwlock() {
         everywhere(1000, move |kind, n| {
             if n % 4 == 0 {
                 let mut pair = lock.write().unwrap_or_else(PoisonError::into_inner);
-                // Whoever is stopped in between has written nothing.
+                // A green thread that is interrupted before the assignment has written nothing.
                 let seen = *pair;
-                linger(kind, n);
+                yield_sometimes(kind, n);
                 *pair = (seen.0 + 1, seen.1 + 1);
                 count.fetch_add(1, Ordering::Relaxed);
             } else {
                 let pair = lock.read().unwrap_or_else(PoisonError::into_inner);
                 let seen = *pair;
-                linger(kind, n + 1);
+                yield_sometimes(kind, n + 1);
                 assert_eq!(seen.0, seen.1);
                 assert_eq!(*pair, seen);
             }
@@ -141,7 +144,7 @@ fn a_rwlock() {
 }
 
 #[test]
-fn a_bounded_buffer_on_condition_variables() {
+fn a_bounded_buffer_on_condition_variables_loses_no_item() {
     #[derive(Default)]
     struct Buffer {
         items: Mutex<VecDeque<u64>>,
@@ -159,7 +162,7 @@ fn a_bounded_buffer_on_condition_variables() {
                 spawn(move || {
                     let mut sum = 0;
                     loop {
-                        let items = any(&buffer.items);
+                        let items = lock(&buffer.items);
                         let mut items = buffer
                             .filled
                             .wait_while(items, |items| items.is_empty())
@@ -177,7 +180,7 @@ fn a_bounded_buffer_on_condition_variables() {
             sums.into_iter().map(|sum| sum.unwrap()).sum::<u64>()
         });
         let put_one = move |item| {
-            let items = any(&own.items);
+            let items = lock(&own.items);
             let mut items = own
                 .emptied
                 .wait_while(items, |items| items.len() == 3)
@@ -193,33 +196,33 @@ fn a_bounded_buffer_on_condition_variables() {
         });
         (0..GREEN).for_each(|_| last(u64::MAX));
         assert_eq!(got.join().unwrap(), put.load(Ordering::Relaxed));
-        assert!(any(&buffer.items).is_empty());
+        assert!(lock(&buffer.items).is_empty());
     });
 }
 
 #[test]
-fn a_barrier() {
+fn a_barrier_releases_its_waiters_together_with_one_leader() {
     const ROUNDS: usize = 500;
     within(|| {
         let barrier = Arc::new(Barrier::new(2 + 2 * GREEN as usize));
         let round = Arc::new(AtomicUsize::new(0));
         let (own, seen) = (Arc::clone(&barrier), Arc::clone(&round));
-        let comes = move || {
+        let run_rounds = move || {
             let mut led = 0;
             for n in 0..ROUNDS {
                 led += usize::from(own.wait().is_leader());
                 seen.fetch_max(n + 1, Ordering::Relaxed);
                 let furthest = seen.load(Ordering::Relaxed);
-                assert_eq!(furthest, n + 1, "nobody is ahead");
+                assert_eq!(furthest, n + 1, "no waiter is a round ahead");
             }
             led
         };
         let threads = [Kind::Os, Kind::Green, Kind::Green, Kind::Os].map(|kind| {
-            let comes = comes.clone();
+            let run_rounds = run_rounds.clone();
             std::thread::spawn(move || match kind {
-                Kind::Os => comes(),
+                Kind::Os => run_rounds(),
                 _ => {
-                    let ends = wait_all((0..GREEN).map(|_| spawn(comes.clone())));
+                    let ends = wait_all((0..GREEN).map(|_| spawn(run_rounds.clone())));
                     ends.into_iter().map(|led| led.unwrap()).sum()
                 }
             })
@@ -229,17 +232,17 @@ fn a_barrier() {
     });
 }
 
-/// Those who leave before the others have come are not counted.
+/// A waiter that leaves before the barrier is full does not count towards it.
 #[test]
-fn a_barrier_that_some_leave() {
+fn a_barrier_does_not_count_a_waiter_that_gives_up() {
     within(|| {
         let barrier = Arc::new(Barrier::new(3));
         for _ in 0..200 {
-            let leaves = [Kind::Green, Kind::Fickle].map(|kind| {
+            let leaves = [Kind::Green, Kind::Interrupted].map(|kind| {
                 let barrier = Arc::clone(&barrier);
                 std::thread::spawn(move || {
-                    if kind == Kind::Fickle {
-                        // There is nobody third yet, so these leave for certain.
+                    if kind == Kind::Interrupted {
+                        // There is no third waiter yet, so the timeout expires for certain.
                         let short = Duration::from_micros(fastrand::u64(0..100));
                         assert!(timeout(short, || barrier.wait()).is_err());
                         return;
@@ -264,7 +267,7 @@ fn a_barrier_that_some_leave() {
 }
 
 #[test]
-fn cells() {
+fn a_once_lock_is_initialized_exactly_once() {
     within(|| {
         let cells: Arc<Vec<(OnceLock<u64>, AtomicU64)>> = Arc::new(
             (0..300)
@@ -275,7 +278,7 @@ fn cells() {
         everywhere(300, move |kind, n| {
             let (cell, runs) = &own[n as usize % own.len()];
             let value = cell.get_or_init(|| {
-                linger(kind, n);
+                yield_sometimes(kind, n);
                 runs.fetch_add(1, Ordering::Relaxed);
                 n % 300
             });
@@ -289,7 +292,7 @@ fn cells() {
 }
 
 #[test]
-fn channels() {
+fn a_channel_loses_no_message() {
     within(|| {
         for bound in [None, Some(0), Some(1), Some(16)] {
             let sent = Arc::new((AtomicU64::new(0), AtomicU64::new(0)));
@@ -311,7 +314,7 @@ fn channels() {
                 let receiver = spawn(move || {
                     let mut received = (0, 0);
                     let next = || {
-                        // Each way to receive, and some that give up.
+                        // Each way to receive, also with timeouts that expire.
                         match fastrand::u8(0..4) {
                             0 => receiver.recv().ok(),
                             1 => receiver.iter().next(),
@@ -346,7 +349,8 @@ fn channels() {
                 count.0.fetch_add(1, Ordering::Relaxed);
                 count.1.fetch_add(n, Ordering::Relaxed);
             });
-            // The senders that were given up may have been told of it after they had sent.
+            // An interrupted sender may have sent its message before it noticed the interrupt. The
+            // receiver then has more messages than `sent` counts.
             let (number, sum) = receives.join().unwrap();
             assert!(number >= sent.0.load(Ordering::Relaxed), "{bound:?}");
             assert!(number <= tried.0.load(Ordering::Relaxed));

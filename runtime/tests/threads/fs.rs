@@ -1,4 +1,4 @@
-//! The file system, off the OS thread that the green threads share.
+//! Tests of `evy::fs`, which does file operations off the OS thread that the green threads share.
 
 use std::cell::Cell;
 use std::io::ErrorKind;
@@ -8,13 +8,13 @@ use std::rc::Rc;
 use evy_runtime::{fs, spawn, yield_now};
 use evy_test_support::within;
 
-/// A folder of its own, removed in the end.
+/// A temporary directory that is removed when dropped.
 struct Folder(PathBuf);
 
 impl Folder {
     fn new(name: &str) -> Self {
         let path = std::env::temp_dir().join(format!("evy-{name}-{}", std::process::id()));
-        std::fs::create_dir_all(&path).expect("there is room for tests");
+        std::fs::create_dir_all(&path).expect("the system has a temporary directory");
         Self(path)
     }
 }
@@ -26,7 +26,7 @@ impl Drop for Folder {
 }
 
 #[test]
-fn each_function_does_what_that_of_std_does() {
+fn each_function_does_what_its_counterpart_in_std_does() {
     within(|| {
         let folder = Folder::new("each");
         let path = |name: &str| folder.0.join(name);
@@ -60,18 +60,18 @@ fn each_function_does_what_that_of_std_does() {
         assert!(!fs::exists(path("two")).unwrap());
         let missing = fs::read(path("nowhere")).unwrap_err();
         assert_eq!(missing.kind(), ErrorKind::NotFound);
-        assert!(fs::remove_dir(path("one")).is_err(), "it is not empty");
+        assert!(fs::remove_dir(path("one")).is_err(), "it has an entry");
     });
 }
 
 #[test]
-fn others_run_while_one_waits_for_a_file() {
+fn other_green_threads_run_during_a_file_operation() {
     within(|| {
         let folder = Folder::new("fifo");
         let fifo = folder.0.join("fifo");
         let made = std::process::Command::new("mkfifo").arg(&fifo).status();
         assert!(made.unwrap().success());
-        // Opening it to read blocks until somebody writes.
+        // Opening it for reading blocks until it is opened for writing.
         let (from, done) = (fifo.clone(), Rc::new(Cell::new(false)));
         let seen = Rc::clone(&done);
         let reader = spawn(move || {

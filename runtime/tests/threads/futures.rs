@@ -1,4 +1,5 @@
-//! `block_on`: futures that are woken by green threads, by other OS threads, by a runtime elsewhere.
+//! Tests of `block_on` with futures that are woken by green threads, by other OS threads, and by an
+//! async runtime on another OS thread.
 
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
@@ -9,12 +10,12 @@ use evy_runtime::{block_on, sleep, spawn, timeout, yield_now};
 use evy_test_support::within;
 
 #[test]
-fn a_ready_future_parks_nobody() {
+fn block_on_returns_the_output_of_a_ready_future() {
     within(|| assert_eq!(block_on(async { "now" }), "now"));
 }
 
 #[test]
-fn green_threads_talk_through_an_async_channel() {
+fn green_threads_communicate_through_an_async_channel() {
     within(|| {
         let (sender, receiver) = async_channel::bounded(1);
         let producer = spawn(move || {
@@ -59,7 +60,7 @@ fn other_os_threads_wake_a_future() {
 }
 
 #[test]
-fn a_oneshot_is_answered_by_an_os_thread() {
+fn a_oneshot_message_arrives_from_an_os_thread() {
     within(|| {
         for n in 0..200 {
             let (sender, receiver) = futures_channel::oneshot::channel();
@@ -73,7 +74,7 @@ fn a_oneshot_is_answered_by_an_os_thread() {
 }
 
 #[test]
-fn work_on_a_tokio_runtime_of_another_os_thread_is_awaited_here() {
+fn a_green_thread_awaits_a_task_on_a_tokio_runtime_of_another_os_thread() {
     within(|| {
         let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
         let (handles, handle) = std::sync::mpsc::channel();
@@ -124,8 +125,8 @@ fn a_poll_may_park_and_a_future_may_wake_itself() {
 }
 
 #[test]
-fn a_kill_and_a_timeout_drop_the_future() {
-    /// Never ready; tells when it is dropped.
+fn a_kill_or_an_expired_timeout_drops_the_future() {
+    /// A future that is never ready, and sends a message when it is dropped.
     struct Never(std::sync::mpsc::Sender<()>);
     impl Future for Never {
         type Output = ();
@@ -152,7 +153,7 @@ fn a_kill_and_a_timeout_drop_the_future() {
 }
 
 #[test]
-fn a_panic_of_the_future_comes_through() {
+fn a_panic_of_the_future_unwinds_out_of_block_on() {
     within(|| {
         let child = spawn(|| block_on(async { panic!("inside") }));
         let payload = child.join().unwrap_err().into_panic();
@@ -161,7 +162,7 @@ fn a_panic_of_the_future_comes_through() {
 }
 
 #[test]
-fn block_on_may_be_the_first_that_an_os_thread_asks_of_evy() {
+fn block_on_may_be_the_first_evy_call_on_an_os_thread() {
     within(|| {
         let (sender, receiver) = futures_channel::oneshot::channel();
         let os_thread = std::thread::spawn(move || {

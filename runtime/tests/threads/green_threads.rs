@@ -1,9 +1,6 @@
-//! Green threads: order, results, ends. Named after the lines of the catalogue of behaviours.
+//! Tests of green threads: the order in which they run, their results, and how they end.
 
-#![expect(
-    clippy::disallowed_methods,
-    reason = "tests compare with what std does"
-)]
+#![expect(clippy::disallowed_methods, reason = "the tests compare evy with std")]
 
 use std::any::Any;
 use std::cell::{Cell, RefCell};
@@ -47,7 +44,7 @@ impl Drop for OnDrop {
 }
 
 #[test]
-fn spawn_is_lazy() {
+fn spawn_returns_before_the_green_thread_runs() {
     virtually(|| {
         let ran = Rc::new(Cell::new(false));
         let seen = Rc::clone(&ran);
@@ -59,7 +56,7 @@ fn spawn_is_lazy() {
 }
 
 #[test]
-fn spawn_result() {
+fn join_returns_the_value_of_a_closure_that_ran_once() {
     virtually(|| {
         let text = String::from("argument");
         let runs = Rc::new(Cell::new(0));
@@ -75,7 +72,7 @@ fn spawn_result() {
 }
 
 #[test]
-fn spawn_fifo() {
+fn green_threads_start_in_fifo_order() {
     virtually(|| {
         let log = Log::default();
         let (a, b, c) = (log.clone(), log.clone(), log.clone());
@@ -87,11 +84,10 @@ fn spawn_fifo() {
     });
 }
 
-// There is no handle to ask: that it is alive shows in what its closure owns, and a result has no
-// place to go to.
-
+// `spawn_n` returns no handle, so the test watches a value that the closure owns. A result cannot
+// be retrieved.
 #[test]
-fn spawn_n_state() {
+fn a_green_thread_without_a_handle_lives_until_its_closure_returns() {
     virtually(|| {
         let owned = Rc::new(());
         let alive = Rc::downgrade(&owned);
@@ -102,10 +98,8 @@ fn spawn_n_state() {
     });
 }
 
-// The method form is `KillHandle`; `spawn_n` gives nothing to kill.
-
 #[test]
-fn round_robin() {
+fn green_threads_that_yield_take_turns() {
     virtually(|| {
         let log = Log::default();
         let loops = ["1", "2"].map(|name| {
@@ -124,8 +118,9 @@ fn round_robin() {
     });
 }
 
+// `KillHandle` corresponds to the method of Eventlet. `spawn_n` returns nothing that can be killed.
 #[test]
-fn kill_before_start() {
+fn a_green_thread_killed_before_its_start_never_runs() {
     virtually(|| {
         let ways: [fn(&thread::JoinHandle<()>); 2] = [thread::JoinHandle::kill, |handle| {
             handle.kill_handle().kill();
@@ -147,7 +142,7 @@ fn kill_before_start() {
 }
 
 #[test]
-fn kill_sleeping() {
+fn a_kill_unwinds_a_parked_green_thread_at_once() {
     virtually(|| {
         let log = Log::default();
         let victim = log.clone();
@@ -163,14 +158,14 @@ fn kill_sleeping() {
 }
 
 #[test]
-fn kill_order() {
+fn kill_returns_when_the_victim_has_run_to_its_next_parking_point() {
     virtually(|| {
         let log = Log::default();
         let victim = log.clone();
         let handle = spawn(move || {
             let caught = catch_unwind(AssertUnwindSafe(|| sleep(LONG)));
             victim.add("cleanup");
-            yield_now_quietly();
+            yield_now_shielded();
             victim.add("rest of the victim");
             std::panic::resume_unwind(caught.unwrap_err());
         });
@@ -182,20 +177,20 @@ fn kill_order() {
     });
 }
 
-/// A yield that a pending kill does not end.
-fn yield_now_quietly() {
+/// Yields without being interrupted by a pending kill.
+fn yield_now_shielded() {
     shield(yield_now);
 }
 
 #[test]
-fn kill_custom_error() {
+fn kill_with_throws_its_error_in_the_victim_and_returns_it_from_join() {
     virtually(|| {
         let error = Arc::new("this very error");
         let is_it = |payload: &(dyn Any + Send)| {
             let theirs = payload.downcast_ref::<Arc<&str>>();
             theirs.is_some_and(|theirs| Arc::ptr_eq(theirs, &error))
         };
-        // Before it starts, and where it is parked.
+        // The victim is killed before it starts, and while it is parked.
         for starts in [false, true] {
             let handle = spawn(|| sleep(LONG));
             if starts {
@@ -204,7 +199,7 @@ fn kill_custom_error() {
             handle.kill_with(Arc::clone(&error));
             assert!(is_it(&*handle.join().unwrap_err().into_panic()));
         }
-        // The victim sees it. If it keeps it to itself, an ordinary kill follows.
+        // The victim can catch the error. If it does not pass it on, an ordinary kill follows.
         let handle = spawn(|| {
             let seen: Rc<RefCell<Option<Box<dyn Any + Send>>>> = Rc::default();
             let inner = Rc::clone(&seen);
@@ -223,7 +218,7 @@ fn kill_custom_error() {
 }
 
 #[test]
-fn kill_self() {
+fn a_green_thread_that_kills_itself_unwinds_in_place() {
     virtually(|| {
         let log = Log::default();
         let own = log.clone();
@@ -243,7 +238,7 @@ fn kill_self() {
 }
 
 #[test]
-fn kill_dead() {
+fn a_kill_of_a_finished_green_thread_has_no_effect() {
     virtually(|| {
         let handle = spawn(|| 7);
         yield_now();
@@ -255,10 +250,8 @@ fn kill_dead() {
     });
 }
 
-// A closure captures its arguments, the handle among them.
-
 #[test]
-fn kill_swallowed() {
+fn a_kill_that_is_caught_is_thrown_again() {
     virtually(|| {
         let swallowed = Rc::new(Cell::new(0));
         let count = Rc::clone(&swallowed);
@@ -277,8 +270,9 @@ fn kill_swallowed() {
     });
 }
 
+// The hook captures its arguments, the handle among them.
 #[test]
-fn link_args() {
+fn an_exit_hook_is_called_once_with_what_it_captured() {
     virtually(|| {
         let calls: Rc<RefCell<Vec<_>>> = Rc::default();
         let handle = Rc::new(spawn(|| 42));
@@ -296,7 +290,7 @@ fn link_args() {
 }
 
 #[test]
-fn link_after_exit() {
+fn an_exit_hook_of_a_finished_green_thread_is_called_at_once() {
     virtually(|| {
         let handle = spawn(|| ());
         yield_now();
@@ -308,13 +302,13 @@ fn link_after_exit() {
 }
 
 #[test]
-fn link_in_link() {
-    fn link_the_next(handle: &Rc<thread::JoinHandle<()>>, calls: &Rc<Cell<usize>>) {
+fn an_exit_hook_may_add_exit_hooks_without_recursion() {
+    fn add_next_hook(handle: &Rc<thread::JoinHandle<()>>, calls: &Rc<Cell<usize>>) {
         let (own, count) = (Rc::clone(handle), Rc::clone(calls));
         handle.on_exit(move || {
             count.set(count.get() + 1);
             if count.get() < 10_000 {
-                link_the_next(&own, &count);
+                add_next_hook(&own, &count);
             }
         });
     }
@@ -324,25 +318,25 @@ fn link_in_link() {
         let (own, first, second) = (Rc::clone(&handle), log.clone(), log.clone());
         handle.on_exit(move || {
             let inner = first.clone();
-            own.on_exit(move || inner.add("linked in the first"));
+            own.on_exit(move || inner.add("added by the first"));
             first.add("first");
         });
         handle.on_exit(move || second.add("second"));
         handle.wait();
         yield_now();
-        assert_eq!(log.take(), ["first", "second", "linked in the first"]);
+        assert_eq!(log.take(), ["first", "second", "added by the first"]);
 
-        // Inside each other they would need more than a stack.
+        // Nested calls would overflow the stack.
         let handle = Rc::new(spawn(|| ()));
         let calls = Rc::default();
-        link_the_next(&handle, &calls);
+        add_next_hook(&handle, &calls);
         handle.wait();
         assert_eq!(calls.get(), 10_000);
     });
 }
 
 #[test]
-fn link_order() {
+fn exit_hooks_run_in_fifo_order_before_a_joiner_wakes() {
     virtually(|| {
         let log = Log::default();
         let handle = Rc::new(spawn(thread::park));
@@ -351,28 +345,28 @@ fn link_order() {
             waited_for.wait();
             waiter.add("waiter");
         });
-        // It waits before anything is linked.
+        // The joiner waits before any hook is added.
         yield_now();
         let (a, b) = (log.clone(), log.clone());
         handle.on_exit(move || {
-            // Even where a link lets others run.
+            // The order holds even if a hook lets other green threads run.
             yield_now();
-            a.add("first link");
+            a.add("first hook");
         });
-        handle.on_exit(move || b.add("second link"));
+        handle.on_exit(move || b.add("second hook"));
         handle.thread().unpark();
         joiner.join().unwrap();
-        assert_eq!(log.take(), ["first link", "second link", "waiter"]);
+        assert_eq!(log.take(), ["first hook", "second hook", "waiter"]);
     });
 }
 
 #[test]
-fn link_error_isolated() {
+fn a_panic_in_an_exit_hook_does_not_affect_the_result_or_other_hooks() {
     virtually(|| {
         let handle = spawn(|| 5);
         let log = Log::default();
         let next = log.clone();
-        handle.on_exit(|| std::panic::resume_unwind(Box::new("a link fails")));
+        handle.on_exit(|| std::panic::resume_unwind(Box::new("a hook fails")));
         handle.on_exit(move || next.add("the next is called"));
         assert_eq!(handle.join().unwrap(), 5);
         yield_now();
@@ -381,31 +375,31 @@ fn link_error_isolated() {
 }
 
 #[test]
-fn remove_exit_hook() {
+fn remove_exit_hook_returns_true_only_for_a_hook_that_is_still_registered() {
     virtually(|| {
         let log = Log::default();
         let handle = Rc::new(spawn(|| ()));
         let (never, own) = (log.clone(), Rc::clone(&handle));
-        let link = handle.on_exit(move || never.add("never"));
-        assert!(handle.remove_exit_hook(link));
-        assert!(!handle.remove_exit_hook(link));
-        // Also from a link that is called before it.
-        let (told, never) = (log.clone(), log.clone());
-        let behind = Rc::new(Cell::new(None));
-        let its_name = Rc::clone(&behind);
+        let hook = handle.on_exit(move || never.add("never"));
+        assert!(handle.remove_exit_hook(hook));
+        assert!(!handle.remove_exit_hook(hook));
+        // A hook may also be removed by one that is called before it.
+        let (remover, never) = (log.clone(), log.clone());
+        let second = Rc::new(Cell::new(None));
+        let its_id = Rc::clone(&second);
         handle.on_exit(move || {
-            let found = own.remove_exit_hook(its_name.get().unwrap());
-            told.add(if found { "taken back" } else { "not found" });
+            let found = own.remove_exit_hook(its_id.get().unwrap());
+            remover.add(if found { "removed" } else { "not found" });
         });
-        behind.set(Some(handle.on_exit(move || never.add("never"))));
+        second.set(Some(handle.on_exit(move || never.add("never"))));
         handle.wait();
-        assert!(!handle.remove_exit_hook(behind.get().unwrap()));
-        assert_eq!(log.take(), ["taken back"]);
+        assert!(!handle.remove_exit_hook(second.get().unwrap()));
+        assert_eq!(log.take(), ["removed"]);
     });
 }
 
 #[test]
-fn spawn_after_runs() {
+fn spawn_after_starts_a_green_thread_after_the_delay() {
     virtually(|| {
         let start = lowlevel::now();
         let handle = spawn_after(LONG, || ("late", lowlevel::now()));
@@ -415,7 +409,7 @@ fn spawn_after_runs() {
 }
 
 #[test]
-fn cancel_pending() {
+fn cancel_before_the_start_keeps_a_green_thread_from_running() {
     virtually(|| {
         let handle = spawn_after(LONG, || ());
         assert!(handle.cancel());
@@ -425,7 +419,7 @@ fn cancel_pending() {
 }
 
 #[test]
-fn cancel_started() {
+fn cancel_after_the_start_has_no_effect() {
     virtually(|| {
         let handle = spawn(|| {
             yield_now();
@@ -438,7 +432,7 @@ fn cancel_started() {
 }
 
 #[test]
-fn kill_started_after() {
+fn a_delayed_green_thread_can_be_killed_after_its_start() {
     virtually(|| {
         let handle = spawn_after(Duration::ZERO, || sleep(LONG));
         sleep(SHORT);
@@ -448,7 +442,7 @@ fn kill_started_after() {
 }
 
 #[test]
-fn after_local_alive() {
+fn spawn_after_local_starts_its_green_thread_if_the_spawner_still_lives() {
     virtually(|| {
         let ran = spawn(|| {
             let timer = spawn_after_local(SHORT, || "fired");
@@ -459,7 +453,7 @@ fn after_local_alive() {
 }
 
 #[test]
-fn after_local_dead() {
+fn spawn_after_local_starts_nothing_if_the_spawner_has_ended() {
     virtually(|| {
         let timer = spawn(|| spawn_after_local(SHORT, || "never"))
             .join()
@@ -470,7 +464,7 @@ fn after_local_dead() {
 }
 
 #[test]
-fn spawn_outlives_parent() {
+fn a_green_thread_may_outlive_its_parent() {
     virtually(|| {
         let log = Log::default();
         let child = log.clone();
@@ -487,11 +481,11 @@ fn spawn_outlives_parent() {
     });
 }
 
-// A duration is never negative, and there is no hub that must not sleep: the root does as everybody.
-// Where waiting is an error, in a panic hook, `crash.rs` shows it.
-
+// A `Duration` is never negative, and no scheduler context exists that must not sleep: the root
+// sleeps like every other green thread. Waiting is an error in a panic hook; `process/crash.rs`
+// tests that.
 #[test]
-fn sleep_edges() {
+fn sleep_accepts_every_duration_from_zero_to_the_maximum() {
     virtually(|| {
         let start = lowlevel::now();
         let log = Log::default();
@@ -499,13 +493,13 @@ fn sleep_edges() {
         spawn_n(move || other.add("other"));
         sleep(Duration::ZERO);
         assert_eq!(log.take(), ["other"]);
-        // Nobody else is ready.
+        // No other green thread is ready.
         sleep(Duration::ZERO);
         assert_eq!(lowlevel::now(), start);
         let least = Duration::from_nanos(1);
         sleep(least);
         assert_eq!(lowlevel::now() - start, least);
-        // Longer than the clock can say.
+        // Longer than the clock can represent.
         let never = spawn(|| sleep(Duration::MAX));
         sleep(LONG);
         assert!(!never.is_finished());
@@ -514,16 +508,16 @@ fn sleep_edges() {
     });
 }
 
-// What `std::thread::panicking` says is of the OS thread; whether it is oneself, evy tells.
-
+// `std::thread::panicking` is about the OS thread. `evy::thread::panicking` is about the current
+// green thread.
 #[test]
-fn error_context_isolated() {
+fn an_unwinding_green_thread_is_not_seen_as_panicking_by_others() {
     struct ParksInDrop(Log);
     impl Drop for ParksInDrop {
         fn drop(&mut self) {
             for _ in 0..2 {
                 let own = thread::panicking();
-                self.0.add(if own { "unwinding" } else { "calm" });
+                self.0.add(if own { "unwinding" } else { "not unwinding" });
                 sleep(SHORT);
             }
         }
@@ -538,7 +532,8 @@ fn error_context_isolated() {
             })
         });
         yield_now();
-        // While they park in the middle of unwinding, another panics and is caught.
+        // While they are parked in the middle of unwinding, another green thread panics and catches
+        // it.
         let other = spawn(|| {
             assert!(!thread::panicking());
             catch_unwind(|| std::panic::resume_unwind(Box::new("two"))).is_err()
@@ -556,7 +551,7 @@ fn error_context_isolated() {
 }
 
 #[test]
-fn scheduler_survives_bad_callback() {
+fn a_panic_of_a_delayed_green_thread_does_not_disturb_a_sleep() {
     virtually(|| {
         let start = lowlevel::now();
         let bad = spawn_after(SHORT, || std::panic::resume_unwind(Box::new("bad")));
@@ -568,7 +563,7 @@ fn scheduler_survives_bad_callback() {
 }
 
 #[test]
-fn kill_of_a_queued_thread_waits_for_nobody() {
+fn a_kill_unwinds_a_ready_green_thread_before_others_run() {
     virtually(|| {
         let log = Log::default();
         let (victim, other) = (log.clone(), log.clone());
@@ -587,13 +582,13 @@ fn kill_of_a_queued_thread_waits_for_nobody() {
 }
 
 #[test]
-fn kill_is_held_back_while_unwinding() {
+fn a_second_kill_does_not_interrupt_a_destructor() {
     virtually(|| {
         struct Slow(Log);
         impl Drop for Slow {
             fn drop(&mut self) {
                 sleep(SHORT);
-                self.0.add("said goodbye");
+                self.0.add("dropped slowly");
             }
         }
         let log = Log::default();
@@ -607,27 +602,27 @@ fn kill_is_held_back_while_unwinding() {
         handle.kill();
         assert!(log.take().is_empty());
         assert!(handle.join().unwrap_err().is_killed());
-        assert_eq!(log.take(), ["said goodbye"]);
+        assert_eq!(log.take(), ["dropped slowly"]);
     });
 }
 
 #[test]
-fn links_of_a_killed_thread_come_after_what_it_owned_and_may_park() {
+fn exit_hooks_of_a_killed_green_thread_run_after_its_values_drop_and_may_park() {
     virtually(|| {
         for starts in [false, true] {
             let log = Log::default();
-            let (owned, link) = (OnDrop(log.clone(), "owned"), log.clone());
+            let (owned, hook) = (OnDrop(log.clone(), "owned"), log.clone());
             let handle = Rc::new(spawn(move || {
                 let _owned = &owned;
                 sleep(LONG);
             }));
             let own = Rc::clone(&handle);
             handle.on_exit(move || {
-                link.add("link");
+                hook.add("hook begins");
                 sleep(SHORT);
                 own.kill();
                 sleep(SHORT);
-                link.add("whole");
+                hook.add("hook ends");
             });
             if starts {
                 yield_now();
@@ -635,26 +630,26 @@ fn links_of_a_killed_thread_come_after_what_it_owned_and_may_park() {
             handle.kill();
             assert!(!handle.is_finished());
             assert!(handle.take_result().unwrap_err().is_killed());
-            assert_eq!(log.take(), ["owned", "link", "whole"]);
+            assert_eq!(log.take(), ["owned", "hook begins", "hook ends"]);
         }
     });
 }
 
 #[test]
-fn a_panic_costs_nobody_else_anything() {
+fn a_panic_does_not_affect_other_green_threads() {
     virtually(|| {
         let bad = spawn(|| std::panic::resume_unwind(Box::new("thrown")));
         let good = spawn(|| 1);
         let error = bad.join().unwrap_err();
         assert_eq!(error.downcast_ref::<&str>(), Some(&"thrown"));
-        spawn_n(|| std::panic::resume_unwind(Box::new("nobody joins this")));
+        spawn_n(|| std::panic::resume_unwind(Box::new("not joined")));
         assert_eq!(good.join().unwrap(), 1);
         yield_now();
     });
 }
 
 #[test]
-fn join_timeout_gives_the_handle_back() {
+fn join_timeout_returns_the_handle_if_the_time_runs_out() {
     virtually(|| {
         let handle = spawn(|| {
             sleep(SHORT * 4);
@@ -666,7 +661,7 @@ fn join_timeout_gives_the_handle_back() {
 }
 
 #[test]
-fn timer_order() {
+fn timers_fire_by_deadline_and_in_fifo_order_at_equal_deadlines() {
     virtually(|| {
         let log: Rc<RefCell<Vec<usize>>> = Rc::default();
         let handles: Vec<_> = [300u64, 100, 200, 100, 300, 100]
@@ -682,40 +677,39 @@ fn timer_order() {
         for handle in handles {
             handle.join().unwrap();
         }
-        // By deadline; first come, first served among equals.
         assert_eq!(log.take(), [1, 3, 5, 2, 0, 4]);
     });
 }
 
 #[test]
-fn a_shield_holds_kill_and_timeout_back() {
+fn a_shield_defers_kills_and_timeouts() {
     virtually(|| {
         let log = Log::default();
         let inner = log.clone();
         let handle = spawn(move || {
             shield(|| sleep(SHORT));
-            inner.add("whole");
+            inner.add("complete");
             yield_now();
             inner.add("never");
         });
         yield_now();
         handle.kill();
         assert!(handle.join().unwrap_err().is_killed());
-        assert_eq!(log.take(), ["whole"]);
+        assert_eq!(log.take(), ["complete"]);
 
         let outer = log.clone();
         let result = timeout(Duration::from_millis(1), move || {
             shield(|| sleep(SHORT * 2));
-            outer.add("whole");
+            outer.add("complete");
             yield_now();
         });
         assert!(result.is_err());
-        assert_eq!(log.take(), ["whole"]);
+        assert_eq!(log.take(), ["complete"]);
     });
 }
 
 #[test]
-fn scope_borrows_and_waits() {
+fn a_scope_waits_for_children_that_borrow() {
     virtually(|| {
         let mut sum = 0;
         let numbers = [1, 2, 3];
@@ -732,7 +726,7 @@ fn scope_borrows_and_waits() {
 }
 
 #[test]
-fn scope_parent_killed_ends_children_first() {
+fn a_kill_of_the_parent_of_a_scope_ends_the_children_first() {
     virtually(|| {
         let log = Log::default();
         let outer = log.clone();
@@ -742,7 +736,7 @@ fn scope_parent_killed_ends_children_first() {
                 for _ in 0..2 {
                     s.spawn(|| {
                         let _child = OnDrop(local.0.clone(), "child");
-                        // One kill is swallowed; it comes again.
+                        // The first kill is caught, so it is thrown again.
                         drop(catch_unwind(AssertUnwindSafe(|| sleep(LONG))));
                         sleep(LONG);
                     });
@@ -758,7 +752,7 @@ fn scope_parent_killed_ends_children_first() {
 }
 
 #[test]
-fn scope_body_panics_after_a_spawn() {
+fn a_panic_in_the_body_of_a_scope_ends_the_children() {
     virtually(|| {
         let log = Log::default();
         let data = [7u8; 64];
@@ -779,7 +773,7 @@ fn scope_body_panics_after_a_spawn() {
 }
 
 #[test]
-fn scope_child_panics() {
+fn a_scope_panics_if_a_child_has_panicked_and_was_not_joined() {
     virtually(|| {
         let caught = catch_unwind(|| {
             scope(|s| {
@@ -798,7 +792,7 @@ fn scope_child_panics() {
 }
 
 #[test]
-fn scope_child_killed_before_start_drops_its_borrow_first() {
+fn a_scope_waits_until_a_killed_child_has_dropped_what_it_borrowed() {
     virtually(|| {
         let log = Log::default();
         scope(|s| {
@@ -820,7 +814,7 @@ fn scope_child_killed_before_start_drops_its_borrow_first() {
 }
 
 #[test]
-fn park_and_unpark() {
+fn several_unparks_end_one_park() {
     virtually(|| {
         let log = Log::default();
         let inner = log.clone();
@@ -841,7 +835,7 @@ fn park_and_unpark() {
 }
 
 #[test]
-fn a_token_lets_the_next_park_through() {
+fn an_unpark_in_advance_ends_the_next_park_at_once() {
     virtually(|| {
         thread::current().unpark();
         thread::park();
@@ -850,7 +844,7 @@ fn a_token_lets_the_next_park_through() {
 }
 
 #[test]
-fn unpark_from_other_os_threads() {
+fn an_unparker_unparks_from_another_os_thread() {
     within(|| {
         let handles: Vec<_> = (0..100)
             .map(|_| {
@@ -877,7 +871,7 @@ fn unpark_from_other_os_threads() {
 }
 
 #[test]
-fn an_unparker_that_unparks_and_goes_leaves_no_stall() {
+fn an_unparker_dropped_right_after_an_unpark_causes_no_false_deadlock() {
     within(|| {
         let (sender, receiver) = std::sync::mpsc::channel::<thread::Unparker>();
         let other = std::thread::spawn(move || receiver.iter().for_each(|last| last.unpark()));
@@ -891,7 +885,7 @@ fn an_unparker_that_unparks_and_goes_leaves_no_stall() {
 }
 
 #[test]
-fn unblock_lets_others_run() {
+fn other_green_threads_run_during_unblock() {
     within(|| {
         let log = Log::default();
         let other = log.clone();
@@ -907,7 +901,7 @@ fn unblock_lets_others_run() {
 }
 
 #[test]
-fn unblock_passes_a_panic_on_and_survives_a_kill() {
+fn unblock_rethrows_a_panic_of_its_closure_and_can_be_killed() {
     within(|| {
         let caught = catch_unwind(|| unblock(|| std::panic::resume_unwind(Box::new(9u8))));
         assert_eq!(
@@ -926,7 +920,7 @@ fn unblock_passes_a_panic_on_and_survives_a_kill() {
 }
 
 #[test]
-fn schedulers_of_several_os_threads_do_not_meet() {
+fn each_os_thread_has_its_own_scheduler() {
     let threads: Vec<_> = (0..4)
         .map(|n| {
             std::thread::spawn(move || {
@@ -948,7 +942,7 @@ fn schedulers_of_several_os_threads_do_not_meet() {
 }
 
 #[test]
-fn names_ids_and_sites() {
+fn a_green_thread_has_one_name_and_id_for_itself_and_its_handle() {
     virtually(|| {
         let handle = thread::Builder::new().name("worker-7").spawn(|| {
             let me = thread::current();
@@ -964,7 +958,7 @@ fn names_ids_and_sites() {
 }
 
 #[test]
-fn a_stall_is_a_panic_that_lists_everybody() {
+fn a_deadlock_is_a_panic_that_lists_the_parked_green_threads() {
     virtually(|| {
         let named = thread::Builder::new()
             .name("left-behind")
@@ -986,7 +980,7 @@ fn a_stall_is_a_panic_that_lists_everybody() {
 }
 
 #[test]
-fn shutdown_waits_then_kills() {
+fn shutdown_waits_and_then_kills() {
     virtually(|| {
         let log = Log::default();
         let (quick, slow) = (log.clone(), log.clone());
@@ -1022,7 +1016,7 @@ fn many_yielders_do_not_starve_a_sleeper() {
 }
 
 #[test]
-fn a_large_closure_and_its_result_move_whole() {
+fn a_large_closure_is_moved_intact() {
     within(|| {
         let big = [3u8; 10_000];
         let sum = spawn(move || big.iter().map(|b| u64::from(*b)).sum::<u64>());
@@ -1031,7 +1025,7 @@ fn a_large_closure_and_its_result_move_whole() {
 }
 
 #[test]
-fn a_hundred_thousand_parked_then_woken_and_joined() {
+fn a_hundred_thousand_green_threads_are_parked_woken_and_joined() {
     within(|| {
         let count = if std::env::var_os("EVY_UNDER_QEMU").is_some() {
             1_000
@@ -1059,7 +1053,7 @@ fn a_hundred_thousand_parked_then_woken_and_joined() {
 }
 
 #[test]
-fn lots_may_fall_on_who_yields() {
+fn in_random_order_a_green_thread_that_yields_may_run_next() {
     within(|| {
         let twice_in_a_row = Arc::new(AtomicUsize::new(0));
         let seen = Arc::clone(&twice_in_a_row);
@@ -1078,7 +1072,7 @@ fn lots_may_fall_on_who_yields() {
                 })
                 .collect();
             both.into_iter().for_each(|one| one.join().unwrap());
-            // Both had begun, and neither had ended.
+            // By the third turn both have begun, and neither has ended.
             let turns = log.take();
             if turns[..2] != ["a", "a"] && turns[..2] != ["b", "b"] && turns[2] == turns[1] {
                 seen.fetch_add(1, Ordering::Relaxed);
@@ -1089,9 +1083,9 @@ fn lots_may_fall_on_who_yields() {
     });
 }
 
-/// A kill that was held back to the end drops its error there.
+/// If a kill is deferred until its green thread ends, its error is dropped there.
 #[test]
-fn what_a_late_destructor_begins_ends_with_its_green_thread() {
+fn a_timer_set_by_the_last_destructor_of_a_green_thread_is_cancelled() {
     struct Late(Arc<AtomicUsize>);
     impl Drop for Late {
         fn drop(&mut self) {

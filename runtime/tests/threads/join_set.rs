@@ -1,4 +1,4 @@
-//! Several green threads at a time, and who is whose child.
+//! Tests of waiting for several green threads at a time, and of the parent of a green thread.
 
 use std::cell::Cell;
 use std::panic::Location;
@@ -8,7 +8,7 @@ use std::time::Duration;
 use evy_runtime::test::{explore_schedules, inject_faults, virtual_time};
 use evy_runtime::{JoinSet, as_completed, sleep, spawn, thread, wait_all, yield_now};
 
-/// Counts those who have ended by unwinding.
+/// Counts the green threads that have unwound: adds one when dropped.
 struct Unwound(Rc<Cell<u32>>);
 
 impl Drop for Unwound {
@@ -18,7 +18,7 @@ impl Drop for Unwound {
 }
 
 #[test]
-fn wait_all_gives_results_in_the_order_of_the_handles() {
+fn wait_all_returns_results_in_the_order_of_the_handles() {
     virtual_time(|| {
         let handles = [3, 1, 2].map(|n| {
             spawn(move || {
@@ -36,7 +36,7 @@ fn wait_all_gives_results_in_the_order_of_the_handles() {
 }
 
 #[test]
-fn as_completed_gives_results_in_the_order_of_their_ends() {
+fn as_completed_yields_results_in_the_order_of_completion() {
     virtual_time(|| {
         let handles = [3, 1, 2].map(|n| {
             spawn(move || {
@@ -53,7 +53,7 @@ fn as_completed_gives_results_in_the_order_of_their_ends() {
 }
 
 #[test]
-fn as_completed_takes_what_had_ended_before() {
+fn as_completed_yields_results_of_green_threads_that_have_already_finished() {
     virtual_time(|| {
         let done = spawn(|| 1);
         done.wait();
@@ -65,37 +65,37 @@ fn as_completed_takes_what_had_ended_before() {
 }
 
 #[test]
-fn a_group_kills_its_members_when_dropped() {
+fn a_join_set_kills_its_members_when_dropped() {
     virtual_time(|| {
         let unwound = Rc::new(Cell::new(0));
-        let group = JoinSet::new();
+        let members = JoinSet::new();
         for _ in 0..5 {
             let mark = Unwound(Rc::clone(&unwound));
-            group.spawn(move || {
+            members.spawn(move || {
                 let _mark = mark;
                 thread::park();
             });
         }
         yield_now();
-        assert_eq!((group.len(), unwound.get()), (5, 0));
-        drop(group);
+        assert_eq!((members.len(), unwound.get()), (5, 0));
+        drop(members);
         assert_eq!(unwound.get(), 5);
     });
 }
 
 #[test]
-fn a_group_that_unwinds_with_its_owner_kills_its_members() {
+fn a_join_set_that_is_dropped_by_unwinding_kills_its_members() {
     virtual_time(|| {
         let unwound = Rc::new(Cell::new(0));
         let mark = Unwound(Rc::clone(&unwound));
         let owner = spawn(move || {
-            let group = JoinSet::new();
-            group.spawn(move || {
+            let members = JoinSet::new();
+            members.spawn(move || {
                 let _mark = mark;
                 thread::park();
             });
             yield_now();
-            assert!(group.is_empty(), "it is not");
+            assert!(members.is_empty(), "the set has a member");
         });
         assert!(owner.join().is_err());
         assert_eq!(unwound.get(), 1);
@@ -103,46 +103,46 @@ fn a_group_that_unwinds_with_its_owner_kills_its_members() {
 }
 
 #[test]
-fn members_of_a_group_may_add_members() {
+fn a_member_of_a_join_set_may_add_members() {
     explore_schedules(0..100, || {
-        let group = Rc::new(JoinSet::new());
-        let inner = Rc::clone(&group);
-        group.spawn(move || {
+        let members = Rc::new(JoinSet::new());
+        let inner = Rc::clone(&members);
+        members.spawn(move || {
             for n in 1..=3 {
                 inner.spawn(move || n);
                 yield_now();
             }
             0
         });
-        let mut all: Vec<_> = group.wait_all().into_iter().map(Result::unwrap).collect();
+        let mut all: Vec<_> = members.wait_all().into_iter().map(Result::unwrap).collect();
         all.sort_unstable();
         assert_eq!(all, [0, 1, 2, 3]);
-        assert!(group.join_next().is_none());
+        assert!(members.join_next().is_none());
     });
 }
 
 #[test]
-fn whoever_waits_for_a_group_and_is_struck_takes_no_result_along() {
-    let struck = inject_faults(|injector| {
-        let group = Rc::new(JoinSet::new());
+fn a_fault_in_join_next_loses_no_result() {
+    let faults = inject_faults(|injector| {
+        let members = Rc::new(JoinSet::new());
         for n in 1..=4 {
-            group.spawn(move || {
+            members.spawn(move || {
                 sleep(Duration::from_secs(n));
                 n
             });
         }
         let taken = Rc::new(Cell::new(0));
-        let (theirs, took) = (Rc::clone(&group), Rc::clone(&taken));
+        let (theirs, took) = (Rc::clone(&members), Rc::clone(&taken));
         let victim = injector.spawn(move || {
             while let Some(n) = theirs.join_next() {
                 took.set(took.get() + n.unwrap());
             }
         });
         victim.join().ok();
-        let rest: u64 = group.wait_all().into_iter().map(Result::unwrap).sum();
+        let rest: u64 = members.wait_all().into_iter().map(Result::unwrap).sum();
         assert_eq!(taken.get() + rest, 10);
     });
-    assert!(struck >= 8, "{struck}");
+    assert!(faults >= 8, "{faults}");
 }
 
 #[test]
@@ -163,15 +163,15 @@ fn a_green_thread_knows_its_parent_and_where_it_was_spawned() {
 }
 
 #[test]
-fn all_who_take_from_a_group_hear_that_it_is_empty() {
+fn every_waiter_is_notified_when_a_join_set_is_empty() {
     explore_schedules(0..50, || {
-        let group = Rc::new(JoinSet::new());
+        let members = Rc::new(JoinSet::new());
         for n in 1..=3 {
-            group.spawn(move || sleep(Duration::from_secs(n)));
+            members.spawn(move || sleep(Duration::from_secs(n)));
         }
         let takers = [(); 2].map(|()| {
-            let group = Rc::clone(&group);
-            spawn(move || group.wait_all().len())
+            let members = Rc::clone(&members);
+            spawn(move || members.wait_all().len())
         });
         let taken: usize = takers.into_iter().map(|taker| taker.join().unwrap()).sum();
         assert_eq!(taken, 3);
@@ -179,13 +179,13 @@ fn all_who_take_from_a_group_hear_that_it_is_empty() {
 }
 
 #[test]
-fn a_member_that_drops_its_group_takes_all_others_along() {
+fn a_member_that_drops_its_join_set_kills_every_member() {
     virtual_time(|| {
         let unwound = Rc::new(Cell::new(0));
-        let group = Rc::new(JoinSet::new());
-        let own = Rc::clone(&group);
+        let members = Rc::new(JoinSet::new());
+        let own = Rc::clone(&members);
         let mark = Unwound(Rc::clone(&unwound));
-        group.spawn(move || {
+        members.spawn(move || {
             let _mark = mark;
             yield_now();
             drop(own);
@@ -193,12 +193,12 @@ fn a_member_that_drops_its_group_takes_all_others_along() {
         });
         for _ in 0..3 {
             let mark = Unwound(Rc::clone(&unwound));
-            group.spawn(move || {
+            members.spawn(move || {
                 let _mark = mark;
                 thread::park();
             });
         }
-        drop(group);
+        drop(members);
         sleep(Duration::from_secs(1));
         assert_eq!(unwound.get(), 4);
     });

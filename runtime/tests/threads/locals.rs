@@ -1,4 +1,4 @@
-//! Green locals: std's `thread_local!`, for green threads.
+//! Tests of `green_local!`, which is like `std::thread_local!`, but for green threads.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -47,7 +47,7 @@ fn each_green_thread_has_its_own_value() {
 }
 
 #[test]
-fn a_refcell_has_its_short_cuts() {
+fn a_local_ref_cell_has_the_shortcut_methods_of_std() {
     virtual_time(|| {
         TEXT.with_borrow_mut(|text| text.push_str("abc"));
         assert_eq!(TEXT.with_borrow(String::len), 3);
@@ -59,7 +59,7 @@ fn a_refcell_has_its_short_cuts() {
 }
 
 #[test]
-fn values_are_dropped_newest_first_before_those_who_join_go_on() {
+fn values_are_dropped_newest_first_before_a_joiner_continues() {
     virtual_time(|| {
         let log = Rc::new(RefCell::new(Vec::new()));
         let (first, second, joined) = (Rc::clone(&log), Rc::clone(&log), Rc::clone(&log));
@@ -77,7 +77,7 @@ fn values_are_dropped_newest_first_before_those_who_join_go_on() {
 }
 
 #[test]
-fn a_killed_green_thread_and_one_without_a_handle_drop_theirs() {
+fn a_killed_green_thread_and_one_without_a_handle_drop_their_values() {
     virtual_time(|| {
         let log = Rc::new(RefCell::new(Vec::new()));
         let (killed, ended) = (Rc::clone(&log), Rc::clone(&log));
@@ -114,7 +114,7 @@ fn a_destructor_may_use_other_locals_but_not_its_own() {
 }
 
 #[test]
-fn a_value_in_use_outlives_a_park() {
+fn a_borrowed_value_stays_valid_across_a_yield() {
     virtual_time(|| {
         let reader = spawn(|| {
             TEXT.set("mine".to_owned());
@@ -129,32 +129,32 @@ fn a_value_in_use_outlives_a_park() {
 }
 
 #[test]
-fn a_root_drops_its_own_at_the_end_of_its_os_thread() {
-    struct Tell(std::sync::mpsc::Sender<&'static str>);
-    impl Drop for Tell {
+fn the_root_drops_its_values_when_its_os_thread_exits() {
+    struct SendOnDrop(std::sync::mpsc::Sender<&'static str>);
+    impl Drop for SendOnDrop {
         fn drop(&mut self) {
             self.0.send("dropped").ok();
         }
     }
     green_local! {
-        static TELL: RefCell<Option<Tell>> = RefCell::new(None);
+        static SEND_ON_DROP: RefCell<Option<SendOnDrop>> = RefCell::new(None);
     }
     let (sender, receiver) = std::sync::mpsc::channel();
-    std::thread::spawn(move || TELL.set(Some(Tell(sender))))
+    std::thread::spawn(move || SEND_ON_DROP.set(Some(SendOnDrop(sender))))
         .join()
         .unwrap();
     assert_eq!(receiver.recv(), Ok("dropped"));
 }
 
 #[test]
-fn a_key_is_a_value_that_can_be_passed_on() {
+fn a_key_can_be_passed_to_a_function() {
     fn read(key: &'static LocalKey<Cell<u32>>) -> u32 {
         key.get()
     }
     virtual_time(|| assert_eq!(spawn(|| read(&COUNT)).join().unwrap(), 7));
 }
 
-/// Does something when it is dropped.
+/// Calls a function when dropped.
 struct Act(Box<dyn Fn()>);
 
 impl Drop for Act {
@@ -202,7 +202,7 @@ fn a_destructor_may_park_spawn_time_out_and_panic() {
 }
 
 #[test]
-fn the_end_of_an_os_thread_bears_what_a_destructor_does() {
+fn os_thread_exit_survives_a_destructor_that_parks_spawns_times_out_or_panics() {
     for act in acts() {
         let os_thread = std::thread::spawn(move || ACT.set(Some(Act(Box::new(act)))));
         assert!(os_thread.join().is_ok());

@@ -1,4 +1,5 @@
-//! `evy::thread`, and what runs beside green threads: helper OS threads, futures, a watchdog.
+//! Tests of `evy::thread`, and of what runs beside green threads: helper OS threads, futures and
+//! the watchdog.
 
 mod fs;
 mod futures;

@@ -1,10 +1,11 @@
-//! Deadlines around a block of code. Named after the lines of the catalogue of behaviours; where the
-//! original has an object with methods, evy has a call, and a line above the test says what its
-//! words mean here.
+//! Tests of `timeout` and `timeout_at`, which set a deadline for a closure.
+//!
+//! Where Eventlet has a `Timeout` object with methods, evy has a function call. Comments above the
+//! tests say what corresponds to those methods.
 
 #![expect(
     clippy::disallowed_methods,
-    reason = "one test stops its OS thread on purpose, past a deadline"
+    reason = "one test blocks its OS thread on purpose until a deadline has passed"
 )]
 
 use std::cell::{Cell, RefCell};
@@ -22,16 +23,17 @@ use evy_test_support::{virtually, within};
 const SECOND: Duration = Duration::from_secs(1);
 const LONG: Duration = Duration::from_secs(3600);
 
-/// How long `f` takes, and what it returns.
+/// Returns how long `f` takes, and its result.
 fn timed<T>(f: impl FnOnce() -> T) -> (Duration, T) {
     let start = now();
     let value = f();
     (now() - start, value)
 }
 
-// What is caught belongs to the call that made it: each caller's own, at its own time.
+// In Eventlet the object that is caught is the one that was created. Here each call returns its own
+// expiry, at its own time.
 #[test]
-fn raises_self() {
+fn an_expiry_is_returned_by_the_call_that_set_the_timeout() {
     virtually(|| {
         let expiries = [3, 1, 2].map(|seconds| {
             let limit = SECOND * seconds;
@@ -46,7 +48,7 @@ fn raises_self() {
             let elapsed: Elapsed = result.unwrap_err();
             assert_eq!(elapsed.to_string(), "the time was up");
         }
-        // On its way it is no kill, and no ordinary panic.
+        // While it unwinds, the payload is neither a kill nor that of an ordinary panic.
         let seen = Cell::new(false);
         let result = timeout(SECOND, || {
             let payload = catch_unwind(AssertUnwindSafe(|| sleep(LONG))).unwrap_err();
@@ -62,9 +64,10 @@ fn raises_self() {
     });
 }
 
-// `map_err` gives an instance, `?` a kind.
+// Eventlet raises a given instance or kind of error. Here `map_err` makes an instance, and `?`
+// converts to a kind.
 #[test]
-fn custom_error() {
+fn an_expiry_converts_to_another_error_by_map_err_or_the_question_mark() {
     #[derive(Debug, PartialEq)]
     struct TooSlow(&'static str);
 
@@ -84,9 +87,9 @@ fn custom_error() {
     });
 }
 
-// `ok` keeps quiet.
+// A silent timeout of Eventlet corresponds to a call of `ok` on the result.
 #[test]
-fn silent() {
+fn ok_discards_the_error_of_an_expired_timeout() {
     virtually(|| {
         let (took, nothing) = timed(|| timeout(SECOND, || sleep(LONG)).ok());
         assert_eq!(nothing, None);
@@ -94,35 +97,38 @@ fn silent() {
     });
 }
 
-// No seconds at all are more than the clock can say.
+// A timeout of Eventlet without a number of seconds corresponds to a duration that the clock cannot
+// represent.
 #[test]
-fn never() {
+fn a_timeout_that_the_clock_cannot_represent_never_expires() {
     virtually(|| {
         let century = Duration::from_secs(100 * 365 * 24 * 3600);
         assert_eq!(timeout(Duration::MAX, || sleep(century)), Ok(()));
-        // Nor does it hide one that comes.
+        // It does not hide an enclosing timeout that expires.
         let both = timeout(SECOND, || timeout(Duration::MAX, || sleep(LONG)));
         assert!(both.is_err());
     });
 }
 
 #[test]
-fn finishes_first() {
+fn a_closure_that_finishes_in_time_leaves_no_timeout_behind() {
     virtually(|| {
         assert_eq!(timeout(SECOND, || 4), Ok(4));
         assert_eq!(timeout(SECOND, || sleep(SECOND / 2)), Ok(()));
         // Nothing fires later.
         assert_eq!(timed(|| sleep(LONG)).0, LONG);
-        // And nothing is left: else the clock would go on to it before it knew that nobody wakes.
+        // No timer is left. Otherwise the clock would advance to it before the deadlock is
+        // detected.
         assert_eq!(timeout(SECOND, yield_now), Ok(()));
-        let stalled = timed(|| catch_unwind(thread::park).is_err());
-        assert_eq!(stalled, (Duration::ZERO, true));
+        let deadlock = timed(|| catch_unwind(thread::park).is_err());
+        assert_eq!(deadlock, (Duration::ZERO, true));
     });
 }
 
-// What is not to be limited any more comes after the call; it is left early like any function.
+// Nothing cancels a timeout inside its closure. Code that should no longer be limited comes after
+// the call, and the closure may return early like any function.
 #[test]
-fn cancel_inside() {
+fn a_timeout_ends_when_its_closure_returns_early() {
     virtually(|| {
         let start = now();
         let head = timeout(SECOND, || {
@@ -140,12 +146,12 @@ fn cancel_inside() {
     });
 }
 
-// Whether one is pending shows in what becomes of those who park.
+// Nothing says whether a timeout is pending. It is if a green thread that parks is interrupted.
 #[test]
-fn pending_flag() {
+fn a_timeout_is_pending_from_its_start_until_its_closure_ends() {
     virtually(|| {
         let is_pending = || timed(|| sleep(LONG)).0 != LONG;
-        // From its start until it fires, also for who swallows it,
+        // It is pending from its start until the closure ends, even if the closure catches it.
         let result = timeout(SECOND, || {
             yield_now();
             for _ in 0..3 {
@@ -154,7 +160,7 @@ fn pending_flag() {
             sleep(LONG);
         });
         assert!(result.is_err());
-        // and neither after that, nor when its block was left in another way.
+        // It is not pending after that, nor after the closure was left in another way.
         assert!(!is_pending());
         assert_eq!(timeout(SECOND, || ()), Ok(()));
         assert!(!is_pending());
@@ -166,7 +172,7 @@ fn pending_flag() {
         killed.kill();
         assert!(killed.join().unwrap_err().is_killed());
         assert!(!is_pending());
-        // Others are not concerned.
+        // Other green threads are not affected.
         let other = spawn(move || timed(|| sleep(LONG)).0);
         assert!(timeout(SECOND, || sleep(LONG)).is_err());
         assert_eq!(other.join().unwrap(), LONG);
@@ -174,14 +180,14 @@ fn pending_flag() {
 }
 
 #[test]
-fn nested() {
+fn nested_timeouts_expire_independently() {
     virtually(|| {
-        // The outer one is shorter: it fires, and the inner one is over with it.
+        // The outer timeout is shorter: it fires, and the inner one ends with it.
         let outer = timed(|| timeout(SECOND, || timeout(LONG, || sleep(LONG))));
         assert_eq!(outer.0, SECOND);
         assert!(outer.1.is_err());
         assert_eq!(timed(|| sleep(LONG * 2)).0, LONG * 2);
-        // The inner one is shorter: only it fires.
+        // The inner timeout is shorter: only it fires.
         let inner = timed(|| {
             timeout(LONG, || {
                 let inner = timeout(SECOND, || sleep(LONG));
@@ -190,18 +196,18 @@ fn nested() {
             })
         });
         assert_eq!(inner, (SECOND * 2, Ok(true)));
-        // An inner one that keeps quiet does not swallow the outer one's,
-        let quiet = timed(|| {
+        // An inner timeout does not hide the outer one, even if its error is discarded.
+        let discarded = timed(|| {
             timeout(SECOND, || {
                 timeout(LONG, || sleep(LONG)).ok();
             })
         });
-        assert!(quiet.1.is_err());
-        assert_eq!(quiet.0, SECOND);
-        // and where both come at once, the outer one's is what counts.
+        assert!(discarded.1.is_err());
+        assert_eq!(discarded.0, SECOND);
+        // If both expire at once, the outer one is thrown.
         let both = timeout(SECOND, || timeout(SECOND, || sleep(LONG)).is_err());
         assert!(both.is_err());
-        // The outer one is still there when the inner one has fired.
+        // The outer timeout is still pending after the inner one has fired.
         let again = timed(|| {
             timeout(SECOND * 2, || {
                 timeout(SECOND, || sleep(LONG)).ok();
@@ -213,9 +219,9 @@ fn nested() {
     });
 }
 
-// The value is given to `unwrap_or`.
+// The value that Eventlet takes as an argument is passed to `unwrap_or`.
 #[test]
-fn with_timeout_value() {
+fn unwrap_or_replaces_the_result_only_if_its_own_timeout_expires() {
     virtually(|| {
         let slow = || {
             sleep(LONG);
@@ -229,13 +235,13 @@ fn with_timeout_value() {
 }
 
 #[test]
-fn zero() {
+fn a_timeout_of_zero_expires_at_the_first_parking_point() {
     virtually(|| {
         assert_eq!(timeout(Duration::ZERO, || 1), Ok(1));
         assert!(timeout(Duration::ZERO, yield_now).is_err());
         assert!(timeout(Duration::ZERO, || sleep(Duration::ZERO)).is_err());
         assert!(timeout(Duration::ZERO, thread::park).is_err());
-        // Not before the first of them.
+        // It does not expire before the first parking point.
         let reached = Cell::new(false);
         let result = timeout(Duration::ZERO, || {
             reached.set(true);
@@ -247,9 +253,9 @@ fn zero() {
 }
 
 #[test]
-fn cleanup_may_yield() {
-    struct Goodbye(Rc<RefCell<Vec<&'static str>>>);
-    impl Drop for Goodbye {
+fn a_destructor_that_runs_on_expiry_may_park() {
+    struct ParksInDrop(Rc<RefCell<Vec<&'static str>>>);
+    impl Drop for ParksInDrop {
         fn drop(&mut self) {
             self.0.borrow_mut().push("begins");
             yield_now();
@@ -266,7 +272,7 @@ fn cleanup_may_yield() {
         });
         let (took, result) = timed(|| {
             timeout(SECOND, move || {
-                let _goodbye = Goodbye(inner);
+                let _parks = ParksInDrop(inner);
                 sleep(LONG);
             })
         });
@@ -276,9 +282,10 @@ fn cleanup_may_yield() {
     });
 }
 
-// `Elapsed` has no room for anything, and what the block owned is gone with it.
+// `Elapsed` is zero-sized, so it cannot keep anything, and what the closure owned is dropped with
+// it.
 #[test]
-fn no_retention() {
+fn a_timeout_keeps_nothing_of_its_closure() {
     assert_eq!(size_of::<Elapsed>(), 0);
     virtually(|| {
         for work in [Duration::ZERO, LONG] {
@@ -295,7 +302,7 @@ fn no_retention() {
 }
 
 #[test]
-fn ready_beats_expired() {
+fn data_that_is_ready_takes_precedence_over_an_expired_timeout() {
     within(|| {
         let (reader, writer) = io::pipe().unwrap();
         let (mut reader, mut writer) = (Green::new(reader).unwrap(), Green::new(writer).unwrap());
@@ -303,7 +310,7 @@ fn ready_beats_expired() {
         let waits = spawn(move || timeout_at(deadline, || reader.read(&mut [0; 8]).unwrap()));
         yield_now();
         writer.write_all(b"data").unwrap();
-        // Nobody has a turn until the data lie there and the deadline is past.
+        // No green thread runs until the data is there and the deadline has passed.
         while Instant::now() <= deadline {
             std::thread::sleep(Duration::from_millis(1));
         }
@@ -312,7 +319,7 @@ fn ready_beats_expired() {
 }
 
 #[test]
-fn data_that_keep_coming_do_not_put_it_off() {
+fn a_steady_stream_of_data_does_not_delay_a_timeout() {
     within(|| {
         let (reader, writer) = io::pipe().unwrap();
         let (mut reader, mut writer) = (Green::new(reader).unwrap(), Green::new(writer).unwrap());
@@ -326,7 +333,7 @@ fn data_that_keep_coming_do_not_put_it_off() {
             }
         });
         let result = timeout(SECOND / 50, || {
-            // It has read all there is, so it parks.
+            // Each read takes all the data that is there, so the next one parks.
             while !late.get() {
                 assert!(reader.read(&mut [0; 4096]).unwrap() > 0);
             }
@@ -336,8 +343,9 @@ fn data_that_keep_coming_do_not_put_it_off() {
 }
 
 #[test]
-fn wake_ups_that_keep_coming_do_not_put_it_off() {
-    // A look at the clock comes after so many switches: it must do in any step with the wake-ups.
+fn a_steady_stream_of_wake_ups_does_not_delay_a_timeout() {
+    // The scheduler reads the clock once in a fixed number of switches. That must suffice for each
+    // offset between those readings and the wake-ups.
     for step in 0..4 {
         within(move || {
             let late = Rc::new(Cell::new(false));
@@ -364,21 +372,22 @@ fn wake_ups_that_keep_coming_do_not_put_it_off() {
     }
 }
 
-// The predicate is the kind of an `io::Error`; sockets are asked in `net/tests/tcp.rs`.
+// The predicate of Eventlet corresponds to the kind of an `io::Error`. `net/tests/net/tcp.rs` tests
+// it for sockets.
 #[test]
-fn is_timeout() {
+fn an_expiry_converts_to_an_io_error_of_kind_timed_out() {
     let is_timeout = |error: &io::Error| error.kind() == ErrorKind::TimedOut;
     virtually(move || {
         let elapsed = timeout(SECOND, || sleep(LONG)).unwrap_err();
         let error = io::Error::from(elapsed);
         assert!(is_timeout(&error));
-        // It can be told from a descriptor's.
+        // It can be distinguished from the timeout of a descriptor.
         assert!(error.get_ref().is_some_and(|inner| inner.is::<Elapsed>()));
 
         let (reader, _writer) = io::pipe().unwrap();
         let reader = Green::new(reader).unwrap();
-        let patience = Timeout::After(Duration::from_millis(1));
-        let error = reader.wait_ready(Direction::Read, patience).unwrap_err();
+        let limit = Timeout::After(Duration::from_millis(1));
+        let error = reader.wait_ready(Direction::Read, limit).unwrap_err();
         assert!(is_timeout(&error));
         assert!(!error.get_ref().is_some_and(|inner| inner.is::<Elapsed>()));
         let error = reader
@@ -388,9 +397,9 @@ fn is_timeout() {
     });
 }
 
-/// There are more descriptors than one round of the poller reports.
+/// There are more descriptors than one event poll reports.
 #[test]
-fn where_data_and_deadlines_are_due_the_data_win() {
+fn ready_data_takes_precedence_over_deadlines_for_any_number_of_descriptors() {
     const COUNT: usize = 150;
     const LIMIT: Duration = Duration::from_millis(50);
     within(|| {
@@ -404,7 +413,7 @@ fn where_data_and_deadlines_are_due_the_data_win() {
             })
             .collect();
         yield_now();
-        // Not in the order of the deadlines.
+        // The data comes in another order than the deadlines.
         for mut writer in writers.into_iter().rev() {
             writer.write_all(b"x").unwrap();
         }

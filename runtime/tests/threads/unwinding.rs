@@ -1,10 +1,9 @@
-//! Green threads beside one that parks in a destructor while it unwinds: std counts the panics of an
-//! OS thread, and evy must not let one's unwinding change what another one sees.
+//! Tests of green threads that run beside one that parks in a destructor while it unwinds.
+//!
+//! std counts panics per OS thread. evy must not let the unwinding of one green thread change what
+//! another one observes.
 
-#![expect(
-    clippy::disallowed_methods,
-    reason = "tests compare with what std does"
-)]
+#![expect(clippy::disallowed_methods, reason = "the tests compare evy with std")]
 
 use std::cell::Cell;
 use std::panic::resume_unwind;
@@ -18,7 +17,7 @@ use evy_test_support::within;
 const SECOND: Duration = Duration::from_secs(1);
 const LONG: Duration = Duration::from_secs(3600);
 
-/// Parks so often for a second in its destructor.
+/// Sleeps in its destructor, one second at a time, for this number of seconds.
 struct Slow(u32);
 
 impl Drop for Slow {
@@ -27,7 +26,7 @@ impl Drop for Slow {
     }
 }
 
-/// One that has begun to unwind, and takes so many seconds for it.
+/// Spawns a green thread that unwinds for `seconds`, and returns when it has begun to unwind.
 fn unwinding_for(seconds: u32) -> JoinHandle<()> {
     let unwinds = spawn(move || {
         let _slow = Slow(seconds);
@@ -38,11 +37,11 @@ fn unwinding_for(seconds: u32) -> JoinHandle<()> {
 }
 
 #[test]
-fn who_unwinds_is_told_apart() {
+fn only_the_green_thread_that_unwinds_is_panicking() {
     within(|| {
         test::virtual_time(|| {
-            struct Look(Rc<Cell<bool>>);
-            impl Drop for Look {
+            struct ChecksInDrop(Rc<Cell<bool>>);
+            impl Drop for ChecksInDrop {
                 fn drop(&mut self) {
                     assert!(evy_runtime::thread::panicking());
                     sleep(SECOND);
@@ -50,50 +49,51 @@ fn who_unwinds_is_told_apart() {
                     self.0.set(true);
                 }
             }
-            let looked = Rc::new(Cell::new(false));
-            let look = Look(Rc::clone(&looked));
+            let checked = Rc::new(Cell::new(false));
+            let checks = ChecksInDrop(Rc::clone(&checked));
             let unwinds = unwinding_for(5);
             let also = spawn(move || {
-                let _look = look;
+                let _checks = checks;
                 sleep(LONG);
             });
             yield_now();
             assert!(std::thread::panicking() && !evy_runtime::thread::panicking());
-            let neighbour = spawn(evy_runtime::thread::panicking);
-            assert!(!neighbour.join().unwrap());
+            let other = spawn(evy_runtime::thread::panicking);
+            assert!(!other.join().unwrap());
             assert!(unwinds.join().is_err());
             also.kill();
             assert!(!evy_runtime::thread::panicking());
-            assert!(also.join().is_err() && looked.get());
+            assert!(also.join().is_err() && checked.get());
             assert!(!std::thread::panicking() && !evy_runtime::thread::panicking());
         });
     });
 }
 
 #[test]
-fn a_timeout_that_is_set_meanwhile_comes() {
+fn a_timeout_set_during_another_unwinding_expires_on_time() {
     within(|| {
         test::virtual_time(|| {
             let unwinds = unwinding_for(3);
             let start = lowlevel::now();
-            let neighbour = spawn(|| timeout(10 * SECOND, || sleep(LONG)).is_err());
-            assert!(neighbour.join().unwrap());
+            let other = spawn(|| timeout(10 * SECOND, || sleep(LONG)).is_err());
+            assert!(other.join().unwrap());
             assert_eq!(lowlevel::now() - start, 10 * SECOND);
             assert!(unwinds.join().is_err());
         });
     });
 }
 
-/// Nothing is thrown until the other one is done, but then at once.
+/// Nothing is thrown until the other green thread has finished unwinding; then it is thrown at
+/// once.
 #[test]
-fn a_timeout_that_is_due_meanwhile_comes_afterwards() {
+fn a_timeout_due_during_another_unwinding_expires_right_after_it() {
     within(|| {
         test::virtual_time(|| {
             let unwinds = unwinding_for(3);
             let start = lowlevel::now();
             let shielded = spawn(|| shield(|| timeout(SECOND, || sleep(LONG)).is_err()));
-            let neighbour = spawn(|| timeout(SECOND, || sleep(LONG)).is_err());
-            assert!(neighbour.join().unwrap() && shielded.join().unwrap());
+            let other = spawn(|| timeout(SECOND, || sleep(LONG)).is_err());
+            assert!(other.join().unwrap() && shielded.join().unwrap());
             assert_eq!(lowlevel::now() - start, 3 * SECOND);
             assert!(unwinds.join().is_err());
         });
@@ -101,7 +101,7 @@ fn a_timeout_that_is_due_meanwhile_comes_afterwards() {
 }
 
 #[test]
-fn a_kill_of_one_that_parked_meanwhile_arrives() {
+fn a_green_thread_that_parked_during_another_unwinding_can_be_killed() {
     within(|| {
         for killed_at in [2, 5] {
             test::virtual_time(|| {
@@ -120,19 +120,19 @@ fn a_kill_of_one_that_parked_meanwhile_arrives() {
 }
 
 #[test]
-fn a_wait_that_was_begun_meanwhile_ends_when_it_should() {
+fn a_wait_that_began_during_another_unwinding_ends_on_time() {
     within(|| {
         test::virtual_time(|| {
             let unwinds = unwinding_for(2);
             let start = lowlevel::now();
             let sleeper = spawn(|| sleep(5 * SECOND));
-            let door = evy_runtime::Semaphore::new(0);
-            let inner = door.clone();
+            let gate = evy_runtime::Semaphore::new(0);
+            let inner = gate.clone();
             let waiter = spawn(move || drop(inner.acquire_guard()));
             sleeper.join().unwrap();
             assert_eq!(lowlevel::now() - start, 5 * SECOND);
             assert!(!waiter.is_finished());
-            door.release();
+            gate.release();
             waiter.join().unwrap();
             assert!(unwinds.join().is_err());
         });

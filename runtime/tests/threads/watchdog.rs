@@ -1,4 +1,5 @@
-//! The watchdog: who keeps the others waiting is named, and nobody else.
+//! Tests of the watchdog: it names the green thread that keeps the others from running, and no
+//! other.
 
 #![expect(
     clippy::disallowed_methods,
@@ -13,31 +14,31 @@ use std::time::{Duration, Instant};
 use evy_runtime::{Watchdog, sleep, spawn, spawn_n, test, thread, yield_now};
 use evy_test_support::within;
 
-/// What is to be known of a report.
+/// The contents of a `HogReport`.
 #[derive(Debug)]
-struct Told {
+struct Report {
     id: thread::ThreadId,
     name: Option<String>,
     busy_time: Duration,
     text: String,
 }
 
-/// A watchdog, and what it tells.
-fn watch(limit: Duration) -> (Watchdog, Receiver<Told>) {
-    let (sender, told) = mpsc::channel();
+/// Starts a watchdog, and returns it with the receiver of its reports.
+fn watch(limit: Duration) -> (Watchdog, Receiver<Report>) {
+    let (sender, reports) = mpsc::channel();
     let watchdog = Watchdog::with(limit, move |report| {
-        let told = Told {
+        let report = Report {
             id: report.id(),
             name: report.name().map(str::to_owned),
             busy_time: report.busy_time(),
             text: report.to_string(),
         };
-        sender.send(told).expect("somebody listens");
+        sender.send(report).expect("the test receives");
     });
-    (watchdog, told)
+    (watchdog, reports)
 }
 
-/// Keeps the OS thread busy for `duration`, and goes on until `done`.
+/// Keeps the OS thread busy for at least `duration`, and until `done` returns `true`.
 fn hog(duration: Duration, mut done: impl FnMut() -> bool) {
     let start = Instant::now();
     while start.elapsed() < duration || !done() {
@@ -46,54 +47,54 @@ fn hog(duration: Duration, mut done: impl FnMut() -> bool) {
 }
 
 #[test]
-fn hog_detected() {
+fn a_green_thread_that_runs_for_too_long_is_reported_once() {
     const LIMIT: Duration = Duration::from_millis(100);
     within(|| {
-        let (watchdog, told) = watch(LIMIT);
+        let (watchdog, reports) = watch(LIMIT);
         let other = spawn(|| (0..10).for_each(|_| yield_now()));
         let hog = thread::Builder::new().name("hog").spawn(move || {
             yield_now();
-            // It is named while it still runs.
+            // The report comes while it still runs.
             let mut report = None;
             hog(LIMIT * 5, || {
-                report = report.take().or_else(|| told.try_recv().ok());
+                report = report.take().or_else(|| reports.try_recv().ok());
                 report.is_some()
             });
-            (report.unwrap(), told)
+            (report.unwrap(), reports)
         });
         let hog = hog.unwrap();
         let (id, site) = (hog.thread().id(), hog.thread().spawned_at());
-        let (report, told) = hog.join().unwrap();
+        let (report, reports) = hog.join().unwrap();
         other.join().unwrap();
         drop(watchdog);
         assert_eq!((report.id, report.name.as_deref()), (id, Some("hog")));
         assert!(report.busy_time >= LIMIT, "{report:?}");
         let described = format!("green thread {id} 'hog' (spawned at {site} by #");
         assert!(report.text.starts_with(&described), "{report:?}");
-        // Once.
-        assert!(told.try_recv().is_err());
+        // There is only one report.
+        assert!(reports.try_recv().is_err());
     });
 }
 
 #[test]
-fn the_root_and_a_victim_of_kill_are_named_too() {
+fn the_root_and_a_green_thread_that_is_being_killed_are_reported_too() {
     const LIMIT: Duration = Duration::from_millis(20);
-    struct Lingers(Rc<Receiver<Told>>, Rc<Cell<Option<Told>>>);
+    struct Lingers(Rc<Receiver<Report>>, Rc<Cell<Option<Report>>>);
     impl Drop for Lingers {
         fn drop(&mut self) {
             self.1.set(self.0.recv().ok());
         }
     }
     within(|| {
-        let (_watchdog, told) = watch(LIMIT);
-        let told = Rc::new(told);
-        // This very green thread blocks its OS thread.
-        let report = told.recv().unwrap();
+        let (_watchdog, reports) = watch(LIMIT);
+        let reports = Rc::new(reports);
+        // The current green thread, the root, blocks its OS thread.
+        let report = reports.recv().unwrap();
         assert_eq!(report.id, thread::current().id());
         assert!(report.text.contains("(root)"), "{report:?}");
 
         let found = Rc::new(Cell::new(None));
-        let lingers = Lingers(told, Rc::clone(&found));
+        let lingers = Lingers(reports, Rc::clone(&found));
         let victim = thread::Builder::new().name("victim").spawn(move || {
             let _lingers = lingers;
             thread::park();
@@ -106,12 +107,12 @@ fn the_root_and_a_victim_of_kill_are_named_too() {
 }
 
 #[test]
-fn who_yields_or_is_parked_is_no_hog() {
-    // Far above what a loaded machine may take an OS thread away for.
+fn a_green_thread_that_yields_or_is_parked_is_not_reported() {
+    // Far longer than a loaded machine may suspend an OS thread.
     const LIMIT: Duration = Duration::from_millis(300);
     within(|| {
-        let (watchdog, told) = watch(LIMIT);
-        // Alone, and among others.
+        let (watchdog, reports) = watch(LIMIT);
+        // Alone, and beside other green threads.
         for others in [0, 3] {
             for _ in 0..others {
                 spawn_n(|| (0..1000).for_each(|_| yield_now()));
@@ -125,44 +126,44 @@ fn who_yields_or_is_parked_is_no_hog() {
         let parked = spawn(|| sleep(LIMIT * 2));
         parked.join().unwrap();
         drop(watchdog);
-        assert!(told.try_recv().is_err());
+        assert!(reports.try_recv().is_err());
     });
 }
 
 #[test]
-fn several_watchdogs_and_none() {
+fn each_watchdog_reports_by_its_own_limit_until_it_is_dropped() {
     const LIMIT: Duration = Duration::from_millis(20);
     within(|| {
-        let (strict, told) = watch(LIMIT);
+        let (strict, reports) = watch(LIMIT);
         let (_lenient, other) = watch(LIMIT * 1000);
-        // One that was dropped tells no more.
+        // A watchdog that was dropped reports nothing.
         drop(watch(LIMIT));
-        let report = told.recv().unwrap();
+        let report = reports.recv().unwrap();
         assert!(report.busy_time >= LIMIT);
         drop(strict);
         hog(LIMIT * 4, || true);
-        assert!(told.recv().is_err());
+        assert!(reports.recv().is_err());
         assert!(other.try_recv().is_err());
     });
 }
 
 #[test]
-fn an_os_thread_that_has_ended_is_no_hog() {
+fn an_os_thread_that_has_ended_is_not_reported() {
     const LIMIT: Duration = Duration::from_millis(200);
     within(|| {
         let ended = std::thread::spawn(|| {
-            let (watchdog, told) = watch(LIMIT);
+            let (watchdog, reports) = watch(LIMIT);
             std::mem::forget(watchdog);
-            told
+            reports
         });
-        let told = ended.join().unwrap();
-        let nothing = told.recv_timeout(LIMIT * 3).unwrap_err();
+        let reports = ended.join().unwrap();
+        let nothing = reports.recv_timeout(LIMIT * 3).unwrap_err();
         assert_eq!(nothing, mpsc::RecvTimeoutError::Timeout);
     });
 }
 
 #[test]
-fn lots_are_drawn_as_if_nobody_watched() {
+fn a_watchdog_does_not_change_the_random_order() {
     let order = |is_watched: bool| {
         let orders = std::sync::Mutex::new(Vec::new());
         test::explore_schedules(0..20, || {

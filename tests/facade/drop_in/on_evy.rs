@@ -1,4 +1,4 @@
-//! The server on evy.
+//! The server, with evy.
 
 pub(crate) use evy as base;
 

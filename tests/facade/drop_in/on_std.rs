@@ -1,4 +1,4 @@
-//! The server on std.
+//! The server, with std.
 
 pub(crate) use std as base;
 

@@ -1,8 +1,8 @@
-//! A web server in plain blocking style: a listener, and workers that take jobs out of a channel.
+//! A web server in plain blocking style: a listener, and workers that receive jobs from a channel.
 //!
-//! `base` is std or evy. Nothing but this one word, in the lines that begin with `use`, tells which.
+//! `base` is std or evy. This one word, in the lines that begin with `use`, is the only difference.
 
-#![expect(clippy::unwrap_used, reason = "what a short program does")]
+#![expect(clippy::unwrap_used, reason = "as in any short program")]
 
 use super::base::{
     fs,
@@ -13,23 +13,23 @@ use super::base::{
     time::Duration,
 };
 
-/// What a worker is given to do.
+/// A job for a worker.
 type Job = Box<dyn FnOnce() + Send + 'static>;
 
-/// A fixed number of workers that share one line of jobs.
+/// A fixed number of workers that receive jobs from one channel.
 pub(crate) struct ThreadPool {
     workers: Vec<Worker>,
-    /// Taken away to tell the workers that there will be no more.
+    /// Dropped to end the workers: their channel is then disconnected.
     jobs: Option<mpsc::Sender<Job>>,
 }
 
 impl ThreadPool {
     pub(crate) fn new(size: usize) -> Self {
-        assert!(size > 0, "somebody must do the work");
-        let (jobs, line) = mpsc::channel();
-        let line = Arc::new(Mutex::new(line));
+        assert!(size > 0, "a pool needs at least one worker");
+        let (jobs, receiver) = mpsc::channel();
+        let receiver = Arc::new(Mutex::new(receiver));
         let workers = (0..size)
-            .map(|id| Worker::new(id, Arc::clone(&line)))
+            .map(|id| Worker::new(id, Arc::clone(&receiver)))
             .collect();
         Self {
             workers,
@@ -62,11 +62,11 @@ struct Worker {
 }
 
 impl Worker {
-    fn new(id: usize, line: Arc<Mutex<mpsc::Receiver<Job>>>) -> Self {
+    fn new(id: usize, receiver: Arc<Mutex<mpsc::Receiver<Job>>>) -> Self {
         let name = format!("worker-{id}");
         let work = move || {
             loop {
-                let next = line.lock().unwrap().recv();
+                let next = receiver.lock().unwrap().recv();
                 let Ok(job) = next else { break };
                 job();
             }
@@ -78,11 +78,11 @@ impl Worker {
     }
 }
 
-/// Serves so many requests out of `folder`, and ends when all are answered. Says first where. A slow
-/// one takes a `nap`.
+/// Answers `requests` requests with pages of `folder`, and returns when all are answered. Calls
+/// `listening` with its address first. A slow request takes `delay`.
 pub(crate) fn serve(
     folder: &str,
-    nap: Duration,
+    delay: Duration,
     requests: usize,
     listening: impl FnOnce(SocketAddr),
 ) -> io::Result<()> {
@@ -91,18 +91,18 @@ pub(crate) fn serve(
     let pool = ThreadPool::new(4);
     for stream in listener.incoming().take(requests) {
         let (stream, folder) = (stream?, folder.to_owned());
-        pool.execute(move || answer(stream, &folder, nap).unwrap());
+        pool.execute(move || answer(stream, &folder, delay).unwrap());
     }
     Ok(())
 }
 
-fn answer(mut stream: TcpStream, folder: &str, nap: Duration) -> io::Result<()> {
+fn answer(mut stream: TcpStream, folder: &str, delay: Duration) -> io::Result<()> {
     let mut request = String::new();
     BufReader::new(&stream).read_line(&mut request)?;
     let (status, page) = match request.trim_end() {
         "GET / HTTP/1.1" => ("200 OK", "hello.html"),
         "GET /slow HTTP/1.1" => {
-            thread::sleep(nap);
+            thread::sleep(delay);
             ("200 OK", "hello.html")
         }
         _ => ("404 NOT FOUND", "missing.html"),

@@ -1,5 +1,5 @@
-//! Rounds: a short slice for each peer in turn, again and again, so that the machine's moods hit all
-//! of them alike.
+//! Measures the peers in rounds, with a short slice for each peer in every round, so that changes
+//! in the machine's load affect all of them alike.
 
 use std::io;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use super::sample::{Pair, Sample};
 use super::table;
 use crate::{plot, targets};
 
-/// How much is measured.
+/// The options of a comparison.
 #[derive(Clone, Debug)]
 pub(super) struct Choices {
     rounds: usize,
@@ -36,12 +36,12 @@ impl Choices {
     }
 }
 
-/// Measures all peers of a workload and prints the table. A peer that fails is named on stderr, and
-/// measured no more with that many connections.
+/// Measures all peers of a workload and prints the table. A peer that fails is reported on stderr,
+/// and is not measured again with that number of connections.
 ///
 /// # Errors
 ///
-/// Those of the machine.
+/// Returns the error if the cores cannot be determined or the plot cannot be written.
 pub(super) fn run(workload: &Workload, choices: &Choices) -> io::Result<()> {
     let cores = Cores::choose()?;
     let names: Vec<_> = workload.peers.iter().map(|peer| peer.name).collect();
@@ -56,7 +56,7 @@ pub(super) fn run(workload: &Workload, choices: &Choices) -> io::Result<()> {
         for round in 0..choices.rounds {
             eprintln!("{connections} connections, round {}", round + 1);
             let mut samples = vec![None; names.len()];
-            // Nobody is always the first.
+            // Each round begins with another peer, so that no peer is always the first.
             for at in (0..names.len()).map(|n| (n + round) % names.len()) {
                 let Ok(pair) = &mut pairs[at] else { continue };
                 match pair.slice(choices.slice) {
@@ -91,7 +91,7 @@ pub(super) fn run(workload: &Workload, choices: &Choices) -> io::Result<()> {
     plot::bars(
         workload.name,
         &format!(
-            "{}: processor time a request, to that of {}",
+            "{}: processor time per request, relative to {}",
             workload.name, names[0]
         ),
         plot::Scale::Linear,

@@ -1,4 +1,4 @@
-//! What is asked of the system: a core for each side, children on them, their processor time.
+//! CPU affinity: a core for each side, child processes pinned to it, and their processor time.
 
 use std::fs;
 use std::io::{self, BufRead, BufReader};
@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 
-/// A core for the server, and one for the load.
+/// The core of the server, and that of the load.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Cores {
     pub(super) server: usize,
@@ -15,21 +15,22 @@ pub(super) struct Cores {
 }
 
 impl Cores {
-    /// The first two that this process may use; where there is one alone, that one twice.
+    /// Chooses the first two cores that this process may use. If there is only one, both sides
+    /// share it.
     pub(super) fn choose() -> io::Result<Self> {
         let allowed = sched_getaffinity(None)?;
         let mut cores = (0..CpuSet::MAX_CPU).filter(|core| allowed.is_set(*core));
         let server = cores.next().ok_or(io::ErrorKind::Unsupported)?;
         let load = cores.next().unwrap_or(server);
         if load == server {
-            eprintln!("there is one core only: the load is in the server's way");
+            eprintln!("only one core is available: the load will slow down the server");
         }
         Ok(Self { server, load })
     }
 }
 
-/// This program with other words, in a process on one core, and a pipe each way. Killed when
-/// dropped.
+/// A child process that runs this program with other arguments on one core, with a pipe in each
+/// direction. It is killed when dropped.
 #[derive(Debug)]
 pub(super) struct Process {
     child: Child,
@@ -42,7 +43,7 @@ impl Process {
         let mut command = Command::new(std::env::current_exe()?);
         command.args(words);
         command.stdin(Stdio::piped()).stdout(Stdio::piped());
-        // A child inherits where its parent may run.
+        // A child inherits the affinity of its parent, so the parent's is changed during the spawn.
         let before = sched_getaffinity(None)?;
         let mut only = CpuSet::new();
         only.set(core);
@@ -63,7 +64,11 @@ impl Process {
         self.child.id()
     }
 
-    /// The next line that it prints. Where it has ended, its last words are on stderr.
+    /// Returns the next line of the child's output.
+    ///
+    /// # Errors
+    ///
+    /// Returns `UnexpectedEof` if the child has ended. It has printed the reason on stderr.
     pub(super) fn line(&mut self) -> io::Result<String> {
         let mut line = String::new();
         match self.output.read_line(&mut line)? {
@@ -75,16 +80,18 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        // Neither is needed where it has ended already.
+        // Both may fail if the child has ended already, and then neither is needed.
         self.child.kill().ok();
         self.child.wait().ok();
     }
 }
 
-/// Processor time that a process has used so far, in user and kernel, over all OS threads.
+/// Returns the processor time that all OS threads of a process have used so far, in user and kernel
+/// mode.
 ///
-/// `schedstat` counts nanoseconds where `stat` counts hundredths of a second. What the kernel does
-/// for the other end of a connection while this one sends is in it.
+/// It is read from `schedstat`, which counts nanoseconds; `stat` counts hundredths of a second.
+/// When a process sends, the kernel also does work for the other end of the connection. That is
+/// included.
 pub(super) fn cpu(process: u32) -> io::Result<Duration> {
     let mut sum = 0;
     for thread in fs::read_dir(format!("/proc/{process}/task"))? {

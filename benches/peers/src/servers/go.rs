@@ -7,9 +7,11 @@ use std::process::Command;
 
 use crate::tasks::go;
 
-/// Becomes that program: same process, so the same core, and ended with whoever has started it.
+/// Replaces this process by `go-peer`. It remains the same process, so it runs on the same core and
+/// ends with its parent.
 pub(super) fn echo(addr: SocketAddr) -> io::Result<()> {
-    let program = go::program().ok_or_else(|| io::Error::other("target/go-peer is not there"))?;
+    let program = go::program()
+        .ok_or_else(|| io::Error::other("target/go-peer does not exist (see benches/run.sh)"))?;
     let words = ["serve", "echo", &addr.to_string()];
     Err(Command::new(program).args(words).exec())
 }

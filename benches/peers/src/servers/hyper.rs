@@ -1,4 +1,4 @@
-//! hyper over tokio's single-threaded runtime, with a timer as in its own examples.
+//! hyper on tokio's single-threaded runtime, with a timer as in hyper's own examples.
 
 use std::convert::Infallible;
 use std::io;
@@ -25,7 +25,7 @@ pub(super) fn http(addr: SocketAddr) -> io::Result<()> {
                 let connection = http1::Builder::new()
                     .timer(TokioTimer::new())
                     .serve_connection(TokioIo::new(client), service_fn(answer));
-                // Whatever ends a connection ends this one only.
+                // An error affects this connection only.
                 drop(connection.await);
             });
         }

@@ -8,7 +8,7 @@ use may::net::{TcpListener, TcpStream};
 
 pub(super) fn echo(addr: SocketAddr) -> io::Result<()> {
     may::config().set_workers(1).set_stack_size(0x2000);
-    // SAFETY: the closure touches no thread local and needs little stack.
+    // SAFETY: the closure accesses no thread-local variable and needs little stack.
     let accepting = unsafe { spawn(move || accept(addr)) };
     accepting
         .join()

@@ -1,8 +1,8 @@
-//! Servers under load: what a request costs each peer in processor time.
+//! Servers under load: the processor time that a request costs each peer.
 //!
-//! One file for each peer, with the same workloads in each that has them: `echo` sends back what it
-//! reads, a kilobyte at most at a time; `http` answers every request with the same short text. All
-//! are single-threaded and serve until they are killed.
+//! Each peer has a file, with the workloads that it supports. `echo` sends back what it reads, up
+//! to a kilobyte at a time. `http` answers every request with the same short text. All servers are
+//! single-threaded and serve until they are killed.
 
 mod compare;
 mod cpu_affinity;
@@ -26,13 +26,13 @@ use evy_load::Target;
 const USAGE: &str = "usage: evy-peers [echo | http [ROUNDS [SECONDS [CONNECTIONS...]]]]
        evy-peers serve echo|http PEER ADDR";
 
-/// Bytes of an echo.
+/// The number of bytes of an echo message.
 const SIZE: usize = 64;
 
-/// What `http` answers.
+/// The body of an `http` response.
 const TEXT: &str = "Hello, World!";
 
-/// A server.
+/// A server that is compared with others.
 struct Peer {
     name: &'static str,
     /// Returns only with an error.
@@ -43,13 +43,13 @@ const fn peer(name: &'static str, serve: fn(SocketAddr) -> io::Result<()>) -> Pe
     Peer { name, serve }
 }
 
-/// What a server is asked.
+/// A kind of request, and the servers that are measured with it.
 struct Workload {
     name: &'static str,
-    /// The limit first: the others are compared with it.
+    /// The first one is the hardware limit, with which the others are compared.
     peers: &'static [Peer],
     target: fn(SocketAddr) -> Target,
-    /// What evy is to cost at most, to the limit and to tokio.
+    /// The maximum cost of evy, relative to the first peer and relative to tokio.
     targets: Option<(f64, f64)>,
 }
 
@@ -62,7 +62,7 @@ const WORKLOADS: [Workload; 2] = [
             peer("tokio", tokio::echo),
             peer("smol", smol::echo),
             peer("may", may::echo),
-            // Named on stderr where there is no Go, and left out.
+            // Without Go it fails, which is reported on stderr, and is left out of the table.
             peer("Go", go::echo),
         ],
         target: |addr| Target::Echo { addr, size: SIZE },
@@ -83,11 +83,11 @@ const WORKLOADS: [Workload; 2] = [
     },
 ];
 
-/// Does what the words of the command line say.
+/// Runs the command that the arguments name. Prints the usage and exits if they are invalid.
 ///
 /// # Errors
 ///
-/// Those of the server, or of what was to be measured.
+/// Returns the error of the server or of the measurement.
 pub(super) fn command(words: &[String]) -> io::Result<()> {
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     let Some(task) = parse(&words) else {
@@ -97,7 +97,7 @@ pub(super) fn command(words: &[String]) -> io::Result<()> {
     task()
 }
 
-/// What the words ask for.
+/// Returns the command that the arguments name, or `None` if they are invalid.
 fn parse(words: &[&str]) -> Option<Box<dyn FnOnce() -> io::Result<()>>> {
     let workload = |name: &str| WORKLOADS.iter().find(|workload| workload.name == name);
     match *words {
@@ -106,12 +106,12 @@ fn parse(words: &[&str]) -> Option<Box<dyn FnOnce() -> io::Result<()>>> {
             let (peer, addr) = (peers.find(|known| known.name == peer)?, addr.parse().ok()?);
             Some(Box::new(move || {
                 evy_load::raise_file_limit()?;
-                // Whoever has started it may be killed; nobody else would end it then.
+                // If the parent is killed, it cannot end this process, so the kernel has to.
                 set_parent_process_death_signal(Some(Signal::KILL))?;
                 (peer.serve)(addr)
             }))
         }
-        // What `sample` starts.
+        // `sample` starts this command.
         ["load", name, addr, connections, server] => {
             let (workload, addr) = (workload(name)?, addr.parse().ok()?);
             let (connections, server) = (connections.parse().ok()?, server.parse().ok()?);
@@ -128,7 +128,7 @@ fn parse(words: &[&str]) -> Option<Box<dyn FnOnce() -> io::Result<()>>> {
     }
 }
 
-/// Says where a server listens: whoever has started it waits for this line.
+/// Prints the address of the server. The parent process waits for this line.
 fn announce(addr: SocketAddr) {
     println!("listening on {addr}");
 }

@@ -1,4 +1,5 @@
-//! The limit: an edge-triggered epoll loop with one buffer, and nothing that a real server needs.
+//! The hardware limit: an edge-triggered epoll loop with one buffer, without anything that a real
+//! server needs.
 
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -19,12 +20,12 @@ pub(super) fn http(addr: SocketAddr) -> io::Result<()> {
         super::TEXT.len(),
         super::TEXT
     );
-    // A request is taken to come in one piece, and alone.
+    // Each read is assumed to return exactly one whole request.
     serve(addr, Some(answer.as_bytes()))
 }
 
-/// Answers each read with `fixed`, or with what was read. A client that cannot take it at once is
-/// dropped.
+/// Answers each read with `fixed` or, if that is `None`, with the bytes read. If the socket
+/// buffer has no space for the whole response, the client is disconnected.
 fn serve(addr: SocketAddr, fixed: Option<&[u8]>) -> io::Result<()> {
     let listener = TcpListener::bind(addr)?;
     listener.set_nonblocking(true)?;
@@ -33,7 +34,7 @@ fn serve(addr: SocketAddr, fixed: Option<&[u8]>) -> io::Result<()> {
     let key = |fd: RawFd| EventData::new_u64(fd as u64);
     let own = listener.as_raw_fd() as usize;
     epoll::add(&epoll, &listener, key(listener.as_raw_fd()), EventFlags::IN)?;
-    // By descriptor, which is the key.
+    // Indexed by descriptor, which is also the key of the events.
     let mut clients: Vec<Option<TcpStream>> = Vec::new();
     let mut events = Vec::with_capacity(1024);
     let mut buf = vec![0; 64 * 1024];
@@ -67,7 +68,8 @@ fn serve(addr: SocketAddr, fixed: Option<&[u8]>) -> io::Result<()> {
                 if client.write_all(fixed.unwrap_or(&buf[..n])).is_err() {
                     break false;
                 }
-                // A short read has taken all there was, but not an end that came along.
+                // A short read has emptied the socket buffer. But if the connection was closed too,
+                // the end of file is still to be read.
                 if n < buf.len() && !over {
                     break true;
                 }

@@ -1,7 +1,8 @@
-//! A slice of load on one server, and what it has shown.
+//! A slice of load on one server, and its results.
 //!
-//! The load runs in a process of its own for each server, which keeps its connections open while
-//! others have their turn. It is told how long the next slice is, and says what it saw.
+//! Each server has a load process, which keeps its connections open while other servers are
+//! measured. The load process reads the length of the next slice from stdin, and prints the
+//! results.
 
 use std::io::{self, Write};
 use std::net::SocketAddr;
@@ -11,10 +12,10 @@ use super::Workload;
 use super::cpu_affinity::{Cores, Process, cpu};
 use evy_load::Load;
 
-/// What one slice has shown.
+/// The results of one slice.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Sample {
-    /// Of the server.
+    /// The processor time of the server.
     pub(super) cpu: Duration,
     pub(super) elapsed: Duration,
     pub(super) requests: u64,
@@ -23,7 +24,7 @@ pub(super) struct Sample {
 }
 
 impl Sample {
-    /// Nanoseconds of processor time for each request.
+    /// Returns the nanoseconds of processor time for each request.
     pub(super) fn cost(&self) -> f64 {
         self.cpu.as_nanos() as f64 / self.requests as f64
     }
@@ -32,7 +33,7 @@ impl Sample {
         self.requests as f64 / self.elapsed.as_secs_f64()
     }
 
-    /// How much of its core the server has used.
+    /// Returns the fraction of its core that the server has used.
     pub(super) fn busy(&self) -> f64 {
         self.cpu.as_secs_f64() / self.elapsed.as_secs_f64()
     }
@@ -60,7 +61,7 @@ impl Sample {
 #[derive(Debug)]
 pub(super) struct Pair {
     load: Process,
-    /// Killed after the load.
+    /// Declared after `load`, so that it is killed after it.
     _server: Process,
 }
 
@@ -78,7 +79,7 @@ impl Pair {
         let (id, connections) = (server.id().to_string(), connections.to_string());
         let words = ["load", workload, addr, &connections, &id];
         let mut load = Process::start(cores.load, &words)?;
-        // Connected.
+        // The load prints a line when it is connected.
         load.line()?;
         Ok(Self {
             load,
@@ -94,7 +95,8 @@ impl Pair {
     }
 }
 
-/// The load's side: `connections` to `addr`, a slice for each line that comes, until none does.
+/// Runs the load process: opens `connections` to `addr`, and measures a slice for each line of
+/// stdin, until its end.
 pub(super) fn generate(
     workload: &Workload,
     addr: SocketAddr,
@@ -103,7 +105,7 @@ pub(super) fn generate(
 ) -> io::Result<()> {
     let mut load = Load::connect(&(workload.target)(addr), connections)?;
     println!("connected");
-    // Each connection has its turn some times over before measuring begins.
+    // The warm-up is long enough for some requests on each connection.
     let warm_up = Duration::from_millis(100) + Duration::from_micros(20) * connections as u32;
     for line in io::stdin().lines() {
         let seconds = line?.parse().map_err(io::Error::other)?;

@@ -1,4 +1,4 @@
-//! smol, one executor on the main thread: a task for each connection.
+//! smol with one executor, on the main OS thread: a task for each connection.
 
 use std::io;
 use std::net::SocketAddr;

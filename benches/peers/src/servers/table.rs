@@ -1,32 +1,32 @@
-//! Samples become medians, and medians a Markdown table.
+//! Turns the samples into a Markdown table of medians.
 
 use std::time::Duration;
 
 use super::sample::Sample;
 use crate::targets::{self, Ratio, Target};
 
-/// Tells of a sample while others are still to come.
+/// Prints a sample on stderr while the run is still in progress.
 pub(super) fn progress(peer: &str, sample: Option<&Sample>) {
     match sample {
         Some(sample) => eprintln!(
-            "    {peer:<6} {:>6.0} ns a request, {:>7.0} a second, {:>3.0} % of its core",
+            "    {peer:<6} {:>6.0} ns per request, {:>7.0} requests/s, {:>3.0} % of its core",
             sample.cost(),
             sample.per_second(),
             sample.busy() * 100.0
         ),
-        None => eprintln!("    {peer:<6} has failed"),
+        None => eprintln!("    {peer:<6} failed"),
     }
 }
 
-/// The first lines of the table.
+/// Prints the header of the table.
 pub(super) fn head() {
     println!(
-        "| connections | peer | CPU ns a request | to the first | at least | to the first | requests a second | core used | p50 us | p99 us |"
+        "| connections | peer | CPU ns/request | relative to raw | lowest CPU ns/request | relative to raw | requests/s | core used | p50 us | p99 us |"
     );
     println!("| ---: | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |");
 }
 
-/// What the rounds with so many connections have shown.
+/// The results of all rounds with one number of connections.
 #[derive(Debug)]
 pub(super) struct Results<'a> {
     pub(super) connections: usize,
@@ -47,24 +47,23 @@ impl<'a> Results<'a> {
         }
     }
 
-    /// The median of a value over the rounds.
+    /// Returns the median of a value over the rounds.
     fn median(&self, peer: usize, value: impl Fn(&Sample) -> f64) -> Option<f64> {
         let samples = self.rounds.iter().filter_map(|round| round[peer].as_ref());
         targets::median(samples.map(value))
     }
 
-    /// What a request costs a peer beside what it costs another.
+    /// Returns the cost of a request for one peer relative to its cost for another.
     pub(super) fn ratio(&self, peer: usize, to: usize) -> Option<Ratio> {
         let both = |round: &Vec<Option<Sample>>| Some((round[peer]?.cost(), round[to]?.cost()));
         let pairs: Vec<_> = self.rounds.iter().filter_map(both).collect();
         targets::ratio(&pairs)
     }
 
-    /// A line for each peer.
+    /// Prints a line for each peer.
     ///
-    /// `core used` is to be read beside the costs: a server that waits for requests pays for each
-    /// wait, and finds fewer requests after it, so that it looks dearer than it would be under full
-    /// load.
+    /// The costs must be read together with `core used`. A server that waits for requests pays for
+    /// each wait, and finds fewer requests after it. So its cost is higher than under full load.
     pub(super) fn print(&self) {
         for (at, peer) in self.peers.iter().enumerate() {
             let of = |value: &dyn Fn(&Sample) -> f64| self.median(at, value);
@@ -95,13 +94,14 @@ impl<'a> Results<'a> {
         }
     }
 
-    /// How far evy is from costing `to_first` of the first peer, and `to_tokio` of tokio.
+    /// Returns two targets for evy: at most `to_first` of the first peer's cost, and at most
+    /// `to_tokio` of tokio's.
     pub(super) fn targets(&self, (to_first, to_tokio): (f64, f64)) -> Vec<Target> {
         let place = |name| self.peers.iter().position(|peer| *peer == name);
         let (Some(evy), Some(tokio)) = (place("evy"), place("tokio")) else {
             return Vec::new();
         };
-        let what = |other| format!("{} connections, to {other}", self.connections);
+        let what = |other| format!("{} connections, relative to {other}", self.connections);
         vec![
             Target::at_most(to_first, what(self.peers[0]), self.ratio(evy, 0)),
             Target::at_most(to_tokio, what("tokio"), self.ratio(evy, tokio)),

@@ -1,4 +1,4 @@
-//! tokio, its single-threaded runtime: a task for each connection.
+//! tokio's single-threaded runtime: a task for each connection.
 
 use std::io;
 use std::net::SocketAddr;

@@ -24,7 +24,7 @@ pub(super) const WORK: &[(&str, Measure)] = &[
     (ROUND_TRIP, round_trip),
 ];
 
-/// Without a scheduler.
+/// Measures the round trip of a bare switch, without a scheduler.
 fn switch() -> f64 {
     let mut there_and_back = pair::there_and_back();
     let start = Instant::now();

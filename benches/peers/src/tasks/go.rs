@@ -1,4 +1,4 @@
-//! Go: goroutines on one processor, in a process of their own for each measurement.
+//! Go: goroutines on one processor, in a separate process for each measurement.
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -18,19 +18,20 @@ pub(super) const WORK: &[(&str, Measure)] = &[
     (ROUND_TRIP, || measure(ROUND_TRIP)),
 ];
 
-/// Built from `go/` by `benches/run.sh`, where there is a Go to build it with: `target/go-peer`.
+/// Returns the path of `target/go-peer`, if it exists. `benches/run.sh` builds it from `go/` if Go
+/// is installed.
 pub(crate) fn program() -> Option<PathBuf> {
     let own = std::env::current_exe().ok()?;
     let program = own.parent()?.parent()?.join("go-peer");
     program.exists().then_some(program)
 }
 
-/// It knows the same work by the same names.
+/// Runs `go-peer`, which uses the same names for the same work.
 fn measure(work: &str) -> f64 {
-    let program = program().expect("it was there when the run began");
+    let program = program().expect("target/go-peer existed when the run began");
     let output = Command::new(program).arg(work).output();
-    let output = output.expect("it can be started");
+    let output = output.expect("go-peer can be started");
     assert!(output.status.success(), "go-peer has failed at {work:?}");
     let text = String::from_utf8_lossy(&output.stdout);
-    text.trim().parse().expect("it prints a number")
+    text.trim().parse().expect("go-peer prints a number")
 }

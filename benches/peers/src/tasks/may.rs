@@ -10,7 +10,8 @@ use super::{
     YIELD_APART, deep, each, turns,
 };
 
-/// 50 000 need more mappings than a system allows by default.
+/// `YIELD_50000` is missing, because 50,000 coroutines need more mappings than a system allows by
+/// default.
 pub(super) const WORK: &[(&str, Measure)] = &[
     (YIELD_2, || yields::<2>(|_| yield_now())),
     (YIELD_10, || yields::<10>(|_| yield_now())),
@@ -25,7 +26,8 @@ pub(super) fn configure() {
 }
 
 fn spawn<T: Send + 'static>(f: impl FnOnce() -> T + Send + 'static) -> JoinHandle<T> {
-    // SAFETY: what is spawned here touches no thread local and needs little stack.
+    // SAFETY: the closures that are spawned here access no thread-local variable and need little
+    // stack.
     unsafe { may::coroutine::spawn(f) }
 }
 
@@ -69,7 +71,7 @@ fn round_trip() -> f64 {
         });
         let start = Instant::now();
         for n in 0..ROUND_TRIPS {
-            there.send(n).expect("it listens");
+            there.send(n).expect("the echo coroutine receives");
             assert_eq!(back.recv(), Ok(n));
         }
         each(start.elapsed(), ROUND_TRIPS)

@@ -1,6 +1,8 @@
-//! What green threads, tasks and OS threads cost: the same work by each, in one run, on one core.
+//! The cost of green threads, tasks and OS threads: each peer does the same work, in one run, on
+//! one core.
 //!
-//! Each peer has a file, with the same names of the same work in it; what a peer cannot do is missing.
+//! Each peer has a file, which uses the same names for the same work. Work that a peer cannot do is
+//! missing from its file.
 
 mod bare;
 mod evy;
@@ -15,25 +17,25 @@ use std::time::Duration;
 
 use crate::plot;
 
-/// Nanoseconds for each thing, measured once.
+/// Measures some work once, and returns the nanoseconds for each operation.
 type Measure = fn() -> f64;
 
-/// What a peer can do, by the name of the work.
+/// The name of a peer, and the work that it can do, with the name of each kind of work.
 type Peer = (&'static str, &'static [(&'static str, Measure)]);
 
-/// Two stacks, and no scheduler.
-const SWITCH: &str = "bare switch, there and back";
-const YIELD_2: &str = "yield, 2 in turn";
-const YIELD_10: &str = "yield, 10 in turn";
-/// Where the processor's guesses of where a call returns to are worth less.
-const YIELD_APART: &str = "yield, 10 in turn, at many depths";
-const YIELD_1000: &str = "yield, 1 000 in turn";
-const YIELD_50000: &str = "yield, 50 000 in turn";
-/// Nobody waits for it.
+/// Between two stacks, without a scheduler.
+const SWITCH: &str = "bare switch, round trip";
+const YIELD_2: &str = "yield among 2";
+const YIELD_10: &str = "yield among 10";
+/// At call depths at which the processor predicts return addresses less well.
+const YIELD_APART: &str = "yield among 10, varying depth";
+const YIELD_1000: &str = "yield among 1,000";
+const YIELD_50000: &str = "yield among 50,000";
+/// Nothing waits for what is spawned.
 const SPAWN: &str = "spawn, run, reclaim";
 const SPAWN_JOIN: &str = "spawn, join";
-/// An item to another one and back, through two channels.
-const ROUND_TRIP: &str = "channel, there and back";
+/// The round trip of an item to another thread or task and back, through two channels.
+const ROUND_TRIP: &str = "channel, round trip";
 
 const WORK: [&str; 9] = [
     SWITCH,
@@ -47,7 +49,7 @@ const WORK: [&str; 9] = [
     ROUND_TRIP,
 ];
 
-/// The least that it takes comes first, then evy.
+/// The hardware limit comes first, then evy.
 const PEERS: [Peer; 7] = [
     ("bare", bare::WORK),
     ("evy", evy::WORK),
@@ -58,19 +60,20 @@ const PEERS: [Peer; 7] = [
     ("OS threads", os_threads::WORK),
 ];
 
-/// How often each yields, spawns and so on in one measurement.
+/// The number of operations in one measurement; the yields are shared by all that yield.
 const YIELDS: usize = 500_000;
 const SPAWNS: usize = 100_000;
 const ROUND_TRIPS: usize = 100_000;
 const ROUNDS: usize = 15;
 
-/// How often each of `n` yields: so often that their beginning and end do not count.
+/// Returns how often each of `n` threads or tasks yields. It is at least 40, so that their
+/// beginning and end do not weigh in the result.
 const fn turns(n: usize) -> usize {
     let turns = YIELDS / n;
     if turns < 40 { 40 } else { turns }
 }
 
-/// Calls `pause` some calls further down, more or fewer from turn to turn.
+/// Calls `pause` from a depth of calls that differs from turn to turn.
 fn deep(turn: usize, pause: fn()) {
     #[inline(never)]
     fn at(depth: usize, pause: fn()) -> usize {
@@ -85,23 +88,23 @@ fn deep(turn: usize, pause: fn()) {
     std::hint::black_box(at(turn % 8, pause));
 }
 
-/// Nanoseconds for each of `count` things that took `elapsed`.
+/// Returns the nanoseconds for each of `count` operations that took `elapsed` together.
 fn each(elapsed: Duration, count: usize) -> f64 {
     elapsed.as_nanos() as f64 / count as f64
 }
 
-/// Measures all work of all peers, round after round, and prints a table of medians.
+/// Measures all work of all peers, round after round. Prints a table of medians and the targets.
 ///
 /// # Errors
 ///
-/// Those of writing the plot.
+/// Returns the error of writing the plot.
 pub(super) fn run() -> std::io::Result<()> {
     stay_on_one_core();
     may::configure();
     let is_there = |peer: &&Peer| peer.0 != "Go" || go::program().is_some();
     let peers: Vec<Peer> = PEERS.iter().filter(is_there).copied().collect();
     if peers.len() < PEERS.len() {
-        eprintln!("without Go: target/go-peer is not there (see benches/run.sh)");
+        eprintln!("Go is not measured: target/go-peer does not exist (see benches/run.sh)");
     }
     let mut samples = vec![vec![Vec::new(); peers.len()]; WORK.len()];
     for round in 1..=ROUNDS {
@@ -120,14 +123,15 @@ pub(super) fn run() -> std::io::Result<()> {
     results.print_aims();
     plot::bars(
         "tasks",
-        "nanoseconds each, one core",
+        "nanoseconds per operation, one core",
         plot::Scale::Logarithmic,
         (&WORK, &names),
         |work, peer| results.median(WORK[work], names[peer]),
     )
 }
 
-/// So that nobody gains from a second core what the others do not use.
+/// Restricts this process to one core, so that no peer gains from a second core that the others do
+/// not use.
 fn stay_on_one_core() {
     #[cfg(target_os = "linux")]
     {
@@ -136,7 +140,7 @@ fn stay_on_one_core() {
         if let Some(core) = (0..CpuSet::MAX_CPU).find(|core| allowed.is_set(*core)) {
             let mut one = CpuSet::new();
             one.set(core);
-            // Where it is refused, the scheduler of the system decides, for all of them.
+            // If the system refuses, its scheduler chooses the cores, for all peers alike.
             sched_setaffinity(None, &one).ok();
         }
     }

@@ -1,4 +1,4 @@
-//! OS threads, as std has them.
+//! OS threads of std.
 
 use std::sync::mpsc::sync_channel;
 use std::thread::{spawn, yield_now};
@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use super::{Measure, ROUND_TRIP, SPAWN_JOIN, YIELD_2, YIELD_10, YIELD_1000, each, turns};
 
-/// They are slow enough to be measured in fewer rounds.
+/// The divisor of the number of operations. OS threads are so slow that fewer operations suffice.
 const SHARE: usize = 50;
 
 pub(super) const WORK: &[(&str, Measure)] = &[
@@ -53,7 +53,7 @@ fn round_trip() -> f64 {
     });
     let start = Instant::now();
     for n in 0..count {
-        there.send(n).expect("it listens");
+        there.send(n).expect("the echo thread receives");
         assert_eq!(back.recv(), Ok(n));
     }
     let elapsed = start.elapsed();

@@ -81,7 +81,7 @@ fn round_trip() -> f64 {
         });
         let start = Instant::now();
         for n in 0..ROUND_TRIPS {
-            there.send(n).await.expect("it listens");
+            there.send(n).await.expect("the echo task receives");
             assert_eq!(back.recv().await, Ok(n));
         }
         let elapsed = start.elapsed();

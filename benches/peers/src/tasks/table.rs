@@ -1,4 +1,4 @@
-//! Samples become medians, medians Markdown tables: what was measured, and how far it is from the targets.
+//! Turns the samples into Markdown tables: the medians, and how they compare with the targets.
 
 use super::{
     ROUND_TRIP, ROUNDS, SPAWN, SPAWN_JOIN, SWITCH, WORK, YIELD_2, YIELD_10, YIELD_50000,
@@ -6,7 +6,8 @@ use super::{
 };
 use crate::targets::{self, Ratio, Target};
 
-/// The samples of one run, a list for each work and peer. Those of one round stand at the same place.
+/// The samples of one run: a list for each work and peer. Samples of the same round have the same
+/// index.
 #[derive(Debug)]
 pub(super) struct Results<'a> {
     peers: &'a [&'static str],
@@ -18,12 +19,12 @@ impl<'a> Results<'a> {
         Self { peers, samples }
     }
 
-    /// The median of what `peer` took for `work`, if it can do it.
+    /// Returns the median time of `peer` for `work`, or `None` if it cannot do that work.
     pub(super) fn median(&self, work: &str, peer: &str) -> Option<f64> {
         targets::median(self.of(work, peer)?.iter().copied())
     }
 
-    /// What one work took a peer beside what another took another.
+    /// Returns the time of one work by one peer relative to that of another work by another peer.
     fn ratio(
         &self,
         (work, peer): (&str, &str),
@@ -42,10 +43,10 @@ impl<'a> Results<'a> {
         Some(&self.samples[work][peer])
     }
 
-    /// What was measured.
+    /// Prints the table of medians.
     pub(super) fn print(&self) {
         println!(
-            "| ns each (median of {ROUNDS}) | {} | evy to bare |",
+            "| ns each (median of {ROUNDS} rounds) | {} | evy / bare |",
             self.peers.join(" | ")
         );
         println!("| --- |{} ---: |", " ---: |".repeat(self.peers.len()));
@@ -62,40 +63,54 @@ impl<'a> Results<'a> {
         }
     }
 
-    /// How that compares with what is aimed at.
+    /// Prints how the medians compare with the targets.
     pub(super) fn print_aims(&self) {
         let to_bare = |work| self.ratio((work, "evy"), (work, "bare"));
         let to_peer = |work, peer| self.ratio((work, "evy"), (work, peer));
         let in_a_crowd = self.ratio((YIELD_50000, "evy"), (YIELD_10, "evy"));
         targets::print(&[
-            Target::at_most(1.2, "bare switch, to corosensei's", to_bare(SWITCH)),
+            Target::at_most(1.2, "bare switch, relative to corosensei", to_bare(SWITCH)),
             Target::at_most(
                 1.0,
-                "yield at 2, to a corosensei round trip",
+                "yield among 2, relative to a corosensei round trip",
                 to_bare(YIELD_2),
             ),
-            Target::at_most(1.5, "yield at 10, to the same", to_bare(YIELD_10)),
-            Target::none("the same at many depths", to_bare(YIELD_APART)),
-            Target::at_most(2.0, "yield at 50 000, to one at 10", in_a_crowd),
-            Target::none("the same, to 50 000 pages in turn", to_bare(YIELD_50000)),
+            Target::at_most(
+                1.5,
+                "yield among 10, relative to a corosensei round trip",
+                to_bare(YIELD_10),
+            ),
+            Target::none(
+                "yield among 10, varying depth, relative to a corosensei round trip",
+                to_bare(YIELD_APART),
+            ),
+            Target::at_most(
+                2.0,
+                "yield among 50,000, relative to yield among 10",
+                in_a_crowd,
+            ),
+            Target::none(
+                "yield among 50,000, relative to accessing 50,000 pages",
+                to_bare(YIELD_50000),
+            ),
             Target::at_most(
                 3.0,
-                "spawn_n, run and reclaim, to corosensei's",
+                "spawn_n, run and reclaim, relative to corosensei",
                 to_bare(SPAWN),
             ),
             Target::at_most(
                 1.0 / 5.0,
-                "spawn and join, to tokio's",
+                "spawn and join, relative to tokio",
                 to_peer(SPAWN_JOIN, "tokio"),
             ),
             Target::at_most(
                 1.0 / 5.0,
-                "spawn and join, to Go's",
+                "spawn and join, relative to Go",
                 to_peer(SPAWN_JOIN, "Go"),
             ),
             Target::at_most(
                 1.0 / 8.0,
-                "a queue's round trip, to Go's channel",
+                "queue round trip, relative to Go's channel",
                 to_peer(ROUND_TRIP, "Go"),
             ),
         ]);

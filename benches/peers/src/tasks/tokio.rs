@@ -24,8 +24,9 @@ pub(super) const WORK: &[(&str, Measure)] = &[
 fn run(work: impl Future<Output = f64> + Send + 'static) -> f64 {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .build()
-        .expect("the system has what it takes");
-    // In a task of its own, as the others are, and not where the runtime's own loop is polled.
+        .expect("the system has the resources for a runtime");
+    // The work runs in a spawned task, as in the other peers, and not in the future that `block_on`
+    // polls in the runtime's own loop.
     runtime.block_on(async { spawn(work).await.expect("no panic") })
 }
 
@@ -79,7 +80,7 @@ fn round_trip() -> f64 {
         });
         let start = Instant::now();
         for n in 0..ROUND_TRIPS {
-            there.send(n).await.expect("it listens");
+            there.send(n).await.expect("the echo task receives");
             assert_eq!(back.recv().await, Some(n));
         }
         each(start.elapsed(), ROUND_TRIPS)

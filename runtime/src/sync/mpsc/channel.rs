@@ -1,18 +1,23 @@
-//! What the ends of a channel share.
+//! `Channel`: the state that the senders and the receiver of a channel share.
 //!
-//! | who comes | finds | does |
+//! | operation | state of the channel | effect |
 //! | --- | --- | --- |
-//! | send | no receiver any more | fails |
-//! | send | room, or a receiver that waits | stores the message, tells the receiver |
-//! | send | neither | parks with the message in its slot |
-//! | receive | a message | takes it; then the first sender's message moves up, and the sender is told |
-//! | receive | no message, a sender | takes the sender's message, tells the sender |
-//! | receive | no message, no sender left | fails |
-//! | receive | no message | parks |
+//! | send | the receiver has been dropped | Returns an error. |
+//! | send | there is room in the buffer, or a receive waits | Stores the message in the buffer, and notifies the longest waiting receive, if any. |
+//! | send | the buffer is full and no receive waits | Parks, with the message in the slot of its entry. |
+//! | receive | there is a message in the buffer | Takes it. If there is room then and a send waits, the message of the longest waiting send moves into the buffer, and that send is notified. |
+//! | receive | the buffer is empty and a send waits | Takes the message of the longest waiting send, and notifies that send. |
+//! | receive | the buffer is empty and all senders have been dropped | Returns an error. |
+//! | receive | the buffer is empty and no send waits | Parks. |
 //!
-//! A message in the buffer belongs to nobody: a receiver that was told and unwinds loses nothing, and
-//! tells the next one: green threads of one OS thread may share a receiver. A sender that was told
-//! has sent if its slot is empty, and has been left by the receiver if not.
+//! Several receives can wait at once, because the green threads of one OS thread may share a
+//! receiver by reference. A notified receive does not own a message: the messages stay in the
+//! buffer until they are taken. So a notified receive that unwinds loses nothing. It notifies the
+//! next waiting receive instead.
+//!
+//! The slot of a notified send shows what has happened. If it is empty, the message has been
+//! received or moved into the buffer. If it still contains the message, the receiver has been
+//! dropped.
 
 use std::collections::VecDeque;
 use std::mem;
@@ -23,7 +28,7 @@ use crate::green::WaitReason;
 use crate::primitive::{Cell, Mutex, lock};
 use crate::sync::wait_list::{PendingUnpark, Position, WaitEntry, WaitList, WaitParams};
 
-/// What the ends of a channel share.
+/// The state that the senders and the receiver of a channel share.
 #[derive(Debug)]
 pub struct Channel<T> {
     state: Mutex<State<T>>,
@@ -32,7 +37,7 @@ pub struct Channel<T> {
 #[derive(Debug)]
 struct State<T> {
     buffer: VecDeque<T>,
-    /// `None`: as many as there is memory for.
+    /// `None` if the channel is unbounded: it stores as many messages as fit in memory.
     capacity: Option<usize>,
     senders: usize,
     has_receiver: bool,
@@ -45,9 +50,11 @@ impl<T> State<T> {
         self.capacity.is_some_and(|most| self.buffer.len() >= most)
     }
 
-    /// A message in, if there is a place for it.
+    /// Stores `message` if there is room or a receive waits, and otherwise returns it. Also returns
+    /// the receive that has been notified, if any, to be unparked.
     fn push(&mut self, message: T) -> Result<Option<PendingUnpark>, T> {
-        // Under the lock, so that it finds the message.
+        // The receive is notified before the message is stored. It finds the message nevertheless,
+        // because both happen under the lock.
         let pending = self.notify_receiver();
         if self.is_buffer_full() && pending.is_none() {
             return Err(message);
@@ -56,11 +63,15 @@ impl<T> State<T> {
         Ok(pending)
     }
 
-    /// A message out, and perhaps a sender that was waiting to be told of it.
+    /// Takes the next message. Also returns the send that has been notified, if any, to be
+    /// unparked.
     fn pop(&mut self) -> Option<(T, Option<PendingUnpark>)> {
         let Some(message) = self.buffer.pop_front() else {
             let (pending, message) = self.sending.notify_front(Cell::take)?;
-            return Some((message.expect("a sender brings a message"), Some(pending)));
+            return Some((
+                message.expect("a waiting send has a message in its slot"),
+                Some(pending),
+            ));
         };
         let next = if self.is_buffer_full() {
             None
@@ -82,7 +93,7 @@ impl<T> State<T> {
 }
 
 impl<T> Channel<T> {
-    /// With one sender and the receiver.
+    /// Creates a channel with one sender and the receiver.
     pub(crate) fn new(capacity: Option<usize>) -> Self {
         Self {
             state: Mutex::new(State {
@@ -107,7 +118,7 @@ impl<T> Channel<T> {
         Ok(())
     }
 
-    /// Parks while there is no room.
+    /// Sends a message. Parks until there is room, or a receive takes the message.
     pub(crate) fn send(&self, mut message: T) -> Result<(), SendError<T>> {
         loop {
             let mut state = lock(&self.state);
@@ -132,7 +143,7 @@ impl<T> Channel<T> {
             match wait.park(state, Some(message), drop) {
                 Ok(None) => return Ok(()),
                 Ok(Some(left)) => return Err(SendError(left)),
-                Err(slot) => message = slot.expect("nobody has taken it"),
+                Err(slot) => message = slot.expect("the message has not been taken"),
             }
         }
     }
@@ -152,7 +163,7 @@ impl<T> Channel<T> {
         }
     }
 
-    /// Parks while there is no message.
+    /// Receives a message. Parks until there is one.
     pub(crate) fn recv(&self, deadline: Option<Instant>) -> Result<T, RecvTimeoutError> {
         loop {
             let mut state = lock(&self.state);
@@ -178,7 +189,8 @@ impl<T> Channel<T> {
         }
     }
 
-    /// By a receiver that was told and does not look: another one is to.
+    /// Notifies the next waiting receive, if there is a message. Called for a receive that was
+    /// notified and does not take a message.
     pub(crate) fn renotify(&self) {
         let state = lock(&self.state);
         let pending = match state.buffer.is_empty() {
@@ -189,54 +201,63 @@ impl<T> Channel<T> {
         unpark(pending);
     }
 
-    /// Queues up for a message. `false`: there is something to be had at once.
+    /// Adds the entry to the waiting receives. Returns `false` without adding it if a receive would
+    /// not have to wait.
     ///
     /// # Safety
     ///
-    /// As for [`WaitEntry::enter`].
-    pub(crate) unsafe fn register_receiver(&self, place: &WaitEntry<()>) -> bool {
+    /// The same conditions hold as for [`WaitEntry::enter`], except for the lock, which is taken
+    /// here.
+    pub(crate) unsafe fn register_receiver(&self, entry: &WaitEntry<()>) -> bool {
         let state = lock(&self.state);
-        let nobody_sends = || state.sending.is_empty_except(place.token());
-        let nothing_yet = state.buffer.is_empty() && state.senders > 0 && nobody_sends();
+        let no_send_waits = || state.sending.is_empty_except(entry.token());
+        let nothing_yet = state.buffer.is_empty() && state.senders > 0 && no_send_waits();
         if nothing_yet {
-            // SAFETY: the lock is held; the rest is the caller's.
-            unsafe { place.enter(&state.receiving, Position::Back) };
+            // SAFETY: the lock is held. The caller keeps the other conditions.
+            unsafe { entry.enter(&state.receiving, Position::Back) };
         }
         nothing_yet
     }
 
+    /// Removes the entry from the waiting receives, if it is there.
+    ///
     /// # Safety
     ///
-    /// The place is in no other queue.
-    pub(crate) unsafe fn unregister_receiver(&self, place: &WaitEntry<()>) {
+    /// The entry is in no other queue.
+    pub(crate) unsafe fn unregister_receiver(&self, entry: &WaitEntry<()>) {
         let state = lock(&self.state);
-        // SAFETY: the lock is held; the rest is the caller's.
-        unsafe { place.leave(&state.receiving) };
+        // SAFETY: the lock is held. The caller keeps the other condition.
+        unsafe { entry.leave(&state.receiving) };
     }
 
-    /// Queues up for room, with the message in the slot. `false`: there is some, or no receiver.
+    /// Adds the entry, with the message in its slot, to the waiting sends. Returns `false` without
+    /// adding it if a send would not have to wait: there is room, a receive waits, or the receiver
+    /// has been dropped.
     ///
     /// # Safety
     ///
-    /// As for [`WaitEntry::enter`].
-    pub(crate) unsafe fn register_sender(&self, place: &WaitEntry<T>) -> bool {
+    /// The same conditions hold as for [`WaitEntry::enter`], except for the lock, which is taken
+    /// here.
+    pub(crate) unsafe fn register_sender(&self, entry: &WaitEntry<T>) -> bool {
         let state = lock(&self.state);
-        let nobody_receives = || state.receiving.is_empty_except(place.token());
-        let must_wait = state.has_receiver && state.is_buffer_full() && nobody_receives();
+        let no_receive_waits = || state.receiving.is_empty_except(entry.token());
+        let must_wait = state.has_receiver && state.is_buffer_full() && no_receive_waits();
         if must_wait {
-            // SAFETY: the lock is held; the rest is the caller's.
-            unsafe { place.enter(&state.sending, Position::Back) };
+            // SAFETY: the lock is held. The caller keeps the other conditions.
+            unsafe { entry.enter(&state.sending, Position::Back) };
         }
         must_wait
     }
 
+    /// Removes the entry from the waiting sends, if it is there.
+    ///
     /// # Safety
     ///
-    /// The place is in no other queue.
-    pub(crate) unsafe fn unregister_sender(&self, place: &WaitEntry<T>) {
+    /// The entry is in no other queue.
+    pub(crate) unsafe fn unregister_sender(&self, entry: &WaitEntry<T>) {
         let state = lock(&self.state);
-        // SAFETY: the lock is held; the rest is the caller's.
-        unsafe { place.leave(&state.sending) };
+        // SAFETY: the lock is held. The caller keeps the other condition.
+        unsafe { entry.leave(&state.sending) };
     }
 
     pub(crate) fn add_sender(&self) {
@@ -258,7 +279,7 @@ impl<T> Channel<T> {
         let mut state = lock(&self.state);
         state.has_receiver = false;
         let all = state.sending.notify_all();
-        // Dropped when the lock is free: a destructor is the program's code.
+        // Dropped after the lock has been released, because destructors are code of the program.
         let unread = mem::take(&mut state.buffer);
         drop(state);
         all.into_iter().for_each(PendingUnpark::unpark);

@@ -1,7 +1,7 @@
-//! Channels with many senders and one receiver, as [`std::sync::mpsc`].
+//! Multi-producer, single-consumer channels, like [`std::sync::mpsc`].
 //!
-//! Between green threads of one OS thread or of several, and OS threads without any. The errors are
-//! std's own.
+//! They work between green threads and OS threads, as described in the docs of [`sync`](super). The
+//! errors are std's own types. Only the methods that say so park.
 
 mod channel;
 
@@ -19,7 +19,7 @@ pub use channel::Channel;
 
 use crate::thread::{deadline_after_any_thread, yield_if_over_budget};
 
-/// A channel that is never full. Never parks.
+/// Creates an unbounded channel.
 ///
 /// # Examples
 ///
@@ -40,22 +40,24 @@ pub fn channel<T>() -> (Sender<T>, Receiver<T>) {
     (Sender(Arc::clone(&channel)), Receiver::new(channel))
 }
 
-/// A channel of so many messages at most; with zero, each send meets a receive. Never parks.
+/// Creates a channel that stores at most `bound` messages.
+///
+/// A bound of zero makes a rendezvous channel: each send is paired with a receive.
 #[must_use]
 pub fn sync_channel<T>(bound: usize) -> (SyncSender<T>, Receiver<T>) {
     let channel = Arc::new(Channel::new(Some(bound)));
     (SyncSender(Arc::clone(&channel)), Receiver::new(channel))
 }
 
-/// The sending end of a [`channel`]; as [`std::sync::mpsc::Sender`].
+/// The sending half of an unbounded [`channel`], like [`std::sync::mpsc::Sender`].
 pub struct Sender<T>(Arc<Channel<T>>);
 
 impl<T> Sender<T> {
-    /// Sends a message. Never parks.
+    /// Sends a message.
     ///
     /// # Errors
     ///
-    /// If the receiver is gone; the error has the message.
+    /// Returns an error that contains the message if the receiver has been dropped.
     pub fn send(&self, message: T) -> Result<(), SendError<T>> {
         self.0.send(message)
     }
@@ -65,26 +67,35 @@ impl<T> Sender<T> {
     }
 }
 
-/// The sending end of a [`sync_channel`]; as [`std::sync::mpsc::SyncSender`].
+/// The sending half of a bounded [`sync_channel`], like [`std::sync::mpsc::SyncSender`].
+///
+/// # Differences from std
+///
+/// - Waiting senders are served in FIFO order.
+/// - [`send`](Self::send) yields once in a while, even if there is room.
 pub struct SyncSender<T>(Arc<Channel<T>>);
 
 impl<T> SyncSender<T> {
-    /// Sends a message. Parks while the channel is full; who has waited longest comes first. Now and
-    /// then it lets others run, so that a fast receiver elsewhere cannot starve them.
+    /// Sends a message.
+    ///
+    /// Parks until there is room, a receiver waits, or the receiver has been dropped. A send that
+    /// need not park yields once in a while, so that a fast receiver on another OS thread cannot
+    /// starve the green threads of this one.
     ///
     /// # Errors
     ///
-    /// If the receiver is gone; the error has the message.
+    /// Returns an error that contains the message if the receiver has been dropped.
     pub fn send(&self, message: T) -> Result<(), SendError<T>> {
         yield_if_over_budget();
         self.0.send(message)
     }
 
-    /// Sends a message if there is room, or the receiver waits. Never parks.
+    /// Sends a message if there is room or a receiver waits, without parking.
     ///
     /// # Errors
     ///
-    /// If there is none, or the receiver is gone; the error has the message.
+    /// Returns an error that contains the message: `Full` if there is no room and no receiver
+    /// waits, `Disconnected` if the receiver has been dropped.
     pub fn try_send(&self, message: T) -> Result<(), TrySendError<T>> {
         self.0.try_send(message)
     }
@@ -94,14 +105,20 @@ impl<T> SyncSender<T> {
     }
 }
 
-/// The receiving end of a channel; as [`std::sync::mpsc::Receiver`].
+/// The receiving half of a channel, like [`std::sync::mpsc::Receiver`].
+///
+/// # Differences from std
+///
+/// - [`recv`](Self::recv) and [`recv_timeout`](Self::recv_timeout) yield once in a while, even if
+///   there is a message.
 pub struct Receiver<T> {
     channel: Arc<Channel<T>>,
-    /// There is one, and it is on one OS thread at a time.
+    /// Makes the receiver `!Sync`: there is one receiver, and it is on one OS thread at a time.
     not_sync: PhantomData<Cell<()>>,
 }
 
-// The cell is not there.
+// The phantom cell prevents the automatic implementation, but there is no cell that a panic could
+// leave in an inconsistent state.
 impl<T> RefUnwindSafe for Receiver<T> {}
 
 impl<T> Receiver<T> {
@@ -112,43 +129,52 @@ impl<T> Receiver<T> {
         }
     }
 
-    /// The next message. Parks while there is none. Now and then it lets others run, so that a fast
-    /// sender elsewhere cannot starve them.
+    /// Receives the next message.
+    ///
+    /// Parks until there is one, or all senders have been dropped. A receive that need not park
+    /// yields once in a while, so that a fast sender on another OS thread cannot starve the green
+    /// threads of this one.
     ///
     /// # Errors
     ///
-    /// If there is none, and all senders are gone.
+    /// Returns an error if there is no message and all senders have been dropped.
     pub fn recv(&self) -> Result<T, RecvError> {
         yield_if_over_budget();
         self.channel.recv(None).map_err(|_| RecvError)
     }
 
-    /// As [`recv`](Self::recv), but parks for `timeout` at most.
+    /// Receives the next message like [`recv`](Self::recv), waiting for at most `timeout`.
+    ///
+    /// Parks until there is a message, or for `timeout`.
     ///
     /// # Errors
     ///
-    /// `Timeout` if there was none in time; `Disconnected` as `recv`.
+    /// Returns `Timeout` if there is no message in time, and `Disconnected` if there is no message
+    /// and all senders have been dropped.
     pub fn recv_timeout(&self, timeout: Duration) -> Result<T, RecvTimeoutError> {
         yield_if_over_budget();
-        // A moment that no clock can show is as good as never.
+        // A deadline beyond the range of the clock is treated as none.
         self.channel.recv(deadline_after_any_thread(timeout))
     }
 
-    /// The next message if there is one. Never parks.
+    /// Receives the next message if there is one, without parking.
     ///
     /// # Errors
     ///
-    /// `Empty` if there is none; `Disconnected` if there will be none either.
+    /// Returns `Empty` if there is no message, and `Disconnected` if all senders have been dropped
+    /// too.
     pub fn try_recv(&self) -> Result<T, TryRecvError> {
         self.channel.try_recv()
     }
 
-    /// All messages, until the last sender is gone. Its `next` parks as [`recv`](Self::recv).
+    /// Returns an iterator over all messages, which ends when all senders have been dropped.
+    ///
+    /// Its `next` parks like [`recv`](Self::recv).
     pub fn iter(&self) -> Iter<'_, T> {
         Iter(self)
     }
 
-    /// All messages that are there. Its `next` never parks.
+    /// Returns an iterator over the pending messages, which never parks.
     pub fn try_iter(&self) -> TryIter<'_, T> {
         TryIter(self)
     }
@@ -208,15 +234,19 @@ impl<T> fmt::Debug for Receiver<T> {
     }
 }
 
-/// See [`Receiver::iter`].
+/// An iterator over the messages of a receiver, returned by [`Receiver::iter`].
+///
+/// Its `next` parks until there is a message.
 #[derive(Debug)]
 pub struct Iter<'a, T>(&'a Receiver<T>);
 
-/// See [`Receiver::try_iter`].
+/// An iterator over the pending messages of a receiver, returned by [`Receiver::try_iter`].
 #[derive(Debug)]
 pub struct TryIter<'a, T>(&'a Receiver<T>);
 
-/// All messages of a receiver that is its own.
+/// An owning iterator over the messages of a receiver.
+///
+/// Its `next` parks until there is a message.
 #[derive(Debug)]
 pub struct IntoIter<T>(Receiver<T>);
 

@@ -1,5 +1,5 @@
-//! Channels: each message arrives once, comes back, or dies with the channel; and whoever waits for
-//! an end that is gone hears of it.
+//! Models of channels: each message arrives once, is returned, or is dropped with the channel. A
+//! waiter is woken if the other end is gone.
 
 use std::rc::Rc;
 use std::sync::mpsc::{RecvTimeoutError, SendError};
@@ -10,16 +10,16 @@ use crate::sync::mpsc::channel::Channel;
 use crate::thread::deadline_after_any_thread;
 use crate::waiter::{Thread, join_all, spawn, unless_killed};
 
-/// A message; that it is not touched by two at once is seen by the cell.
+/// A message. The cell reports an access by two loom threads at once.
 type Message = Cell<u32>;
 
-/// What a send gave back.
+/// The result of a send; an error contains the message.
 type Sent = Result<(), u32>;
 
 struct Ends(Channel<Message>);
 
 impl Ends {
-    /// With one sender, and the caller as receiver.
+    /// Creates a channel with one sender. The caller is the receiver.
     fn new(capacity: Option<usize>) -> Rc<Self> {
         Rc::new(Self(Channel::new(capacity)))
     }
@@ -37,7 +37,8 @@ impl Ends {
         std::iter::from_fn(|| self.receive()).collect()
     }
 
-    /// A sender that sends these, and leaves; `None` if it was killed where it waits.
+    /// Spawns a sender that sends `messages` and then leaves. Returns `None` if it was killed while
+    /// it waited.
     fn sender<const N: usize>(self: &Rc<Self>, messages: [u32; N]) -> Thread<Option<[Sent; N]>> {
         let ends = Rc::clone(self);
         spawn(move || {
@@ -48,7 +49,7 @@ impl Ends {
     }
 }
 
-fn in_order(capacity: Option<usize>) {
+fn check_order(capacity: Option<usize>) {
     model_of_two(move || {
         let ends = Ends::new(capacity);
         let sender = ends.sender([1, 2]);
@@ -58,21 +59,21 @@ fn in_order(capacity: Option<usize>) {
 }
 
 #[test]
-fn unbounded_messages_arrive_in_order_and_then_the_end() {
-    in_order(None);
+fn messages_of_an_unbounded_channel_arrive_in_order_and_then_the_end() {
+    check_order(None);
 }
 
 #[test]
-fn messages_that_meet_arrive_in_order_and_then_the_end() {
-    in_order(Some(0));
+fn messages_of_a_channel_of_bound_zero_arrive_in_order_and_then_the_end() {
+    check_order(Some(0));
 }
 
 #[test]
-fn bounded_messages_arrive_in_order_and_then_the_end() {
-    in_order(Some(1));
+fn messages_of_a_bounded_channel_arrive_in_order_and_then_the_end() {
+    check_order(Some(1));
 }
 
-fn of_two(capacity: Option<usize>) {
+fn check_two_senders(capacity: Option<usize>) {
     model(move || {
         let ends = Ends::new(capacity);
         ends.0.add_sender();
@@ -85,35 +86,35 @@ fn of_two(capacity: Option<usize>) {
 }
 
 #[test]
-fn unbounded_messages_of_two_senders_arrive() {
-    of_two(None);
+fn messages_of_two_senders_arrive_through_an_unbounded_channel() {
+    check_two_senders(None);
 }
 
 #[test]
-fn messages_of_two_senders_that_meet_the_receiver_arrive() {
-    of_two(Some(0));
+fn messages_of_two_senders_arrive_through_a_channel_of_bound_zero() {
+    check_two_senders(Some(0));
 }
 
 #[test]
-fn bounded_messages_of_two_senders_arrive() {
-    of_two(Some(1));
+fn messages_of_two_senders_arrive_through_a_bounded_channel() {
+    check_two_senders(Some(1));
 }
 
 #[test]
-fn room_goes_to_the_one_that_waits_for_it() {
+fn room_goes_to_the_waiting_sender() {
     model(|| {
         let ends = Ends::new(Some(1));
         ends.0.add_sender();
         let senders = [ends.sender([1]), ends.sender([2])];
         let first = ends.receive().unwrap();
-        // Nobody needs to receive once more.
+        // Both sends complete without a second receive.
         assert_eq!(join_all(senders), [Some([Ok(())]); 2]);
         assert_eq!(ends.receive_all(), [3 - first]);
     });
 }
 
 #[test]
-fn who_sends_to_a_receiver_that_leaves_gets_the_message_back() {
+fn a_send_to_a_receiver_that_leaves_returns_the_message() {
     model_of_two(|| {
         let ends = Ends::new(Some(0));
         let sender = ends.sender([1]);
@@ -129,7 +130,7 @@ fn who_sends_to_a_receiver_that_leaves_gets_the_message_back() {
 }
 
 #[test]
-fn a_sender_that_is_killed_leaves_no_half_a_message() {
+fn the_message_of_a_killed_sender_arrives_whole_or_not_at_all() {
     model_of_two(|| {
         let ends = Ends::new(Some(0));
         let sender = ends.sender([1]);
@@ -137,14 +138,14 @@ fn a_sender_that_is_killed_leaves_no_half_a_message() {
         let received = ends.receive_all();
         match sender.join() {
             Some(sent) => assert_eq!((sent, received), ([Ok(())], vec![1])),
-            // It may have been told before.
+            // The sender may have been notified before the kill.
             None => assert!(received.is_empty() || received == [1]),
         }
     });
 }
 
 #[test]
-fn a_message_that_comes_as_the_time_is_up_is_there_for_the_next() {
+fn a_message_that_arrives_at_the_deadline_is_left_for_the_next_receive() {
     model(|| {
         let ends = Ends::new(Some(0));
         let other = Rc::clone(&ends);
@@ -157,14 +158,14 @@ fn a_message_that_comes_as_the_time_is_up_is_there_for_the_next() {
             }
         });
         let sender = ends.sender([1]);
-        receiver.let_time_be_up();
+        receiver.expire_deadline();
         assert_eq!(receiver.join(), 1);
         assert_eq!(sender.join(), Some([Ok(())]));
     });
 }
 
 #[test]
-fn two_who_receive_both_hear_of_the_end() {
+fn both_of_two_receivers_are_woken_when_the_sender_leaves() {
     model(|| {
         let ends = Ends::new(None);
         let others = [(); 2].map(|()| {
@@ -177,7 +178,7 @@ fn two_who_receive_both_hear_of_the_end() {
 }
 
 #[test]
-fn a_receiver_that_is_told_and_killed_leaves_the_message_to_the_other() {
+fn a_receiver_killed_after_its_notification_leaves_the_message_to_another() {
     model(|| {
         let ends = Ends::new(None);
         let other = Rc::clone(&ends);

@@ -1,4 +1,4 @@
-//! The condition variable, with the mutex that it is used with: no notification is lost.
+//! Models of the condition variable and its mutex: no notification is lost.
 
 use std::rc::Rc;
 use std::time::Duration;
@@ -38,7 +38,7 @@ impl Door {
 }
 
 #[test]
-fn who_waits_for_a_condition_sees_it_come() {
+fn a_waiter_sees_the_condition_become_true() {
     model_of_two(|| {
         let door = Door::new();
         let waiter = door.wait_elsewhere();
@@ -49,7 +49,7 @@ fn who_waits_for_a_condition_sees_it_come() {
 }
 
 #[test]
-fn all_are_notified() {
+fn notify_all_notifies_every_waiter() {
     model(|| {
         let door = Door::new();
         let waiters = [door.wait_elsewhere(), door.wait_elsewhere()];
@@ -60,7 +60,7 @@ fn all_are_notified() {
 }
 
 #[test]
-fn who_is_notified_and_killed_passes_it_on() {
+fn a_waiter_killed_after_its_notification_notifies_the_next() {
     model(|| {
         let door = Door::new();
         let other = Rc::clone(&door);
@@ -70,7 +70,8 @@ fn who_is_notified_and_killed_passes_it_on() {
             }
         });
         let next = door.wait_elsewhere();
-        // It may be killed while it waits to be notified, and while it waits for the mutex then.
+        // The victim may be killed while it waits for the notification, or afterwards while it
+        // waits for the mutex.
         let open = door.open.lock().unwrap();
         open.set(true);
         door.changed.notify_one();
@@ -82,11 +83,11 @@ fn who_is_notified_and_killed_passes_it_on() {
 }
 
 #[test]
-fn a_wait_that_times_out_has_taken_no_notification() {
+fn a_wait_that_times_out_consumes_no_notification() {
     model(|| {
         let door = Door::new();
         let other = Rc::clone(&door);
-        let hasty = spawn(move || {
+        let timed = spawn(move || {
             let open = other.open.lock().unwrap();
             if open.get() {
                 return drop(open);
@@ -94,18 +95,22 @@ fn a_wait_that_times_out_has_taken_no_notification() {
             let timeout = Duration::ZERO;
             let (open, result) = other.changed.wait_timeout(open, timeout).unwrap();
             let timed_out = result.timed_out();
-            assert!(timed_out || open.get(), "it was notified of something");
+            assert!(
+                timed_out || open.get(),
+                "a notified waiter finds the door open"
+            );
             drop(open);
             if !timed_out {
                 other.changed.notify_one();
             }
         });
         let next = door.wait_elsewhere();
-        hasty.let_time_be_up();
+        timed.expire_deadline();
         door.open();
         door.changed.notify_one();
-        // The hasty one may have come too late to wait: then the notification is for the next.
+        // The waiter with the deadline may have come too late to wait. Then the notification is for
+        // the next one.
         next.join();
-        hasty.join();
+        timed.join();
     });
 }

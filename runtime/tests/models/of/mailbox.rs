@@ -1,4 +1,5 @@
-//! The mailbox: what is sent arrives, however sending, taking, leaving and closing interleave.
+//! Models of the mailbox: each message arrives, however sending, taking, leaving and closing
+//! interleave.
 
 use std::rc::Rc;
 
@@ -8,60 +9,62 @@ use crate::mailbox::{Link, Linked, Mailbox};
 use crate::primitive::{Arc, AtomicBool, Cell, Ordering, model};
 use crate::waiter::spawn;
 
-/// In the place of a green thread's handle.
-struct Letter {
+/// Replaces the handle of a green thread.
+struct Message {
     link: Link<Self>,
-    /// What is told by whom it comes from, before it is sent.
-    news: [AtomicBool; 2],
-    witness: Cell<bool>,
+    /// Each sender sets its flag before it sends the message.
+    flags: [AtomicBool; 2],
+    race_check: Cell<bool>,
 }
 
-impl Linked for Letter {
+impl Linked for Message {
     fn link(&self) -> &Link<Self> {
         &self.link
     }
 }
 
-impl Letter {
+impl Message {
     fn new() -> Arc<Self> {
         Arc::new(Self {
             link: Link::new(),
-            news: [AtomicBool::new(false), AtomicBool::new(false)],
-            witness: Cell::new(false),
+            flags: [AtomicBool::new(false), AtomicBool::new(false)],
+            race_check: Cell::new(false),
         })
     }
 
-    /// Relaxed, so that nothing but the mailbox makes it visible.
-    fn tell(&self, sender: usize) {
-        self.news[sender].store(true, Ordering::Relaxed);
+    /// Uses a relaxed store, so that only the mailbox can make the flag visible.
+    fn set_flag(&self, sender: usize) {
+        self.flags[sender].store(true, Ordering::Relaxed);
     }
 
-    fn told_all(&self) -> bool {
-        self.news.iter().all(|news| news.load(Ordering::Relaxed))
+    fn all_flags_set(&self) -> bool {
+        self.flags.iter().all(|flag| flag.load(Ordering::Relaxed))
     }
 }
 
-/// In the place of an inbox: a mailbox, and a poller that its owner waits in.
-struct Office {
-    mailbox: Mailbox<Letter>,
+/// Replaces an inbox: a mailbox, and a condition variable in place of the poller that its owner
+/// waits in.
+struct Inbox {
+    mailbox: Mailbox<Message>,
     notified: Mutex<bool>,
     changed: Condvar,
 }
 
-impl Office {
-    /// With two outsiders, who do as they are told. The caller is the owner.
-    fn with_two(outsider: impl Fn(usize, &Self) + Clone + 'static) -> Rc<Self> {
-        let office = Rc::new(Self {
+impl Inbox {
+    /// Creates an inbox with two remote loom threads, each of which runs `remote` with its number.
+    /// The caller is the owner.
+    fn with_two(remote: impl Fn(usize, &Self) + Clone + 'static) -> Rc<Self> {
+        let inbox = Rc::new(Self {
             mailbox: Mailbox::new(),
             notified: Mutex::new(false),
             changed: Condvar::new(),
         });
         for number in 0..2 {
-            office.mailbox.add_remote();
-            let (office, outsider) = (Rc::clone(&office), outsider.clone());
-            spawn(move || outsider(number, &office));
+            inbox.mailbox.add_sender();
+            let (inbox, remote) = (Rc::clone(&inbox), remote.clone());
+            spawn(move || remote(number, &inbox));
         }
-        office
+        inbox
     }
 
     fn notify(&self) {
@@ -77,20 +80,20 @@ impl Office {
         *notified = false;
     }
 
-    fn send(&self, letter: &Arc<Letter>) {
-        self.mailbox.send(letter, || self.notify());
+    fn send(&self, message: &Arc<Message>) {
+        self.mailbox.send(message, || self.notify());
     }
 
-    /// By an outsider, at last.
+    /// Called by a remote loom thread, as its last action.
     fn leave(&self) {
-        self.mailbox.remove_remote(|| self.notify());
+        self.mailbox.remove_sender(|| self.notify());
     }
 
-    /// The next letters, as `idle` gets them; `None` is a stall.
-    fn next(&self) -> Option<Vec<Arc<Letter>>> {
+    /// Returns the next messages, as `idle` gets them, or `None` on a deadlock.
+    fn next(&self) -> Option<Vec<Arc<Message>>> {
         loop {
-            if let Some(letters) = self.mailbox.take() {
-                return Some(letters);
+            if let Some(messages) = self.mailbox.take() {
+                return Some(messages);
             }
             if self.mailbox.is_disconnected() {
                 return None;
@@ -101,115 +104,117 @@ impl Office {
 }
 
 #[test]
-fn each_letter_arrives_once_and_no_wake_up_is_lost() {
+fn each_message_arrives_once_and_no_wake_up_is_lost() {
     model(|| {
-        let letters = [Letter::new(), Letter::new()];
-        let office = Office::with_two(move |number, office| {
-            letters[number].witness.set(true);
-            office.send(&letters[number]);
+        let messages = [Message::new(), Message::new()];
+        let inbox = Inbox::with_two(move |number, inbox| {
+            messages[number].race_check.set(true);
+            inbox.send(&messages[number]);
         });
         let mut arrived = 0;
         while arrived < 2 {
-            let letters = office.next().expect("no stall while one is to come");
-            arrived += letters.len();
-            assert!(letters.iter().all(|letter| letter.witness.get()));
+            let messages = inbox
+                .next()
+                .expect("no deadlock while a message is to come");
+            arrived += messages.len();
+            assert!(messages.iter().all(|message| message.race_check.get()));
         }
-        assert!(arrived == 2 && office.mailbox.is_empty());
+        assert!(arrived == 2 && inbox.mailbox.is_empty());
     });
 }
 
 #[test]
-fn a_letter_that_two_send_brings_the_news_of_both() {
+fn a_message_sent_by_two_senders_shows_what_both_did() {
     model(|| {
-        let letter = Letter::new();
-        let sent = Arc::clone(&letter);
-        let office = Office::with_two(move |number, office| {
-            sent.tell(number);
-            office.send(&sent);
+        let message = Message::new();
+        let sent = Arc::clone(&message);
+        let inbox = Inbox::with_two(move |number, inbox| {
+            sent.set_flag(number);
+            inbox.send(&sent);
         });
-        while !letter.told_all() {
-            office.next().expect("no stall while there is news");
+        while !message.all_flags_set() {
+            inbox.next().expect("no deadlock while a flag is to come");
         }
-        drop(office.mailbox.close());
+        drop(inbox.mailbox.close());
     });
 }
 
 #[test]
-fn a_token_survives_the_wake_ups_around_it() {
+fn a_token_is_not_lost_among_wake_ups() {
     model(|| {
-        let letter = Letter::new();
-        let sent = Arc::clone(&letter);
-        let office = Office::with_two(move |number, office| {
+        let message = Message::new();
+        let sent = Arc::clone(&message);
+        let inbox = Inbox::with_two(move |number, inbox| {
             if number == 0 {
-                sent.tell(0);
+                sent.set_flag(0);
                 sent.link.put_token();
             }
-            office.send(&sent);
+            inbox.send(&sent);
         });
-        while !letter.link.take_token() {
-            office.next().expect("no stall while a token is to come");
+        while !message.link.take_token() {
+            inbox.next().expect("no deadlock while a token is to come");
         }
-        assert!(letter.news[0].load(Ordering::Relaxed));
-        drop(office.mailbox.close());
+        assert!(message.flags[0].load(Ordering::Relaxed));
+        drop(inbox.mailbox.close());
     });
 }
 
 #[test]
 fn of_two_tokens_the_last_one_taken_shows_what_both_senders_did() {
     model(|| {
-        let letter = Letter::new();
-        let sent = Arc::clone(&letter);
-        let office = Office::with_two(move |number, office| {
-            sent.tell(number);
+        let message = Message::new();
+        let sent = Arc::clone(&message);
+        let inbox = Inbox::with_two(move |number, inbox| {
+            sent.set_flag(number);
             sent.link.put_token();
-            office.send(&sent);
+            inbox.send(&sent);
         });
-        // As `while !condition { thread::park() }`.
-        while !letter.told_all() {
-            while !letter.link.take_token() {
-                office.next().expect("no stall while a token is to come");
+        // Like `while !condition { thread::park() }`.
+        while !message.all_flags_set() {
+            while !message.link.take_token() {
+                inbox.next().expect("no deadlock while a token is to come");
             }
         }
-        drop(office.mailbox.close());
+        drop(inbox.mailbox.close());
     });
 }
 
 #[test]
-fn who_sends_and_leaves_has_left_no_stall() {
+fn a_message_sent_before_leaving_arrives_before_the_deadlock() {
     model(|| {
-        let letter = Letter::new();
-        let sent = Arc::clone(&letter);
-        let office = Office::with_two(move |number, office| {
+        let message = Message::new();
+        let sent = Arc::clone(&message);
+        let inbox = Inbox::with_two(move |number, inbox| {
             if number == 0 {
-                office.send(&sent);
+                inbox.send(&sent);
             }
-            office.leave();
+            inbox.leave();
         });
         let mut arrived = 0;
-        while let Some(letters) = office.next() {
-            arrived += letters.len();
+        while let Some(messages) = inbox.next() {
+            arrived += messages.len();
         }
         assert_eq!(arrived, 1);
     });
 }
 
 #[test]
-fn who_leaves_last_has_a_stall_noticed() {
+fn the_last_remote_that_leaves_makes_the_owner_notice_a_deadlock() {
     model(|| {
-        let office = Office::with_two(|_, office| office.leave());
-        assert!(office.next().is_none());
+        let inbox = Inbox::with_two(|_, inbox| inbox.leave());
+        assert!(inbox.next().is_none());
     });
 }
 
 #[test]
-fn nothing_is_left_in_a_mailbox_that_closes_meanwhile() {
+fn a_mailbox_that_is_closed_during_sends_is_left_empty() {
     model(|| {
-        let letters = [Letter::new(), Letter::new()];
-        let sent = letters.clone();
-        let office = Office::with_two(move |number, office| office.send(&sent[number]));
-        let last = office.mailbox.close();
-        assert!(office.mailbox.is_closed() && office.mailbox.is_empty());
-        drop((last, letters));
-        // Loom complains of letters that are not freed.
+        let messages = [Message::new(), Message::new()];
+        let sent = messages.clone();
+        let inbox = Inbox::with_two(move |number, inbox| inbox.send(&sent[number]));
+        let last = inbox.mailbox.close();
+        assert!(inbox.mailbox.is_closed() && inbox.mailbox.is_empty());
+        drop((last, messages));
+        // Loom reports messages that are not freed.
     });
 }

@@ -1,4 +1,4 @@
-//! The mutex: one at a time, and nobody who waits is forgotten.
+//! Models of the mutex: one holder at a time, and no waiter is forgotten.
 
 use std::rc::Rc;
 
@@ -19,7 +19,7 @@ impl Counter {
         })
     }
 
-    /// By the holder, who ceases to be.
+    /// Called by the holder, which releases the lock.
     fn add_and_unlock(&self) {
         self.count.set(self.count.get() + 1);
         self.lock.unlock();
@@ -30,7 +30,7 @@ impl Counter {
         self.add_and_unlock();
     }
 
-    /// Adds in a loom thread that may be killed while it waits; whether it was not.
+    /// Adds in a loom thread that may be killed while it waits. Returns `false` if it was killed.
     fn add_elsewhere(self: &Rc<Self>) -> Thread<bool> {
         let counter = Rc::clone(self);
         spawn(move || unless_killed(|| counter.add()).is_some())
@@ -38,12 +38,12 @@ impl Counter {
 }
 
 #[test]
-fn it_excludes_one_who_is_passed_over() {
+fn the_mutex_excludes_a_waiter_that_is_overtaken() {
     model_of_two(|| {
         let counter = Counter::new();
         let shared = Rc::clone(&counter);
         let other = spawn(move || shared.add());
-        // The second time it may pass over the other, which demands the lock then.
+        // The second time it may overtake the other waiter, which then demands the lock.
         for _ in 0..3 {
             counter.add();
         }
@@ -53,7 +53,7 @@ fn it_excludes_one_who_is_passed_over() {
 }
 
 #[test]
-fn it_excludes_three() {
+fn the_mutex_has_one_holder_at_a_time_among_three() {
     model(|| {
         let counter = Counter::new();
         let others = [counter.add_elsewhere(), counter.add_elsewhere()];
@@ -64,7 +64,7 @@ fn it_excludes_three() {
 }
 
 #[test]
-fn it_excludes_one_who_tries() {
+fn a_successful_try_lock_excludes_others() {
     model_of_two(|| {
         let counter = Counter::new();
         let other = counter.add_elsewhere();
@@ -74,12 +74,12 @@ fn it_excludes_one_who_tries() {
         }
         other.join();
         assert_eq!(counter.count.get(), 1 + u32::from(tried));
-        assert!(counter.lock.try_lock(), "it is free at last");
+        assert!(counter.lock.try_lock(), "the lock is free in the end");
     });
 }
 
 #[test]
-fn who_is_invited_and_killed_passes_the_invitation_on() {
+fn a_waiter_killed_after_it_was_woken_wakes_the_next() {
     model(|| {
         let counter = Counter::new();
         counter.lock.lock();
@@ -90,24 +90,24 @@ fn who_is_invited_and_killed_passes_the_invitation_on() {
         assert!(next.join());
         let killed = !victim.join();
         assert_eq!(counter.count.get(), 3 - u32::from(killed));
-        assert!(counter.lock.try_lock(), "it is free at last");
+        assert!(counter.lock.try_lock(), "the lock is free in the end");
     });
 }
 
 #[test]
-fn who_is_handed_the_lock_and_killed_releases_it() {
+fn a_waiter_killed_after_it_was_handed_the_lock_releases_it() {
     model_of_two(|| {
         let counter = Counter::new();
         counter.lock.lock();
         let victim = counter.add_elsewhere();
         counter.add_and_unlock();
-        // The victim was invited, perhaps, and is too late, perhaps: then it is handed the lock.
+        // The victim may have been woken, and it may come too late. Then it is handed the lock.
         counter.lock.lock();
         victim.kill();
         counter.add_and_unlock();
         counter.add();
         let killed = !victim.join();
         assert_eq!(counter.count.get(), 4 - u32::from(killed));
-        assert!(counter.lock.try_lock(), "it is free at last");
+        assert!(counter.lock.try_lock(), "the lock is free in the end");
     });
 }

@@ -1,4 +1,4 @@
-//! What is run once, and the barrier: those who meet see what the others did.
+//! Models of `Once` and `Barrier`: a waiter that continues sees what the others did before.
 
 use std::rc::Rc;
 
@@ -31,7 +31,7 @@ impl Start {
 }
 
 #[test]
-fn it_runs_once_and_everybody_sees_it_done() {
+fn an_initializer_runs_once_and_every_caller_sees_its_effect() {
     model(|| {
         let start = Start::new();
         let others = [(); 2].map(|()| {
@@ -44,7 +44,7 @@ fn it_runs_once_and_everybody_sees_it_done() {
 }
 
 #[test]
-fn who_waits_for_it_sees_it_done() {
+fn a_waiter_sees_the_effect_of_the_initializer() {
     model_of_two(|| {
         let start = Start::new();
         let other = Rc::clone(&start);
@@ -58,7 +58,7 @@ fn who_waits_for_it_sees_it_done() {
 }
 
 #[test]
-fn where_it_unwinds_another_is_let_in() {
+fn another_initializer_runs_if_the_first_one_unwinds() {
     model_of_two(|| {
         let start = Start::new();
         let other = Rc::clone(&start);
@@ -74,7 +74,7 @@ fn where_it_unwinds_another_is_let_in() {
 }
 
 #[test]
-fn a_barrier_lets_all_go_on_together_and_one_leads() {
+fn a_barrier_releases_all_waiters_together_with_one_leader() {
     model_of_two(|| {
         let barrier = Rc::new(Barrier::new(2));
         let came = Rc::new([Cell::new(false), Cell::new(false)]);
@@ -90,7 +90,7 @@ fn a_barrier_lets_all_go_on_together_and_one_leads() {
         came[0].set(true);
         let leads = barrier.wait().is_leader();
         assert!(came[1].get());
-        // And again: it is as good as new.
+        // The barrier can be used again.
         barrier.wait();
         came[0].set(false);
         assert_ne!(leads, other.join());

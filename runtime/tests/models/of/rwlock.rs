@@ -1,4 +1,5 @@
-//! The readers-writer lock: who writes is alone, and whoever waits is let in when it can be.
+//! Models of the readers-writer lock: a writer holds it alone, and each waiter is admitted as soon
+//! as possible.
 
 use std::rc::Rc;
 
@@ -6,7 +7,7 @@ use crate::primitive::{Cell, model, model_of_two};
 use crate::sync::rwlock::{RwLock, RwLockWriteGuard};
 use crate::waiter::{Thread, spawn, unless_killed};
 
-/// Two that are equal whenever nobody writes.
+/// Two numbers that are equal whenever no writer holds the lock.
 type Pair = [Cell<u32>; 2];
 
 fn new() -> Rc<RwLock<Pair>> {
@@ -19,36 +20,37 @@ fn add(pair: &Pair) {
     }
 }
 
-fn look(pair: &Pair) -> u32 {
+fn read_equal(pair: &Pair) -> u32 {
     assert_eq!(pair[0].get(), pair[1].get());
     pair[0].get()
 }
 
-/// Both in a loom thread that may be killed while it waits; `None` if it was.
+/// Reads in a loom thread that may be killed while it waits. Returns `None` if it was killed.
 fn read(lock: &Rc<RwLock<Pair>>) -> Thread<Option<u32>> {
     let lock = Rc::clone(lock);
-    spawn(move || unless_killed(|| look(&lock.read().unwrap())))
+    spawn(move || unless_killed(|| read_equal(&lock.read().unwrap())))
 }
 
+/// Writes in a loom thread that may be killed while it waits. Returns `None` if it was killed.
 fn write(lock: &Rc<RwLock<Pair>>) -> Thread<Option<()>> {
     let lock = Rc::clone(lock);
     spawn(move || unless_killed(|| add(&lock.write().unwrap())))
 }
 
-/// Nobody holds it and nobody waits.
+/// Whether the lock has no holder and no waiter.
 fn is_free(lock: &RwLock<Pair>) -> bool {
     lock.try_write().is_ok()
 }
 
 #[test]
-fn a_writer_is_alone_among_readers() {
+fn a_writer_excludes_readers() {
     model(|| {
         let lock = new();
         let others = (read(&lock), write(&lock));
-        let seen = look(&lock.read().unwrap());
+        let seen = read_equal(&lock.read().unwrap());
         assert!(seen <= 1 && others.0.join().is_some_and(|seen| seen <= 1));
         assert!(others.1.join().is_some());
-        assert_eq!(look(&lock.read().unwrap()), 1);
+        assert_eq!(read_equal(&lock.read().unwrap()), 1);
         assert!(is_free(&lock));
     });
 }
@@ -60,16 +62,16 @@ fn writers_exclude_each_other() {
         let other = write(&lock);
         add(&lock.write().unwrap());
         if let Ok(pair) = lock.try_read() {
-            look(&pair);
+            read_equal(&pair);
         }
         other.join();
-        assert_eq!(look(&lock.read().unwrap()), 2);
+        assert_eq!(read_equal(&lock.read().unwrap()), 2);
         assert!(is_free(&lock));
     });
 }
 
 #[test]
-fn the_last_of_two_readers_lets_the_writer_in() {
+fn the_last_of_two_readers_admits_the_writer() {
     model(|| {
         let lock = new();
         let first = lock.read().unwrap();
@@ -82,14 +84,14 @@ fn the_last_of_two_readers_lets_the_writer_in() {
 }
 
 #[test]
-fn a_writer_that_gives_up_lets_in_the_readers_behind_it() {
+fn a_writer_that_gives_up_admits_the_readers_behind_it() {
     model(|| {
         let lock = new();
         let first = lock.read().unwrap();
         let victim = write(&lock);
         let behind = read(&lock);
         victim.kill();
-        // While this one reads.
+        // The first reader holds the lock meanwhile.
         assert_eq!(behind.join(), Some(0));
         drop(first);
         victim.join();
@@ -98,7 +100,7 @@ fn a_writer_that_gives_up_lets_in_the_readers_behind_it() {
 }
 
 #[test]
-fn who_is_let_in_and_killed_lets_in_the_next() {
+fn a_waiter_killed_after_it_was_handed_the_lock_admits_the_next() {
     model(|| {
         let lock = new();
         let first = lock.write().unwrap();
@@ -113,7 +115,7 @@ fn who_is_let_in_and_killed_lets_in_the_next() {
 }
 
 #[test]
-fn a_writer_that_reads_from_now_on_lets_in_those_who_read() {
+fn a_downgrade_admits_waiting_readers() {
     model_of_two(|| {
         let lock = new();
         let first = lock.write().unwrap();
@@ -127,16 +129,16 @@ fn a_writer_that_reads_from_now_on_lets_in_those_who_read() {
 }
 
 #[test]
-fn a_writer_waits_for_one_that_wrote_and_reads() {
+fn a_writer_waits_for_a_writer_that_was_downgraded() {
     model_of_two(|| {
         let lock = new();
         let first = lock.write().unwrap();
         let next = write(&lock);
         add(&first);
         let still = RwLockWriteGuard::downgrade(first);
-        assert_eq!(look(&still), 1);
+        assert_eq!(read_equal(&still), 1);
         drop(still);
         assert!(next.join().is_some());
-        assert_eq!(look(&lock.read().unwrap()), 2);
+        assert_eq!(read_equal(&lock.read().unwrap()), 2);
     });
 }

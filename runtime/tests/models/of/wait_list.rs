@@ -1,4 +1,5 @@
-//! The queue below all locks and channels: who is told, who gives up, and who unwinds.
+//! Models of the wait list, the queue of all locks and channels: waiters that are notified, that
+//! give up, and that unwind.
 
 use std::rc::Rc;
 use std::time::Duration;
@@ -9,20 +10,20 @@ use crate::sync::wait_list::{PendingUnpark, Position, WaitEntry, WaitList, WaitP
 use crate::thread::{SelectToken, Selection, deadline_after_any_thread, park_while};
 use crate::waiter::{Thread, join_all, spawn, unless_killed};
 
-/// Something to wait for.
+/// A condition that loom threads wait for.
 struct Gate {
     state: Mutex<State>,
-    witness: Cell<bool>,
+    race_check: Cell<bool>,
 }
 
 struct State {
     open: bool,
-    /// Who waits, in the order of arrival.
+    /// The numbers of the waiters, in the order of arrival.
     arrived: Vec<u32>,
     waiters: WaitList<u32>,
 }
 
-/// What the teller leaves in the slot.
+/// The value that the notifier leaves in the slot.
 const LEFT: u32 = 7;
 
 impl Gate {
@@ -33,11 +34,11 @@ impl Gate {
                 arrived: Vec::new(),
                 waiters: WaitList::new(),
             }),
-            witness: Cell::new(false),
+            race_check: Cell::new(false),
         })
     }
 
-    /// Brings `number`, and waits unless the gate is open.
+    /// Waits with `number` in its slot, unless the gate is open.
     fn pass(
         &self,
         number: u32,
@@ -59,18 +60,18 @@ impl Gate {
         wait.park(state, Some(number), undo)
     }
 
-    /// Opens it, and tells all who wait; the numbers that they brought.
+    /// Opens the gate and notifies all waiters. Returns the numbers from their slots.
     fn open(&self) -> Vec<u32> {
-        self.witness.set(true);
+        self.race_check.set(true);
         let mut state = lock(&self.state);
         state.open = true;
         let mut all = Vec::new();
         let mut numbers = Vec::new();
-        while let Some((told, brought)) =
+        while let Some((notified, number)) =
             state.waiters.notify_front(|slot| slot.replace(Some(LEFT)))
         {
-            all.push(told);
-            numbers.extend(brought);
+            all.push(notified);
+            numbers.extend(number);
         }
         drop(state);
         all.into_iter().for_each(PendingUnpark::unpark);
@@ -79,15 +80,15 @@ impl Gate {
 }
 
 #[test]
-fn who_waits_is_told_in_order_and_sees_what_was_done_before() {
+fn waiters_are_notified_in_fifo_order_and_see_what_was_done_before() {
     model(|| {
         let gate = Gate::new();
         let waiter = |number| {
             let gate = Rc::clone(&gate);
             spawn(move || {
-                // A place dies here, with its cells: `[told-last]`.
+                // The entry is dropped here, with its cells: `[notified-last]`.
                 assert_eq!(gate.pass(number, None, |_| unreachable!()), Ok(Some(LEFT)));
-                assert!(gate.witness.get());
+                assert!(gate.race_check.get());
             })
         };
         let waiters = [waiter(1), waiter(2)];
@@ -97,29 +98,29 @@ fn who_waits_is_told_in_order_and_sees_what_was_done_before() {
 }
 
 #[test]
-fn a_deadline_and_a_teller_agree_on_who_came_first() {
+fn a_deadline_and_a_notifier_agree_on_which_came_first() {
     model(|| {
         let gate = Gate::new();
         let passing = Rc::clone(&gate);
         let waiter = spawn(move || {
             let passed = passing.pass(1, Some(Duration::ZERO), |_| unreachable!());
             match passed {
-                Ok(slot) => assert_eq!((slot, passing.witness.get()), (Some(LEFT), true)),
-                Err(slot) => assert_eq!(slot, Some(1), "nobody has touched it"),
+                Ok(slot) => assert_eq!((slot, passing.race_check.get()), (Some(LEFT), true)),
+                Err(slot) => assert_eq!(slot, Some(1), "the slot is unchanged"),
             }
             passed.is_ok()
         });
         let opening = Rc::clone(&gate);
-        let teller = spawn(move || opening.open());
-        waiter.let_time_be_up();
-        let told = teller.join() == [1];
+        let notifier = spawn(move || opening.open());
+        waiter.expire_deadline();
+        let notified = notifier.join() == [1];
         let came_late = lock(&gate.state).arrived.is_empty();
-        assert_eq!(waiter.join(), told || came_late);
+        assert_eq!(waiter.join(), notified || came_late);
     });
 }
 
 #[test]
-fn who_is_told_and_unwinds_undoes_what_it_was_told() {
+fn a_waiter_that_unwinds_after_its_notification_undoes_it() {
     model(|| {
         let gate = Gate::new();
         let undone = Rc::new(Cell::new(None));
@@ -129,60 +130,64 @@ fn who_is_told_and_unwinds_undoes_what_it_was_told() {
             unless_killed(passed).is_some()
         });
         let opening = Rc::clone(&gate);
-        let teller = spawn(move || opening.open());
+        let notifier = spawn(move || opening.open());
         waiter.kill();
-        let told = teller.join() == [1];
+        let notified = notifier.join() == [1];
         let passed = waiter.join();
-        // It was told in vain: then it has what was left for it to give back.
-        let in_vain = told && !passed;
+        // If the waiter was notified in vain, `undo` is given the value that was left in its slot.
+        let in_vain = notified && !passed;
         assert_eq!(undone.get(), in_vain.then_some(LEFT));
     });
 }
 
-/// Two queues, of which a waiter stands in both.
+/// Two queues for a waiter that is in both.
 type Queues = [Mutex<WaitList<u32>>; 2];
 
-/// A place that is one of several of the caller.
-fn place_of_several(token: SelectToken) -> WaitEntry<u32> {
-    let place = WaitEntry::new(None);
-    place.prepare(token);
-    place
+/// Creates an entry that is one of several of the caller.
+fn entry_of_several(token: SelectToken) -> WaitEntry<u32> {
+    let entry = WaitEntry::new(None);
+    entry.prepare(token);
+    entry
 }
 
-/// As `select`: enters both, waits for the first, leaves both. Which one it was, if any.
+/// Waits like `select`: enters both queues, waits for the first notification, and leaves both.
+/// Returns the index of the queue that notified, if any.
 fn wait_in_both(
     queues: &Queues,
     timeout: Option<Duration>,
-    entered: impl FnOnce(),
+    before_park: impl FnOnce(),
 ) -> Option<usize> {
     let selection = Selection::new();
-    let places = [0, 1].map(|index| place_of_several(selection.token(index)));
-    for (place, queue) in places.iter().zip(queues) {
-        // SAFETY: both leave below, before places and choice are dropped; nothing unwinds here.
-        unsafe { place.enter(&lock(queue), Position::Back) };
+    let entries = [0, 1].map(|index| entry_of_several(selection.token(index)));
+    for (entry, queue) in entries.iter().zip(queues) {
+        // SAFETY:
+        // - Both entries leave below, before they and the selection are dropped or moved. Nothing
+        //   unwinds here.
+        // - The lock of the queue is held.
+        unsafe { entry.enter(&lock(queue), Position::Back) };
     }
-    entered();
+    before_park();
     let deadline = timeout.and_then(deadline_after_any_thread);
     park_while(WaitReason::Select, deadline, || {
         selection.selected().is_none()
     });
-    for (place, queue) in places.iter().zip(queues) {
-        // SAFETY: entered in this one.
-        unsafe { place.leave(&lock(queue)) };
+    for (entry, queue) in entries.iter().zip(queues) {
+        // SAFETY: the entry has entered this queue, and the lock of the queue is held.
+        unsafe { entry.leave(&lock(queue)) };
     }
-    let made = selection.selected();
-    for (index, place) in places.iter().enumerate() {
-        assert_eq!(place.take(), (made == Some(index)).then_some(LEFT));
+    let selected = selection.selected();
+    for (index, entry) in entries.iter().enumerate() {
+        assert_eq!(entry.take(), (selected == Some(index)).then_some(LEFT));
     }
-    made
+    selected
 }
 
-/// Tells who waits in this one, if anybody, in a loom thread; whether there was somebody.
-fn teller(queues: &Rc<Queues>, index: usize) -> Thread<bool> {
+/// Notifies the first waiter of one queue, in a loom thread. Returns whether there was a waiter.
+fn notifier(queues: &Rc<Queues>, index: usize) -> Thread<bool> {
     let queues = Rc::clone(queues);
     spawn(move || {
-        let told = lock(&queues[index]).notify_front(|slot| slot.set(Some(LEFT)));
-        told.map(|(told, ())| told.unpark()).is_some()
+        let notified = lock(&queues[index]).notify_front(|slot| slot.set(Some(LEFT)));
+        notified.map(|(notified, ())| notified.unpark()).is_some()
     })
 }
 
@@ -191,29 +196,29 @@ fn queues() -> Rc<Queues> {
 }
 
 #[test]
-fn who_stands_in_two_queues_is_reached_once() {
+fn a_waiter_in_two_queues_is_notified_once() {
     model(|| {
         let queues = queues();
-        let mut tellers = None;
-        let made = wait_in_both(&queues, None, || {
-            tellers = Some([teller(&queues, 0), teller(&queues, 1)]);
+        let mut notifiers = None;
+        let selected = wait_in_both(&queues, None, || {
+            notifiers = Some([notifier(&queues, 0), notifier(&queues, 1)]);
         });
-        let told = join_all(tellers.unwrap());
-        assert!(made.is_some());
-        assert_eq!(told, [made == Some(0), made == Some(1)]);
+        let notified = join_all(notifiers.unwrap());
+        assert!(selected.is_some());
+        assert_eq!(notified, [selected == Some(0), selected == Some(1)]);
     });
 }
 
 #[test]
-fn who_gives_up_in_two_queues_was_reached_or_not() {
+fn a_waiter_that_gives_up_in_two_queues_was_notified_once_or_not_at_all() {
     model(|| {
         let queues = queues();
         let waiting = Rc::clone(&queues);
         let waiter = spawn(move || wait_in_both(&waiting, Some(Duration::ZERO), || {}));
-        let tellers = [teller(&queues, 0), teller(&queues, 1)];
-        waiter.let_time_be_up();
-        let told = join_all(tellers);
-        let made = waiter.join();
-        assert_eq!(told, [made == Some(0), made == Some(1)]);
+        let notifiers = [notifier(&queues, 0), notifier(&queues, 1)];
+        waiter.expire_deadline();
+        let notified = join_all(notifiers);
+        let selected = waiter.join();
+        assert_eq!(notified, [selected == Some(0), selected == Some(1)]);
     });
 }

@@ -1,4 +1,4 @@
-//! The uses, on evy.
+//! The program, with evy.
 
 pub(crate) use evy_runtime::sync;
 pub(crate) use evy_runtime::thread;

@@ -1,4 +1,4 @@
-//! The uses, on std.
+//! The program, with std.
 
 pub(crate) use std::sync;
 pub(crate) use std::thread;

@@ -1,4 +1,4 @@
-//! Every item of `sync`, as its signature in std allows it to be used.
+//! The program: it uses every item of `sync` in the ways that its signature in std allows.
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
@@ -34,7 +34,7 @@ static ONCE: Once = Once::new();
 static ONCE_LOCK: OnceLock<String> = OnceLock::new();
 static LAZY_LOCK: LazyLock<String> = LazyLock::new(|| "lazy".to_owned());
 
-/// A lock of a type that is sized at run time.
+/// A trait; its objects are the unsized data of locks.
 trait Shape {
     fn grow(&mut self) -> u32;
 }
@@ -46,12 +46,12 @@ impl Shape for u32 {
     }
 }
 
-/// A guard for reading is as covariant as a reference.
+/// A read guard is covariant, like a reference.
 fn shorten<'a>(guard: RwLockReadGuard<'a, &'static str>) -> RwLockReadGuard<'a, &'a str> {
     guard
 }
 
-/// What unwinds while it has the lock.
+/// Unwinds while it holds the guard that `guard` returns.
 fn poison<G>(guard: impl FnOnce() -> G + UnwindSafe) {
     let outcome = catch_unwind(|| {
         let _guard = guard();
@@ -61,7 +61,7 @@ fn poison<G>(guard: impl FnOnce() -> G + UnwindSafe) {
 }
 
 pub(crate) fn locks() -> String {
-    let mut says = String::new();
+    let mut output = String::new();
     send::<Mutex<Cell<u8>>>();
     sync::<Mutex<Cell<u8>>>();
     sync::<MutexGuard<'static, u8>>();
@@ -77,20 +77,20 @@ pub(crate) fn locks() -> String {
     let try_lock: fn(&Mutex<u8>) -> TryLockResult<MutexGuard<'_, u8>> = Mutex::try_lock;
     *lock(&MUTEX).unwrap() += 1;
     *try_lock(&MUTEX).unwrap() += 1;
-    writeln!(says, "{}", MUTEX.lock().unwrap()).unwrap();
-    writeln!(says, "{MUTEX:?}").unwrap();
-    // Coercions, of an owner and of a reference.
+    writeln!(output, "{}", MUTEX.lock().unwrap()).unwrap();
+    writeln!(output, "{MUTEX:?}").unwrap();
+    // Unsized coercions, of an owning pointer and of a reference.
     let shape: Arc<Mutex<dyn Shape>> = Arc::new(Mutex::new(1u32));
-    writeln!(says, "{}", shape.lock().unwrap().grow()).unwrap();
+    writeln!(output, "{}", shape.lock().unwrap().grow()).unwrap();
     let list: &Mutex<[u8]> = &Mutex::new([1, 2, 3]);
-    writeln!(says, "{list:?} {}", list.is_poisoned()).unwrap();
+    writeln!(output, "{list:?} {}", list.is_poisoned()).unwrap();
     let mut made = Mutex::from(4u8);
     *made.get_mut().unwrap() += 1;
     *made.lock().unwrap() += u8::from(Mutex::<bool>::default().into_inner().unwrap());
     poison(|| made.lock().unwrap());
-    writeln!(says, "{:?} {}", made, made.is_poisoned()).unwrap();
+    writeln!(output, "{:?} {}", made, made.is_poisoned()).unwrap();
     let error: PoisonError<_> = made.lock().unwrap_err();
-    writeln!(says, "{} {:?} {}", error, error, error.get_ref()).unwrap();
+    writeln!(output, "{} {:?} {}", error, error, error.get_ref()).unwrap();
     drop(error);
     let Err(TryLockError::Poisoned(error)) = made.try_lock() else {
         unreachable!()
@@ -102,38 +102,38 @@ pub(crate) fn locks() -> String {
         unreachable!()
     };
     drop(held);
-    writeln!(says, "{:?}", made.into_inner()).unwrap();
+    writeln!(output, "{:?}", made.into_inner()).unwrap();
 
     let write: LockResult<RwLockWriteGuard<'static, Vec<u8>>> = RWLOCK.write();
     write.unwrap().push(1);
     RWLOCK.try_write().unwrap().push(2);
     let read: LockResult<RwLockReadGuard<'static, Vec<u8>>> = RWLOCK.read();
     let guards = [read.unwrap(), RWLOCK.try_read().unwrap()];
-    writeln!(says, "{guards:?} {RWLOCK:?}").unwrap();
+    writeln!(output, "{guards:?} {RWLOCK:?}").unwrap();
     drop(guards);
     let text = RwLock::new("text");
     fn print(value: impl Display) -> String {
         value.to_string()
     }
-    writeln!(says, "{}", print(shorten(text.read().unwrap()))).unwrap();
-    writeln!(says, "{}", print(text.write().unwrap())).unwrap();
+    writeln!(output, "{}", print(shorten(text.read().unwrap()))).unwrap();
+    writeln!(output, "{}", print(text.write().unwrap())).unwrap();
     let shape: Box<RwLock<dyn Shape>> = Box::new(RwLock::new(1u32));
-    writeln!(says, "{}", shape.write().unwrap().grow()).unwrap();
+    writeln!(output, "{}", shape.write().unwrap().grow()).unwrap();
     let mut made: RwLock<u8> = RwLock::from(RwLock::<u8>::default().into_inner().unwrap());
     *made.get_mut().unwrap() += 1;
     poison(|| made.read().unwrap());
-    writeln!(says, "{made:?}").unwrap();
+    writeln!(output, "{made:?}").unwrap();
     poison(|| made.write().unwrap());
-    writeln!(says, "{made:?} {}", made.is_poisoned()).unwrap();
+    writeln!(output, "{made:?} {}", made.is_poisoned()).unwrap();
     drop(made.read().unwrap_err());
     drop(made.try_write().unwrap_err());
     made.clear_poison();
-    writeln!(says, "{:?}", made.into_inner()).unwrap();
-    says
+    writeln!(output, "{:?}", made.into_inner()).unwrap();
+    output
 }
 
 pub(crate) fn signals() -> String {
-    let mut says = String::new();
+    let mut output = String::new();
     send::<Condvar>();
     sync::<Condvar>();
     safe::<Condvar>();
@@ -157,26 +157,26 @@ pub(crate) fn signals() -> String {
     let short = Duration::from_millis(1);
     let (guard, result): (_, WaitTimeoutResult) = pair.1.wait_timeout(guard, short).unwrap();
     let copy = result;
-    writeln!(says, "{result:?} {} {}", copy == result, copy.timed_out()).unwrap();
+    writeln!(output, "{result:?} {} {}", copy == result, copy.timed_out()).unwrap();
     let waited = pair.1.wait_timeout_while(guard, short, |_| true).unwrap();
-    writeln!(says, "{waited:?}").unwrap();
+    writeln!(output, "{waited:?}").unwrap();
     drop(waited);
     let waited = pair
         .1
         .wait_timeout_while(pair.0.lock().unwrap(), short, |count| *count == 0);
-    writeln!(says, "{waited:?} {:?} {CONDVAR:?}", pair.1).unwrap();
+    writeln!(output, "{waited:?} {:?} {CONDVAR:?}", pair.1).unwrap();
     drop(waited);
     let wait: for<'a> fn(&Condvar, MutexGuard<'a, u8>) -> LockResult<MutexGuard<'a, u8>> =
         Condvar::wait;
-    writeln!(says, "{}", size_of_val(&wait)).unwrap();
+    writeln!(output, "{}", size_of_val(&wait)).unwrap();
 
     let result = BARRIER.wait();
-    writeln!(says, "{result:?} {} {BARRIER:?}", result.is_leader()).unwrap();
-    says
+    writeln!(output, "{result:?} {} {BARRIER:?}", result.is_leader()).unwrap();
+    output
 }
 
 pub(crate) fn cells() -> String {
-    let mut says = String::new();
+    let mut output = String::new();
     send::<Once>();
     sync::<Once>();
     safe::<Once>();
@@ -191,40 +191,53 @@ pub(crate) fn cells() -> String {
     ONCE.call_once_force(|_: &OnceState| unreachable!());
     ONCE.wait();
     ONCE.wait_force();
-    writeln!(says, "{} {ONCE:?}", ONCE.is_completed()).unwrap();
+    writeln!(output, "{} {ONCE:?}", ONCE.is_completed()).unwrap();
     let once = Once::new();
     poison(|| once.call_once(|| resume_unwind(Box::new("on purpose"))));
     once.call_once_force(|state| {
-        writeln!(says, "{state:?} {}", state.is_poisoned()).unwrap();
+        writeln!(output, "{state:?} {}", state.is_poisoned()).unwrap();
     });
 
-    writeln!(says, "{ONCE_LOCK:?}").unwrap();
+    writeln!(output, "{ONCE_LOCK:?}").unwrap();
     let text: &'static String = ONCE_LOCK.get_or_init(|| "once".to_owned());
-    writeln!(says, "{text} {:?}", ONCE_LOCK.set("again".to_owned())).unwrap();
-    writeln!(says, "{} {:?}", ONCE_LOCK.wait(), ONCE_LOCK.get()).unwrap();
+    writeln!(output, "{text} {:?}", ONCE_LOCK.set("again".to_owned())).unwrap();
+    writeln!(output, "{} {:?}", ONCE_LOCK.wait(), ONCE_LOCK.get()).unwrap();
     let mut cell = OnceLock::from(1);
     *cell.get_mut().unwrap() += 1;
     let copy = cell.clone();
-    writeln!(says, "{} {}", copy == cell, cell == OnceLock::default()).unwrap();
-    writeln!(says, "{:?} {:?} {:?}", cell.take(), cell, copy.into_inner()).unwrap();
+    writeln!(output, "{} {}", copy == cell, cell == OnceLock::default()).unwrap();
+    writeln!(
+        output,
+        "{:?} {:?} {:?}",
+        cell.take(),
+        cell,
+        copy.into_inner()
+    )
+    .unwrap();
     fn total<T: Eq>(_: &T) {}
     total(&cell);
-    // It holds what borrows from what was declared after it.
+    // The value may borrow from a variable that is declared after the cell.
     let borrows = OnceLock::new();
     let local = 5;
     borrows.set(&local).unwrap();
 
-    writeln!(says, "{LAZY_LOCK:?}").unwrap();
-    writeln!(says, "{} {}", LAZY_LOCK.len(), LazyLock::force(&LAZY_LOCK)).unwrap();
+    writeln!(output, "{LAZY_LOCK:?}").unwrap();
+    writeln!(
+        output,
+        "{} {}",
+        LAZY_LOCK.len(),
+        LazyLock::force(&LAZY_LOCK)
+    )
+    .unwrap();
     let count = AtomicUsize::new(0);
     let lazy = LazyLock::new(|| count.fetch_add(1, Ordering::Relaxed));
-    writeln!(says, "{} {} {lazy:?}", *lazy, *lazy).unwrap();
-    writeln!(says, "{}", *LazyLock::<u8>::default()).unwrap();
-    says
+    writeln!(output, "{} {} {lazy:?}", *lazy, *lazy).unwrap();
+    writeln!(output, "{}", *LazyLock::<u8>::default()).unwrap();
+    output
 }
 
 pub(crate) fn channels() -> String {
-    let mut says = String::new();
+    let mut output = String::new();
     send::<Sender<Cell<u8>>>();
     sync::<Sender<Cell<u8>>>();
     send::<SyncSender<Cell<u8>>>();
@@ -238,18 +251,18 @@ pub(crate) fn channels() -> String {
     let unbounded: fn(&Sender<u8>, u8) -> Result<(), SendError<u8>> = Sender::send;
     unbounded(&sender, 1).unwrap();
     sender.clone().send(2).unwrap();
-    writeln!(says, "{sender:?} {receiver:?}").unwrap();
+    writeln!(output, "{sender:?} {receiver:?}").unwrap();
     let received: Result<u8, RecvError> = receiver.recv();
     let tried: Result<u8, TryRecvError> = receiver.try_recv();
-    writeln!(says, "{received:?} {tried:?} {:?}", receiver.try_recv()).unwrap();
+    writeln!(output, "{received:?} {tried:?} {:?}", receiver.try_recv()).unwrap();
     let short = Duration::from_millis(1);
     let timed: Result<u8, RecvTimeoutError> = receiver.recv_timeout(short);
-    writeln!(says, "{timed:?}").unwrap();
+    writeln!(output, "{timed:?}").unwrap();
     sender.send(3).unwrap();
     sender.send(4).unwrap();
     let mut tries: mpsc::TryIter<'_, u8> = receiver.try_iter();
     writeln!(
-        says,
+        output,
         "{:?} {:?} {:?}",
         tries.next(),
         tries.next(),
@@ -259,23 +272,23 @@ pub(crate) fn channels() -> String {
     sender.send(5).unwrap();
     drop(sender);
     let mut all: mpsc::Iter<'_, u8> = receiver.iter();
-    writeln!(says, "{:?} {:?}", all.next(), all.next()).unwrap();
-    writeln!(says, "{:?} {:?}", receiver.recv(), receiver.try_recv()).unwrap();
-    writeln!(says, "{:?}", receiver.recv_timeout(short)).unwrap();
+    writeln!(output, "{:?} {:?}", all.next(), all.next()).unwrap();
+    writeln!(output, "{:?} {:?}", receiver.recv(), receiver.try_recv()).unwrap();
+    writeln!(output, "{:?}", receiver.recv_timeout(short)).unwrap();
     for message in &receiver {
-        says.push_str(&shown(&message));
+        output.push_str(&shown(&message));
     }
     let mut rest: mpsc::IntoIter<u8> = receiver.into_iter();
-    writeln!(says, "{:?}", rest.next()).unwrap();
+    writeln!(output, "{:?}", rest.next()).unwrap();
 
     let (sender, receiver): (SyncSender<u8>, Receiver<u8>) = sync_channel(1);
     let bounded: fn(&SyncSender<u8>, u8) -> Result<(), SendError<u8>> = SyncSender::send;
     bounded(&sender, 1).unwrap();
     let full: Result<(), TrySendError<u8>> = sender.clone().try_send(2);
-    writeln!(says, "{full:?} {sender:?}").unwrap();
+    writeln!(output, "{full:?} {sender:?}").unwrap();
     drop(receiver);
-    writeln!(says, "{:?} {:?}", sender.send(3), sender.try_send(4)).unwrap();
+    writeln!(output, "{:?} {:?}", sender.send(3), sender.try_send(4)).unwrap();
     let error = sender.send(5).unwrap_err();
-    writeln!(says, "{error} {}", shown(&error)).unwrap();
-    says
+    writeln!(output, "{error} {}", shown(&error)).unwrap();
+    output
 }

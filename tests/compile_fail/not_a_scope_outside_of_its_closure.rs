@@ -1,4 +1,4 @@
-//! A scope that is over can spawn nothing.
+//! A scope that has ended cannot spawn.
 
 fn main() {
     let mut outside = None;

@@ -1,11 +1,11 @@
-//! A lock keeps two from touching the data at a time, but not from doing so on two OS threads.
+//! A lock prevents access by two green threads at the same time, but not access on two OS threads.
 
 use std::cell::Cell;
 use std::rc::Rc;
 
 use evy::sync::{Arc, LazyLock, Mutex, OnceLock, RwLock};
 
-/// As `std::thread::spawn` asks for.
+/// Requires what `std::thread::spawn` requires.
 fn cross<T: Send + 'static>(_: T) {}
 
 fn main() {

@@ -1,6 +1,6 @@
-//! They wake without a lock.
+//! Queues, events, semaphores and pools wake without a lock, so they stay on their OS thread.
 
-/// As `std::thread::spawn` asks for.
+/// Requires what `std::thread::spawn` requires.
 fn cross<T: Send + 'static>(_: T) {}
 
 fn main() {

@@ -1,4 +1,4 @@
-//! The green threads of a scope are of its OS thread.
+//! The green threads of a scope belong to its OS thread.
 
 fn main() {
     evy::scope(|s| {

@@ -1,10 +1,10 @@
-//! Two OS threads with one guard have two references to the data.
+//! Two OS threads that share a guard both have a reference to the data, which must be `Sync`.
 
 use std::cell::Cell;
 
 use evy::sync::Mutex;
 
-/// As a reference that crosses asks for.
+/// Requires what a reference that is sent to another OS thread requires.
 fn share<T: Sync>(_: &T) {}
 
 fn main() {

@@ -1,4 +1,4 @@
-//! A guard borrows its lock.
+//! A guard borrows its lock, so it must not outlive the lock.
 
 use evy::sync::{Mutex, RwLock};
 

@@ -1,4 +1,4 @@
-//! What a scoped green thread has borrowed to write is its own until the scope is over.
+//! Data that a scoped green thread has borrowed mutably is not accessible until the scope ends.
 
 fn main() {
     let mut local = 5;

@@ -1,13 +1,13 @@
-//! A message is dropped where it is received, and a receiver is used by one at a time.
+//! A message is dropped on the receiving OS thread, and one OS thread at a time uses a receiver.
 
 use std::rc::Rc;
 
 use evy::sync::mpsc;
 
-/// As `std::thread::spawn` asks for.
+/// Requires what `std::thread::spawn` requires.
 fn cross<T: Send + 'static>(_: T) {}
 
-/// As a reference that crosses asks for.
+/// Requires what a reference that is sent to another OS thread requires.
 fn share<T: Sync>(_: &T) {}
 
 fn main() {

@@ -1,11 +1,11 @@
-//! Whether the holder unwinds is asked where the guard is dropped.
+//! A guard that is dropped checks whether its holder is unwinding, so it stays on its OS thread.
 
 use evy::sync::{Mutex, RwLock};
 
 static MUTEX: Mutex<u8> = Mutex::new(1);
 static LOCK: RwLock<u8> = RwLock::new(1);
 
-/// As `std::thread::spawn` asks for.
+/// Requires what `std::thread::spawn` requires.
 fn cross<T: Send + 'static>(_: T) {}
 
 fn main() {

@@ -1,4 +1,4 @@
-//! A scoped green thread may run until the end of the scope, so what it borrows must not go before.
+//! A scoped green thread may run until the end of its scope, so what it borrows must live as long.
 
 fn main() {
     evy::scope(|outer| {

@@ -1,6 +1,6 @@
-//! A handle reaches into the scheduler of its OS thread.
+//! A handle accesses the scheduler of its OS thread.
 
-/// As `std::thread::spawn` asks for.
+/// Requires what `std::thread::spawn` requires.
 fn cross<T: Send + 'static>(_: T) {}
 
 fn main() {
