@@ -46,13 +46,13 @@ pub(super) fn after_wake(me: GreenRef, fault: Fault) -> bool {
     }
 }
 
-/// Makes the fault that is due at a yield, if any, happen now.
-pub(super) fn at_yield(scheduler: &Scheduler, me: GreenRef) {
-    match scheduler.take_due_fault(me) {
-        Some(Fault::Kill | Fault::KillAfterWake) => me.killed.set(true),
-        Some(Fault::Timeout) => expire_outermost(me, scheduler.clock.now()),
-        Some(Fault::Panic) => rethrow(Box::new(INJECTED_PANIC)),
-        None => {}
+/// Makes `fault` happen at a yield.
+#[cold]
+pub(super) fn at_yield(scheduler: &Scheduler, me: GreenRef, fault: Fault) {
+    match fault {
+        Fault::Kill | Fault::KillAfterWake => me.killed.set(true),
+        Fault::Timeout => expire_outermost(me, scheduler.clock.now()),
+        Fault::Panic => rethrow(Box::new(INJECTED_PANIC)),
     }
 }
 

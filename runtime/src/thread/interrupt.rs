@@ -217,7 +217,9 @@ fn finish_yield(scheduler: &Scheduler, me: GreenRef) {
     if os_thread_panicking() {
         return;
     }
-    fault::at_yield(scheduler, me);
+    if let Some(fault) = scheduler.take_due_fault(me) {
+        fault::at_yield(scheduler, me, fault);
+    }
     if me.kill_due() {
         throw_kill(me);
     } else if me

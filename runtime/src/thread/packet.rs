@@ -79,6 +79,7 @@ impl<T> Completion<T> {
     }
 
     /// Runs `f` and stores its result. Returns `true` if it panicked.
+    #[inline]
     fn run(self, f: impl FnOnce() -> T) -> bool {
         let result = catch(f).map_err(|payload| {
             if interrupt::is_kill(&*payload) {
