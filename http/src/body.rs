@@ -30,9 +30,9 @@ const MAX_COALESCED_BODY: usize = 64 * 1024;
 /// assert_eq!(Body::from("hello").into_text()?, "hello");
 /// # Ok::<(), std::io::Error>(())
 /// ```
-pub struct Body(Source);
+pub struct Body(Content);
 
-enum Source {
+enum Content {
     /// The bytes, and how many of them have been read.
     Bytes(Cow<'static, [u8]>, usize),
     /// The reader, and how many bytes are left, if that is known.
@@ -43,7 +43,7 @@ impl Body {
     /// Creates an empty body.
     #[must_use]
     pub const fn empty() -> Self {
-        Self(Source::Bytes(Cow::Borrowed(&[]), 0))
+        Self(Content::Bytes(Cow::Borrowed(&[]), 0))
     }
 
     /// Creates a body that is streamed from `reader`.
@@ -53,21 +53,21 @@ impl Body {
     /// body is not sent in chunks, and `reader` must yield exactly that many bytes.
     #[must_use]
     pub fn from_reader(reader: impl Read + 'static) -> Self {
-        Self(Source::Reader(Box::new(reader), None))
+        Self(Content::Reader(Box::new(reader), None))
     }
 
     /// Creates the body of a received message. `length` is the number of bytes left, if the decoder
     /// knows it.
     pub(crate) fn received(reader: impl Read + 'static, length: Option<u64>) -> Self {
-        Self(Source::Reader(Box::new(reader), length))
+        Self(Content::Reader(Box::new(reader), length))
     }
 
     /// Returns the number of bytes left to read, if it is known.
     #[must_use]
     pub fn length(&self) -> Option<u64> {
         match &self.0 {
-            Source::Bytes(bytes, at) => Some((bytes.len() - at) as u64),
-            Source::Reader(_, left) => *left,
+            Content::Bytes(bytes, at) => Some((bytes.len() - at) as u64),
+            Content::Reader(_, left) => *left,
         }
     }
 
@@ -80,9 +80,9 @@ impl Body {
     /// Returns an error as reading does.
     pub fn into_bytes(self) -> io::Result<Vec<u8>> {
         match self.0 {
-            Source::Bytes(bytes, 0) => Ok(bytes.into_owned()),
-            Source::Bytes(bytes, at) => Ok(bytes[at..].to_vec()),
-            Source::Reader(mut reader, left) => {
+            Content::Bytes(bytes, 0) => Ok(bytes.into_owned()),
+            Content::Bytes(bytes, at) => Ok(bytes[at..].to_vec()),
+            Content::Reader(mut reader, left) => {
                 // The length is only a claim of the peer, so no more than one chunk is allocated
                 // in advance.
                 let expected = left.map_or(0, |left| left.min(READ_CHUNK as u64));
@@ -106,7 +106,7 @@ impl Body {
     }
 
     pub(crate) fn is_in_memory(&self) -> bool {
-        matches!(self.0, Source::Bytes(..))
+        matches!(self.0, Content::Bytes(..))
     }
 
     /// Sends `out`, which holds the head, and then the body. Leaves `out` empty.
@@ -118,7 +118,7 @@ impl Body {
     ) -> io::Result<()> {
         match (framing, &self.0) {
             (BodyFraming::Nothing, _) => write(out)?,
-            (_, Source::Bytes(bytes, at)) => {
+            (_, Content::Bytes(bytes, at)) => {
                 // The bytes are not consumed, because the client may have to send them again.
                 let rest = &bytes[*at..];
                 if rest.len() <= MAX_COALESCED_BODY {
@@ -208,12 +208,12 @@ impl Body {
 impl Read for Body {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
         match &mut self.0 {
-            Source::Bytes(bytes, at) => {
+            Content::Bytes(bytes, at) => {
                 let read = (&bytes[*at..]).read(buf)?;
                 *at += read;
                 Ok(read)
             }
-            Source::Reader(reader, left) => {
+            Content::Reader(reader, left) => {
                 let read = reader.read(buf)?;
                 *left = left.map(|left| left.saturating_sub(read as u64));
                 Ok(read)
@@ -242,7 +242,7 @@ impl From<&'static str> for Body {
 
 impl From<&'static [u8]> for Body {
     fn from(bytes: &'static [u8]) -> Self {
-        Self(Source::Bytes(Cow::Borrowed(bytes), 0))
+        Self(Content::Bytes(Cow::Borrowed(bytes), 0))
     }
 }
 
@@ -254,7 +254,7 @@ impl From<String> for Body {
 
 impl From<Vec<u8>> for Body {
     fn from(bytes: Vec<u8>) -> Self {
-        Self(Source::Bytes(Cow::Owned(bytes), 0))
+        Self(Content::Bytes(Cow::Owned(bytes), 0))
     }
 }
 

@@ -40,14 +40,14 @@ pub(crate) enum DecoderState {
 pub(crate) struct Decoder {
     pub(crate) state: DecoderState,
     /// The number of bytes that may still come before `max_body_bytes` is exceeded.
-    budget: u64,
+    bytes_left: u64,
     overhead: usize,
 }
 
 impl Decoder {
     pub(crate) const DONE: Self = Self {
         state: DecoderState::Length(0),
-        budget: 0,
+        bytes_left: 0,
         overhead: 0,
     };
 
@@ -58,7 +58,7 @@ impl Decoder {
             }
             _ => Ok(Self {
                 state,
-                budget: max_body_bytes,
+                bytes_left: max_body_bytes,
                 overhead: MAX_CHUNK_OVERHEAD,
             }),
         }
@@ -162,8 +162,8 @@ impl Decoder {
     }
 
     fn spend(&mut self, bytes: u64) -> Result<(), ProtocolError> {
-        self.budget = self
-            .budget
+        self.bytes_left = self
+            .bytes_left
             .checked_sub(bytes)
             .ok_or(ProtocolError::BODY_TOO_LONG)?;
         Ok(())

@@ -13,8 +13,10 @@
 //! Invariants that both sides rely on:
 //! - `[framed]`: a connection carries another message only if the message before was read to its
 //!   end (`decoder` knows the end; `server` and `client` keep the rule).
-//! - `[one-deadline]`: each read and write may take only the time left until the deadline. A peer
-//!   that sends one byte at a time therefore gains no time (`buffered`).
+//! - `[one-deadline]`: where a deadline applies to a whole message, each read and write gets only
+//!   the time that is left. A peer that sends one byte at a time therefore gains no time
+//!   (`buffered`). On the server, the body of a request has no such deadline, but a timeout for
+//!   each call.
 //!
 //! # Examples
 //!

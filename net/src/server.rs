@@ -7,9 +7,8 @@ use std::io;
 use std::rc::{Rc, Weak};
 use std::time::Duration;
 
-use evy_runtime::Semaphore;
 use evy_runtime::lowlevel::{WaitQueue, WaitReason};
-use evy_runtime::{scope, sleep, spawn_n};
+use evy_runtime::{Semaphore, SemaphoreGuard, scope, sleep, spawn_n};
 
 use crate::listener::Listener;
 use crate::stream::Stream;
@@ -207,7 +206,7 @@ impl Server {
         let mut backoff = BACKOFF_MIN;
         loop {
             let permit = permits.acquire_guard();
-            let (mut client, addr) = match listener.accept() {
+            let (client, addr) = match listener.accept() {
                 Ok(accepted) => accepted,
                 Err(error) if is_transient(&error) => {
                     if let Some(OnError(report)) = &self.on_error {
@@ -220,17 +219,22 @@ impl Server {
                 Err(error) => return error,
             };
             backoff = BACKOFF_MIN;
+            let connection = Connection {
+                client,
+                _permit: permit,
+            };
             let (handler, state) = (Rc::clone(&handler), Rc::clone(&self.state));
             let on_error = self.on_error.clone();
             spawn_n(move || {
-                let _permit = permit;
-                if let Err(error) = client.handshake() {
+                // The connection is captured as a whole.
+                let mut connection = connection;
+                if let Err(error) = connection.client.handshake() {
                     if let Some(OnError(report)) = on_error {
                         report(&error);
                     }
                     return;
                 }
-                if let Err(error) = handler(client, addr).into_result() {
+                if let Err(error) = handler(connection.client, addr).into_result() {
                     state.stop(Some(into_io_error(error)));
                 }
             });
@@ -242,6 +246,13 @@ impl Default for Server {
     fn default() -> Self {
         Self::new()
     }
+}
+
+/// An accepted connection. The fields are dropped in this order: the permit is held until the
+/// connection is closed.
+struct Connection<S> {
+    client: S,
+    _permit: SemaphoreGuard,
 }
 
 /// Whether the error is transient: out of descriptors or memory.

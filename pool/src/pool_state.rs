@@ -76,12 +76,10 @@ impl PoolState {
         F: FnOnce() -> T + 'static,
         T: 'static,
     {
-        let job = permit.job;
-        let handle = evy_runtime::spawn(move || {
-            let _member = permit.state.enter();
-            f()
-        });
-        self.jobs.borrow_mut().insert(job, handle.kill_handle());
+        let number = permit.number;
+        let job = Job { f, permit };
+        let handle = evy_runtime::spawn(move || job.run());
+        self.jobs.borrow_mut().insert(number, handle.kill_handle());
         handle
     }
 
@@ -151,27 +149,45 @@ impl Drop for NotifyIdleOnUnwind<'_> {
     }
 }
 
+/// What the green thread of a job runs.
+///
+/// If the job is killed before it starts, the fields are dropped in this order: the slot is
+/// occupied until the closure and its captures are gone.
+struct Job<F> {
+    f: F,
+    permit: JobPermit,
+}
+
+impl<F: FnOnce() -> T, T> Job<F> {
+    fn run(self) -> T {
+        let Self { f, permit } = self;
+        let _member = permit.state.enter();
+        f()
+    }
+}
+
 /// The right to run one job. It is released when dropped, however the job ends.
 #[derive(Debug)]
 pub(crate) struct JobPermit {
     state: Rc<PoolState>,
-    job: u64,
+    /// The number of the job.
+    number: u64,
 }
 
 impl JobPermit {
     fn new(state: &Rc<PoolState>) -> Self {
-        let job = state.last_job.get() + 1;
-        state.last_job.set(job);
+        let number = state.last_job.get() + 1;
+        state.last_job.set(number);
         Self {
             state: Rc::clone(state),
-            job,
+            number,
         }
     }
 }
 
 impl Drop for JobPermit {
     fn drop(&mut self) {
-        self.state.jobs.borrow_mut().remove(&self.job);
+        self.state.jobs.borrow_mut().remove(&self.number);
         self.state.release();
     }
 }

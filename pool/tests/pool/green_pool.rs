@@ -319,6 +319,33 @@ fn a_spawn_into_a_full_pool_parks_until_a_slot_is_free() {
     });
 }
 
+/// Records, when it is dropped, how many slots of the pool are occupied.
+struct CountsOnDrop(GreenPool, Rc<Cell<Option<usize>>>);
+
+impl Drop for CountsOnDrop {
+    fn drop(&mut self) {
+        self.1.set(Some(self.0.running()));
+    }
+}
+
+#[test]
+fn a_slot_is_occupied_until_the_captures_of_its_job_are_dropped() {
+    within(|| {
+        let pool = GreenPool::new(1);
+        for killed_before_start in [false, true] {
+            let seen = Rc::default();
+            let capture = CountsOnDrop(pool.clone(), Rc::clone(&seen));
+            let job = pool.spawn(move || drop(capture));
+            if killed_before_start {
+                job.kill();
+            }
+            assert_eq!(job.join().is_err(), killed_before_start);
+            assert_eq!(seen.get(), Some(1), "killed: {killed_before_start}");
+            assert_eq!(pool.running(), 0);
+        }
+    });
+}
+
 #[test]
 fn a_job_that_panics_or_is_killed_frees_its_slot() {
     within(|| {

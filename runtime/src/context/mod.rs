@@ -6,7 +6,7 @@
 //! - [`Context`]: the point at which a suspended computation continues;
 //! - [`prepare`]: creates a context that will call `entry(arg)` on a new stack;
 //! - [`switch`]: suspends the running computation in one context and continues another. A
-//!   computation may be abandoned, which means that it is never continued. That needs no call: its
+//!   computation may be left for good, which means that it is never continued. That needs no call: its
 //!   context and its stack are simply prepared again.
 //!
 //! # What a switch saves
@@ -93,8 +93,8 @@ pub(crate) use backend::Context;
 ///
 /// # Safety
 ///
-/// - `context` is valid for writes, and it is new or abandoned.
-/// - `context` does not move until it is abandoned.
+/// - `context` is valid for writes, and it is new or left for good.
+/// - `context` does not move until it is left for good.
 /// - `limit..base` is writable memory that nothing else uses until then, and `base` is 16-aligned.
 pub(crate) use backend::prepare;
 

@@ -57,7 +57,7 @@ struct Borrowed {
 
 // SAFETY:
 // - `base` and `limit` are those given to `prepare`: aligned, writable, and used by nothing else
-//   until the context is abandoned;
+//   until the context is left for good;
 // - the guard below `limit` is provided by the code that created the stack (`stack::guard`).
 unsafe impl Stack for Borrowed {
     fn base(&self) -> StackPointer {
@@ -83,7 +83,7 @@ pub(crate) unsafe fn prepare(
     };
     let coroutine = Coroutine::with_stack(stack, move |yielder, ()| {
         // SAFETY:
-        // - `context` is valid until it is abandoned (caller of `prepare`);
+        // - `context` is valid until it is left for good (caller of `prepare`);
         // - only this OS thread touches it, and no other code does while its own stack runs.
         unsafe { (*context).yielder = yielder };
         // SAFETY: `entry` is called once, on the stack that it was prepared for.

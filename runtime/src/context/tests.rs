@@ -185,7 +185,7 @@ fn a_panic_after_a_switch_unwinds_up_to_the_entry_function() {
 }
 
 #[test]
-fn an_abandoned_context_can_be_prepared_again() {
+fn a_context_that_was_left_for_good_can_be_prepared_again() {
     unsafe extern "C" fn never(_arg: *mut ()) -> ! {
         std::process::abort()
     }
