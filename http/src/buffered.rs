@@ -197,6 +197,6 @@ fn retry<T>(mut attempt: impl FnMut() -> io::Result<T>) -> io::Result<T> {
 pub(crate) fn unexpected_eof() -> io::Error {
     io::Error::new(
         io::ErrorKind::UnexpectedEof,
-        "the peer closed in the middle of a message",
+        "the peer closed the connection in the middle of a message",
     )
 }

@@ -224,7 +224,7 @@ pub(crate) fn body_framing(
     }
     if codings.next().is_some() || !coding.as_bytes().eq_ignore_ascii_case(b"chunked") {
         return Err(ProtocolError::malformed(
-            "the only transfer coding known is `chunked`",
+            "the only supported transfer coding is `chunked`",
         ));
     }
     Ok(Some(DecoderState::ChunkSize))

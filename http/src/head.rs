@@ -87,7 +87,7 @@ pub(crate) fn parse_request(bytes: &[u8], limits: &Limits) -> Result<Request<()>
     }
     let mut request = Request::new(());
     *request.method_mut() = Method::from_bytes(method.as_bytes())
-        .map_err(|_| ProtocolError::malformed("there is no such method"))?;
+        .map_err(|_| ProtocolError::malformed("the method is malformed"))?;
     *request.uri_mut() = parse_target(target, request.method())?;
     *request.version_mut() = version(parsed.version);
     copy_headers(parsed.headers, request.headers_mut())?;
@@ -110,7 +110,7 @@ pub(crate) fn parse_response(bytes: &[u8], limits: &Limits) -> Result<Response<(
     *response.status_mut() = parsed
         .code
         .and_then(|code| StatusCode::from_u16(code).ok())
-        .ok_or(ProtocolError::malformed("there is no such status"))?;
+        .ok_or(ProtocolError::malformed("the status code is out of range"))?;
     *response.version_mut() = version(parsed.version);
     copy_headers(parsed.headers, response.headers_mut())?;
     Ok(response)

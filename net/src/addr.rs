@@ -98,7 +98,7 @@ impl ToSocketAddrs for str {
             .ok_or_else(|| invalid("there is no port"))?;
         let port = port
             .parse::<u16>()
-            .map_err(|_| invalid("the port is no number below 65536"))?;
+            .map_err(|_| invalid("the port is not a number below 65536"))?;
         (host, port).to_socket_addrs()
     }
 }
@@ -143,6 +143,6 @@ pub(crate) fn each_addr<T>(
             Err(error) => last = Some(error),
         }
     }
-    let none = || io::Error::new(io::ErrorKind::InvalidInput, "there is no address to try");
+    let none = || io::Error::new(io::ErrorKind::InvalidInput, "the host name has no address");
     Err(last.unwrap_or_else(none))
 }

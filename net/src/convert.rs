@@ -44,11 +44,13 @@ macro_rules! conversions {
             ///
             /// Panics if the descriptor cannot be made non-blocking.
             fn from(inner: $std) -> Self {
-                Self::from_std(inner).expect("a socket can be made non-blocking")
+                Self::from_std(inner).expect("failed to make the socket non-blocking")
             }
         }
 
         impl From<std::os::fd::OwnedFd> for $kind {
+            /// Converts like `from_std`.
+            ///
             /// # Panics
             ///
             /// Panics if the descriptor cannot be made non-blocking.
@@ -58,13 +60,15 @@ macro_rules! conversions {
         }
 
         impl From<$kind> for std::os::fd::OwnedFd {
+            /// Converts like `into_std`.
+            ///
             /// # Panics
             ///
             /// Panics if there are other handles and no descriptor is available for a duplicate;
             /// `into_std` returns an error instead.
             fn from(socket: $kind) -> Self {
                 let inner = socket.into_std();
-                inner.expect("there is a descriptor for a duplicate").into()
+                inner.expect("failed to duplicate the descriptor").into()
             }
         }
 

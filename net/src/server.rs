@@ -170,6 +170,10 @@ impl Server {
     /// # Errors
     ///
     /// Returns the error of a handler, and an error of the listener that is not transient.
+    ///
+    /// # Panics
+    ///
+    /// Panics on the root green thread if a deadlock is detected.
     pub fn serve<L, H, R>(self, listener: L, handler: H) -> io::Result<()>
     where
         L: Listener,

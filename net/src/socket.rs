@@ -188,7 +188,7 @@ pub(crate) fn check_nonzero(timeout: Duration) -> io::Result<()> {
     if timeout.is_zero() {
         return Err(io::Error::new(
             io::ErrorKind::InvalidInput,
-            "a timeout of zero is not allowed; use a short one, or None for no timeout",
+            "a timeout of zero is not allowed",
         ));
     }
     Ok(())

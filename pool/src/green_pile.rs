@@ -20,7 +20,8 @@ use crate::job::unwrap_job;
 /// # Panics
 ///
 /// `next` resumes the panic of a job when its turn comes in the order, and panics if that job was
-/// killed. The iteration can continue afterwards.
+/// killed. The iteration can continue afterwards. On the root green thread, `next` panics if a
+/// deadlock is detected.
 ///
 /// # Examples
 ///
@@ -63,6 +64,7 @@ impl<T: 'static> GreenPile<T> {
     /// # Panics
     ///
     /// Panics if no stack can be allocated.
+    /// Panics on the root green thread if a deadlock is detected.
     #[track_caller]
     pub fn spawn<F: FnOnce() -> T + 'static>(&self, f: F) {
         let job = self.pool.spawn(f);

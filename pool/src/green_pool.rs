@@ -48,6 +48,7 @@ impl GreenPool {
     /// # Panics
     ///
     /// Panics if no stack can be allocated.
+    /// Panics on the root green thread if a deadlock is detected.
     #[track_caller]
     pub fn spawn<F, T>(&self, f: F) -> JoinHandle<T>
     where
@@ -66,6 +67,7 @@ impl GreenPool {
     /// # Panics
     ///
     /// Panics if no stack can be allocated.
+    /// Panics on the root green thread if a deadlock is detected.
     #[doc(alias = "spawn_detached")]
     #[track_caller]
     pub fn spawn_n<F: FnOnce() + 'static>(&self, f: F) {
@@ -168,6 +170,7 @@ impl GreenPool {
     /// # Panics
     ///
     /// Panics if a member of the pool calls it, because it would wait for itself.
+    /// Panics on the root green thread if a deadlock is detected.
     pub fn wait_all(&self) {
         assert!(
             !self.state.is_member(),
@@ -209,8 +212,10 @@ impl GreenPool {
         self.state.waiting()
     }
 
-    /// Kills all jobs in the order they were spawned; see
+    /// Kills all jobs in the order they were spawned, like
     /// [`JoinHandle::kill`](evy_runtime::thread::JoinHandle::kill).
+    ///
+    /// A job that calls this on its own pool is killed last, and unwinds from here.
     pub fn kill_all(&self) {
         self.state.kill_all();
     }

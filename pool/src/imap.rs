@@ -26,7 +26,8 @@ pub(crate) enum Order {
 
 /// Iterator returned by [`GreenPool::imap`](crate::GreenPool::imap) and related methods.
 ///
-/// [`next`](Iterator::next) parks until there is a result.
+/// [`next`](Iterator::next) parks until there is a result. It panics on the root green thread if a
+/// deadlock is detected.
 pub struct Imap<T> {
     shared: Rc<Shared<T>>,
     feeder: KillHandle,
@@ -73,7 +74,7 @@ impl<T: 'static> Imap<T> {
         // The feeder of a member must not wait for that member's slot, so it becomes a member too.
         let inherits_membership = pool.is_member();
         let feeder = evy_runtime::spawn(move || {
-            let _member = inherits_membership.then(|| pool.enter());
+            let _member = inherits_membership.then(|| pool.enter(None));
             let _done = FeederDone(&feeding);
             feed(&feeding, &pool, &Rc::new(f), inputs);
         });

@@ -12,6 +12,7 @@ use evy_runtime::lowlevel::{WaitQueue, WaitReason};
 #[derive(Debug)]
 pub(crate) struct Permits {
     limit: Cell<usize>,
+    /// The permits that are held, or were handed to a waiter that has not run yet.
     in_use: Cell<usize>,
     waiting: WaitQueue,
 }
@@ -43,7 +44,8 @@ impl Permits {
         self.in_use.get() >= self.limit.get()
     }
 
-    /// Takes a permit if one is available; then no green thread waits for one.
+    /// Takes a permit if one is available. It overtakes no waiter: while a green thread waits, no
+    /// permit is available.
     pub(crate) fn try_acquire(&self) -> bool {
         let is_available = !self.is_exhausted();
         if is_available {

@@ -102,6 +102,7 @@ impl<T, E> Pool<T, E> {
     /// # Panics
     ///
     /// Panics if `create` panics. The next waiter then tries to create a resource.
+    /// Panics on the root green thread if a deadlock is detected.
     pub fn get(&self) -> Result<PoolGuard<T>, E> {
         self.checkout(self.state.acquire())
     }
@@ -121,6 +122,7 @@ impl<T, E> Pool<T, E> {
     /// # Panics
     ///
     /// Panics if `create` panics.
+    /// Panics on the root green thread if a deadlock is detected.
     ///
     /// # Examples
     ///

@@ -1,7 +1,7 @@
 //! `PoolState`: what the handles, the jobs and the iterators of one `GreenPool` share.
 
 use std::cell::{Cell, RefCell};
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 use std::mem;
 use std::rc::Rc;
 
@@ -15,9 +15,9 @@ pub(crate) struct PoolState {
     permits: Permits,
     /// The waiters for the pool to become idle.
     idle: WaitQueue,
-    /// The ids of the green threads that must not wait for a permit: they would wait for
-    /// themselves.
-    members: RefCell<HashSet<u64>>,
+    /// The green threads that must not wait for a permit, because they would wait for themselves: by
+    /// id, with the number of the job that each of them runs, if it runs one.
+    members: RefCell<HashMap<u64, Option<u64>>>,
     /// The running jobs, by number.
     jobs: RefCell<BTreeMap<u64, KillHandle>>,
     last_job: Cell<u64>,
@@ -48,7 +48,7 @@ impl PoolState {
 
     /// Whether the running green thread is a job of this pool, or feeds one of its iterators.
     pub(crate) fn is_member(&self) -> bool {
-        self.members.borrow().contains(&current_id())
+        self.members.borrow().contains_key(&current_id())
     }
 
     pub(crate) fn resize(&self, size: usize) {
@@ -121,18 +121,22 @@ impl PoolState {
         }
     }
 
-    /// Kills all jobs in the order they were spawned.
+    /// Kills all jobs in the order they were spawned, but the running one last.
     pub(crate) fn kill_all(&self) {
-        let all: Vec<KillHandle> = self.jobs.borrow().values().cloned().collect();
-        for job in all {
+        let mut all = self.jobs.borrow().clone();
+        // A job that kills itself unwinds at once, and would leave the others alive.
+        let own = self.members.borrow().get(&current_id()).copied().flatten();
+        let own = own.and_then(|number| all.remove(&number));
+        for job in all.into_values().chain(own) {
             job.kill();
         }
     }
 
-    /// Makes the running green thread a member for as long as the guard lives.
-    pub(crate) fn enter(self: &Rc<Self>) -> MemberGuard {
+    /// Makes the running green thread a member for as long as the guard lives. `job` is the number of
+    /// the job that it runs.
+    pub(crate) fn enter(self: &Rc<Self>, job: Option<u64>) -> MemberGuard {
         let id = current_id();
-        self.members.borrow_mut().insert(id);
+        self.members.borrow_mut().insert(id, job);
         MemberGuard {
             state: Rc::clone(self),
             id,
@@ -161,7 +165,7 @@ struct Job<F> {
 impl<F: FnOnce() -> T, T> Job<F> {
     fn run(self) -> T {
         let Self { f, permit } = self;
-        let _member = permit.state.enter();
+        let _member = permit.state.enter(Some(permit.number));
         f()
     }
 }

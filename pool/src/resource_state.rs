@@ -118,8 +118,8 @@ impl<T> ResourceState<T> {
         }
     }
 
-    /// Drops a resource. It is no longer counted from the start: while its destructor parks, others
-    /// must not be taken for the excess.
+    /// Drops a resource. It stops counting before its destructor runs: the destructor may park, and
+    /// meanwhile no other resource may be discarded as excess.
     pub(crate) fn discard(&self, resource: T) {
         self.forget();
         drop(resource);

@@ -216,7 +216,7 @@ pub struct AlreadySent(());
 
 impl fmt::Display for AlreadySent {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the event was already sent; reset it first")
+        f.write_str("the event is already set; reset it first")
     }
 }
 
@@ -228,7 +228,7 @@ pub struct NotSent(());
 
 impl fmt::Display for NotSent {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the event was not sent, so there is nothing to reset")
+        f.write_str("the event is not set, so it cannot be reset")
     }
 }
 

@@ -5,7 +5,8 @@
 //! is [`Green`](crate::io::Green).
 
 pub use crate::green::WaitReason;
-pub use crate::thread::{WaitQueue, run_inline};
+pub use crate::thread::join_handle::run_inline;
+pub use crate::thread::wait_queue::WaitQueue;
 
 /// Returns the id of the current green thread.
 #[must_use]

@@ -167,7 +167,7 @@ impl Client {
         let uri = url.parse::<Uri>().map_err(|error| {
             io::Error::new(
                 io::ErrorKind::InvalidInput,
-                format!("'{url}' is no URL: {error}"),
+                format!("'{url}' is not a valid URL: {error}"),
             )
         })?;
         let mut request = Request::new(Body::empty());
@@ -454,7 +454,7 @@ fn next_head<S: Stream>(
     let length = stream.head(limits)?.ok_or_else(unexpected_eof)?;
     let response = head::parse_response(&stream.buffered()[..length], limits)?;
     if response.status() == StatusCode::SWITCHING_PROTOCOLS {
-        let message = "the server switches protocols without being asked to";
+        let message = "the server switched protocols without a request to do so";
         return Err(ProtocolError::malformed(message).into());
     }
     stream.consume(length);

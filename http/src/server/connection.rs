@@ -283,7 +283,8 @@ impl<S: Stream> Read for RequestBody<S> {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
         self.connection.with(|connection| {
             if connection.request_number != self.request_number {
-                let message = "the request of this body has been answered";
+                let message =
+                    "the request has already been answered, so its body can no longer be read";
                 return Err(io::Error::new(io::ErrorKind::NotConnected, message));
             }
             connection.read_body(buf)

@@ -198,7 +198,7 @@ impl Server {
     ///
     /// # Errors
     ///
-    /// Returns an error of the listener that is not transient. A client that gives up is no error.
+    /// Returns an error of the listener that is not transient. A client that gives up is not an error.
     /// If descriptors or memory run out, the server pauses and retries.
     pub fn serve<H, R>(&self, listener: TcpListener, handler: H) -> io::Result<()>
     where

@@ -347,6 +347,26 @@ fn a_slot_is_occupied_until_the_captures_of_its_job_are_dropped() {
 }
 
 #[test]
+fn a_job_that_kills_all_jobs_is_killed_after_the_others() {
+    within(|| {
+        let pool = GreenPool::new(3);
+        let other = pool.spawn(|| sleep(LONG));
+        let inner = pool.clone();
+        let killer = pool.spawn(move || {
+            yield_now();
+            inner.kill_all();
+        });
+        let last = pool.spawn(|| sleep(LONG));
+        let results = [other.join(), killer.join(), last.join()];
+        assert!(
+            results
+                .iter()
+                .all(|result| result.as_ref().is_err_and(|error| error.is_killed()))
+        );
+    });
+}
+
+#[test]
 fn a_job_that_panics_or_is_killed_frees_its_slot() {
     within(|| {
         let pool = GreenPool::new(1);

@@ -167,7 +167,8 @@ impl fmt::Display for HogReport {
         }
         write!(
             f,
-            " has run for {} ms without parking or yielding: all others of its OS thread wait",
+            " has run for {} ms without parking or yielding; no other green thread of its OS thread could run \
+             meanwhile",
             self.busy_time.as_millis()
         )
     }

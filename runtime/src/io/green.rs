@@ -294,7 +294,7 @@ fn wait_at(
         match wake {
             Wake::Unparked => {}
             Wake::TimedOut => return Err(timed_out()),
-            Wake::Interrupted | Wake::Deadlocked => return Err(killed()),
+            Wake::Interrupted | Wake::Deadlocked => return Err(interrupted()),
         }
     }
 }
@@ -337,10 +337,10 @@ fn timed_out() -> io::Error {
     )
 }
 
-/// The error of a killed green thread in a program that cannot unwind.
+/// The error of an interrupted wait in a program that cannot unwind.
 #[cold]
-fn killed() -> io::Error {
-    io::Error::other("this green thread was killed")
+fn interrupted() -> io::Error {
+    io::Error::other("the wait was interrupted by a kill or a timeout")
 }
 
 impl<T: AsFd> Drop for Green<T> {

@@ -5,18 +5,18 @@ use std::time::{Duration, Instant};
 
 use crate::sched::Scheduler;
 
-/// How long an I/O operation may park.
+/// A limit on how long an I/O operation may park.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Timeout {
-    /// As long as it takes.
+    /// No limit.
     Never,
-    /// Until the given instant. The operation then returns `TimedOut`.
+    /// A deadline. When it has passed, the operation returns `TimedOut`.
     At(Instant),
-    /// For the given duration, counted from the first time the operation has to wait. The operation then
-    /// returns `TimedOut`.
+    /// A duration, counted from the first time the operation has to wait. When it has passed, the
+    /// operation returns `TimedOut`.
     After(Duration),
-    /// Not at all. The operation returns `WouldBlock` instead.
+    /// No parking. The operation returns `WouldBlock` instead.
     NonBlocking,
 }
 
@@ -41,14 +41,14 @@ impl Timeout {
     }
 }
 
-/// How many green threads may wait in the same direction of a descriptor at a time.
+/// A limit on the green threads that wait in the same direction of a descriptor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Sharing {
-    /// One. A second one gets an error, because the bytes of a stream that two green threads read would
-    /// go to either of them.
+    /// One green thread. A second one gets an error, because the bytes of a stream that two green
+    /// threads read would go to either of them.
     Exclusive,
-    /// Any number, served in FIFO order. Suitable where each operation is complete in itself: accepting a
-    /// connection, receiving a datagram.
+    /// Any number of green threads, in FIFO order. Suitable where each operation is complete in itself:
+    /// accepting a connection, receiving a datagram.
     Shared,
 }

@@ -169,7 +169,7 @@ impl<T, S: Store<T>> Core<T, S> {
 
     pub(super) fn task_done(&self) {
         let left = self.unfinished.get().checked_sub(1);
-        let left = left.expect("more tasks were reported done than items were put");
+        let left = left.expect("`task_done` was called more often than items were put");
         self.unfinished.set(left);
         if left == 0 {
             self.joiners.wake_all();

@@ -12,7 +12,7 @@ impl Scheduler {
     /// Returns one line for each green thread: its name, its spawn site, and what it waits for.
     pub(crate) fn deadlock_report(&self) -> String {
         let mut text = String::from(
-            "every green thread of this OS thread is parked, no timer is set, no descriptor is \
+            "deadlock: every green thread of this OS thread is parked, no timer is set, no descriptor is \
              awaited, and no other OS thread can wake one:",
         );
         let mut lines = 0;

@@ -36,8 +36,8 @@ pub(super) unsafe fn end(scheduler: *mut Scheduler) {
             // A destructor cannot return an error.
             drop(writeln!(
                 std::io::stderr(),
-                "evy: OS thread '{name}' ends while {left} of its green threads live; they are \
-                 abandoned, and their destructors do not run (evy::shutdown ends them properly)"
+                "evy: OS thread '{name}' ended with {left} live green threads; they are abandoned, and \
+                 their destructors do not run (call evy::shutdown first)"
             ));
         }
     }

@@ -102,7 +102,7 @@ impl Scheduler {
     ///
     /// Panics inside `no_park`.
     pub(crate) fn run_now(&self, victim: GreenRef, wake: Wake) {
-        self.check_may_park(WaitReason::Other("its turn"));
+        self.check_may_park(WaitReason::Other("its next turn"));
         let me = self.running();
         match victim.state.get() {
             State::Done => return,
@@ -135,10 +135,10 @@ impl Scheduler {
         // format its message.
         writeln!(
             std::io::stderr(),
-            "evy: a green thread wanted to wait for {reason} where waiting is not allowed"
+            "evy: a green thread tried to park in a panic hook, where parking is not allowed (it would wait for {reason})"
         )
         .ok();
-        panic!("a green thread wanted to wait where waiting is not allowed")
+        panic!("a green thread tried to park where parking is not allowed")
     }
 
     /// Returns the green thread that runs after the one that stops here. Waits until one is ready.

@@ -148,7 +148,7 @@ unsafe extern "C" fn entry<F: FnOnce() + 'static>(green: *mut ()) -> ! {
     let scheduler = unsafe { &*me.scheduler.cast::<Scheduler>() };
     me.started.set(true);
     let outcome = catch_unwind(AssertUnwindSafe(|| {
-        let closure = closure_below::<F>(block).expect("it was placed there");
+        let closure = closure_below::<F>(block).expect("`spawn` placed the closure on this stack");
         // SAFETY: `prepare` has written the closure there, and it is read only this once.
         let f = unsafe { closure.read() };
         if !me.killed.get() {

@@ -8,8 +8,8 @@ use crate::sync::mpsc::{Channel, Receiver, Sender, SyncSender};
 use crate::sync::wait_list::WaitEntry;
 use crate::thread::SelectToken;
 
-/// Ready when the channel has a message or all its senders have been dropped; gives what
-/// [`Receiver::recv`] returns.
+/// Returns an arm that is ready when the channel has a message or all its senders have been
+/// dropped. Its output is what [`Receiver::recv`] returns.
 pub fn recv<T>(receiver: &Receiver<T>) -> Recv<'_, T> {
     Recv {
         channel: receiver.channel(),
@@ -17,8 +17,8 @@ pub fn recv<T>(receiver: &Receiver<T>) -> Recv<'_, T> {
     }
 }
 
-/// Ready when the channel has room for `message` or its receiver has been dropped; gives what the
-/// sender's `send` returns.
+/// Returns an arm that is ready when the channel has room for `message` or its receiver has been
+/// dropped. Its output is what the sender's `send` returns.
 pub fn send<S: AnySender>(sender: &S, message: S::Message) -> Send<'_, S::Message> {
     Send {
         channel: sender.channel(),

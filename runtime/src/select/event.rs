@@ -7,7 +7,7 @@ use super::queue_entry::QueueEntry;
 use crate::event::{Event, EventError, Sent};
 use crate::thread::SelectToken;
 
-/// Ready when `event` is set; gives what it was set with, like [`Event::wait`].
+/// Returns an arm that is ready when `event` is set. Its output is that of [`Event::wait`].
 pub fn wait<T: Clone>(event: &Event<T>) -> Wait<'_, T> {
     Wait {
         event,

@@ -9,12 +9,12 @@ use super::arms::{Arm, SelectHandle};
 use crate::io::{Direction, ReadinessWaiter};
 use crate::thread::SelectToken;
 
-/// Ready when `fd` can be read: there is data, or the end of the stream.
+/// Returns an arm that is ready when `fd` can be read: there is data, or the end of the stream.
 pub fn readable(fd: &impl AsFd) -> Ready<'_> {
     Ready::new(fd.as_fd(), Direction::Read)
 }
 
-/// Ready when `fd` can be written to, or has failed.
+/// Returns an arm that is ready when `fd` can be written to, or has failed.
 pub fn writable(fd: &impl AsFd) -> Ready<'_> {
     Ready::new(fd.as_fd(), Direction::Write)
 }

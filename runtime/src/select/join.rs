@@ -6,7 +6,10 @@ use super::arms::{Arm, SelectHandle};
 use super::queue_entry::QueueEntry;
 use crate::thread::{JoinHandle, Result, SelectToken};
 
-/// Ready when the green thread has finished; gives its result, like [`JoinHandle::take_result`].
+/// Returns an arm that is ready when the green thread has finished. Its output is the result.
+///
+/// The result can be taken once: a second `join` arm of the same handle panics, like
+/// [`JoinHandle::take_result`].
 pub fn join<T>(handle: &JoinHandle<T>) -> Join<'_, T> {
     Join {
         handle,

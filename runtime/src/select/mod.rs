@@ -106,7 +106,7 @@ macro_rules! select {
         }
     }};
     (@read [$($done:tt)*] default => $body:expr, $($rest:tt)+) => {
-        ::core::compile_error!("`default` comes last in a select")
+        ::core::compile_error!("`default` must be the last arm of `select!`")
     };
     (@read [$($done:tt)*] $arm:ident($($argument:tt)*) => $($rest:tt)*) => {
         $crate::select!(@body [$($done)*] [$arm($($argument)*)] [_] $($rest)*)
@@ -175,7 +175,7 @@ pub fn try_run<A: Arms>(arms: A) -> Option<A::Output> {
 
 /// Tries all arms in random order; those with a deadline only if no other arm is ready.
 fn try_select<A: Arms>(scheduler: &Scheduler, arms: &A) -> Option<A::Output> {
-    const { assert!(A::LEN <= MAX_ARMS, "too many arms in a select") };
+    const { assert!(A::LEN <= MAX_ARMS, "`select!` has too many arms") };
     let mut order: [usize; MAX_ARMS] = std::array::from_fn(|n| n);
     let order = &mut order[..A::LEN];
     for n in (1..order.len()).rev() {

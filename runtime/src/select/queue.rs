@@ -7,7 +7,7 @@ use super::queue_entry::QueueEntry;
 use crate::queue::{AnyQueue, SelectQueue};
 use crate::thread::SelectToken;
 
-/// Ready when `queue` has an item; gives the item, like the queue's `get`.
+/// Returns an arm that is ready when `queue` has an item. Its output is the item.
 pub fn get<Q: AnyQueue>(queue: &Q) -> Get<'_, Q::Item> {
     let queue = queue.as_select();
     Get {
@@ -16,7 +16,7 @@ pub fn get<Q: AnyQueue>(queue: &Q) -> Get<'_, Q::Item> {
     }
 }
 
-/// Ready when `queue` has room; puts `item`, like the queue's `put`.
+/// Returns an arm that is ready when `queue` has room, and puts `item` if it is selected.
 pub fn put<Q: AnyQueue>(queue: &Q, item: Q::Item) -> Put<'_, Q::Item> {
     let queue = queue.as_select();
     Put {

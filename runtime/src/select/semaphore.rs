@@ -7,7 +7,8 @@ use super::queue_entry::QueueEntry;
 use crate::semaphore::{Semaphore, SemaphoreGuard};
 use crate::thread::SelectToken;
 
-/// Ready when a permit is available; gives its guard, like [`Semaphore::acquire_guard`].
+/// Returns an arm that is ready when a permit is available. Its output is the guard of the permit,
+/// like that of [`Semaphore::acquire_guard`].
 pub fn acquire(semaphore: &Semaphore) -> Acquire<'_> {
     Acquire {
         semaphore,

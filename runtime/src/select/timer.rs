@@ -6,8 +6,9 @@ use super::arms::{Arm, SelectHandle};
 use crate::sched;
 use crate::thread::SelectToken;
 
-/// Ready when `duration` has passed since this call. A duration of zero is ready at once, but is
-/// considered only if no other arm is ready.
+/// Returns an arm that is ready when `duration` has passed since this call.
+///
+/// A duration of zero is ready at once, but is considered only if no other arm is ready.
 #[must_use]
 pub fn after(duration: Duration) -> Timer {
     Timer {
@@ -15,7 +16,7 @@ pub fn after(duration: Duration) -> Timer {
     }
 }
 
-/// Ready from `deadline` on.
+/// Returns an arm that is ready when `deadline` has passed.
 #[must_use]
 pub fn at(deadline: Instant) -> Timer {
     Timer {

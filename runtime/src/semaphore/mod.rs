@@ -103,7 +103,7 @@ impl Semaphore {
             let more = self.0.permits.get().checked_add(1);
             self.0
                 .permits
-                .set(more.expect("a semaphore has too many permits"));
+                .set(more.expect("a semaphore cannot have more than `usize::MAX` permits"));
         }
     }
 

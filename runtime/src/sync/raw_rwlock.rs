@@ -54,7 +54,7 @@ impl RawRwLock {
     pub(super) fn try_read(&self) -> bool {
         let mut state = self.state.load(Ordering::Relaxed);
         while state & (WRITER | PARKED) == 0 {
-            assert!(state < MAX_READERS, "too many readers");
+            assert!(state < MAX_READERS, "too many readers of one `RwLock`");
             match self.cas(state, state + READER) {
                 Ok(_) => return true,
                 Err(now) => state = now,

@@ -10,7 +10,7 @@
 //!   point or yield. It stays pending until the green thread ends: a kill that is caught is thrown again.
 //! - A timeout is thrown when its deadline has passed and the green thread is parked, unless what it
 //!   waits for has happened as well. A deadline that had passed when the scheduler last read the clock
-//!   is thrown before parking; otherwise a steady stream of data would put it off for ever.
+//!   is thrown before parking; otherwise a steady stream of data would defer it forever.
 //! - Nothing is thrown under a shield, except a timeout opened under that shield.
 //! - Nothing is thrown while the OS thread is unwinding, because a second panic that leaves a destructor
 //!   aborts the process. `[no-throw-while-panicking]` A destructor may park, and is not interrupted
@@ -207,7 +207,7 @@ pub(crate) fn yield_scheduler(scheduler: &Scheduler) {
 #[cold]
 #[inline(never)]
 fn yield_while_unwinding(scheduler: &Scheduler) {
-    scheduler.check_may_park(WaitReason::Other("its turn"));
+    scheduler.check_may_park(WaitReason::Other("its next turn"));
     unwinding::switch_while_unwinding(scheduler, || scheduler.yield_now());
 }
 

@@ -169,7 +169,7 @@ impl fmt::Display for JoinError {
 
 impl Error for JoinError {}
 
-/// The panic payload that stands for a kill when a [`JoinError`] is thrown on.
+/// The panic payload that stands for a kill when a [`JoinError`] is rethrown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Killed(());
@@ -182,14 +182,14 @@ impl fmt::Display for Killed {
 
 impl Error for Killed {}
 
-/// The panic payload that stands for the end of the OS thread when a [`JoinError`] is thrown on.
+/// The panic payload that stands for an abandoned green thread when a [`JoinError`] is rethrown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Abandoned(());
 
 impl fmt::Display for Abandoned {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the OS thread of the green thread ended before it")
+        f.write_str("the green thread was abandoned because its OS thread ended")
     }
 }
 

@@ -75,13 +75,16 @@ impl<T> JoinHandle<T> {
     ///
     /// # Panics
     ///
-    /// Panics as `join` does, and if the result was taken before.
+    /// Panics as `join` does, and if the result of this green thread was already taken.
     #[inline(always)]
     pub fn take_result(&self) -> Result<T> {
         if !self.wait_until(None) && self.is_abandoned() {
             return Err(JoinError::abandoned());
         }
-        self.0.result.take().expect("the result was taken before")
+        self.0
+            .result
+            .take()
+            .expect("the result of this green thread was already taken")
     }
 
     /// Waits for the green thread like [`join`](Self::join), for at most `timeout`.

@@ -78,7 +78,7 @@ fn an_event_is_sent_once_until_it_is_reset() {
     in_any_order(|| {
         let event = Event::new();
         let fresh = event.reset().unwrap_err();
-        assert!(fresh.to_string().contains("nothing to reset"));
+        assert!(fresh.to_string().contains("cannot be reset"));
         event.send("some stuff").unwrap();
         let again = event.send("second stuff").unwrap_err();
         assert!(again.to_string().contains("reset it first"));

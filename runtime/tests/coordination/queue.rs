@@ -590,7 +590,11 @@ fn join_parks_until_every_item_is_reported_done() {
         let extra = catch_unwind(AssertUnwindSafe(|| queue.task_done())).unwrap_err();
         let message = extra.downcast_ref::<String>().map(String::as_str);
         let message = message.or_else(|| extra.downcast_ref::<&str>().copied());
-        assert!(message.unwrap().contains("more tasks were reported done"));
+        assert!(
+            message
+                .unwrap()
+                .contains("called more often than items were put")
+        );
         assert_eq!(queue.unfinished(), 0);
     });
 }

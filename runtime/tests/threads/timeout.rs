@@ -46,7 +46,7 @@ fn an_expiry_is_returned_by_the_call_that_set_the_timeout() {
             let (took, result) = expiry.join().unwrap();
             assert_eq!(took, limit);
             let elapsed: Elapsed = result.unwrap_err();
-            assert_eq!(elapsed.to_string(), "the time was up");
+            assert_eq!(elapsed.to_string(), "the deadline has elapsed");
         }
         // While it unwinds, the payload is neither a kill nor that of an ordinary panic.
         let seen = Cell::new(false);
