@@ -24,11 +24,11 @@ fn park_unpark(c: &mut Criterion) {
 }
 
 fn from_another_os_thread(c: &mut Criterion) {
-    let (requests, inbox) = mpsc::channel::<thread::Unparker>();
+    let (requests, receiver) = mpsc::channel::<thread::Unparker>();
     let answered = Arc::new(AtomicBool::new(false));
     let answer = Arc::clone(&answered);
     let helper = std::thread::spawn(move || {
-        for unparker in inbox {
+        for unparker in receiver {
             answer.store(true, Ordering::Release);
             unparker.unpark();
         }

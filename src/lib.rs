@@ -32,9 +32,9 @@
 //! - **Each OS thread has its own scheduler**, which its first blocking evy call creates. Green
 //!   threads, pools, queues and handles stay on their OS thread. Sockets, the contents of [`sync`],
 //!   and [`thread::Unparker`] may be used on any OS thread.
-//! - **Do not hold a `std::sync` lock or a `RefCell` borrow while parking.** Another green thread
-//!   of the same OS thread would wait for the lock forever, or panic at the borrow. The locks of
-//!   [`sync`] may be held.
+//! - **Do not hold a `std::sync` lock or a `RefCell` borrow while parking.** A wait for that lock
+//!   by another green thread of the same OS thread would never end. A second borrow would panic.
+//!   The locks of [`sync`] may be held.
 //! - **When `main` returns**, the remaining green threads are abandoned. To end them in order, call
 //!   [`shutdown`].
 //! - **Stacks** have 256 KiB of address space each, and only touched pages use memory.

@@ -190,10 +190,10 @@ impl Body {
         Ok(read > 0)
     }
 
-    /// Reads from the body once, and appends up to `most` bytes to `out`.
-    fn append(&mut self, out: &mut Vec<u8>, most: usize) -> io::Result<usize> {
+    /// Reads from the body once, and appends up to `max` bytes to `out`.
+    fn append(&mut self, out: &mut Vec<u8>, max: usize) -> io::Result<usize> {
         let at = out.len();
-        out.resize(at + most, 0);
+        out.resize(at + max, 0);
         let read = loop {
             match self.read(&mut out[at..]) {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -266,7 +266,7 @@ impl fmt::Debug for Body {
     }
 }
 
-/// How the end of a body is marked when it is sent.
+/// The framing of a sent body, which marks its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum BodyFraming {
     Nothing,

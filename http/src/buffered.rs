@@ -12,7 +12,7 @@ use crate::error::ProtocolError;
 use crate::head::HeadScanner;
 use crate::limits::Limits;
 
-/// How long reads and writes may take.
+/// The time limit of reads and writes.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum IoDeadline {
     /// One deadline for all calls together. `None` means without limit.

@@ -106,7 +106,7 @@ impl Decoder {
                     if read == 0 {
                         self.state = DecoderState::Length(0);
                     }
-                    self.spend(read as u64)?;
+                    self.consume(read as u64)?;
                     return Ok(read);
                 }
                 DecoderState::ChunkSize => self.start_chunk(stream)?,
@@ -137,7 +137,7 @@ impl Decoder {
             .overhead
             .checked_sub(extension)
             .ok_or(TOO_MUCH_OVERHEAD)?;
-        self.spend(size)?;
+        self.consume(size)?;
         self.state = if size == 0 {
             DecoderState::Trailer
         } else {
@@ -161,7 +161,7 @@ impl Decoder {
         Ok(())
     }
 
-    fn spend(&mut self, bytes: u64) -> Result<(), ProtocolError> {
+    fn consume(&mut self, bytes: u64) -> Result<(), ProtocolError> {
         self.bytes_left = self
             .bytes_left
             .checked_sub(bytes)
@@ -179,8 +179,8 @@ fn read_within<S: Stream>(
     buf: &mut [u8],
     left: &mut u64,
 ) -> io::Result<usize> {
-    let most = usize::try_from(*left).map_or(buf.len(), |left| left.min(buf.len()));
-    let read = stream.read(&mut buf[..most])?;
+    let max = usize::try_from(*left).map_or(buf.len(), |left| left.min(buf.len()));
+    let read = stream.read(&mut buf[..max])?;
     if read == 0 {
         let message = "the peer closed the connection in the middle of a body";
         return Err(io::Error::new(io::ErrorKind::UnexpectedEof, message));

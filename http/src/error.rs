@@ -1,4 +1,4 @@
-//! `ProtocolError`: why a message was rejected.
+//! `ProtocolError`: the reason why a message was rejected.
 
 use std::error::Error;
 use std::fmt;
@@ -6,7 +6,7 @@ use std::io;
 
 use http::StatusCode;
 
-/// Why a message was rejected: the status that a server answers with, and a sentence.
+/// The reason why a message was rejected: the status that a server answers with, and a sentence.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct ProtocolError {
     pub(crate) status: StatusCode,

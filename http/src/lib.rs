@@ -5,10 +5,10 @@
 //! read like a file. Operations that wait park the green thread, never the OS thread.
 //!
 //! Framing is strict in both directions. A message that two readers could interpret differently is
-//! rejected, not repaired: `Content-Length` beside `Transfer-Encoding` or twice, any transfer
-//! coding but `chunked`, folded lines, bare CR or LF, spaces before a colon, malformed chunk sizes.
-//! The server answers 400 and closes the connection; the client fails with `InvalidData`.
-//! Redirects, cookies, compression and TLS are not supported.
+//! rejected, not repaired. That applies to a `Content-Length` beside `Transfer-Encoding`, or twice,
+//! and to any transfer coding but `chunked`. It also applies to folded lines, bare CR or LF, spaces
+//! before a colon and malformed chunk sizes. The server answers 400 and closes the connection; the
+//! client fails with `InvalidData`. Redirects, cookies, compression and TLS are not supported.
 //!
 //! Invariants that both sides rely on:
 //! - `[framed]`: a connection carries another message only if the message before was read to its

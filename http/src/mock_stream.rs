@@ -8,11 +8,11 @@ use std::rc::Rc;
 use std::time::Duration;
 
 /// A stream that yields one piece after another. Then it yields the end of the stream or, if
-/// `stalls` is set, `WouldBlock`.
+/// `would_block` is set, `WouldBlock`.
 #[derive(Default)]
 pub(crate) struct MockStream {
     pub(crate) pieces: VecDeque<Vec<u8>>,
-    pub(crate) stalls: bool,
+    pub(crate) would_block: bool,
     pub(crate) reads: Rc<Cell<usize>>,
     pub(crate) writes: Rc<RefCell<Vec<Vec<u8>>>>,
 }
@@ -39,7 +39,7 @@ impl Read for MockStream {
                 piece.drain(..read);
                 Ok(read)
             }
-            None if self.stalls => Err(io::ErrorKind::WouldBlock.into()),
+            None if self.would_block => Err(io::ErrorKind::WouldBlock.into()),
             None => Ok(0),
         }
     }

@@ -87,7 +87,7 @@ impl fmt::Debug for OnError {
     }
 }
 
-/// What the accept loop, its handlers and its handles share.
+/// State shared by the accept loop, its handlers and its handles.
 #[derive(Debug, Default)]
 struct ServerState {
     stopped: Cell<bool>,

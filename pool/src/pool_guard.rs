@@ -7,15 +7,15 @@ use evy_runtime::thread::panicking;
 
 use crate::resource_state::ResourcePermit;
 
-const HAS_ONE: &str = "a guard has its resource until it is consumed";
+const NOT_CONSUMED: &str = "a guard has its resource until it is consumed";
 
 /// A resource of a [`Pool`](crate::Pool) in use, which is returned to the pool when the guard is
 /// dropped.
 ///
-/// If the guard is dropped by a green thread that unwinds (because of a panic, a kill, or a timeout
-/// around it), the resource is discarded, because its state is unknown. For example, the next user
-/// of a connection must not read the answer to an earlier request. Its slot in the pool becomes
-/// free in any case.
+/// If the guard is dropped by a green thread that unwinds, the resource is discarded, because its
+/// state is unknown. The cause may be a panic, a kill, or a timeout around it. For example, the
+/// next user of a connection must not read the answer to an earlier request. The slot of the
+/// resource in the pool becomes free in any case.
 ///
 /// If the guard outlives the unwinding, its resource is kept. After a timeout that ended *during*
 /// the life of the guard, consider [`PoolGuard::discard`].
@@ -58,7 +58,7 @@ impl<T> PoolGuard<T> {
     /// assert_eq!((pool.current_size(), pool.free()), (0, 1));
     /// ```
     pub fn discard(mut guard: Self) {
-        let resource = Self::empty(&mut guard);
+        let resource = Self::take_resource(&mut guard);
         guard.permit.state().discard(resource);
     }
 
@@ -68,13 +68,13 @@ impl<T> PoolGuard<T> {
     /// This is an associated function, so that it hides no method of the resource.
     #[must_use = "the resource is dropped if it is not used"]
     pub fn into_inner(mut guard: Self) -> T {
-        let resource = Self::empty(&mut guard);
+        let resource = Self::take_resource(&mut guard);
         guard.permit.state().forget();
         resource
     }
 
-    fn empty(guard: &mut Self) -> T {
-        guard.resource.take().expect(HAS_ONE)
+    fn take_resource(guard: &mut Self) -> T {
+        guard.resource.take().expect(NOT_CONSUMED)
     }
 }
 
@@ -95,13 +95,13 @@ impl<T> Deref for PoolGuard<T> {
     type Target = T;
 
     fn deref(&self) -> &T {
-        self.resource.as_ref().expect(HAS_ONE)
+        self.resource.as_ref().expect(NOT_CONSUMED)
     }
 }
 
 impl<T> DerefMut for PoolGuard<T> {
     fn deref_mut(&mut self) -> &mut T {
-        self.resource.as_mut().expect(HAS_ONE)
+        self.resource.as_mut().expect(NOT_CONSUMED)
     }
 }
 

@@ -15,8 +15,8 @@ pub(crate) struct PoolState {
     permits: Permits,
     /// The waiters for the pool to become idle.
     idle: WaitQueue,
-    /// The green threads that must not wait for a permit, because they would wait for themselves: by
-    /// id, with the number of the job that each of them runs, if it runs one.
+    /// The green threads that must not wait for a permit, because they would wait for themselves:
+    /// by id, with the number of the job that each of them runs, if it runs one.
     members: RefCell<HashMap<u64, Option<u64>>>,
     /// The running jobs, by number.
     jobs: RefCell<BTreeMap<u64, KillHandle>>,
@@ -132,8 +132,8 @@ impl PoolState {
         }
     }
 
-    /// Makes the running green thread a member for as long as the guard lives. `job` is the number of
-    /// the job that it runs.
+    /// Makes the running green thread a member for as long as the guard lives. `job` is the number
+    /// of the job that it runs.
     pub(crate) fn enter(self: &Rc<Self>, job: Option<u64>) -> MemberGuard {
         let id = current_id();
         self.members.borrow_mut().insert(id, job);
@@ -153,7 +153,7 @@ impl Drop for NotifyIdleOnUnwind<'_> {
     }
 }
 
-/// What the green thread of a job runs.
+/// A job: the closure and its permit. The green thread of the job runs it.
 ///
 /// If the job is killed before it starts, the fields are dropped in this order: the slot is
 /// occupied until the closure and its captures are gone.

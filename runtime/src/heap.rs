@@ -130,7 +130,7 @@ impl<K: Copy + Ord, T> Heap<K, T> {
     }
 
     /// Unlinks the first node if its key is `now` or earlier.
-    pub(crate) fn pop_due(&self, now: K) -> Option<NonNull<Node<K, T>>> {
+    pub(crate) fn pop_expired(&self, now: K) -> Option<NonNull<Node<K, T>>> {
         if self.first_key()? > now {
             return None;
         }
@@ -228,7 +228,7 @@ mod tests {
             unsafe { heap.insert(NonNull::from(node), node.value % 3) };
         }
         let mut order = Vec::new();
-        while let Some(node) = heap.pop_due(u32::MAX) {
+        while let Some(node) = heap.pop_expired(u32::MAX) {
             // SAFETY: the node is alive until the end of the test.
             order.push(unsafe { node.as_ref() }.value);
         }
@@ -277,7 +277,9 @@ mod tests {
                 _ => {
                     let now = random() % 64;
                     // SAFETY: the node is alive until the end of the test.
-                    let popped = heap.pop_due(now).map(|node| unsafe { node.as_ref() }.value);
+                    let popped = heap
+                        .pop_expired(now)
+                        .map(|node| unsafe { node.as_ref() }.value);
                     let first = model.first_key_value().map(|(key, index)| (*key, *index));
                     let expected = first.filter(|((key, _), _)| *key <= now);
                     assert_eq!(popped, expected.map(|(_, index)| index));

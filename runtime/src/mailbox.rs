@@ -12,7 +12,7 @@
 //! | `send`    | messages on the stack | pushes the message                              |
 //! | `send`    | `CLOSED`              | drops the message                               |
 //! | `take`    | any stack             | empties it, and clears `queued` of each message |
-//! | `close`   | any stack             | the same, but leaves `CLOSED` for good          |
+//! | `close`   | any stack             | the same, but leaves `CLOSED` permanently       |
 //!
 //! A sender that finds `queued` set need not push: the owner will take the message, and will then
 //! see everything that this sender did before. A sender that finds messages on the stack need not
@@ -163,16 +163,15 @@ impl<T: Linked> Mailbox<T> {
         self.senders.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Removes a sender from the count. Calls `notify` if it was the last one, so that the
-    /// owner can detect a deadlock: no other OS thread can wake it any more.
+    /// Removes a sender from the count. Calls `notify` if it was the last one, so that the owner
+    /// can detect a deadlock: no other OS thread can wake it any more.
     pub(crate) fn remove_sender(&self, notify: impl FnOnce()) {
         if self.senders.fetch_sub(1, Ordering::Release) == 1 && !self.is_closed() {
             notify();
         }
     }
 
-    /// Whether the mailbox is empty and no sender is left. Called by the
-    /// owner.
+    /// Whether the mailbox is empty and no sender is left. Called by the owner.
     pub(crate) fn is_disconnected(&self) -> bool {
         // The order matters: a handle may have sent something just before it was removed.
         self.senders.load(Ordering::Acquire) == 0 && self.is_empty()

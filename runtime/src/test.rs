@@ -1,5 +1,5 @@
-//! Tools for tests that neither sleep nor depend on chance: a paused clock, a random order that can
-//! be repeated from its seed, and a fault at every parking point.
+//! Tools for tests that neither sleep nor depend on chance. They offer a paused clock, a random
+//! order that can be repeated from its seed, and a fault at every parking point.
 //!
 //! [`virtual_time`], [`explore_schedules`] and [`inject_faults`] run their body on a separate OS
 //! thread, with a paused clock. The clock advances to the next deadline when every green thread
@@ -96,8 +96,8 @@ pub fn explore_schedules(seeds: Range<u64>, body: impl Fn() + Sync) {
 /// Runs `round` repeatedly, and interrupts a green thread at each of its parking points in turn.
 ///
 /// The interrupted green thread is the one that `round` spawns with [`FaultInjector::spawn`]. In
-/// the first run it is interrupted at its first parking point, in the second run at its second one,
-/// and so on until it has no more of them. This is repeated for each fault:
+/// the first run it is interrupted at its first parking point, in the second run at its second one.
+/// This continues until it has no more of them. All of this is repeated for each fault:
 ///
 /// - a kill while it is parked;
 /// - a kill after it was woken, and before it runs;
@@ -172,7 +172,7 @@ impl FaultInjector {
         sched::current()
             .planned_fault
             .set(Some(sched::PlannedFault {
-                victim: victim.thread().number(),
+                victim: victim.thread().raw_id(),
                 after: self.after,
                 fault: self.fault,
             }));

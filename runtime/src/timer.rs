@@ -57,7 +57,7 @@ impl Timers {
 
     /// Cancels the first timer that has expired, and returns its green thread.
     pub(crate) fn pop_expired(&self, now: Instant) -> Option<GreenRef> {
-        let node = self.heap.pop_due(now)?;
+        let node = self.heap.pop_expired(now)?;
         // SAFETY: the node was linked until now, so its green thread has not ended ([live-ref] 3).
         Some(unsafe { GreenRef::new(node.as_ref().value) })
     }

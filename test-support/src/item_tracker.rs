@@ -50,10 +50,11 @@ impl ItemTracker {
     /// Checks, for a queue that was emptied, that every item that was put has been received.
     /// Returns how many items were received, and how many were not put.
     #[must_use]
-    pub fn settle(&self) -> (usize, usize) {
+    pub fn check_all_accounted(&self) -> (usize, usize) {
         let states = self.0.borrow();
-        let unsettled = |state: &&ItemState| !matches!(state, ItemState::Got | ItemState::Returned);
-        assert_eq!(states.iter().find(unsettled), None, "of {}", states.len());
+        let unaccounted =
+            |state: &&ItemState| !matches!(state, ItemState::Got | ItemState::Returned);
+        assert_eq!(states.iter().find(unaccounted), None, "of {}", states.len());
         let got = states.iter().filter(|state| **state == ItemState::Got);
         let got = got.count();
         (got, states.len() - got)

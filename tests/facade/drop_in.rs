@@ -65,7 +65,7 @@ fn os_threads(prefix: &str) -> usize {
 
 /// Sends slow and quick requests to the server at the same time. Returns whether the quick ones
 /// were answered before the slow ones, and how many of the workers were OS threads.
-fn try_out(serve: Serve, pages: &Pages, delay: Duration) -> (bool, usize) {
+fn measure(serve: Serve, pages: &Pages, delay: Duration) -> (bool, usize) {
     let (sender, receiver) = mpsc::channel();
     let folder = pages.0.clone();
     let listening = Box::new(move |address| sender.send(address).unwrap());
@@ -73,7 +73,7 @@ fn try_out(serve: Serve, pages: &Pages, delay: Duration) -> (bool, usize) {
     let address = receiver.recv().unwrap();
     let slow: Vec<_> = (0..3)
         .map(|_| ask(address, "/slow"))
-        .map(|asked| thread::spawn(move || (answer(asked), Instant::now())))
+        .map(|request| thread::spawn(move || (answer(request), Instant::now())))
         .collect();
     for _ in 0..2 {
         assert_eq!(answer(ask(address, "/")), HELLO);
@@ -89,11 +89,11 @@ fn try_out(serve: Serve, pages: &Pages, delay: Duration) -> (bool, usize) {
     (slow.iter().all(|(_, at)| *at > quick), workers)
 }
 
-/// Calls `try_out`, with longer delays for busier machines, until the quick requests were answered
+/// Calls `measure`, with longer delays for busier machines, until the quick requests were answered
 /// first. Returns how many of the workers were OS threads.
 fn check_quick_requests(serve: Serve, pages: &Pages) -> usize {
     for delay in [300, 1000, 5000] {
-        let (quick_first, workers) = try_out(serve, pages, Duration::from_millis(delay));
+        let (quick_first, workers) = measure(serve, pages, Duration::from_millis(delay));
         if quick_first {
             return workers;
         }

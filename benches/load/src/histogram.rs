@@ -1,4 +1,4 @@
-//! A histogram of durations. It has 64 buckets for each power of two, so a value is within 1.6 % of
+//! A histogram of durations. It has 64 buckets for each power of two, so a value is within 1.6% of
 //! the recorded one.
 
 use std::time::Duration;

@@ -33,14 +33,14 @@ const SILENCE_LIMIT: Duration = Duration::from_secs(10);
 pub enum Target {
     /// Messages of `size` bytes, each of which the server must send back unchanged.
     Echo {
-        /// Where the server listens.
+        /// The address at which the server listens.
         addr: SocketAddr,
         /// The number of bytes of a request.
         size: usize,
     },
     /// `GET path` on a kept-alive connection; the response must be `200` with always the same body.
     Http {
-        /// Where the server listens.
+        /// The address at which the server listens.
         addr: SocketAddr,
         /// The path of the request.
         path: String,

@@ -111,17 +111,17 @@ where
         .draw()?;
     let width = 0.85 / series.len() as f64;
     for (at, name) in series.iter().enumerate() {
-        let colour = Palette99::pick(at).mix(0.9);
+        let color = Palette99::pick(at).mix(0.9);
         let bars = groups.iter().enumerate().filter_map(|(group, _)| {
             let left = group as f64 + 0.075 + at as f64 * width;
             let top = value(group, at)?;
             let corners = [(left, floor), (left + width * 0.9, top)];
-            Some(Rectangle::new(corners, colour.filled()))
+            Some(Rectangle::new(corners, color.filled()))
         });
         chart
             .draw_series(bars)?
             .label(*name)
-            .legend(move |(x, y)| Rectangle::new([(x, y - 5), (x + 10, y + 5)], colour.filled()));
+            .legend(move |(x, y)| Rectangle::new([(x, y - 5), (x + 10, y + 5)], color.filled()));
     }
     let middle = Pos::new(HPos::Center, VPos::Top);
     let style = ("sans-serif", 12).into_font().color(&BLACK).pos(middle);

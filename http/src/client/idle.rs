@@ -14,7 +14,7 @@ use crate::buffered::BufferedStream;
 /// The maximum number of idle connections, over all hosts.
 const MAX_IDLE: usize = 128;
 
-/// How long an idle connection is kept.
+/// The lifetime of an idle connection.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// The idle connections, with the most recently used one at the end.
@@ -45,11 +45,11 @@ impl IdleConnections {
         Some(idle.remove(at).stream)
     }
 
-    /// Keeps a connection, unless `most` connections to its peer are kept already. If there are too
+    /// Keeps a connection, unless `max` connections to its peer are kept already. If there are too
     /// many over all hosts, the least recently used one is dropped.
-    pub(super) fn put(&self, peer: HostPort, stream: Box<BufferedStream<TcpStream>>, most: usize) {
+    pub(super) fn put(&self, peer: HostPort, stream: Box<BufferedStream<TcpStream>>, max: usize) {
         let mut idle = self.0.borrow_mut();
-        if idle.iter().filter(|kept| kept.peer == peer).count() < most {
+        if idle.iter().filter(|kept| kept.peer == peer).count() < max {
             if idle.len() == MAX_IDLE {
                 idle.remove(0);
             }

@@ -299,7 +299,7 @@ impl Client {
     }
 }
 
-/// Why an exchange failed, and whether any part of the response had arrived.
+/// The failure of an exchange: the error, and whether any part of the response had arrived.
 struct ExchangeError {
     error: io::Error,
     has_response_bytes: bool,

@@ -24,11 +24,11 @@ use crate::decoder::{Decoder, body_framing};
 use crate::error::ProtocolError;
 use crate::head::{self, content_length};
 
-/// How much of a body that the handler did not read is skipped, to reach the next request.
+/// The number of unread body bytes that are skipped to reach the next request.
 const MAX_DRAIN_BYTES: usize = 64 * 1024;
 
-/// How much input is discarded after a last response, and for how long, so that the peer's further
-/// input does not destroy that response.
+/// The limits on input that is discarded after a last response, so that the peer's further input
+/// does not destroy that response.
 const LINGER_MAX_BYTES: usize = 1024 * 1024;
 const LINGER_TIMEOUT: Duration = Duration::from_millis(500);
 
@@ -40,7 +40,7 @@ struct Connection<S> {
     request_number: u64,
     /// Whether the client waits for `100 Continue`.
     expect_continue: bool,
-    /// What was wrong with the body of the request, once that is known.
+    /// The error in the body of the request, if one is known.
     error: Option<ProtocolError>,
 }
 
@@ -123,10 +123,10 @@ where
         // be either the body or a request.
         context.keep_alive &= !expect_continue;
         let (keep_alive, mut body, framing) = write_head(&mut out, response, &context, dates);
-        let mut began = false;
+        let mut started = false;
         let sent = body.send(&mut out, framing, |bytes| {
             shared.with(|connection| {
-                began = true;
+                started = true;
                 connection.expect_continue = false;
                 connection.stream.write_all(bytes)
             })
@@ -134,13 +134,13 @@ where
         let error = shared.with(|connection| Ok(connection.error))?;
         match (sent, error) {
             (Ok(()), _) => {}
-            (Err(_), Some(error)) if !began => {
+            (Err(_), Some(error)) if !started => {
                 let status = error.status;
                 return shared.with(|connection| connection.send_error(status, dates, &mut out));
             }
             (Err(error), _) => return Err(error),
         }
-        let goes_on = shared.with(|connection| {
+        let continues = shared.with(|connection| {
             if keep_alive && connection.drain() {
                 return Ok(true);
             }
@@ -149,7 +149,7 @@ where
             }
             Ok(false)
         })?;
-        if !goes_on {
+        if !continues {
             return Ok(());
         }
     }

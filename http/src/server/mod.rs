@@ -186,11 +186,11 @@ impl Server {
     /// - A body that the handler does not read is skipped, up to 64 KiB; beyond that, the
     ///   connection is closed.
     /// - `Expect: 100-continue` is answered when the body is first read.
-    /// - If the body turns out to be malformed or too long while it is read, the request is
+    /// - The body may turn out to be malformed or too long while it is read. Then the request is
     ///   answered with 400 or 413, whatever the handler returns.
-    /// - The server sets `Content-Length`, `Transfer-Encoding` and `Connection` itself, with two
-    ///   exceptions: it respects `Connection: close`, and the `Content-Length` of a body from a
-    ///   reader or of a response to HEAD.
+    /// - The server sets `Content-Length`, `Transfer-Encoding` and `Connection` itself. It respects
+    ///   `Connection: close`. It also respects the `Content-Length` of a body from a reader, and of
+    ///   a response to HEAD.
     /// - If a body fails while it is sent, the connection is cut, so that the client notices. A
     ///   panic of the handler closes its connection and affects no other one.
     ///
@@ -198,8 +198,8 @@ impl Server {
     ///
     /// # Errors
     ///
-    /// Returns an error of the listener that is not transient. A client that gives up is not an error.
-    /// If descriptors or memory run out, the server pauses and retries.
+    /// Returns an error of the listener that is not transient. A client that gives up is not an
+    /// error. If descriptors or memory run out, the server pauses and retries.
     pub fn serve<H, R>(&self, listener: TcpListener, handler: H) -> io::Result<()>
     where
         H: Fn(Request<Body>) -> R + 'static,

@@ -11,7 +11,7 @@ use std::io::{self, Read};
 use std::rc::Rc;
 
 /// Returns everything that the server sends to `mock`, without the `date` headers.
-fn said<R: IntoResponse>(
+fn responses_to<R: IntoResponse>(
     server: &Server,
     mock: MockStream,
     handler: impl Fn(Request<Body>) -> R,
@@ -19,8 +19,8 @@ fn said<R: IntoResponse>(
     let writes = Rc::clone(&mock.writes);
     let handler = |request| server.answer(&handler, request);
     serve_connection(mock, &server.settings, &DateCache::default(), handler).ok();
-    let said = String::from_utf8(writes.borrow().concat()).unwrap();
-    let lines = said.split_inclusive("\r\n");
+    let response = String::from_utf8(writes.borrow().concat()).unwrap();
+    let lines = response.split_inclusive("\r\n");
     lines.filter(|line| !line.starts_with("date: ")).collect()
 }
 
@@ -29,8 +29,8 @@ fn echo(request: Request<Body>) -> io::Result<Response<String>> {
     Ok(Response::new(line + &request.into_body().into_text()?))
 }
 
-fn asked(request: &str) -> String {
-    said(
+fn response_to(request: &str) -> String {
+    responses_to(
         &Server::default(),
         MockStream::new(&[request.as_bytes()]),
         echo,
@@ -52,11 +52,14 @@ fn a_small_exchange_takes_one_read_and_one_write() {
     )
     .unwrap();
     assert_eq!((reads.get(), writes.borrow().len()), (1, 1));
-    let said = String::from_utf8(writes.borrow()[0].clone()).unwrap();
-    assert!(said.starts_with("HTTP/1.1 200 OK\r\ndate: "), "{said}");
+    let response = String::from_utf8(writes.borrow()[0].clone()).unwrap();
     assert!(
-        said.ends_with("GMT\r\ncontent-length: 5\r\nconnection: close\r\n\r\nhello"),
-        "{said}"
+        response.starts_with("HTTP/1.1 200 OK\r\ndate: "),
+        "{response}"
+    );
+    assert!(
+        response.ends_with("GMT\r\ncontent-length: 5\r\nconnection: close\r\n\r\nhello"),
+        "{response}"
     );
 }
 
@@ -74,10 +77,17 @@ fn responses_do_not_depend_on_where_the_input_is_split() {
     let server = Server::default();
     for cut in 0..bytes.len() {
         let mock = MockStream::new(&[&bytes[..cut], &bytes[cut..]]);
-        assert_eq!(said(&server, mock, echo), expected, "split at {cut}");
+        assert_eq!(
+            responses_to(&server, mock, echo),
+            expected,
+            "split at {cut}"
+        );
     }
     let bytewise: Vec<_> = bytes.chunks(1).collect();
-    assert_eq!(said(&server, MockStream::new(&bytewise), echo), expected);
+    assert_eq!(
+        responses_to(&server, MockStream::new(&bytewise), echo),
+        expected
+    );
 }
 
 #[test]
@@ -89,7 +99,7 @@ fn a_wrong_byte_anywhere_yields_well_formed_responses_or_none() {
         for wrong in *b"\0\t\r\n +-:;0f\x7f\xff" {
             let mut bytes = bytes.to_vec();
             bytes[at] = wrong;
-            let all = said(&Server::default(), MockStream::new(&[&bytes]), echo);
+            let all = responses_to(&Server::default(), MockStream::new(&[&bytes]), echo);
             let answers = all.matches("HTTP/1.1 ").count();
             assert!(answers <= 2, "{wrong:#x} at {at}: {all}");
             assert!(
@@ -127,8 +137,8 @@ fn malformed_chunks_are_answered_with_400_and_end_the_connection() {
         let head = "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n";
         let next = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
         let request = format!("{head}{body}{next}");
-        assert_eq!(asked(&request), BAD, "{body:?}");
-        let all = said(
+        assert_eq!(response_to(&request), BAD, "{body:?}");
+        let all = responses_to(
             &Server::default(),
             MockStream::new(&[request.as_bytes()]),
             |request| Response::new(request.into_body()),
@@ -140,10 +150,10 @@ fn malformed_chunks_are_answered_with_400_and_end_the_connection() {
 #[test]
 fn a_malformed_head_is_answered_with_400_and_ends_the_connection() {
     let next = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
-    assert_eq!(asked(&format!("GET / HTTP/1.1\r\n\r\n{next}")), BAD);
+    assert_eq!(response_to(&format!("GET / HTTP/1.1\r\n\r\n{next}")), BAD);
     let both = "Content-Length: 0\r\nTransfer-Encoding: chunked\r\n";
     let both = format!("GET / HTTP/1.1\r\nHost: a\r\n{both}\r\n0\r\n\r\n");
-    assert_eq!(asked(&format!("{both}{next}")), BAD);
+    assert_eq!(response_to(&format!("{both}{next}")), BAD);
 }
 
 #[test]
@@ -154,15 +164,16 @@ fn a_body_over_the_limit_is_answered_with_413_whether_its_length_is_declared_or_
         "Transfer-Encoding: chunked\r\n\r\n5\r\nhello",
     ] {
         let request = format!("POST / HTTP/1.1\r\nHost: a\r\n{body}");
-        let all = said(&server, MockStream::new(&[request.as_bytes()]), echo);
+        let all = responses_to(&server, MockStream::new(&[request.as_bytes()]), echo);
         assert!(all.starts_with("HTTP/1.1 413 "), "{all}");
     }
 }
 
 #[test]
 fn an_http_1_0_connection_is_closed_unless_keep_alive_is_requested() {
-    let kept =
-        asked("GET /1 HTTP/1.0\r\nConnection: Keep-Alive\r\n\r\nGET /2 HTTP/1.0\r\n\r\nGET /3");
+    let kept = response_to(
+        "GET /1 HTTP/1.0\r\nConnection: Keep-Alive\r\n\r\nGET /2 HTTP/1.0\r\n\r\nGET /3",
+    );
     assert_eq!(
         kept,
         "HTTP/1.1 200 OK\r\ncontent-length: 7\r\nconnection: keep-alive\r\n\r\nGET /1 \
@@ -174,7 +185,7 @@ fn an_http_1_0_connection_is_closed_unless_keep_alive_is_requested() {
 fn a_body_of_unknown_length_is_chunked_or_ends_with_the_connection() {
     let stream = |_request| Response::new(Body::from_reader(&b"hello"[..]));
     let ask = |head: &str| {
-        said(
+        responses_to(
             &Server::default(),
             MockStream::new(&[head.as_bytes()]),
             stream,
@@ -201,7 +212,7 @@ fn a_streamed_body_matches_its_content_length_or_the_connection_is_closed() {
         ("5", "\r\n\r\nhello"),
         ("0", "0\r\n\r\n"),
     ] {
-        let all = said(
+        let all = responses_to(
             &Server::default(),
             MockStream::new(&[b"GET / HTTP/1.1\r\nHost: a\r\n\r\nGET / HTTP/1.1\r\n"]),
             |_request| {
@@ -215,7 +226,7 @@ fn a_streamed_body_matches_its_content_length_or_the_connection_is_closed() {
         assert!(all.ends_with(expected), "{all}");
     }
     let twice = "GET / HTTP/1.1\r\nHost: a\r\n\r\n".repeat(2);
-    let all = said(
+    let all = responses_to(
         &Server::default(),
         MockStream::new(&[twice.as_bytes()]),
         |_request| {
@@ -234,7 +245,7 @@ fn a_streamed_body_matches_its_content_length_or_the_connection_is_closed() {
 fn statuses_without_a_body_carry_no_framing_and_keep_the_connection() {
     let twice = "GET / HTTP/1.1\r\nHost: a\r\n\r\n".repeat(2);
     for status in [204, 304] {
-        let all = said(
+        let all = responses_to(
             &Server::default(),
             MockStream::new(&[twice.as_bytes()]),
             |_request| Response::builder().status(status).body("body").unwrap(),
@@ -251,14 +262,14 @@ fn statuses_without_a_body_carry_no_framing_and_keep_the_connection() {
 fn status_100_is_sent_when_the_body_is_first_read_and_only_then() {
     let head = "POST / HTTP/1.1\r\nHost: a\r\nExpect: 100-Continue\r\nContent-Length: 2\r\n\r\n";
     let go = "HTTP/1.1 100 Continue\r\n\r\n";
-    let read = asked(&format!("{head}hi"));
+    let read = response_to(&format!("{head}hi"));
     assert_eq!(
         read,
         format!("{go}HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nPOST / hi")
     );
 
     let ask = |answer: fn(Request<Body>) -> Response<Body>| {
-        said(
+        responses_to(
             &Server::default(),
             MockStream::new(&[head.as_bytes(), b"hi"]),
             answer,
@@ -275,7 +286,7 @@ fn status_100_is_sent_when_the_body_is_first_read_and_only_then() {
         echoed,
         format!("{go}HTTP/1.1 200 OK\r\ncontent-length: 2\r\n{closing}\r\nhi")
     );
-    let other = asked("GET / HTTP/1.1\r\nHost: a\r\nExpect: cake\r\n\r\n");
+    let other = response_to("GET / HTTP/1.1\r\nHost: a\r\nExpect: cake\r\n\r\n");
     assert!(other.starts_with("HTTP/1.1 417 "), "{other}");
 }
 
@@ -286,7 +297,7 @@ fn an_unread_body_is_skipped_up_to_64_kib() {
         let head = format!("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: {length}\r\n\r\n");
         let request = format!("{head}{body}GET / HTTP/1.1\r\nHost: a\r\n\r\n");
         let mock = MockStream::new(&[request.as_bytes()]);
-        let all = said(&Server::default(), mock, |_request| Response::new(""));
+        let all = responses_to(&Server::default(), mock, |_request| Response::new(""));
         assert_eq!(all.matches("200 OK").count(), answers, "{length}");
     }
 }
@@ -294,7 +305,7 @@ fn an_unread_body_is_skipped_up_to_64_kib() {
 #[test]
 fn a_handler_error_is_answered_with_500_and_the_next_request_is_served() {
     let twice = "GET / HTTP/1.1\r\nHost: a\r\n\r\n".repeat(2);
-    let all = said(
+    let all = responses_to(
         &Server::default(),
         MockStream::new(&[twice.as_bytes()]),
         |_request| Err::<Response<()>, _>(io::Error::other("no")),
@@ -309,10 +320,10 @@ fn a_handler_error_is_answered_with_500_and_the_next_request_is_served() {
 fn a_late_head_is_answered_with_408_and_an_idle_connection_is_closed_silently() {
     let silent_after = |bytes: &str| {
         let mock = MockStream::new(&[bytes.as_bytes()]);
-        said(
+        responses_to(
             &Server::default(),
             MockStream {
-                stalls: true,
+                would_block: true,
                 ..mock
             },
             echo,
@@ -333,7 +344,7 @@ fn a_late_head_is_answered_with_408_and_an_idle_connection_is_closed_silently() 
 fn a_body_that_outlives_its_request_reads_nothing_of_the_next_request() {
     let kept = Rc::new(RefCell::new(None));
     let request = "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nhi";
-    let all = said(
+    let all = responses_to(
         &Server::default(),
         MockStream::new(&[request.repeat(2).as_bytes()]),
         {

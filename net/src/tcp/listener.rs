@@ -13,7 +13,7 @@ use crate::convert::conversions;
 use crate::listener::Listener;
 use crate::socket::{Socket, forward};
 
-/// How many connections may wait to be accepted.
+/// The backlog: the maximum number of connections that may wait to be accepted.
 const BACKLOG: i32 = 1024;
 
 /// Returns a socket that listens at `addr`, with `SO_REUSEADDR` set, so that a server can be

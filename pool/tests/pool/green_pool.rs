@@ -15,32 +15,32 @@ use evy_test_support::within;
 const SHORT: Duration = Duration::from_millis(5);
 const LONG: Duration = Duration::from_secs(3600);
 
-/// A condition that green threads wait for: `pass` parks until `open` is called.
+/// A flag that green threads wait for: `wait` parks until `set` is called.
 #[derive(Clone, Default)]
-struct Door(Rc<(WaitQueue, Cell<bool>)>);
+struct Flag(Rc<(WaitQueue, Cell<bool>)>);
 
-impl Door {
-    fn pass(&self) {
+impl Flag {
+    fn wait(&self) {
         while !self.0.1.get() {
-            self.0.0.wait(WaitReason::Other("a door"));
+            self.0.0.wait(WaitReason::Other("a flag"));
         }
     }
 
-    fn open(&self) {
+    fn set(&self) {
         self.0.1.set(true);
         self.0.0.wake_all();
     }
 }
 
-/// Returns a pool of `size` slots with `running` members, and the door that the members wait for.
-fn busy(size: usize, running: usize) -> (GreenPool, Door) {
-    let (pool, door) = (GreenPool::new(size), Door::default());
+/// Returns a pool of `size` slots with `running` members, and the flag that the members wait for.
+fn busy(size: usize, running: usize) -> (GreenPool, Flag) {
+    let (pool, flag) = (GreenPool::new(size), Flag::default());
     for _ in 0..running {
-        let door = door.clone();
-        pool.spawn_n(move || door.pass());
+        let flag = flag.clone();
+        pool.spawn_n(move || flag.wait());
     }
     wait_all_parked();
-    (pool, door)
+    (pool, flag)
 }
 
 fn counts(pool: &GreenPool) -> (usize, isize, usize) {
@@ -96,14 +96,14 @@ fn wait_all_returns_after_every_job_has_run() {
 #[test]
 fn running_counts_the_members_and_waiting_the_parked_spawners() {
     within(|| {
-        let (pool, door) = (GreenPool::new(1), Door::default());
+        let (pool, flag) = (GreenPool::new(1), Flag::default());
         for waiting in 0..3 {
-            let (spawner, door) = (pool.clone(), door.clone());
-            spawn_n(move || spawner.spawn_n(move || door.pass()));
+            let (spawner, flag) = (pool.clone(), flag.clone());
+            spawn_n(move || spawner.spawn_n(move || flag.wait()));
             wait_all_parked();
             assert_eq!((pool.running(), pool.waiting()), (1, waiting));
         }
-        door.open();
+        flag.set();
         pool.wait_all();
         assert_eq!(counts(&pool), (0, 1, 0));
     });
@@ -123,16 +123,16 @@ fn a_running_member_is_counted_and_occupies_a_slot() {
 fn a_member_that_wakes_another_one_continues_before_it() {
     within(|| {
         let (pool, log) = (GreenPool::new(2), Rc::new(RefCell::new(Vec::new())));
-        let door = Door::default();
+        let flag = Flag::default();
         let (consumer, producer) = (Rc::clone(&log), Rc::clone(&log));
-        let waits = door.clone();
+        let waits = flag.clone();
         pool.spawn_n(move || {
             consumer.borrow_mut().push("cons1");
-            waits.pass();
+            waits.wait();
             consumer.borrow_mut().push("cons2");
         });
         pool.spawn_n(move || {
-            door.open();
+            flag.set();
             producer.borrow_mut().push("prod");
         });
         pool.wait_all();
@@ -208,7 +208,7 @@ fn a_full_pool_that_waits_for_itself_through_a_child_is_reported_as_a_deadlock()
 #[test]
 fn after_shrinking_no_job_starts_until_fewer_members_run_than_the_new_size() {
     within(|| {
-        let (pool, door) = busy(4, 4);
+        let (pool, flag) = busy(4, 4);
         pool.resize(1);
         assert_eq!(counts(&pool), (4, -3, 0));
         let spawner = pool.clone();
@@ -217,7 +217,7 @@ fn after_shrinking_no_job_starts_until_fewer_members_run_than_the_new_size() {
         spawn_n(move || spawner.spawn_n(move || seen.set(true)));
         wait_all_parked();
         assert!(!started.get());
-        door.open();
+        flag.set();
         pool.wait_all();
         assert!(started.get());
     });
@@ -226,10 +226,10 @@ fn after_shrinking_no_job_starts_until_fewer_members_run_than_the_new_size() {
 #[test]
 fn shrinking_does_not_change_the_number_of_waiting_spawners() {
     within(|| {
-        let (pool, door) = busy(4, 4);
+        let (pool, flag) = busy(4, 4);
         pool.resize(1);
         assert_eq!(pool.waiting(), 0);
-        door.open();
+        flag.set();
         pool.wait_all();
     });
 }
@@ -237,7 +237,7 @@ fn shrinking_does_not_change_the_number_of_waiting_spawners() {
 #[test]
 fn growing_wakes_a_waiting_spawner_at_once() {
     within(|| {
-        let (pool, door) = busy(1, 1);
+        let (pool, flag) = busy(1, 1);
         let started = Rc::new(Cell::new(false));
         let (spawner, seen) = (pool.clone(), Rc::clone(&started));
         spawn_n(move || spawner.spawn_n(move || seen.set(true)));
@@ -246,7 +246,7 @@ fn growing_wakes_a_waiting_spawner_at_once() {
         pool.resize(5);
         wait_all_parked();
         assert!(started.get() && pool.waiting() == 0);
-        door.open();
+        flag.set();
         pool.wait_all();
     });
 }
@@ -258,13 +258,13 @@ fn an_idle_pool_has_as_many_free_slots_as_its_new_size() {
         for size in [1, 2] {
             pool.resize(size);
             assert_eq!(pool.free(), size as isize);
-            let door = Door::default();
+            let flag = Flag::default();
             for _ in 0..size {
-                let door = door.clone();
-                pool.spawn_n(move || door.pass());
+                let flag = flag.clone();
+                pool.spawn_n(move || flag.wait());
             }
             assert!(timeout(Duration::ZERO, || pool.spawn_n(|| ())).is_err());
-            door.open();
+            flag.set();
             pool.wait_all();
         }
     });
@@ -273,11 +273,11 @@ fn an_idle_pool_has_as_many_free_slots_as_its_new_size() {
 #[test]
 fn a_spawn_that_times_out_on_a_full_pool_leaves_the_counters_unchanged() {
     within(|| {
-        let (pool, door) = busy(1, 1);
+        let (pool, flag) = busy(1, 1);
         assert!(timeout(Duration::ZERO, || pool.spawn(|| ())).is_err());
         assert_eq!(counts(&pool), (1, 0, 0));
         assert!(pool.try_spawn(|| ()).is_err());
-        door.open();
+        flag.set();
         pool.wait_all();
         assert_eq!(counts(&pool), (0, 1, 0));
     });
@@ -287,13 +287,13 @@ fn a_spawn_that_times_out_on_a_full_pool_leaves_the_counters_unchanged() {
 fn a_member_that_times_out_on_another_pool_harms_neither_pool() {
     within(|| {
         let (tokens, pool) = (GreenPool::new(1), GreenPool::new(1));
-        let door = Door::default();
-        let holds = door.clone();
-        tokens.spawn_n(move || holds.pass());
+        let flag = Flag::default();
+        let holds = flag.clone();
+        tokens.spawn_n(move || holds.wait());
         let wants = tokens.clone();
         let worker = pool.spawn(move || timeout(SHORT, || wants.spawn(|| ())).is_err());
         assert!(worker.join().unwrap());
-        door.open();
+        flag.set();
         tokens.wait_all();
         pool.wait_all();
         assert_eq!(tokens.spawn(|| "token").join().unwrap(), "token");
@@ -402,7 +402,7 @@ fn a_kill_frees_the_slot_before_and_after_the_job_has_started() {
 #[test]
 fn a_spawner_killed_after_it_was_granted_a_slot_leaves_it_to_the_next() {
     within(|| {
-        let (pool, door) = busy(1, 1);
+        let (pool, flag) = busy(1, 1);
         let spawners: Vec<_> = (0..2)
             .map(|n| {
                 let pool = pool.clone();
@@ -410,7 +410,7 @@ fn a_spawner_killed_after_it_was_granted_a_slot_leaves_it_to_the_next() {
             })
             .collect();
         wait_all_parked();
-        door.open();
+        flag.set();
         // The member ends and hands its slot to the first spawner, which is killed before it runs.
         yield_now();
         spawners[0].kill();
@@ -458,7 +458,7 @@ fn wait_all_in_a_member_panics() {
 #[test]
 fn wait_all_wakes_every_caller() {
     within(|| {
-        let (pool, door) = busy(1, 1);
+        let (pool, flag) = busy(1, 1);
         let waiters: Vec<_> = (0..3)
             .map(|_| {
                 let pool = pool.clone();
@@ -466,7 +466,7 @@ fn wait_all_wakes_every_caller() {
             })
             .collect();
         wait_all_parked();
-        door.open();
+        flag.set();
         for waiter in waiters {
             waiter.join().unwrap();
         }
@@ -477,15 +477,15 @@ fn wait_all_wakes_every_caller() {
 fn wait_all_also_waits_for_the_job_of_a_parked_spawner() {
     within(|| {
         for size in 1..=3 {
-            let (pool, door) = busy(size, size);
+            let (pool, flag) = busy(size, size);
             let ran = Rc::new(Cell::new(false));
             let (spawner, seen) = (pool.clone(), Rc::clone(&ran));
             spawn_n(move || spawner.spawn_n(move || seen.set(true)));
             wait_all_parked();
-            let opener = spawn(move || door.open());
+            let setter = spawn(move || flag.set());
             pool.wait_all();
             assert!(ran.get());
-            opener.join().unwrap();
+            setter.join().unwrap();
         }
     });
 }
@@ -493,12 +493,12 @@ fn wait_all_also_waits_for_the_job_of_a_parked_spawner() {
 #[test]
 fn a_spawner_that_gives_up_does_not_keep_wait_all_parked() {
     within(|| {
-        let (pool, door) = busy(1, 1);
+        let (pool, flag) = busy(1, 1);
         let spawner = pool.clone();
         let gives_up = spawn(move || spawner.spawn(|| ()).join());
         wait_all_parked();
         pool.resize(0);
-        door.open();
+        flag.set();
         wait_all_parked();
         gives_up.kill();
         pool.wait_all();

@@ -83,7 +83,7 @@ fn imap_of_zipped_inputs_ends_with_the_shortest() {
 }
 
 #[test]
-fn imap_reports_a_panic_in_the_position_of_its_input_and_goes_on() {
+fn imap_reports_a_panic_in_the_position_of_its_input_and_continues() {
     within(|| {
         let pool = GreenPool::new(3);
         let job = |n: usize| match n {

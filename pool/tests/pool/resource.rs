@@ -9,22 +9,15 @@ use std::time::Duration;
 
 use evy_pool::{GreenPool, Pool, PoolGuard};
 use evy_runtime::lowlevel::{WaitQueue, WaitReason, now};
+use evy_runtime::test::wait_all_parked;
 use evy_runtime::thread::JoinHandle;
 use evy_runtime::{spawn, timeout, yield_now};
 use evy_test_support::within;
 
 const SHORT: Duration = Duration::from_millis(5);
 
-/// Lets the ready green threads run, and those that they wake, until all of them are parked. Twenty
-/// turns are enough for these tests.
-fn settle() {
-    for _ in 0..20 {
-        yield_now();
-    }
-}
-
-/// Parks for ever, because nothing wakes this wait.
-fn stay() {
+/// Parks forever, because nothing wakes this wait.
+fn wait_forever() {
     WaitQueue::new().wait(WaitReason::Other("nothing"));
 }
 
@@ -39,12 +32,12 @@ impl Drop for Numbered {
 }
 
 #[derive(Clone, Default)]
-struct Factory {
+struct ResourceCounter {
     created: Rc<Cell<u32>>,
     alive: Rc<Cell<u32>>,
 }
 
-impl Factory {
+impl ResourceCounter {
     fn make(&self) -> Numbered {
         self.created.set(self.created.get() + 1);
         self.alive.set(self.alive.get() + 1);
@@ -57,11 +50,11 @@ impl Factory {
     }
 }
 
-/// Returns a pool of resources that are numbered 1, 2, 3..., and their factory.
-fn numbers(max_size: usize) -> (Pool<Numbered>, Factory) {
-    let factory = Factory::default();
-    let makes = factory.clone();
-    (Pool::infallible(max_size, move || makes.make()), factory)
+/// Returns a pool of resources that are numbered 1, 2, 3..., and their counter.
+fn numbered_pool(max_size: usize) -> (Pool<Numbered>, ResourceCounter) {
+    let counter = ResourceCounter::default();
+    let makes = counter.clone();
+    (Pool::infallible(max_size, move || makes.make()), counter)
 }
 
 fn take<T>(pool: &Pool<T>) -> PoolGuard<T> {
@@ -74,7 +67,7 @@ fn take<T>(pool: &Pool<T>) -> PoolGuard<T> {
 fn getter(pool: &Pool<Numbered>) -> JoinHandle<u32> {
     let pool = pool.clone();
     let getter = spawn(move || take(&pool).0);
-    settle();
+    wait_all_parked();
     getter
 }
 
@@ -86,8 +79,8 @@ fn counts<T, E>(pool: &Pool<T, E>) -> (usize, isize, usize) {
 #[test]
 fn resources_are_created_on_demand_up_to_the_maximum() {
     within(|| {
-        let (pool, factory) = numbers(4);
-        assert_eq!((factory.created.get(), pool.current_size()), (0, 0));
+        let (pool, counter) = numbered_pool(4);
+        assert_eq!((counter.created.get(), pool.current_size()), (0, 0));
         let guards: Vec<_> = (1..=4)
             .map(|n| {
                 let guard = take(&pool);
@@ -99,14 +92,14 @@ fn resources_are_created_on_demand_up_to_the_maximum() {
         assert!(fifth.is_none());
         drop(guards);
         assert_eq!(take(&pool).0, 1);
-        assert_eq!(factory.counts(), (4, 4));
+        assert_eq!(counter.counts(), (4, 4));
     });
 }
 
 #[test]
 fn free_is_lower_by_one_while_a_resource_is_in_use() {
     within(|| {
-        let (pool, _) = numbers(4);
+        let (pool, _) = numbered_pool(4);
         assert_eq!(pool.free(), 4);
         let guard = take(&pool);
         assert_eq!(pool.free(), 3);
@@ -118,7 +111,7 @@ fn free_is_lower_by_one_while_a_resource_is_in_use() {
 #[test]
 fn a_returned_resource_is_handed_to_the_parked_getter() {
     within(|| {
-        let (pool, _) = numbers(4);
+        let (pool, _) = numbered_pool(4);
         let mut guards: Vec<_> = (0..4).map(|_| take(&pool)).collect();
         let getter = getter(&pool);
         assert!(!getter.is_finished());
@@ -133,7 +126,7 @@ fn a_returned_resource_is_handed_to_the_parked_getter() {
 #[test]
 fn waiting_counts_the_parked_getters() {
     within(|| {
-        let (pool, _) = numbers(1);
+        let (pool, _) = numbered_pool(1);
         let guard = take(&pool);
         assert_eq!(pool.waiting(), 0);
         let (one, two) = (getter(&pool), getter(&pool));
@@ -149,7 +142,7 @@ fn waiting_counts_the_parked_getters() {
 #[test]
 fn idle_resources_are_reused_in_fifo_order_by_default() {
     within(|| {
-        let (pool, _) = numbers(4);
+        let (pool, _) = numbered_pool(4);
         let (one, two) = (take(&pool), take(&pool));
         drop(one);
         drop(two);
@@ -162,8 +155,8 @@ fn idle_resources_are_reused_in_fifo_order_by_default() {
 #[test]
 fn with_order_as_stack_the_resource_returned_last_is_reused_first() {
     within(|| {
-        let factory = Factory::default();
-        let Ok(pool) = Pool::<Numbered>::builder(move || Ok(factory.make()))
+        let counter = ResourceCounter::default();
+        let Ok(pool) = Pool::<Numbered>::builder(move || Ok(counter.make()))
             .order_as_stack(true)
             .build();
         let (one, two) = (take(&pool), take(&pool));
@@ -177,13 +170,13 @@ fn with_order_as_stack_the_resource_returned_last_is_reused_first() {
 #[test]
 fn build_creates_min_size_resources_or_returns_an_error() {
     within(|| {
-        let (factory, failing) = (Factory::default(), Factory::default());
-        let makes = factory.clone();
+        let (counter, failing) = (ResourceCounter::default(), ResourceCounter::default());
+        let makes = counter.clone();
         let Ok(pool) = Pool::<Numbered>::builder(move || Ok(makes.make()))
             .min_size(3)
             .max_size(4)
             .build();
-        assert_eq!((factory.counts(), counts(&pool)), ((3, 3), (3, 4, 0)));
+        assert_eq!((counter.counts(), counts(&pool)), ((3, 3), (3, 4, 0)));
         let guards: Vec<_> = (0..4).map(|_| take(&pool)).collect();
         assert!(guards.iter().map(|guard| guard.0).eq(1..=4));
 
@@ -209,7 +202,7 @@ fn build_creates_min_size_resources_or_returns_an_error() {
 #[test]
 fn shrinking_discards_excess_resources_and_growing_adds_free_slots() {
     within(|| {
-        let (pool, factory) = numbers(4);
+        let (pool, counter) = numbered_pool(4);
         let [one, two, three, four] = std::array::from_fn(|_| take(&pool));
         drop(three);
         drop(four);
@@ -217,9 +210,9 @@ fn shrinking_discards_excess_resources_and_growing_adds_free_slots() {
         pool.resize(1);
         assert_eq!((pool.max_size(), counts(&pool)), (1, (2, -1, 0)));
         drop(one);
-        assert_eq!((factory.counts(), counts(&pool)), ((4, 1), (1, 0, 0)));
+        assert_eq!((counter.counts(), counts(&pool)), ((4, 1), (1, 0, 0)));
         drop(two);
-        assert_eq!((factory.counts(), counts(&pool)), ((4, 1), (1, 1, 0)));
+        assert_eq!((counter.counts(), counts(&pool)), ((4, 1), (1, 1, 0)));
         pool.resize(3);
         assert_eq!(counts(&pool), (1, 3, 0));
         assert_eq!(take(&pool).0, 2);
@@ -229,8 +222,8 @@ fn shrinking_discards_excess_resources_and_growing_adds_free_slots() {
 #[test]
 fn concurrent_getters_create_no_more_resources_than_the_maximum() {
     within(|| {
-        let factory = Factory::default();
-        let makes = factory.clone();
+        let counter = ResourceCounter::default();
+        let makes = counter.clone();
         let pool = Pool::infallible(4, move || {
             yield_now();
             makes.make()
@@ -245,7 +238,7 @@ fn concurrent_getters_create_no_more_resources_than_the_maximum() {
             });
         }
         users.wait_all();
-        assert_eq!((factory.counts(), served.get()), ((4, 4), 100));
+        assert_eq!((counter.counts(), served.get()), ((4, 4), 100));
         assert_eq!(counts(&pool), (4, 4, 0));
     });
 }
@@ -269,11 +262,11 @@ fn a_failed_create_is_returned_to_its_getter_and_the_next_getter_creates() {
                 spawn(move || pool.get().map(|guard| *guard))
             })
             .collect();
-        settle();
+        wait_all_parked();
         // One getter creates. Two wait for its resource or, if it fails, for their turn to create.
         assert_eq!((attempts.get(), counts(&pool)), (1, (1, 0, 2)));
         assert!(gate.wake_one());
-        settle();
+        wait_all_parked();
         assert_eq!((attempts.get(), counts(&pool)), (2, (1, 0, 1)));
         assert!(gate.wake_one());
         let results: Vec<_> = getters.into_iter().map(|g| g.join().unwrap()).collect();
@@ -291,7 +284,7 @@ fn a_failed_create_is_returned_to_its_getter_and_the_next_getter_creates() {
 #[test]
 fn a_resource_returned_while_every_getter_is_about_to_time_out_is_not_lost() {
     within(|| {
-        let (pool, factory) = numbers(1);
+        let (pool, counter) = numbered_pool(1);
         let guard = take(&pool);
         let log = Rc::new(RefCell::new(Vec::new()));
         let getters: Vec<_> = (0..4)
@@ -318,7 +311,7 @@ fn a_resource_returned_while_every_getter_is_about_to_time_out_is_not_lost() {
         }
         // The first getter was handed the resource before it noticed that its deadline had passed.
         assert!(log.borrow()[0]);
-        assert_eq!((factory.counts(), counts(&pool)), ((1, 1), (1, 1, 0)));
+        assert_eq!((counter.counts(), counts(&pool)), ((1, 1), (1, 1, 0)));
         assert_eq!(take(&pool).0, 1);
     });
 }
@@ -326,7 +319,7 @@ fn a_resource_returned_while_every_getter_is_about_to_time_out_is_not_lost() {
 #[test]
 fn a_getter_killed_after_it_was_handed_a_resource_leaves_it_to_the_next() {
     within(|| {
-        let (pool, factory) = numbers(1);
+        let (pool, counter) = numbered_pool(1);
         let guard = take(&pool);
         let (doomed, next) = (getter(&pool), getter(&pool));
         drop(guard);
@@ -334,14 +327,14 @@ fn a_getter_killed_after_it_was_handed_a_resource_leaves_it_to_the_next() {
         doomed.kill();
         assert!(doomed.join().unwrap_err().is_killed());
         assert_eq!(next.join().unwrap(), 1);
-        assert_eq!((factory.counts(), counts(&pool)), ((1, 1), (1, 1, 0)));
+        assert_eq!((counter.counts(), counts(&pool)), ((1, 1), (1, 1, 0)));
     });
 }
 
 #[test]
 fn a_getter_that_times_out_takes_no_resource() {
     within(|| {
-        let (pool, _) = numbers(1);
+        let (pool, _) = numbered_pool(1);
         let guard = take(&pool);
         let start = now();
         let Ok(late) = pool.get_timeout(SHORT);
@@ -358,7 +351,7 @@ fn a_getter_that_times_out_takes_no_resource() {
 #[test]
 fn getters_are_served_in_fifo_order() {
     within(|| {
-        let (pool, _) = numbers(1);
+        let (pool, _) = numbered_pool(1);
         let guard = take(&pool);
         let log = Rc::new(RefCell::new(Vec::new()));
         let waiters: Vec<_> = (0..5)
@@ -371,7 +364,7 @@ fn getters_are_served_in_fifo_order() {
                 })
             })
             .collect();
-        settle();
+        wait_all_parked();
         drop(guard);
         log.borrow_mut().push(9);
         for waiter in waiters {
@@ -387,12 +380,12 @@ fn check_failing_create(
     creates: impl FnOnce(&Pool<Numbered>) + 'static,
     end: impl FnOnce(&WaitQueue, JoinHandle<()>),
 ) {
-    let (factory, gate, first) = (
-        Factory::default(),
+    let (counter, gate, first) = (
+        ResourceCounter::default(),
         Rc::new(WaitQueue::new()),
         Cell::new(true),
     );
-    let (makes, waits) = (factory.clone(), Rc::clone(&gate));
+    let (makes, waits) = (counter.clone(), Rc::clone(&gate));
     let pool = Pool::infallible(1, move || {
         if first.take() {
             waits.wait(WaitReason::Other("the server"));
@@ -407,7 +400,7 @@ fn check_failing_create(
     let waiter = getter(&pool);
     end(&gate, creator);
     assert_eq!(waiter.join().ok(), Some(1));
-    assert_eq!((factory.counts(), counts(&pool)), ((1, 1), (1, 1, 0)));
+    assert_eq!((counter.counts(), counts(&pool)), ((1, 1), (1, 1, 0)));
 }
 
 #[test]
@@ -449,53 +442,53 @@ fn a_create_that_times_out_frees_its_slot() {
 #[test]
 fn a_holder_that_unwinds_frees_its_slot_and_its_resource_is_discarded() {
     within(|| {
-        let (pool, factory) = numbers(1);
-        let holds = pool.clone();
+        let (pool, counter) = numbered_pool(1);
+        let own = pool.clone();
         let holder = spawn(move || {
-            let _held = take(&holds);
-            stay();
+            let _held = take(&own);
+            wait_forever();
         });
         yield_now();
         let waiter = getter(&pool);
         assert_eq!(counts(&pool), (1, 0, 1));
         holder.kill();
         assert_eq!(waiter.join().unwrap(), 2);
-        assert_eq!((factory.counts(), counts(&pool)), ((2, 1), (1, 1, 0)));
+        assert_eq!((counter.counts(), counts(&pool)), ((2, 1), (1, 1, 0)));
 
         assert!(
             timeout(SHORT, || {
                 let _held = take(&pool);
-                stay();
+                wait_forever();
             })
             .is_err()
         );
-        assert_eq!((factory.counts(), counts(&pool)), ((2, 0), (0, 1, 0)));
+        assert_eq!((counter.counts(), counts(&pool)), ((2, 0), (0, 1, 0)));
     });
 }
 
 #[test]
 fn discard_drops_the_resource_and_frees_its_slot() {
     within(|| {
-        let (pool, factory) = numbers(1);
+        let (pool, counter) = numbered_pool(1);
         let broken = take(&pool);
         let waiter = getter(&pool);
         PoolGuard::discard(broken);
-        assert_eq!((factory.counts(), counts(&pool)), ((1, 0), (0, 0, 0)));
+        assert_eq!((counter.counts(), counts(&pool)), ((1, 0), (0, 0, 0)));
         assert_eq!(waiter.join().unwrap(), 2);
-        assert_eq!((factory.counts(), counts(&pool)), ((2, 1), (1, 1, 0)));
+        assert_eq!((counter.counts(), counts(&pool)), ((2, 1), (1, 1, 0)));
     });
 }
 
 #[test]
 fn into_inner_removes_the_resource_and_frees_its_slot() {
     within(|| {
-        let (pool, factory) = numbers(1);
+        let (pool, counter) = numbered_pool(1);
         let guard = take(&pool);
         let waiter = getter(&pool);
         let mine = PoolGuard::into_inner(guard);
         assert_eq!(waiter.join().unwrap(), 2);
         assert_eq!(
-            (mine.0, factory.counts(), counts(&pool)),
+            (mine.0, counter.counts(), counts(&pool)),
             (1, (2, 2), (1, 1, 0))
         );
     });
@@ -504,7 +497,7 @@ fn into_inner_removes_the_resource_and_frees_its_slot() {
 #[test]
 fn growing_wakes_parked_getters() {
     within(|| {
-        let (pool, factory) = numbers(1);
+        let (pool, counter) = numbered_pool(1);
         let held = take(&pool);
         let waiters = [getter(&pool), getter(&pool), getter(&pool)];
         pool.resize(3);
@@ -512,14 +505,14 @@ fn growing_wakes_parked_getters() {
         let got = waiters.map(|waiter| waiter.join().unwrap());
         assert!(got.iter().all(|&n| n == 2 || n == 3), "{got:?}");
         drop(held);
-        assert_eq!(counts(&pool), (factory.created.get() as usize, 3, 0));
+        assert_eq!(counts(&pool), (counter.created.get() as usize, 3, 0));
     });
 }
 
 #[test]
 fn a_getter_of_a_pool_of_size_zero_parks_until_the_pool_grows() {
     within(|| {
-        let (pool, _) = numbers(0);
+        let (pool, _) = numbered_pool(0);
         let waiter = getter(&pool);
         assert_eq!(counts(&pool), (0, 0, 1));
         pool.resize(1);
@@ -590,8 +583,8 @@ impl Drop for PanicsOnDrop {
 fn a_destructor_that_panics_frees_its_slot() {
     within(|| {
         let armed = Rc::new(Cell::new(false));
-        let holds = Rc::clone(&armed);
-        let pool = Pool::infallible(1, move || PanicsOnDrop(Rc::clone(&holds)));
+        let own = Rc::clone(&armed);
+        let pool = Pool::infallible(1, move || PanicsOnDrop(Rc::clone(&own)));
         let panics = |f: &dyn Fn(PoolGuard<PanicsOnDrop>), bad| {
             armed.set(true);
             let panicked = catch_unwind(AssertUnwindSafe(|| f(bad))).is_err();
@@ -611,12 +604,12 @@ fn a_destructor_that_panics_frees_its_slot() {
 #[test]
 fn a_guard_may_outlive_the_pool() {
     within(|| {
-        let (pool, factory) = numbers(1);
+        let (pool, counter) = numbered_pool(1);
         let guard = take(&pool);
         drop(pool);
         assert_eq!(guard.0, 1);
         drop(guard);
-        assert_eq!(factory.counts(), (1, 0));
+        assert_eq!(counter.counts(), (1, 0));
     });
 }
 

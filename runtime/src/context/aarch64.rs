@@ -11,10 +11,10 @@ use super::native::Context;
 pub(crate) unsafe fn switch(from: *mut Context, to: *mut Context) -> *mut Context {
     let arrived;
     // SAFETY:
-    // - the values that are loaded were stored by `prepare` or by this code (caller), so the stack
-    //   and the address are those of a suspended computation of this OS thread;
+    // - the values that are loaded were stored by `prepare` or by this code (caller). So the stack
+    //   and the address are those of a suspended computation of this OS thread.
     // - every register that the compiler can name is declared as clobbered, including the low
-    //   halves of v8-v15; x18 belongs to the platform and is not touched;
+    //   halves of v8-v15. x18 belongs to the platform and is not touched.
     // - nothing is pushed.
     unsafe {
         asm!(

@@ -6,8 +6,8 @@
 //! - [`Context`]: the point at which a suspended computation continues;
 //! - [`prepare`]: creates a context that will call `entry(arg)` on a new stack;
 //! - [`switch`]: suspends the running computation in one context and continues another. A
-//!   computation may be left for good, which means that it is never continued. That needs no call: its
-//!   context and its stack are simply prepared again.
+//!   computation may be discarded: it is never continued. That needs no call: its context and its
+//!   stack are simply prepared again.
 //!
 //! # What a switch saves
 //!
@@ -16,7 +16,7 @@
 //! the stack, but only if its value is still needed. At most parking points that is next to
 //! nothing.
 //!
-//! The assembly itself therefore saves only what cannot be declared as clobbered: the stack
+//! The assembly itself therefore saves only what cannot be declared as clobbered. That is the stack
 //! pointer, the frame pointer, and the one register that LLVM reserves for itself on each
 //! architecture. With the address to continue at, these are four words:
 //!
@@ -34,10 +34,10 @@
 //! instruction of the assembly, and a debugger, a profiler or a backtrace sees an ordinary frame.
 //!
 //! The switch ends with an indirect jump. A return instruction would return to an address that no
-//! call has pushed, so the processor's return predictor would mispredict it every time.
+//! call has pushed. The processor's return predictor would mispredict it every time.
 //!
 //! The control words of the floating-point unit (rounding, flushing of denormals) belong to the OS
-//! thread and are not switched, because Rust code must run with the default ones anyway.
+//! thread. They are not switched, because Rust code must run with the default ones anyway.
 //!
 //! # The first frame
 //!
@@ -93,23 +93,23 @@ pub(crate) use backend::Context;
 ///
 /// # Safety
 ///
-/// - `context` is valid for writes, and it is new or left for good.
-/// - `context` does not move until it is left for good.
+/// - `context` is valid for writes, and it is new or its computation was discarded.
+/// - `context` does not move until its computation is discarded.
 /// - `limit..base` is writable memory that nothing else uses until then, and `base` is 16-aligned.
 pub(crate) use backend::prepare;
 
 /// Suspends the caller in `from` and continues `to`. Returns `from` once a later switch continues
 /// it.
 ///
-/// The later switch has the returned pointer in a register, as its `to`. The caller therefore need
-/// not keep `from` while it is suspended.
+/// The later switch receives `from` as its `to` and returns it, so the caller need not keep it
+/// while it is suspended.
 ///
 /// # Safety
 ///
 /// - Both contexts belong to this OS thread, and no other OS thread ever touches them.
 /// - `to` was prepared, or suspended by an earlier `switch`, and has not been continued since.
-/// - `from` is valid for writes and is the caller's own context: the one that was prepared for
-///   this stack, or, on the OS thread's own stack, always the same one.
+/// - `from` is valid for writes and is the caller's own context. That is the one that was prepared
+///   for this stack; on the OS thread's own stack, it is always the same one.
 pub(crate) use backend::switch;
 
 #[cfg(test)]

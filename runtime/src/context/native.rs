@@ -1,4 +1,4 @@
-//! What the backends in assembly have in common: everything but the instructions.
+//! The parts shared by the assembly backends.
 
 use super::Entry;
 #[cfg(target_arch = "aarch64")]

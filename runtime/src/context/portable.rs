@@ -20,7 +20,7 @@ type Target = *mut Context;
 /// A coroutine, and the yielder with which it suspends. The OS thread's own stack has neither.
 ///
 /// Dropping a coroutine would unwind its stack, so these coroutines are never dropped. Nothing
-/// leaks, because they own nothing but their stack, and the memory of that is only borrowed.
+/// leaks, because they own nothing: the memory of their stack is borrowed.
 pub(crate) struct Context {
     coroutine: Option<ManuallyDrop<Coroutine<(), Target, (), Borrowed>>>,
     yielder: *const Yielder<(), Target>,
@@ -57,7 +57,7 @@ struct Borrowed {
 
 // SAFETY:
 // - `base` and `limit` are those given to `prepare`: aligned, writable, and used by nothing else
-//   until the context is left for good;
+//   until the computation is discarded;
 // - the guard below `limit` is provided by the code that created the stack (`stack::guard`).
 unsafe impl Stack for Borrowed {
     fn base(&self) -> StackPointer {
@@ -83,7 +83,7 @@ pub(crate) unsafe fn prepare(
     };
     let coroutine = Coroutine::with_stack(stack, move |yielder, ()| {
         // SAFETY:
-        // - `context` is valid until it is left for good (caller of `prepare`);
+        // - `context` is valid until its computation is discarded (caller of `prepare`);
         // - only this OS thread touches it, and no other code does while its own stack runs.
         unsafe { (*context).yielder = yielder };
         // SAFETY: `entry` is called once, on the stack that it was prepared for.

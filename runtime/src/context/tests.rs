@@ -156,8 +156,8 @@ fn the_stack_is_16_aligned_at_entry() {
 
 #[test]
 fn a_panic_after_a_switch_unwinds_up_to_the_entry_function() {
-    struct Loud(*mut Pair);
-    impl Drop for Loud {
+    struct LogsOnDrop(*mut Pair);
+    impl Drop for LogsOnDrop {
         fn drop(&mut self) {
             log(self.0, "dropped");
         }
@@ -165,7 +165,7 @@ fn a_panic_after_a_switch_unwinds_up_to_the_entry_function() {
     unsafe extern "C" fn entry(arg: *mut ()) -> ! {
         let pair = arg.cast::<Pair>();
         let caught = catch_unwind(AssertUnwindSafe(|| {
-            let _loud = Loud(pair);
+            let _logs_on_drop = LogsOnDrop(pair);
             // Thrown after a switch, because the unwind tables must be correct where the stack was
             // suspended and continued.
             leave(pair);
@@ -185,7 +185,7 @@ fn a_panic_after_a_switch_unwinds_up_to_the_entry_function() {
 }
 
 #[test]
-fn a_context_that_was_left_for_good_can_be_prepared_again() {
+fn a_discarded_context_can_be_prepared_again() {
     unsafe extern "C" fn never(_arg: *mut ()) -> ! {
         std::process::abort()
     }

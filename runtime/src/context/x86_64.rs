@@ -11,11 +11,11 @@ use super::native::Context;
 pub(crate) unsafe fn switch(from: *mut Context, to: *mut Context) -> *mut Context {
     let arrived;
     // SAFETY:
-    // - the values that are loaded were stored by `prepare` or by this code (caller), so the stack
-    //   and the address are those of a suspended computation of this OS thread;
-    // - every register that the compiler can name is declared as clobbered, and the four that it
-    //   cannot name are stored and loaded, so the code behind the label finds the values that it
-    //   had before;
+    // - the values that are loaded were stored by `prepare` or by this code (caller). So the stack
+    //   and the address are those of a suspended computation of this OS thread.
+    // - every register that the compiler can name is declared as clobbered. The four that it cannot
+    //   name are stored and loaded, so the code behind the label finds the values that it had
+    //   before.
     // - nothing is pushed, and the flags, including the direction flag, are as the ABI requires.
     unsafe {
         asm!(

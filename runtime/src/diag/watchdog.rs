@@ -87,16 +87,19 @@ impl Watchdog {
     pub fn with(limit: Duration, report: impl FnMut(&HogReport) + Send + 'static) -> Self {
         let monitor = sched::current().start_monitoring();
         let stopped = Arc::new(AtomicBool::new(false));
-        let (its_monitor, its_stopped) = (Arc::clone(&monitor), Arc::clone(&stopped));
         let mut watchdog = Self {
             monitor,
             stopped,
             helper: None,
             not_send: PhantomData,
         };
-        let helper = std::thread::Builder::new()
-            .name("evy-watchdog".to_owned())
-            .spawn(move || keep_watch(&its_monitor, &its_stopped, limit, report));
+        let helper = {
+            let monitor = Arc::clone(&watchdog.monitor);
+            let stopped = Arc::clone(&watchdog.stopped);
+            std::thread::Builder::new()
+                .name("evy-watchdog".to_owned())
+                .spawn(move || run_watchdog(&monitor, &stopped, limit, report))
+        };
         watchdog.helper = Some(helper.expect("failed to spawn an OS thread"));
         watchdog
     }
@@ -185,7 +188,7 @@ impl fmt::Debug for HogReport {
 }
 
 /// Samples and reports on the helper OS thread, until the watchdog is stopped.
-fn keep_watch(
+fn run_watchdog(
     monitor: &RunMonitor,
     stopped: &AtomicBool,
     limit: Duration,
@@ -212,18 +215,18 @@ fn keep_watch(
 /// Measures a turn from sample to sample.
 #[derive(Debug, Default)]
 struct RunSampler {
-    run: u64,
+    turn: u64,
     busy_time: Duration,
     is_reported: bool,
 }
 
 impl RunSampler {
-    /// Takes a sample that shows turn `run`, `passed` after the previous sample. Returns `true` if
+    /// Takes a sample that shows `turn`, `passed` after the previous sample. Returns `true` if
     /// it is the first one at which the turn has lasted for `limit`.
-    fn just_exceeded(&mut self, limit: Duration, run: u64, passed: Duration) -> bool {
-        if run != self.run {
+    fn just_exceeded(&mut self, limit: Duration, turn: u64, passed: Duration) -> bool {
+        if turn != self.turn {
             *self = Self {
-                run,
+                turn,
                 ..Self::default()
             };
             return false;
@@ -242,7 +245,7 @@ mod tests {
     const LIMIT: Duration = Duration::from_millis(100);
 
     #[test]
-    fn a_long_run_is_reported_once() {
+    fn a_long_turn_is_reported_once() {
         let mut sampler = RunSampler::default();
         let samples = [30, 30, 30, 30, 30, 30, 300].map(|ms| {
             let passed = Duration::from_millis(ms);
@@ -253,7 +256,7 @@ mod tests {
     }
 
     #[test]
-    fn short_runs_do_not_add_up() {
+    fn short_turns_do_not_add_up() {
         let mut sampler = RunSampler::default();
         for sample in 0..100 {
             // Each turn is seen at three samples.
@@ -263,12 +266,12 @@ mod tests {
     }
 
     #[test]
-    fn the_next_long_run_is_reported_too() {
+    fn the_next_long_turn_is_reported_too() {
         let mut sampler = RunSampler::default();
-        for run in 1..4 {
-            assert!(!sampler.just_exceeded(LIMIT, run, LIMIT));
-            assert!(sampler.just_exceeded(LIMIT, run, LIMIT));
-            assert!(!sampler.just_exceeded(LIMIT, run, LIMIT));
+        for turn in 1..4 {
+            assert!(!sampler.just_exceeded(LIMIT, turn, LIMIT));
+            assert!(sampler.just_exceeded(LIMIT, turn, LIMIT));
+            assert!(!sampler.just_exceeded(LIMIT, turn, LIMIT));
         }
     }
 }

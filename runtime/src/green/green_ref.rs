@@ -48,7 +48,8 @@ impl GreenRef {
         unsafe { UnsafeCell::raw_get(&raw const (*self.0.as_ptr()).context) }
     }
 
-    /// Returns the handle that other OS threads hold of this green thread, creating it if necessary.
+    /// Returns the handle that other OS threads hold of this green thread, creating it if
+    /// necessary.
     pub(crate) fn remote_handle(self, scheduler: &Arc<SchedulerHandle>) -> Arc<RemoteHandle> {
         let cell = &self.remote_handle;
         let handle = cell.take().unwrap_or_else(|| {

@@ -18,7 +18,7 @@ use crate::stack::Stack;
 /// The control block. The fields that a switch touches come first, on a cache line of their own.
 #[repr(C, align(64))]
 pub(crate) struct GreenThread {
-    /// Where the green thread continues. Only the switch touches it.
+    /// The suspended context. Only the switch touches it.
     pub(crate) context: UnsafeCell<Context>,
     pub(crate) state: Cell<State>,
     /// A kill is pending or a timeout scope is open, so the slow path must be taken where it parks.
@@ -33,18 +33,20 @@ pub(crate) struct GreenThread {
     pub(crate) started: Cell<bool>,
     /// The number of active shields; nothing is thrown unless it is zero.
     pub(crate) shields: Cell<u32>,
-    /// The period in which this green thread began to unwind; zero if it does not (`thread::unwinding`).
+    /// The period in which this green thread began to unwind; zero if it does not
+    /// (`thread::unwinding`).
     pub(crate) unwinding_since: Cell<u64>,
-    /// The scheduler that owns it. Opaque, because the type belongs to a layer above.
+    /// The scheduler that owns it, for its whole life. Opaque, because the type belongs to a layer
+    /// above.
     pub(crate) scheduler: *const (),
-    /// What the green thread waits for while parked.
+    /// The reason of the wait, while parked.
     pub(crate) reason: Cell<WaitReason>,
     /// Its deadline. Linked only while the green thread is parked, or before a delayed start.
     pub(crate) timer: heap::Node<Instant, NonNull<Self>>,
     /// The innermost open timeout scope, in a frame of this green thread.
     pub(crate) timeout_scopes: Cell<*const TimeoutScope>,
     identity: Cell<Identity>,
-    /// What other OS threads hold of this green thread; created when first requested.
+    /// The remote handle; created when first requested.
     pub(super) remote_handle: Cell<Option<Arc<RemoteHandle>>>,
     pub(super) cold: OnceCell<Box<ColdState>>,
     /// `None` for a root green thread.
@@ -102,8 +104,9 @@ impl GreenThread {
 
     /// Turns a free control block into a new green thread.
     ///
-    /// Fields that are not written here already have the right value in every finished green thread:
-    /// no timer is set, no timeout scope is open, and there is no remote handle and no cold state.
+    /// Fields that are not written here already have the right value in every finished green
+    /// thread. No timer is set and no timeout scope is open. There is no remote handle and no cold
+    /// state.
     #[inline(always)]
     pub(crate) fn reinit(&self, identity: Identity) {
         debug_assert!(self.state.get() == State::Done && self.cold.get().is_none());
@@ -186,8 +189,8 @@ impl GreenThread {
     /// Returns the open timeout scope that expires first and that no shield defers.
     pub(crate) fn first_scope(&self) -> Option<&TimeoutScope> {
         let (innermost, shields) = (self.timeout_scopes.get(), self.shields.get());
-        // SAFETY: the head of this green thread's scopes. They lie in frames of its own stack, and a
-        // caller that unlinks one does not use the result afterwards (`thread::timeout`).
+        // SAFETY: the head of this green thread's scopes. They lie in frames of its own stack, and
+        // a caller that unlinks one does not use the result afterwards (`thread::timeout`).
         unsafe { TimeoutScope::first_to_expire(innermost, shields) }
     }
 
@@ -230,7 +233,8 @@ fn prefetch(address: *const u8) {
 mod tests {
     use super::GreenThread;
 
-    /// One page must hold the colour offset, the control block and the frames of a parked green thread.
+    /// One page must hold the color offset, the control block and the frames of a parked green
+    /// thread.
     #[test]
     fn a_control_block_is_small() {
         assert!(

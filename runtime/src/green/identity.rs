@@ -1,6 +1,6 @@
-//! What distinguishes one green thread from all others, also after its end.
+//! The identity of a green thread, valid also after its end.
 
-/// Where a green thread was spawned.
+/// The source location of a spawn.
 pub(crate) type SpawnSite = &'static std::panic::Location<'static>;
 
 /// The id of a green thread, the id of its spawner, and where it was spawned.

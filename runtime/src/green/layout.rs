@@ -1,4 +1,4 @@
-//! Where the control block and the closure lie on a stack.
+//! The layout of the control block and the closure on a stack.
 
 use std::ptr::NonNull;
 
@@ -13,7 +13,8 @@ use crate::stack::Stack;
 /// Nothing else uses the stack, and it stays mapped for as long as the control block is used.
 pub(super) unsafe fn init_on_stack(scheduler: *const (), stack: Stack) -> GreenRef {
     let block = NonNull::new(block_below(stack.base())).expect("a stack has an address");
-    // SAFETY: aligned and inside the stack, which nothing else uses (caller); the block stays there.
+    // SAFETY: aligned and inside the stack, which nothing else uses (caller); the block stays
+    // there.
     unsafe {
         block.write(GreenThread::new(scheduler, Some(stack)));
         GreenThread::pin(block);
@@ -21,8 +22,8 @@ pub(super) unsafe fn init_on_stack(scheduler: *const (), stack: Stack) -> GreenR
     }
 }
 
-/// The largest closure that is stored on the stack, below the control block. Larger closures are boxed,
-/// so that a stack keeps the size that was requested.
+/// The largest closure that is stored on the stack, below the control block. Larger closures are
+/// boxed, so that a stack keeps the size that was requested.
 const MAX_INLINE_CLOSURE: usize = 2048;
 
 /// Returns the address of the control block on a stack with this `base`.

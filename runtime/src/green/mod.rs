@@ -7,24 +7,24 @@
 //!            | frames ...     |
 //! ```
 //!
-//! A spawn therefore touches one page and allocates nothing. A control block stays on its stack for
-//! good and serves one green thread after the other ([`table`]). The control block of a root green
-//! thread, which runs on the OS thread's own stack, lies in the scheduler.
+//! A spawn therefore touches one page and allocates nothing. A control block stays on its stack
+//! permanently and serves one green thread after the other ([`table`]). The control block of a root
+//! green thread, which runs on the OS thread's own stack, lies in the scheduler.
 //!
 //! # Rules of access
 //!
-//! `[owner-thread]` Only the OS thread that owns a control block touches it. `GreenRef` is not `Send`;
-//! other OS threads reach a green thread through its [`RemoteHandle`].
+//! `[owner-thread]` Only the OS thread that owns a control block touches it. `GreenRef` is not
+//! `Send`; other OS threads reach a green thread through its [`RemoteHandle`].
 //!
 //! `[live-ref]` A `GreenRef` is followed only while its green thread is not `Done`. After that the
 //! control block belongs to another green thread, although it stays in place until the scheduler is
 //! freed. Every holder of a `GreenRef` drops it before then:
 //! 1. the run queue holds only green threads that are `Ready`;
-//! 2. a wait node is unlinked before its wait returns or unwinds, and so is every other trace of the
-//!    wait (the waiter that a source woke last, the green thread that waits for exits);
+//! 2. a wait node is unlinked before its wait returns or unwinds. So is every other trace of the
+//!    wait: the waiter that a source woke last, and the green thread that waits for exits;
 //! 3. the timer node is unlinked when its green thread becomes ready;
-//! 4. a join packet and a remote handle drop the reference when the green thread ends, and so do the
-//!    exit hooks.
+//! 4. a join packet and a remote handle drop the reference when the green thread ends, and so do
+//!    the exit hooks.
 //!
 //! The thread table keeps references to finished green threads, because it reuses them. Code that
 //! iterates over `all_live` while others run must compare ids.

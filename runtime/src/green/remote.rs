@@ -1,7 +1,8 @@
-//! What other OS threads hold of a scheduler and of its green threads, to wake them.
+//! The handles with which other OS threads wake a scheduler and its green threads.
 //!
-//! Another OS thread sends the handle of a green thread to the mailbox of its scheduler, following the
-//! protocol of [`mailbox`](crate::mailbox), and notifies the poller that the scheduler waits in.
+//! Another OS thread sends the handle of a green thread to the mailbox of its scheduler, following
+//! the protocol of [`mailbox`](crate::mailbox). It also notifies the poller that the scheduler
+//! waits in.
 
 use std::io;
 use std::ptr::{self, NonNull};
@@ -13,7 +14,7 @@ use polling::Poller;
 use super::identity::Identity;
 use crate::mailbox::{Link, Linked, Mailbox};
 
-/// What the rest of the process knows of a green thread.
+/// The part of a green thread that other OS threads may access.
 #[derive(Debug)]
 pub(crate) struct RemoteHandle {
     pub(crate) identity: Identity,

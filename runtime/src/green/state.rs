@@ -11,14 +11,14 @@
 //! The running green thread is `Ready` too: the scheduler knows which one runs. A switch or a yield
 //! therefore changes no state. `Ready` carries what ended the last wait, for the waiter to read.
 //!
-//! Waking a green thread that is not `Parked` changes nothing, with one exception: an unpark replaces
-//! a `TimedOut` that has not been read yet, because an event wins over a deadline. So each wait ends
+//! Waking a green thread that is not `Parked` changes nothing. One exception: an unpark replaces
+//! a deadline that has not been read yet, because an event wins over a deadline. So each wait ends
 //! once, and no green thread is queued twice.
 
 /// The state of a green thread; see the table above.
 ///
-/// A green thread that has never run is `Ready` like any other once it is queued: its context starts
-/// its closure.
+/// A green thread that has never run is `Ready` like any other once it is queued: its context
+/// starts its closure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum State {
     New,
@@ -27,10 +27,10 @@ pub(crate) enum State {
     Done,
 }
 
-/// What ended a wait.
+/// The cause of a wake-up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Wake {
-    /// What the green thread waits for has happened, or another green thread unparked it.
+    /// The awaited event has happened, or another green thread unparked it.
     Unparked,
     /// The deadline has passed.
     TimedOut,

@@ -1,9 +1,9 @@
 //! `ThreadTable`: all green threads of a scheduler, those that are live and those that have
 //! finished.
 //!
-//! A stack gets a control block when it is carved, and keeps it for good. A finished green thread
-//! stays on the free list, with its stack and its control block, until a spawn reuses it. The spawn
-//! writes only what distinguishes the new green thread from the old one.
+//! A stack gets a control block when it is carved, and keeps it permanently. A finished green
+//! thread stays on the free list, with its stack and its control block, until a spawn reuses it.
+//! The spawn writes only what distinguishes the new green thread from the old one.
 //!
 //! The green thread that was freed last is reused first, because its pages are warm. Those that
 //! have been free for long are trimmed: their memory is returned to the system, except for the
@@ -162,13 +162,13 @@ impl ThreadTable {
         let default_class = self
             .default_class
             .replace(SizeClass::new(stack::DEFAULT_SIZE));
-        for size in mem::take(&mut *self.other_classes.borrow_mut())
+        for class in mem::take(&mut *self.other_classes.borrow_mut())
             .into_iter()
             .chain([default_class])
         {
             // SAFETY: nothing uses the stacks (caller). A free control block has nothing to drop:
             // that was done when its green thread finished.
-            unsafe { size.slabs.unmap() };
+            unsafe { class.slabs.unmap() };
         }
     }
 }

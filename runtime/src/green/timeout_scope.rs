@@ -10,19 +10,19 @@ pub(crate) struct TimeoutScope {
     pub(crate) deadline: Cell<Option<Instant>>,
     /// The scope around this one; null for the outermost.
     pub(crate) outer: *const Self,
-    /// How many shields were active when the scope was opened. A shield opened later defers it.
+    /// The number of shields when the scope was opened. A shield opened later defers it.
     pub(crate) shields: u32,
 }
 
 impl TimeoutScope {
-    /// Returns the scope that expires first among `innermost` and those around it, skipping the ones
-    /// that a shield defers. Among equal deadlines the outer scope comes first.
+    /// Returns the scope that expires first among `innermost` and those around it, skipping the
+    /// ones that a shield defers. Among equal deadlines the outer scope comes first.
     ///
     /// # Safety
     ///
-    /// `innermost` is null or the innermost linked scope of a green thread. Each linked scope lies in a
-    /// frame of that green thread, which unlinks it before the frame ends (`thread::timeout`); no scope
-    /// is unlinked while the result is in use.
+    /// `innermost` is null or the innermost linked scope of a green thread. Each linked scope lies
+    /// in a frame of that green thread, which unlinks it before the frame ends (`thread::timeout`);
+    /// no scope is unlinked while the result is in use.
     pub(super) unsafe fn first_to_expire<'a>(
         innermost: *const Self,
         shields: u32,

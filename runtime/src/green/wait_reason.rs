@@ -1,4 +1,4 @@
-//! Why a green thread is parked.
+//! `WaitReason`: the reason why a green thread is parked.
 
 use std::fmt;
 

@@ -1,7 +1,7 @@
 //! `Green<T>`: makes any descriptor that can be polled cooperative.
 //!
-//! Every operation on a descriptor is one loop: try the system call; if it would block, park until the
-//! descriptor is ready; try again.
+//! Every operation on a descriptor is one loop: try the system call; if it would block, park until
+//! the descriptor is ready; try again.
 
 use std::fmt;
 use std::io;
@@ -21,11 +21,11 @@ use crate::thread;
 /// A cooperative descriptor: its reads and writes park the green thread instead of blocking the OS
 /// thread.
 ///
-/// It wraps anything that can be polled: a pipe, a terminal, an eventfd, a socket of any kind. The sockets
-/// of `evy::net` are built on it.
+/// It wraps anything that can be polled: a pipe, a terminal, an eventfd, a socket of any kind. The
+/// sockets of `evy::net` are built on it.
 ///
-/// The descriptor is made non-blocking, which affects every duplicate of it. A `Green` may be used from
-/// any OS thread; it is fastest on the one that waits for it first.
+/// The descriptor is made non-blocking, which affects every duplicate of it. A `Green` may be used
+/// from any OS thread; it is fastest on the one that waits for it first.
 ///
 /// # Examples
 ///
@@ -65,8 +65,8 @@ impl<T: AsFd> Green<T> {
         }
     }
 
-    /// Returns a reference to the wrapped value. Its own reads and writes return `WouldBlock` instead of
-    /// parking.
+    /// Returns a reference to the wrapped value. Its own reads and writes return `WouldBlock`
+    /// instead of parking.
     pub fn inner(&self) -> &T {
         &self.inner
     }
@@ -80,23 +80,23 @@ impl<T: AsFd> Green<T> {
         inner
     }
 
-    /// Runs `op` until it returns something other than `WouldBlock`, parking in between. `Interrupted` is
-    /// retried.
+    /// Runs `op` until it returns something other than `WouldBlock`, parking in between.
+    /// `Interrupted` is retried.
     ///
-    /// `drained` decides whether a successful `op` has used up what the descriptor had to offer, so that
-    /// the next call would block: a read that filled less than its buffer, for example. In doubt it must
-    /// return `false`.
+    /// `drained` decides whether a successful `op` has used up what the descriptor had to offer, so
+    /// that the next call would block. A read that filled less than its buffer is an example. In
+    /// doubt it must return `false`.
     ///
     /// # Parking
     ///
-    /// Parks until the descriptor is ready. An operation that succeeds at once yields after a while, so
-    /// that others get their turn.
+    /// Parks until the descriptor is ready. An operation that succeeds at once yields after a
+    /// while, so that others get their turn.
     ///
     /// # Errors
     ///
-    /// Returns the error of `op`, `TimedOut` or `WouldBlock` according to `timeout`, `ResourceBusy` if
-    /// `sharing` is [`Sharing::Exclusive`] and another green thread waits in the same direction, and the
-    /// error of the poller.
+    /// Returns the error of `op` or of the poller. Returns `TimedOut` or `WouldBlock` according to
+    /// `timeout`. Returns `ResourceBusy` if `sharing` is [`Sharing::Exclusive`] and another green
+    /// thread waits in the same direction.
     #[doc(alias = "try_io")]
     #[inline]
     pub fn with_io<R>(
@@ -108,14 +108,14 @@ impl<T: AsFd> Green<T> {
         drained: impl FnOnce(&R) -> bool,
     ) -> io::Result<R> {
         let scheduler = sched::try_current()?;
-        // A waiter that was woken in vain keeps its place at the head of the queue.
+        // A waiter that was woken in vain stays at the head of the queue.
         let mut in_front = false;
         loop {
             let own = self.registration.own(scheduler);
             if let Some(source) = own {
                 check_not_busy(source, direction, sharing)?;
             }
-            // Where no readiness is cached, the operation is tried.
+            // Without cached readiness, only the call itself can tell, so it is tried.
             if own.is_none_or(|source| source.readiness(direction) != Readiness::NotReady) {
                 match op(&self.inner) {
                     Ok(value) => {
@@ -175,15 +175,15 @@ impl<T: AsFd> Green<T> {
     ///
     /// # Errors
     ///
-    /// Returns `TimedOut` or `WouldBlock` according to `timeout`, `ResourceBusy` if another green thread
-    /// waits in the same direction, and the error of the system.
+    /// Returns `TimedOut` or `WouldBlock` according to `timeout`, `ResourceBusy` if another green
+    /// thread waits in the same direction, and the error of the system.
     pub fn wait_ready(&self, direction: Direction, mut timeout: Timeout) -> io::Result<()> {
         let scheduler = sched::try_current()?;
         if let Some(source) = self.registration.own(scheduler) {
             check_not_busy(source, direction, Sharing::Exclusive)?;
         }
-        // A new registration reports at once what is ready already, whatever the cached readiness says of
-        // earlier operations.
+        // A new registration reports at once what is ready already, whatever the cached readiness
+        // says of earlier operations.
         let duplicate = rustix::io::fcntl_dupfd_cloexec(self.as_fd(), 0)?;
         // Declared after the descriptor, so dropped before it.
         let temporary = TemporaryRegistration::new(scheduler, duplicate.as_fd())?;
@@ -191,8 +191,8 @@ impl<T: AsFd> Green<T> {
         wait_at(scheduler, temporary.source(), direction, false, deadline)
     }
 
-    /// Parks until the descriptor is ready, where no source of this OS thread is known: on the first wait,
-    /// and on OS threads other than the first.
+    /// Parks until the descriptor is ready, where no source of this OS thread is known: on the
+    /// first wait, and on OS threads other than the first.
     #[cold]
     fn register_and_wait(
         &self,
@@ -276,7 +276,7 @@ fn wait_at(
     let node = Node::new(scheduler.running());
     // SAFETY: the guard below unlinks the node, whichever way this function is left.
     unsafe { source.register_waiter(direction, NonNull::from(&node), in_front) };
-    scheduler.reactor.count(1);
+    scheduler.reactor.adjust_waiting(1);
     let guard = WaitGuard {
         scheduler,
         source,
@@ -299,7 +299,8 @@ fn wait_at(
     }
 }
 
-/// A place in the queue of a source. If the waiter unwinds after it was notified, it notifies the next one.
+/// A waiter in the queue of a source. If it unwinds after it was notified, it notifies the next
+/// one.
 struct WaitGuard<'a> {
     scheduler: &'a Scheduler,
     source: &'a Source,
@@ -315,7 +316,7 @@ impl WaitGuard<'_> {
             self.source
                 .unregister_waiter(self.direction, NonNull::from(self.node));
         };
-        self.scheduler.reactor.count(-1);
+        self.scheduler.reactor.adjust_waiting(-1);
     }
 }
 

@@ -22,7 +22,7 @@ use crate::sched;
 pub(crate) struct ReadinessWaiter {
     /// A duplicate of the descriptor, with a registration of its own. A new registration reports at
     /// once what is ready already, whatever readiness other registrations have cached.
-    own: OwnedFd,
+    duplicate: OwnedFd,
     source: Arc<Source>,
     direction: Direction,
     node: Box<Node<GreenRef>>,
@@ -36,8 +36,8 @@ impl ReadinessWaiter {
     /// Returns the error of the system, if there are too many descriptors or `fd` cannot be polled.
     pub(crate) fn new(fd: BorrowedFd<'_>, direction: Direction) -> io::Result<Self> {
         let scheduler = sched::try_current()?;
-        let own = rustix::io::fcntl_dupfd_cloexec(fd, 0)?;
-        let source = scheduler.reactor.register(own.as_fd())?;
+        let duplicate = rustix::io::fcntl_dupfd_cloexec(fd, 0)?;
+        let source = scheduler.reactor.register(duplicate.as_fd())?;
         let node = Box::new(Node::new(scheduler.running()));
         // SAFETY:
         // - The node is valid and does not move, because it is boxed.
@@ -45,9 +45,9 @@ impl ReadinessWaiter {
         // - If the `ReadinessWaiter` is leaked, the node stays where it is. The wait that it
         //   belongs to does not end then, so its green thread lives.
         unsafe { source.register_waiter(direction, NonNull::from(&*node), false) };
-        scheduler.reactor.count(1);
+        scheduler.reactor.adjust_waiting(1);
         Ok(Self {
-            own,
+            duplicate,
             source,
             direction,
             node,
@@ -63,11 +63,11 @@ impl Drop for ReadinessWaiter {
             self.source
                 .unregister_waiter(self.direction, NonNull::from(&*self.node));
         }
-        scheduler.reactor.count(-1);
+        scheduler.reactor.adjust_waiting(-1);
         scheduler.reactor.deregister(&self.source);
-        // `own` is closed after this function, with the other fields. It may be closed only when it
-        // is no longer registered.
-        let _: &OwnedFd = &self.own;
+        // `duplicate` is closed after this function, with the other fields. It may be closed only
+        // when it is no longer registered.
+        let _: &OwnedFd = &self.duplicate;
     }
 }
 
@@ -81,9 +81,12 @@ pub(crate) fn is_ready(fd: BorrowedFd<'_>, direction: Direction) -> io::Result<b
         Direction::Read => PollFlags::IN,
         Direction::Write => PollFlags::OUT,
     };
-    let at_once = Timespec::try_from(Duration::ZERO).expect("zero is a valid timeout");
+    let zero_timeout = Timespec::try_from(Duration::ZERO).expect("zero is a valid timeout");
     loop {
-        match rustix::event::poll(&mut [PollFd::from_borrowed_fd(fd, wanted)], Some(&at_once)) {
+        match rustix::event::poll(
+            &mut [PollFd::from_borrowed_fd(fd, wanted)],
+            Some(&zero_timeout),
+        ) {
             Ok(ready) => return Ok(ready > 0),
             Err(rustix::io::Errno::INTR) => {}
             Err(error) => return Err(error.into()),

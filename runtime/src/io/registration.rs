@@ -1,7 +1,7 @@
 //! The registrations of one descriptor with the reactors of the OS threads that wait for it.
 //!
-//! The OS thread that waits first keeps a registration for as long as the descriptor is open, and caches
-//! the readiness there. Every wait on another OS thread makes a registration of its own.
+//! The OS thread that waits first keeps a registration for as long as the descriptor is open, and
+//! caches the readiness there. Every wait on another OS thread makes a registration of its own.
 
 use std::io;
 use std::os::fd::BorrowedFd;
@@ -33,8 +33,9 @@ impl Registration {
         source.filter(|source| scheduler.is_own(source.owner()))
     }
 
-    /// Registers the descriptor with the reactor of this OS thread, for as long as it is open if no other
-    /// OS thread has done so, and otherwise until the result is dropped.
+    /// Registers the descriptor with the reactor of this OS thread. If no other OS thread has done
+    /// so, the registration lasts for as long as the descriptor is open. Otherwise it lasts until
+    /// the result is dropped.
     ///
     /// # Errors
     ///

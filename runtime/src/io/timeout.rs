@@ -1,4 +1,4 @@
-//! How long an operation on a descriptor may park, and how many green threads may wait at a time.
+//! `Timeout` and `Sharing`: limits on waiting for a descriptor.
 
 use std::io;
 use std::time::{Duration, Instant};
@@ -21,8 +21,8 @@ pub enum Timeout {
 }
 
 impl Timeout {
-    /// Returns the deadline of a wait that begins now; `None` never passes. From the first call on, a
-    /// duration is a fixed deadline.
+    /// Returns the deadline of a wait that begins now; `None` never passes. From the first call on,
+    /// a duration is a fixed deadline.
     ///
     /// # Errors
     ///
@@ -48,7 +48,7 @@ pub enum Sharing {
     /// One green thread. A second one gets an error, because the bytes of a stream that two green
     /// threads read would go to either of them.
     Exclusive,
-    /// Any number of green threads, in FIFO order. Suitable where each operation is complete in itself:
-    /// accepting a connection, receiving a datagram.
+    /// Any number of green threads, in FIFO order. Suitable where each operation is complete in
+    /// itself: accepting a connection, receiving a datagram.
     Shared,
 }

@@ -55,7 +55,9 @@ impl<T, S: Store<T>> Core<T, S> {
     }
 
     pub(super) fn is_full(&self) -> bool {
-        self.capacity.get().is_some_and(|most| self.len() >= most)
+        self.capacity
+            .get()
+            .is_some_and(|capacity| self.len() >= capacity)
     }
 
     pub(super) fn capacity(&self) -> Option<usize> {

@@ -83,12 +83,12 @@ impl Events {
             .map(|event| {
                 use epoll::EventFlags as E;
                 let flags = event.flags;
-                let over = flags.intersects(E::RDHUP | E::HUP | E::ERR);
+                let closed_or_failed = flags.intersects(E::RDHUP | E::HUP | E::ERR);
                 Event {
                     key: event.data.u64() as usize,
-                    readable: over || flags.intersects(E::IN | E::PRI),
+                    readable: closed_or_failed || flags.intersects(E::IN | E::PRI),
                     writable: flags.intersects(E::OUT | E::HUP | E::ERR),
-                    may_hide_more: over,
+                    may_hide_more: closed_or_failed,
                 }
             });
         raw.chain(self.cleared.iter().map(|event| Event {

@@ -24,8 +24,7 @@ use std::time::Duration;
 pub use source::Direction;
 pub(crate) use source::{Readiness, Source};
 
-use crate::green::GreenRef;
-use crate::green::SchedulerHandle;
+use crate::green::{GreenRef, SchedulerHandle};
 use crate::primitive::lock;
 
 /// The maximum number of events that one poll reports. The next poll reports the rest.
@@ -93,9 +92,9 @@ impl Reactor {
         self.waiting.get()
     }
 
-    /// Counts a waiter in (`1`) or out (`-1`).
+    /// Adds a waiter to the count (`1`), or removes one (`-1`).
     #[inline]
-    pub(crate) fn count(&self, change: isize) {
+    pub(crate) fn adjust_waiting(&self, change: isize) {
         self.waiting
             .set(self.waiting.get().wrapping_add_signed(change));
     }
@@ -131,11 +130,11 @@ impl Reactor {
     /// ignored.
     pub(crate) fn deregister(&self, source: &Source) {
         source.remove_from_poller();
-        self.forget(source.key());
+        self.free_slot(source.key());
     }
 
     /// Frees the slot of a registration that has ended.
-    fn forget(&self, key: usize) {
+    fn free_slot(&self, key: usize) {
         let mut table = self.table.borrow_mut();
         let index = key & INDEX_MASK;
         let slot = &mut table.slots[index];
@@ -150,7 +149,7 @@ impl Reactor {
     fn release_remote_deregistrations(&self) {
         let deregistered_remotely = std::mem::take(&mut *lock(&self.owner.deregistered_remotely));
         for key in deregistered_remotely {
-            self.forget(key);
+            self.free_slot(key);
         }
     }
 

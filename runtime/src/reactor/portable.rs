@@ -35,8 +35,8 @@ impl std::fmt::Debug for Events {
 
 impl Events {
     pub(super) fn new() -> Self {
-        let round = NonZeroUsize::new(MAX_EVENTS).expect("a poll reports at least one event");
-        Self(polling::Events::with_capacity(round))
+        let capacity = NonZeroUsize::new(MAX_EVENTS).expect("a poll reports at least one event");
+        Self(polling::Events::with_capacity(capacity))
     }
 
     pub(super) fn wait(&mut self, poller: &Poller, timeout: Option<Duration>) -> io::Result<()> {

@@ -24,8 +24,7 @@ use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
 use std::ptr::NonNull;
 use std::sync::Arc;
 
-use crate::green::GreenRef;
-use crate::green::SchedulerHandle;
+use crate::green::{GreenRef, SchedulerHandle};
 use crate::list::{List, Node};
 
 /// The direction of an I/O operation.

@@ -20,6 +20,7 @@ pub(super) enum AttentionBit {
     RandomOrder = 2,
 }
 
+/// The current reasons for maintenance at every turn, and the turns at which maintenance is due.
 #[derive(Debug)]
 pub(super) struct Attention {
     bits: Cell<u8>,

@@ -6,8 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::Scheduler;
-use crate::green::RemoteHandle;
-use crate::green::{GreenRef, State, WaitReason, Wake};
+use crate::green::{GreenRef, RemoteHandle, State, WaitReason, Wake};
 
 impl Scheduler {
     /// Waits until a green thread is ready, on the stack of the one that has just stopped, and

@@ -41,8 +41,7 @@ pub(crate) use spawn::{SpawnOptions, run_exit_hooks, unwrap_spawn};
 pub(crate) use test_hooks::{Fault, PlannedFault};
 
 use crate::clock::Clock;
-use crate::green::{GreenRef, GreenThread, Identity, ThreadTable};
-use crate::green::{RemoteHandle, SchedulerHandle};
+use crate::green::{GreenRef, GreenThread, Identity, RemoteHandle, SchedulerHandle, ThreadTable};
 use crate::reactor::Reactor;
 use crate::timer::Timers;
 use attention::Attention;

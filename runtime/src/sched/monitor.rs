@@ -37,7 +37,7 @@ pub(crate) struct Turn {
     /// `None` while the OS thread waits, because all of its green threads are parked.
     pub(crate) thread: Option<Arc<RemoteHandle>>,
     /// A sampler sleeps until a green thread runs.
-    asleep: bool,
+    sampler_asleep: bool,
 }
 
 impl RunMonitor {
@@ -45,7 +45,7 @@ impl RunMonitor {
         let mut turn = lock(&self.turn);
         turn.number += 1;
         let before = std::mem::replace(&mut turn.thread, thread);
-        let was_asleep = turn.thread.is_some() && std::mem::take(&mut turn.asleep);
+        let was_asleep = turn.thread.is_some() && std::mem::take(&mut turn.sampler_asleep);
         drop(turn);
         drop(before);
         if was_asleep {
@@ -59,7 +59,7 @@ impl RunMonitor {
         let is_stopped = || stopped.load(Ordering::Relaxed);
         let mut turn = lock(&self.turn);
         while turn.thread.is_none() && !is_stopped() {
-            turn.asleep = true;
+            turn.sampler_asleep = true;
             turn = self
                 .changed
                 .wait(turn)

@@ -32,7 +32,7 @@ pub(super) fn install() {
     PREVIOUS.get_or_init(|| {
         first = true;
         SIGNALS.map(|signal| {
-            // SAFETY: an all-zero `sigaction` is valid, and the call only stores the present
+            // SAFETY: an all-zero `sigaction` is valid, and the call only stores the current
             // handler in it.
             unsafe {
                 let mut previous = MaybeUninit::<libc::sigaction>::zeroed().assume_init();
@@ -51,37 +51,37 @@ pub(super) fn install() {
         //   handler may do;
         // - `handle` may run from here on, and the previous handlers are stored already.
         unsafe {
-            let mut ours = MaybeUninit::<libc::sigaction>::zeroed().assume_init();
-            ours.sa_sigaction =
+            let mut action = MaybeUninit::<libc::sigaction>::zeroed().assume_init();
+            action.sa_sigaction =
                 handle as unsafe extern "C" fn(_, _, _) as *const () as libc::sighandler_t;
-            ours.sa_flags = libc::SA_SIGINFO | libc::SA_ONSTACK;
-            libc::sigemptyset(&raw mut ours.sa_mask);
-            libc::sigaction(signal, &raw const ours, ptr::null_mut());
+            action.sa_flags = libc::SA_SIGINFO | libc::SA_ONSTACK;
+            libc::sigemptyset(&raw mut action.sa_mask);
+            libc::sigaction(signal, &raw const action, ptr::null_mut());
         }
     }
 }
 
 /// Gives this OS thread a signal stack if it has none. std gives one to the OS threads that it
-/// creates, but an OS thread that C code has created may lack one.
+/// creates. An OS thread that C code has created may lack one.
 fn give_signal_stack() {
-    // SAFETY: an all-zero `stack_t` is valid, and the call only stores the present state in it.
-    let present = unsafe {
-        let mut present = MaybeUninit::<libc::stack_t>::zeroed().assume_init();
-        libc::sigaltstack(ptr::null(), &raw mut present);
-        present
+    // SAFETY: an all-zero `stack_t` is valid, and the call only stores the current state in it.
+    let current = unsafe {
+        let mut current = MaybeUninit::<libc::stack_t>::zeroed().assume_init();
+        libc::sigaltstack(ptr::null(), &raw mut current);
+        current
     };
-    if present.ss_flags & libc::SS_DISABLE == 0 {
+    if current.ss_flags & libc::SS_DISABLE == 0 {
         return;
     }
     // Leaked, because the kernel may use it until the very end of the OS thread.
     let memory = Box::leak(vec![0u8; SIGNAL_STACK_SIZE].into_boxed_slice());
-    let ours = libc::stack_t {
+    let signal_stack = libc::stack_t {
         ss_sp: memory.as_mut_ptr().cast(),
         ss_flags: 0,
         ss_size: SIGNAL_STACK_SIZE,
     };
     // SAFETY: the memory is never freed, and nothing else uses it.
-    unsafe { libc::sigaltstack(&raw const ours, ptr::null_mut()) };
+    unsafe { libc::sigaltstack(&raw const signal_stack, ptr::null_mut()) };
 }
 
 unsafe extern "C" fn handle(

@@ -28,7 +28,7 @@ pub(super) fn install() {
                     .running()
                     .unwinding_since
                     .set(scheduler.unwinding_period.get());
-                name(scheduler);
+                print_name(scheduler);
                 scheduler.no_park()
             });
             previous(info);
@@ -36,7 +36,7 @@ pub(super) fn install() {
     });
 }
 
-fn name(scheduler: &super::Scheduler) {
+fn print_name(scheduler: &super::Scheduler) {
     let me = scheduler.running();
     if me.stack.is_none() {
         return;

@@ -28,7 +28,7 @@ pub(crate) struct RunQueue {
     len: Cell<usize>,
 }
 
-/// How many entries ahead the control block is prefetched. The stack, which the control block
+/// The number of entries by which the prefetch runs ahead. The stack, which the control block
 /// refers to, is prefetched half as many entries ahead.
 const PREFETCH_DISTANCE: usize = 16;
 

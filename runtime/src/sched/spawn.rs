@@ -28,11 +28,11 @@ impl SpawnOptions {
     }
 }
 
-/// Returns what was spawned.
+/// Unwraps the result of a spawn.
 ///
 /// # Panics
 ///
-/// Panics if the spawn failed, because no stack could be allocated.
+/// Panics if no stack can be allocated.
 #[inline]
 #[track_caller]
 pub(crate) fn unwrap_spawn<T>(spawned: io::Result<T>) -> T {
@@ -91,7 +91,7 @@ impl Scheduler {
     }
 
     /// Ends the running green thread, `me`, and returns the one that runs next. The caller must
-    /// switch to it, and so leave this stack for good.
+    /// switch to it, which discards the computation on this stack.
     fn end(&self, me: GreenRef) -> GreenRef {
         if me.cold().is_some() {
             end_cold(me);
@@ -124,7 +124,7 @@ unsafe fn prepare<F: FnOnce() + 'static>(green: GreenRef, place: *mut F, f: F) {
     // SAFETY:
     // - `place` is aligned, inside the stack and below the control block (caller);
     // - the context lies in the control block, which does not move;
-    // - if the context was used before, it was left for good;
+    // - if the context was used before, its computation was discarded;
     // - the stack below the closure is unused.
     unsafe {
         place.write(f);

@@ -7,7 +7,7 @@ use super::Scheduler;
 use super::attention::AttentionBit;
 use crate::green::GreenRef;
 
-/// How a test interrupts a green thread at a parking point.
+/// The kind of interruption that a test injects.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Fault {
     /// Killed while it is parked.
@@ -75,9 +75,9 @@ impl Scheduler {
     /// Takes the fault that is due at this parking point of `green`. A shield defers it like a real
     /// kill or timeout.
     pub(crate) fn take_due_fault(&self, green: GreenRef) -> Option<Fault> {
-        let meant =
+        let applies =
             |planned: &PlannedFault| planned.victim == green.id() && green.shields.get() == 0;
-        let planned = self.planned_fault.get().filter(meant)?;
+        let planned = self.planned_fault.get().filter(applies)?;
         if planned.after == 0 {
             self.planned_fault.set(None);
             return Some(planned.fault);

@@ -26,8 +26,8 @@ pub trait Arm: SelectHandle {
     #[doc(hidden)]
     fn try_select(&self) -> Option<Self::Output>;
 
-    /// Returns the output after the arm was served in its queue. `None` means that all arms must be
-    /// tried again.
+    /// Returns the output after the arm was selected by its queue. `None` means that all arms must
+    /// be tried again.
     #[doc(hidden)]
     fn accept(&self) -> Option<Self::Output> {
         self.try_select()
@@ -62,7 +62,7 @@ pub trait SelectHandle {
     #[doc(hidden)]
     fn unregister(&self);
 
-    /// Gives back what the arm was served with.
+    /// Gives back what the arm was given when it was selected.
     #[doc(hidden)]
     fn release(&self) {}
 }

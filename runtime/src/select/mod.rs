@@ -2,12 +2,12 @@
 //!
 //! Each function here creates an *arm*: an operation that can be tried, and that can be waited for.
 //! [`run`] tries all arms in random order, timers last. If no arm is ready, each arm registers an
-//! entry in its own queue. All entries belong to one `Selection`. The first queue to serve an entry
-//! completes the selection; the other queues skip theirs. Therefore an item is taken from one queue
-//! and no other, and two selects can rendezvous on a queue without room.
+//! entry in its own queue. All entries belong to one `Selection`. The first queue to select an
+//! entry completes the selection; the other queues skip theirs. Therefore an item is taken from one
+//! queue and no other, and two selects can rendezvous on a queue without room.
 //!
-//! If an arm has been served, but the green thread unwinds before it can use what it was given, the
-//! arm gives that back.
+//! If an arm has been selected, but the green thread unwinds before it can use what it was given,
+//! the arm gives that back.
 
 mod arms;
 mod channel;
@@ -190,7 +190,7 @@ fn try_select<A: Arms>(scheduler: &Scheduler, arms: &A) -> Option<A::Output> {
     try_arms(false).or_else(|| try_arms(true))
 }
 
-/// Registers all arms and parks, until an arm has been served or the arms must be tried again.
+/// Registers all arms and parks, until an arm has been selected or the arms must be tried again.
 /// Returns `None` in the second case.
 fn wait_for_one<A: Arms>(scheduler: &Scheduler, arms: &A) -> Option<A::Output> {
     let selection = Selection::new();
@@ -201,7 +201,7 @@ fn wait_for_one<A: Arms>(scheduler: &Scheduler, arms: &A) -> Option<A::Output> {
     let mut registered = RegisteredArms {
         arms,
         selection: &selection,
-        is_over: false,
+        is_unregistered: false,
     };
     // SAFETY:
     // - the arms are borrowed, so they do not move;
@@ -212,26 +212,26 @@ fn wait_for_one<A: Arms>(scheduler: &Scheduler, arms: &A) -> Option<A::Output> {
         thread::wait(scheduler, WaitReason::Select, deadline);
     }
     registered.arms.unregister();
-    registered.is_over = true;
+    registered.is_unregistered = true;
     registered.arms.accept(selection.selected()?)
 }
 
 /// The arms, while they are registered. If the green thread unwinds meanwhile, the guard
-/// unregisters them and releases what the served arm was given.
+/// unregisters them and releases what the selected arm was given.
 struct RegisteredArms<'a, A: Arms> {
     arms: &'a A,
     selection: &'a Selection,
-    is_over: bool,
+    is_unregistered: bool,
 }
 
 impl<A: Arms> Drop for RegisteredArms<'_, A> {
     fn drop(&mut self) {
-        if self.is_over {
+        if self.is_unregistered {
             return;
         }
         self.arms.unregister();
-        if let Some(served) = self.selection.selected() {
-            self.arms.release(served);
+        if let Some(selected) = self.selection.selected() {
+            self.arms.release(selected);
         }
     }
 }

@@ -26,7 +26,7 @@ use super::Semaphore;
 #[derive(Clone, Debug)]
 pub struct BoundedSemaphore {
     permits: Semaphore,
-    most: usize,
+    limit: usize,
 }
 
 impl BoundedSemaphore {
@@ -35,7 +35,7 @@ impl BoundedSemaphore {
     pub fn new(permits: usize) -> Self {
         Self {
             permits: Semaphore::new(permits),
-            most: permits,
+            limit: permits,
         }
     }
 
@@ -75,7 +75,7 @@ impl BoundedSemaphore {
     ///
     /// Returns [`ReleasedTooOften`] if all permits are available already.
     pub fn release(&self) -> Result<(), ReleasedTooOften> {
-        if self.permits.0.permits.get() >= self.most {
+        if self.permits.0.permits.get() >= self.limit {
             return Err(ReleasedTooOften(()));
         }
         self.permits.release();

@@ -110,7 +110,7 @@ fn probe() -> io::Result<bool> {
     refused
 }
 
-/// The number of guards in this process that split a mapping at present.
+/// The current number of guards in this process that split a mapping.
 static MAPPING_SPLITS: AtomicUsize = AtomicUsize::new(0);
 
 /// Counts one more guard that splits a mapping.

@@ -95,8 +95,7 @@ impl Slab {
     /// Returns the error of the system, usually `OutOfMemory`.
     fn map(size: usize, count: usize) -> io::Result<Self> {
         // The stride is an odd number of pages. With an even number, all stacks would fall into a
-        // few sets of the processor's table of pages (TLB). The odd number makes a yield among ten
-        // green threads 6 % faster.
+        // few sets of the TLB. The odd number makes a yield among ten green threads 6% faster.
         let pages = (size + GUARD_SIZE) / page_size();
         let stride = (pages | 1) * page_size();
         let bytes = stride

@@ -3,7 +3,7 @@
 use super::{COLOR_STEP, COLORS, DEFAULT_SIZE, KEPT_BYTES, MIN_SIZE, Slabs, Stack, round_size};
 
 /// Returns the smallest size of a stack.
-fn least() -> usize {
+fn min_size() -> usize {
     round_size(1).unwrap()
 }
 
@@ -16,7 +16,7 @@ fn carve(size: usize, count: usize) -> (Slabs, Vec<Stack>) {
 
 #[test]
 fn sizes_are_powers_of_two_and_not_below_the_minimum() {
-    assert_eq!(least(), MIN_SIZE.max(super::page_size()));
+    assert_eq!(min_size(), MIN_SIZE.max(super::page_size()));
     assert_eq!(round_size(DEFAULT_SIZE).unwrap(), DEFAULT_SIZE);
     assert_eq!(round_size(100_000).unwrap(), 128 * 1024);
     assert_eq!(
@@ -27,7 +27,7 @@ fn sizes_are_powers_of_two_and_not_below_the_minimum() {
 
 #[test]
 fn neighboring_stacks_start_in_different_cache_sets() {
-    let (slabs, stacks) = carve(least(), COLORS);
+    let (slabs, stacks) = carve(min_size(), COLORS);
     let mut offsets: Vec<_> = stacks
         .iter()
         .map(|stack| stack.base().addr() % 4096)

@@ -173,8 +173,8 @@ impl Condvar {
     }
 }
 
-/// A waiter after the end of its wait, until it has acquired the mutex. If it was notified and unwinds
-/// before that, it has not used the notification, and passes it on.
+/// A waiter after the end of its wait, until it has acquired the mutex. If it was notified and
+/// unwinds before that, it has not used the notification, and passes it on.
 struct Notified<'a>(&'a Condvar, bool);
 
 impl Drop for Notified<'_> {

@@ -25,8 +25,8 @@ use crate::primitive::const_fn_unless_loom;
 /// - Waiters are served in FIFO order, except that an unlocked mutex may be taken by a new arrival.
 ///   A waiter that is woken loses the mutex to new arrivals at most once; after that it is handed
 ///   the mutex.
-/// - Unwinding is considered for each green thread, not for each OS thread: a green thread that
-///   unwinds does not poison a mutex that another green thread of the same OS thread holds.
+/// - Unwinding is considered per green thread. One that unwinds does not poison a mutex that
+///   another one of the same OS thread holds.
 ///
 /// # Examples
 ///

@@ -141,13 +141,13 @@ impl Once {
         }
     }
 
-    /// Parks until `over` returns `true` for the state, and returns the state. The state is checked
-    /// at once and at the end of each initialization.
-    fn park_unless(&self, over: impl Fn(u8) -> bool) -> u8 {
+    /// Parks until `is_done` returns `true` for the state, and returns the state. The state is
+    /// checked at once and at the end of each initialization.
+    fn park_unless(&self, is_done: impl Fn(u8) -> bool) -> u8 {
         loop {
             let waiters = lock(&self.waiters);
             let state = self.state.load(Ordering::Acquire);
-            if over(state) {
+            if is_done(state) {
                 return state;
             }
             let wait = WaitParams {

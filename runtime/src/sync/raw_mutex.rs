@@ -114,8 +114,8 @@ impl RawMutex {
 
     /// Takes the lock if it is unlocked. Returns `true` if it has taken the lock.
     ///
-    /// Afterwards the holder, old or new, checks the queue when it unlocks, if it has a reason to:
-    /// `PARKED` is set if there are waiters, or if the caller has to wait.
+    /// Afterwards `PARKED` is set if there are waiters, or if the caller has to wait. The holder,
+    /// old or new, then checks the queue when it unlocks.
     ///
     /// The caller holds the inner lock.
     fn try_lock_or_mark_parked(&self, queue: &Queue) -> bool {

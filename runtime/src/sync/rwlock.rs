@@ -27,8 +27,8 @@ use crate::primitive::const_fn_unless_loom;
 /// - Waiters are served in FIFO order. Readers that are next to each other in the queue acquire the
 ///   lock together.
 /// - A reader that arrives while a writer waits queues up behind the writer. A green thread must
-///   therefore not acquire a second read guard before it drops the first, because a writer may be
-///   waiting in between, and neither could then continue.
+///   therefore not acquire a second read guard before it drops the first. A writer may be waiting
+///   in between, and neither could then continue.
 /// - Unwinding is considered for each green thread, not for each OS thread. A kill or a timeout
 ///   that unwinds a writer poisons the lock, like a panic.
 ///
@@ -209,7 +209,7 @@ impl<T: ?Sized + fmt::Debug> fmt::Debug for RwLock<T> {
 #[must_use = "dropping the guard releases the lock"]
 pub struct RwLockReadGuard<'a, T: ?Sized> {
     /// A pointer, because a shared reference would have to stay valid until the end of `'a`, but
-    /// the data are readable only until the guard is dropped. It is covariant like a reference, and
+    /// the data is readable only until the guard is dropped. It is covariant like a reference, and
     /// makes the guard `!Send`, like std's.
     data: NonNull<T>,
     raw: &'a RawRwLock,
@@ -234,7 +234,7 @@ impl<T: ?Sized> Deref for RwLockReadGuard<'_, T> {
     #[inline]
     fn deref(&self) -> &T {
         // SAFETY:
-        // - the guard borrows the lock, so the data have not moved;
+        // - the guard borrows the lock, so the data has not moved;
         // - there is no writer as long as the guard lives.
         unsafe { self.data.as_ref() }
     }

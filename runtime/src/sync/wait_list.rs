@@ -243,9 +243,9 @@ pub(crate) struct WaitParams<'a, S, T> {
 }
 
 impl<S, T> WaitParams<'_, S, T> {
-    /// Adds an entry to the queue, with `value` in its slot, and releases `locked`. Then parks until
-    /// notified (`Ok`) or until the deadline passes (`Err`). Both contain the value that is in the
-    /// slot afterwards.
+    /// Adds an entry to the queue, with `value` in its slot, and releases `locked`. Then parks
+    /// until notified (`Ok`) or until the deadline passes (`Err`). Both contain the value that is
+    /// in the slot afterwards.
     ///
     /// If the waiter was notified, but unwinds instead of continuing, `on_unwind` is called with
     /// the value in the slot.

@@ -48,7 +48,8 @@ impl Builder {
         self
     }
 
-    /// Sets the size of the stack in bytes. It is rounded up to a power of two, and to at least 32 KiB.
+    /// Sets the size of the stack in bytes. It is rounded up to a power of two, and to at least 32
+    /// KiB.
     pub fn stack_size(mut self, size: usize) -> Self {
         self.options.stack_size = size;
         self
@@ -96,8 +97,8 @@ impl Builder {
     {
         let scheduler = sched::try_current()?;
         let (job, handle) = JoinHandle::new(f);
-        // A delay beyond the range of the clock becomes a century, and not zero. A delay of zero sets
-        // no timer: the green thread is queued behind those that are ready.
+        // A delay beyond the range of the clock becomes a century, and not zero. A delay of zero
+        // sets no timer: the green thread is queued behind those that are ready.
         let century = Duration::from_secs(100 * 365 * 24 * 3600);
         let start = delay
             .filter(|delay| !delay.is_zero())

@@ -26,7 +26,8 @@ pub(super) fn remove(green: GreenRef, id: ExitHookId) -> bool {
     };
     let hook = hooks.remove(at);
     drop(hooks);
-    // Dropped while the list is not borrowed: a captured value's destructor may add or remove hooks.
+    // Dropped while the list is not borrowed: a captured value's destructor may add or remove
+    // hooks.
     drop(hook);
     true
 }

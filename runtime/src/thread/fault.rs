@@ -23,8 +23,8 @@ pub(super) fn before_park(scheduler: &Scheduler, me: GreenRef, fault: Fault) {
                 }
             });
         }
-        // The deadline lies one moment ahead, so that it passes while `me` is parked. It passes before
-        // the ready green threads can do anything for `me`.
+        // The deadline lies one moment ahead, so that it passes while `me` is parked. It passes
+        // before the ready green threads can do anything for `me`.
         Fault::Timeout => {
             let moment = scheduler.clock.now() + Duration::from_nanos(1);
             expire_outermost(me, moment);

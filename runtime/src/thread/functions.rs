@@ -48,8 +48,8 @@ where
 
 /// Spawns a green thread without a handle. Its result is discarded.
 ///
-/// This is the cheapest spawn: it allocates nothing. A panic of `f` is reported by the panic hook with
-/// the name of the green thread, and has no other effect.
+/// This is the cheapest spawn: it allocates nothing. A panic of `f` is reported by the panic hook
+/// with the name of the green thread, and has no other effect.
 ///
 /// # Panics
 ///
@@ -96,9 +96,10 @@ where
     unwrap_spawn(Builder::new().spawn_after(delay, f))
 }
 
-/// Spawns a green thread that starts after `delay`, like [`spawn_after`], unless its spawner ends first.
+/// Spawns a green thread that starts after `delay`, like [`spawn_after`], unless its spawner ends
+/// first.
 ///
-/// If the spawner ends before `delay` has passed, the green thread is cancelled.
+/// If the spawner ends before `delay` has passed, the green thread is canceled.
 ///
 /// # Panics
 ///
@@ -125,12 +126,13 @@ where
     let own_hook = Rc::clone(&hook);
     let handle = spawn_after(delay, move || {
         if let Some(id) = own_hook.get() {
-            // This green thread has started, so its spawner has not ended: that would have cancelled it.
+            // This green thread has started, so its spawner has not ended: that would have canceled
+            // it.
             exit_hooks::remove(spawner, id);
         }
         f()
     });
-    hook.set(Some(exit_hooks::add(spawner, Box::new(handle.canceller()))));
+    hook.set(Some(exit_hooks::add(spawner, Box::new(handle.canceler()))));
     handle
 }
 
@@ -172,8 +174,8 @@ pub fn yield_now() {
 
 /// Parks the current green thread until its token is made available, like [`std::thread::park`].
 ///
-/// [`Thread::unpark`] and [`Unparker::unpark`](super::Unparker::unpark) make the token available. If it
-/// is available already, `park` consumes it and returns at once. May return spuriously.
+/// [`Thread::unpark`] and [`Unparker::unpark`](super::Unparker::unpark) make the token available.
+/// If it is available already, `park` consumes it and returns at once. May return spuriously.
 ///
 /// # Panics
 ///

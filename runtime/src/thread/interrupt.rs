@@ -1,21 +1,23 @@
 //! Waiting, and everything that can end a wait: the only place that unwinds a green thread.
 //!
-//! `wait` is the scheduler's `park` plus deadlines, kills and timeouts. Every layer above parks through
-//! it. A kill or an expired timeout is thrown here, in Rust code and on the green thread's own stack,
-//! after the switch has returned. It is a panic that the panic hook does not see.
+//! `wait` is the scheduler's `park` plus deadlines, kills and timeouts. Every layer above parks
+//! through it. A kill or an expired timeout is thrown here, in Rust code and on the green thread's
+//! own stack, after the switch has returned. It is a panic that the panic hook does not see.
 //!
 //! # When something is thrown
 //!
-//! - A kill is thrown when it is requested, if the green thread is parked; otherwise at its next parking
-//!   point or yield. It stays pending until the green thread ends: a kill that is caught is thrown again.
-//! - A timeout is thrown when its deadline has passed and the green thread is parked, unless what it
-//!   waits for has happened as well. A deadline that had passed when the scheduler last read the clock
-//!   is thrown before parking; otherwise a steady stream of data would defer it forever.
+//! - A kill is thrown when it is requested, if the green thread is parked; otherwise at its next
+//!   parking point or yield. It stays pending until the green thread ends: a kill that is caught is
+//!   thrown again.
+//! - A timeout is thrown when its deadline has passed and the green thread is parked. It is not
+//!   thrown if what the green thread waits for has happened as well. A deadline that had passed
+//!   when the scheduler last read the clock is thrown before parking. Otherwise a steady stream of
+//!   data would defer it forever.
 //! - Nothing is thrown under a shield, except a timeout opened under that shield.
-//! - Nothing is thrown while the OS thread is unwinding, because a second panic that leaves a destructor
-//!   aborts the process. `[no-throw-while-panicking]` A destructor may park, and is not interrupted
-//!   meanwhile. Neither, to be safe, is any other green thread that parks in that period: once the
-//!   destructor has finished, they are woken and wait anew.
+//! - Nothing is thrown while the OS thread is unwinding, because a second panic that leaves a
+//!   destructor aborts the process. `[no-throw-while-panicking]` A destructor may park, and is not
+//!   interrupted meanwhile. Neither, to be safe, is any other green thread that parks in that
+//!   period: once the destructor has finished, they are woken and wait again.
 
 use std::any::Any;
 use std::time::Instant;
@@ -65,8 +67,8 @@ pub(super) fn scope_addr(scope: *const TimeoutScope) -> usize {
     scope.addr()
 }
 
-/// Parks the running green thread until it is unparked or `deadline` passes, and returns which of them
-/// happened. A kill or an enclosing timeout unwinds from here.
+/// Parks the running green thread until it is unparked or `deadline` passes, and returns which of
+/// them happened. A kill or an enclosing timeout unwinds from here.
 ///
 /// In a program that cannot unwind (`panic = "abort"`) kills and timeouts have no effect here.
 ///
@@ -230,8 +232,8 @@ fn finish_yield(scheduler: &Scheduler, me: GreenRef) {
     }
 }
 
-/// Kills `victim`, with `error` as its payload if there is one. Unwinds here if `victim` is the running
-/// green thread.
+/// Kills `victim`, with `error` as its payload if there is one. Unwinds here if `victim` is the
+/// running green thread.
 pub(super) fn kill(victim: GreenRef, error: Option<Payload>) {
     if request_kill(victim, error) {
         throw_kill(victim);

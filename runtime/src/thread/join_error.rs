@@ -53,7 +53,7 @@ impl JoinError {
         }
     }
 
-    /// Returns `true` if the green thread was killed, or cancelled before it started.
+    /// Returns `true` if the green thread was killed, or canceled before it started.
     #[must_use]
     pub fn is_killed(&self) -> bool {
         matches!(self.reason, Reason::Killed)
@@ -195,12 +195,13 @@ impl fmt::Display for Abandoned {
 
 impl Error for Abandoned {}
 
-/// A panic payload that may be shared between OS threads, since a shared one shows only values that are
-/// `Sync`.
+/// A panic payload that may be shared between OS threads, since a shared one shows only values that
+/// are `Sync`.
 struct SyncPayload(Payload);
 
-// SAFETY: a `&SyncPayload` gives access to the payload through the methods below alone. They ask for
-// its type, which does not read the value, and return a reference to it only if its type is `Sync`.
+// SAFETY: a `&SyncPayload` gives access to the payload through the methods below alone. They ask
+// for its type, which does not read the value, and return a reference to it only if its type is
+// `Sync`.
 unsafe impl Sync for SyncPayload {}
 
 impl SyncPayload {

@@ -58,14 +58,15 @@ impl<T> JoinHandle<T> {
     ///
     /// # Panics
     ///
-    /// Panics if a green thread joins itself, and on the root green thread if a deadlock is detected.
+    /// Panics if a green thread joins itself, and on the root green thread if a deadlock is
+    /// detected.
     #[inline]
     pub fn join(self) -> Result<T> {
         self.take_result()
     }
 
-    /// Waits for the green thread to finish and takes its result, like [`join`](Self::join) through a
-    /// shared reference.
+    /// Waits for the green thread to finish and takes its result, like [`join`](Self::join) through
+    /// a shared reference.
     ///
     /// Parks until the green thread has finished.
     ///
@@ -116,8 +117,8 @@ impl<T> JoinHandle<T> {
         self.wait_until(None);
     }
 
-    /// Parks until the green thread has finished. Returns `false` if the deadline passed first, or if
-    /// the green thread will never finish.
+    /// Parks until the green thread has finished. Returns `false` if the deadline passed first, or
+    /// if the green thread will never finish.
     #[inline(always)]
     pub(super) fn wait_until(&self, deadline: Option<Instant>) -> bool {
         match self.0.stage.get() {
@@ -134,8 +135,8 @@ impl<T> JoinHandle<T> {
         joiners.wait_deadline(WaitReason::Join, deadline) || self.is_finished()
     }
 
-    /// Whether the scheduler of the green thread has ended. A handle can outlive it in a thread-local
-    /// variable, and be used by another one's destructor.
+    /// Whether the scheduler of the green thread has ended. A handle can outlive it in a
+    /// thread-local variable, and be used by another one's destructor.
     fn is_abandoned(&self) -> bool {
         let Some(green) = self.0.green.get() else {
             return false;
@@ -162,13 +163,14 @@ impl<T> JoinHandle<T> {
     /// Kills the green thread: it unwinds from where it is parked, and its destructors run.
     ///
     /// [`join`](Self::join) then returns a [`JoinError`] for which
-    /// [`is_killed`](JoinError::is_killed) is true. A green thread that has not started never runs. A
-    /// green thread that has finished is not affected.
+    /// [`is_killed`](JoinError::is_killed) is true. A green thread that has not started never runs.
+    /// A green thread that has finished is not affected.
     ///
-    /// `kill` returns once the green thread has run up to its next parking point, or has finished. A kill
-    /// is deferred while the green thread is in [`shield`](super::shield) or already unwinding, and is
-    /// thrown again if a `catch_unwind` swallows it. A loop that never parks cannot be killed. With
-    /// `panic = "abort"` only green threads that have not started can be killed.
+    /// `kill` returns once the green thread has run up to its next parking point, or has finished.
+    /// A kill is deferred while the green thread is in [`shield`](super::shield) or already
+    /// unwinding, and is thrown again if a `catch_unwind` swallows it. A loop that never parks
+    /// cannot be killed. With `panic = "abort"` only green threads that have not started can be
+    /// killed.
     ///
     /// # Panics
     ///
@@ -178,10 +180,11 @@ impl<T> JoinHandle<T> {
         self.0.kill();
     }
 
-    /// Kills the green thread like [`kill`](Self::kill), unwinding it with `error` as the panic payload.
+    /// Kills the green thread like [`kill`](Self::kill), unwinding it with `error` as the panic
+    /// payload.
     ///
     /// [`join`](Self::join) then returns a [`JoinError`] that carries `error`. If the green thread
-    /// catches it and goes on, an ordinary kill follows.
+    /// catches it and continues, an ordinary kill follows.
     ///
     /// # Panics
     ///
@@ -223,7 +226,7 @@ impl<T> JoinHandle<T> {
     }
 
     /// Returns a closure that cancels the green thread, and that may outlive this handle.
-    pub(super) fn canceller(&self) -> impl FnOnce() + 'static
+    pub(super) fn canceler(&self) -> impl FnOnce() + 'static
     where
         T: 'static,
     {
@@ -255,9 +258,10 @@ impl<T> JoinHandle<T> {
     /// Registers `f` to run when the green thread finishes. Returns an id for
     /// [`remove_exit_hook`](Self::remove_exit_hook).
     ///
-    /// Hooks run on the green thread's own stack, in the order of their registration, before any joiner
-    /// wakes. The result is stored by then, so a hook may take it. Hooks that `f` registers run last.
-    /// Kills are deferred while hooks run. If the green thread has finished already, `f` runs at once.
+    /// Hooks run on the green thread's own stack, in the order of their registration, before any
+    /// joiner wakes. The result is stored by then, so a hook may take it. Hooks that `f` registers
+    /// run last. Kills are deferred while hooks run. If the green thread has finished already, `f`
+    /// runs at once.
     ///
     /// A panic of a hook is reported by the panic hook and has no other effect.
     ///
@@ -275,8 +279,8 @@ impl<T> JoinHandle<T> {
         }
     }
 
-    /// Removes a hook registered with [`on_exit`](Self::on_exit). Returns `false` if it has already run
-    /// or been removed.
+    /// Removes a hook registered with [`on_exit`](Self::on_exit). Returns `false` if it has already
+    /// run or been removed.
     #[doc(alias = "unlink")]
     pub fn remove_exit_hook(&self, id: ExitHookId) -> bool {
         let green = self.0.green.get();
@@ -286,8 +290,8 @@ impl<T> JoinHandle<T> {
 
 /// Runs `f` on the calling green thread and returns a finished `JoinHandle`.
 ///
-/// Pools use it when a member of a full pool spawns into that pool. A panic of `f` becomes the result; a
-/// kill or a timeout of the caller passes through.
+/// Pools use it when a member of a full pool spawns into that pool. A panic of `f` becomes the
+/// result; a kill or a timeout of the caller passes through.
 ///
 /// Parks where `f` parks.
 ///

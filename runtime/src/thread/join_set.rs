@@ -174,12 +174,12 @@ impl<T> JoinSet<T> {
     pub fn kill_all(&self) {
         let (mut all, own): (Vec<_>, Vec<_>) = {
             let handles = self.0.handles.borrow();
-            let killers = handles.values().map(|h| (h.is_own(), h.kill_handle()));
-            killers.partition(|(is_own, _)| !is_own)
+            let kill_handles = handles.values().map(|h| (h.is_own(), h.kill_handle()));
+            kill_handles.partition(|(is_own, _)| !is_own)
         };
         all.extend(own);
-        for (_, killer) in all {
-            killer.kill();
+        for (_, handle) in all {
+            handle.kill();
         }
     }
 }
@@ -244,12 +244,12 @@ impl<T> Members<T> {
                 return None;
             }
             let ended = &self.ended;
-            let pass_on = || {
+            let notify_next = || {
                 ended.waiters.wake_one();
             };
             ended
                 .waiters
-                .wait_deadline_with(WaitReason::JoinNext, None, pass_on);
+                .wait_deadline_with(WaitReason::JoinNext, None, notify_next);
         }
     }
 }

@@ -1,7 +1,8 @@
 //! Requests to kill a green thread.
 //!
 //! A request marks the victim and, where that is possible, runs it at once, up to its next parking
-//! point. The victim itself throws the kill, when its wait returns ([`interrupt`](super::interrupt)).
+//! point. The victim itself throws the kill, when its wait returns
+//! ([`interrupt`](super::interrupt)).
 
 use std::ptr;
 
@@ -9,8 +10,8 @@ use super::unwinding::{self, os_thread_panicking};
 use crate::green::{GreenRef, Payload, State, Wake};
 use crate::sched;
 
-/// Marks `victim` as killed, to unwind with `error` if there is one. A victim that is parked, ready or
-/// not started runs at once, up to where it parks next.
+/// Marks `victim` as killed, to unwind with `error` if there is one. A victim that is parked, ready
+/// or not started runs at once, up to where it parks next.
 ///
 /// Returns `true` if `victim` is the running green thread, and its caller must throw the kill.
 pub(super) fn request_kill(victim: GreenRef, error: Option<Payload>) -> bool {

@@ -31,8 +31,8 @@ impl KillHandle {
         Self(packet)
     }
 
-    /// Kills the green thread, like [`JoinHandle::kill`](super::JoinHandle::kill). Does nothing if it
-    /// has ended.
+    /// Kills the green thread, like [`JoinHandle::kill`](super::JoinHandle::kill). Does nothing if
+    /// it has ended.
     ///
     /// # Panics
     ///

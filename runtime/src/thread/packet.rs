@@ -1,4 +1,4 @@
-//! The packet: what a green thread and its `JoinHandle` share.
+//! The packet: state shared by a green thread and its `JoinHandle`.
 //!
 //! It lies on the heap, because a result must outlive the stack that it was computed on.
 
@@ -26,7 +26,7 @@ pub(super) struct Packet<T> {
     pub(super) joiners: WaitQueue,
 }
 
-/// How far a green thread has come.
+/// The progress of a green thread.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Stage {
     Running,
@@ -54,10 +54,10 @@ impl<T> Packet<T> {
     }
 }
 
-/// What a green thread runs for a `JoinHandle`.
+/// The start function of a green thread with a `JoinHandle`.
 ///
-/// If it is dropped without having run, because the green thread was killed before it started, the
-/// fields are dropped in this order: exit hooks find the closure and its captures gone.
+/// It may be dropped without having run, because the green thread was killed before it started. The
+/// fields are then dropped in this order, so exit hooks find the closure and its captures gone.
 pub(super) struct Job<F, T> {
     pub(super) f: F,
     pub(super) completion: Completion<T>,
@@ -90,7 +90,7 @@ impl<T> Completion<T> {
         });
         let panicked = result.as_ref().is_err_and(JoinError::is_panic);
         self.0.result.set(Some(result));
-        // Before any joiner continues.
+        // Locals are dropped before any joiner continues, as in std.
         if let Some(green) = self.0.green.get() {
             green.drop_locals();
         }

@@ -7,8 +7,7 @@ use std::time::{Duration, Instant};
 use super::count_guard::CountGuard;
 use super::interrupt;
 use crate::clock::Clock;
-use crate::green::RemoteHandle;
-use crate::green::{WaitReason, Wake};
+use crate::green::{RemoteHandle, WaitReason, Wake};
 use crate::sched;
 
 /// Wakes one waiter from any OS thread, so that it checks its condition again.

@@ -15,10 +15,10 @@
 //! 4. *A child counts as gone* only when its closure and all captures have been dropped. Their
 //!    destructors may park. The child's entry is dropped last. Results lie on the heap, and a
 //!    `ScopedJoinHandle` cannot outlive `'scope`.
-//! 5. *No child is abandoned* while its scope can continue. If an OS thread ends while a scope is
-//!    open on its own stack, that stack has ended too: the frame of the scope was left by
-//!    `process::exit`, or not at all. A scope on an abandoned green thread never continues, so its
-//!    frame stays, and so does everything that the children borrow.
+//! 5. *No child is abandoned* while its scope can continue. An OS thread may end while a scope is
+//!    open on its own stack. Then that stack has ended too: the frame of the scope was left by
+//!    `process::exit`, or not at all. A scope on an abandoned green thread never continues. So its
+//!    frame stays, and everything that the children borrow stays too.
 //! 6. *With `panic = "abort"`* nothing unwinds, and only 1 and 4 are needed.
 
 use std::cell::{Cell, RefCell};

@@ -5,8 +5,9 @@ use crate::sched;
 
 /// Runs `f`, deferring kills and timeouts until it returns.
 ///
-/// A deferred kill or timeout is thrown at the first parking point after `shield`. A timeout that `f`
-/// itself opens works as usual. Use it for a few lines that park and must not be interrupted halfway.
+/// A deferred kill or timeout is thrown at the first parking point after `shield`. A timeout that
+/// `f` itself opens works as usual. Use it for a few lines that park and must not be interrupted
+/// halfway.
 ///
 /// Parks where `f` parks.
 ///

@@ -67,7 +67,7 @@ impl Thread {
         self.handle.identity.site
     }
 
-    pub(crate) fn number(&self) -> u64 {
+    pub(crate) fn raw_id(&self) -> u64 {
         self.handle.identity.id
     }
 

@@ -5,10 +5,11 @@ use std::sync::Arc;
 
 use crate::green::RemoteHandle;
 
-/// Unparks one green thread from any OS thread. Returned by [`Thread::unparker`](super::Thread::unparker).
+/// Unparks one green thread from any OS thread. Returned by
+/// [`Thread::unparker`](super::Thread::unparker).
 ///
-/// While an `Unparker` exists, no deadlock is reported on the OS thread of its green thread, because
-/// the `Unparker` may still be used.
+/// While an `Unparker` exists, no deadlock is reported on the OS thread of its green thread,
+/// because the `Unparker` may still be used.
 ///
 /// # Examples
 ///

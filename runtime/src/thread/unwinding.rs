@@ -1,23 +1,24 @@
 //! Which green thread is unwinding: std counts panics per OS thread, evy per green thread.
 //!
 //! A destructor that runs while its green thread unwinds may park. Until it continues,
-//! `std::thread::panicking` returns `true` for every green thread of the OS thread. evy counts the green
-//! threads that are parked in the middle of unwinding (`Scheduler::unwinding`):
+//! `std::thread::panicking` returns `true` for every green thread of the OS thread. evy counts the
+//! green threads that are parked in the middle of unwinding (`Scheduler::unwinding`):
 //!
 //! - If there are none, `std::thread::panicking` is about the running green thread, and correct.
-//! - If there are some, the green thread's own record decides. The panic hook and `rethrow` record that
-//!   it begins to unwind, `catch` that it has finished. `GreenThread::unwinding_since` is the number of
-//!   the period in which it began. A record from before the present period
-//!   (`Scheduler::unwinding_period`) is over, since that green thread would otherwise be among the ones
-//!   that are parked.
+//! - If there are some, the green thread's own record decides. The panic hook and `rethrow` record
+//!   that it begins to unwind, `catch` that it has finished. `GreenThread::unwinding_since` is the
+//!   number of the period in which it began. A record from before the current period
+//!   (`Scheduler::unwinding_period`) is over, since that green thread would otherwise be among the
+//!   ones that are parked.
 //!
-//! Where only std's count is consulted and it says that some green thread unwinds, kills and timeouts
-//! are deferred for every green thread that parks, although they may not concern the one that unwinds.
-//! When the last green thread that unwinds continues, the deferred ones are woken to check again.
+//! In some cases only std's count is consulted, and it says that some green thread unwinds. Then
+//! kills and timeouts are deferred for every green thread that parks, although they may not concern
+//! the one that unwinds. When the last green thread that unwinds continues, the deferred ones are
+//! woken to check again.
 //!
 //! Two cases remain, both within such a period. A panic that the program catches itself, without a
-//! function of evy, counts as going on until the period ends. An unwinding that the program starts with
-//! `std::panic::resume_unwind`, which no panic hook sees, is not noticed.
+//! function of evy, counts as in progress until the period ends. An unwinding that the program
+//! starts with `std::panic::resume_unwind`, which no panic hook sees, is not noticed.
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::thread::Result as Caught;
@@ -40,8 +41,8 @@ pub(crate) fn os_thread_panicking() -> bool {
 /// Returns `true` if the current green thread is unwinding, like [`std::thread::panicking`].
 ///
 /// std counts the panics of an OS thread. While another green thread is parked in the middle of
-/// unwinding, in a destructor, `std::thread::panicking` returns `true` for all others too; this function
-/// does not.
+/// unwinding, in a destructor, `std::thread::panicking` returns `true` for all others too; this
+/// function does not.
 ///
 /// # Examples
 ///
@@ -90,8 +91,8 @@ fn record(scheduler: &Scheduler, unwinding: bool) {
     scheduler.running().unwinding_since.set(period);
 }
 
-/// Runs `switch`, which lets other green threads run. If the running green thread is unwinding, it is
-/// counted meanwhile.
+/// Runs `switch`, which lets other green threads run. If the running green thread is unwinding, it
+/// is counted meanwhile.
 #[inline]
 pub(super) fn switch_while_unwinding<T>(scheduler: &Scheduler, switch: impl FnOnce() -> T) -> T {
     if !panicking() {

@@ -621,21 +621,21 @@ fn priority_queues_give_the_lowest_item_first_and_lifo_queues_the_newest() {
 
 #[test]
 fn items_of_equal_priority_are_received_in_fifo_order() {
-    /// Compared by rank alone, so items of the same rank are equal.
+    /// Compared by priority alone, so items of the same priority are equal.
     #[derive(Clone, Copy, Debug)]
-    struct Ranked(u32, &'static str);
-    impl PartialEq for Ranked {
+    struct Prioritized(u32, &'static str);
+    impl PartialEq for Prioritized {
         fn eq(&self, other: &Self) -> bool {
             self.0 == other.0
         }
     }
-    impl Eq for Ranked {}
-    impl PartialOrd for Ranked {
+    impl Eq for Prioritized {}
+    impl PartialOrd for Prioritized {
         fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
             Some(self.cmp(other))
         }
     }
-    impl Ord for Ranked {
+    impl Ord for Prioritized {
         fn cmp(&self, other: &Self) -> std::cmp::Ordering {
             self.0.cmp(&other.0)
         }
@@ -645,10 +645,14 @@ fn items_of_equal_priority_are_received_in_fifo_order() {
         let own = queue.clone();
         let victim = spawn(move || own.get());
         wait_all_parked();
-        for item in [Ranked(2, "first"), Ranked(2, "second"), Ranked(1, "urgent")] {
+        for item in [
+            Prioritized(2, "first"),
+            Prioritized(2, "second"),
+            Prioritized(1, "urgent"),
+        ] {
             queue.put(item);
         }
-        queue.put(Ranked(2, "third"));
+        queue.put(Prioritized(2, "third"));
         victim.kill();
         let order = [(); 4].map(|()| queue.get().1);
         assert_eq!(order, ["urgent", "first", "second", "third"]);
@@ -727,11 +731,11 @@ fn check_with_faults<K: Kind>(round: impl Fn(&FaultInjector, &K, Duration) -> bo
 
 /// Gets the items that are left, and checks that every item is accounted for. Returns how many
 /// items were received, and how many were not put.
-fn settle<K: Kind>(queue: &K, tracker: &ItemTracker) -> (usize, usize) {
+fn check_all_accounted<K: Kind>(queue: &K, tracker: &ItemTracker) -> (usize, usize) {
     while let Some(item) = queue.get_timeout(LONG) {
         item.take();
     }
-    let (got, back) = tracker.settle();
+    let (got, back) = tracker.check_all_accounted();
     assert_eq!(queue.counts(), (0, 0, got));
     (got, back)
 }
@@ -760,7 +764,7 @@ fn check_getters_with_faults<K: Kind>() {
         });
         let victim_failed = !matches!(victim.join(), Ok(Ok(())));
         other.join().expect("there are items for both");
-        assert_eq!(settle(queue, &tracker), (TURNS * 2, 0));
+        assert_eq!(check_all_accounted(queue, &tracker), (TURNS * 2, 0));
         putter.join().expect("every item was received");
         victim_failed
     });
@@ -796,7 +800,7 @@ fn check_putters_with_faults<K: Kind>() {
         let victim = victim.join();
         other.join().expect("there is room for both");
         getter.join().expect("it ends when no item comes");
-        let (got, back) = settle(queue, &tracker);
+        let (got, back) = check_all_accounted(queue, &tracker);
         let (got, done) = (got - TURNS, done.get());
         let victim_failed = !matches!(victim, Ok(Ok(())));
         assert!(got + back <= TURNS, "{got} got, {back} back");

@@ -1,6 +1,7 @@
-//! Tests of the cases in which `select!` is easily wrong: two arms of one `select!` that could
-//! match each other, several receivers of one channel, and arms in each form that the macro
-//! accepts.
+//! Tests of the cases in which `select!` is easily wrong:
+//! - Two arms of one `select!` could match each other.
+//! - One channel has several receivers.
+//! - Arms have each form that the macro accepts.
 
 use std::rc::Rc;
 use std::time::Duration;

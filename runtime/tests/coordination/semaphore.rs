@@ -211,20 +211,20 @@ fn a_release_at_the_limit_of_a_capped_semaphore_parks_until_there_is_room() {
 #[test]
 fn at_a_limit_of_zero_each_release_waits_for_an_acquire() {
     in_any_order(|| {
-        let meeting = CappedSemaphore::new(0, 0);
-        assert!(!meeting.try_acquire() && !meeting.try_release());
-        let acquirer = meeting.clone();
+        let rendezvous = CappedSemaphore::new(0, 0);
+        assert!(!rendezvous.try_acquire() && !rendezvous.try_release());
+        let acquirer = rendezvous.clone();
         let acquirer = spawn(move || acquirer.acquire());
-        meeting.release();
+        rendezvous.release();
         acquirer.join().unwrap();
 
-        let releaser = meeting.clone();
+        let releaser = rendezvous.clone();
         let releaser = spawn(move || releaser.release());
         wait_all_parked();
         assert!(!releaser.is_finished());
-        assert!(meeting.try_acquire());
+        assert!(rendezvous.try_acquire());
         releaser.join().unwrap();
-        assert_eq!(meeting.balance(), 0);
+        assert_eq!(rendezvous.balance(), 0);
     });
 }
 

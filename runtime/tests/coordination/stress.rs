@@ -1,5 +1,5 @@
-//! A million operations on queues and semaphores, by green threads that are killed and timed out
-//! all the time: no item is lost or received twice, and no permit leaks.
+//! A million operations on queues and semaphores. Their green threads are killed and timed out all
+//! the time. No item is lost or received twice, and no permit leaks.
 //!
 //! The order is random, from a seed. The clock is paused, so that it jumps to the next deadline.
 
@@ -42,8 +42,8 @@ fn a_million_operations_lose_no_item_and_no_permit() {
     });
 }
 
-/// How many operations were begun, how many workers were killed, and how many operations were not
-/// done in time.
+/// The numbers of operations that were begun, of workers that were killed, and of operations that
+/// were not done in time.
 #[derive(Default)]
 struct Counts {
     operations: Cell<usize>,
@@ -73,14 +73,14 @@ fn run_operations(share: usize) -> Rc<Counts> {
         }
         (queue, tracker)
     });
-    let semaphores = PERMITS.map(|most| {
-        let permits = Semaphore::new(most);
+    let semaphores = PERMITS.map(|max| {
+        let permits = Semaphore::new(max);
         let (held, left) = (Rc::default(), Rc::new(Cell::new(share)));
         for _ in 0..WORKERS {
             let (permits, held) = (permits.clone(), Rc::clone(&held));
-            workers.spawn_worker(&left, move || hold(&permits, &held, most));
+            workers.spawn_worker(&left, move || hold_permit(&permits, &held, max));
         }
-        (permits, most)
+        (permits, max)
     });
     let counts = workers.finish();
 
@@ -89,13 +89,13 @@ fn run_operations(share: usize) -> Rc<Counts> {
         while let Some(item) = queue.try_get() {
             item.take();
         }
-        let (got, _) = tracker.settle();
+        let (got, _) = tracker.check_all_accounted();
         assert_eq!(queue.unfinished(), got);
         assert!(got > share / 4, "{got} got of {queue:?}");
     }
-    for (permits, most) in semaphores {
-        assert_eq!(permits.balance(), most.cast_signed());
-        assert_eq!((0..).take_while(|_| permits.try_acquire()).count(), most);
+    for (permits, max) in semaphores {
+        assert_eq!(permits.balance(), max.cast_signed());
+        assert_eq!((0..).take_while(|_| permits.try_acquire()).count(), max);
     }
     counts
 }
@@ -106,7 +106,7 @@ struct Workers {
     counts: Rc<Counts>,
     /// Green threads that join one worker each, and replace it if it was killed.
     supervisors: Vec<JoinHandle<()>>,
-    /// The handle that kills the present worker of each supervisor.
+    /// The handle that kills the current worker of each supervisor.
     kill_handles: Rc<RefCell<Vec<KillHandle>>>,
 }
 
@@ -163,10 +163,10 @@ impl Workers {
     }
 }
 
-/// Returns a random duration of at most `most` microseconds. There are only a few different
+/// Returns a random duration of at most `max` microseconds. There are only a few different
 /// durations, so deadlines often coincide.
-fn ticks(most: u32) -> Duration {
-    Duration::from_micros(fastrand::u32(..=most).into())
+fn ticks(max: u32) -> Duration {
+    Duration::from_micros(fastrand::u32(..=max).into())
 }
 
 fn pause() {
@@ -201,7 +201,7 @@ fn get(queue: &Queue<Item>) -> bool {
 }
 
 /// Acquires a permit and holds it for a moment.
-fn hold(permits: &Semaphore, held: &Cell<usize>, most: usize) -> bool {
+fn hold_permit(permits: &Semaphore, held: &Cell<usize>, max: usize) -> bool {
     let acquired = match fastrand::u32(..4) {
         0 => permits.try_acquire(),
         1 => permits.acquire_timeout(ticks(3)),
@@ -209,7 +209,7 @@ fn hold(permits: &Semaphore, held: &Cell<usize>, most: usize) -> bool {
     };
     if acquired {
         let _held = Held::new(permits, held);
-        assert!(held.get() <= most, "{} of {most} are held", held.get());
+        assert!(held.get() <= max, "{} of {max} are held", held.get());
         pause();
     }
     acquired

@@ -41,7 +41,7 @@ mod thread {
 }
 
 #[path = "../../src/sync"]
-#[expect(dead_code, unreachable_pub, reason = "not all of it is modelled")]
+#[expect(dead_code, unreachable_pub, reason = "not all of it is modeled")]
 mod sync {
     pub(crate) mod barrier;
     pub(crate) mod condvar;
@@ -59,7 +59,8 @@ mod sync {
 }
 
 /// The models.
-mod of {
+#[path = "."]
+mod models {
     mod channel;
     mod condvar;
     mod mailbox;

@@ -54,26 +54,26 @@ fn under_emulator() -> bool {
 #[derive(Debug)]
 pub(crate) struct Mutex<T> {
     value: RefCell<T>,
-    key: (Sender<()>, Receiver<()>),
+    unlocked: (Sender<()>, Receiver<()>),
 }
 
 impl<T> Mutex<T> {
     pub(crate) fn new(value: T) -> Self {
-        let key = channel();
-        key.0.send(()).unwrap();
+        let unlocked = channel();
+        unlocked.0.send(()).unwrap();
         Self {
             value: RefCell::new(value),
-            key,
+            unlocked,
         }
     }
 }
 
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    let (sender, receiver) = &mutex.key;
+    let (sender, receiver) = &mutex.unlocked;
     receiver.recv().unwrap();
     MutexGuard {
         value: mutex.value.borrow_mut(),
-        key: Key(sender),
+        handoff: Handoff(sender),
     }
 }
 
@@ -81,7 +81,7 @@ pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 pub(crate) struct MutexGuard<'a, T> {
     value: RefMut<'a, T>,
     #[expect(dead_code, reason = "only dropped")]
-    key: Key<'a>,
+    handoff: Handoff<'a>,
 }
 
 impl<T> Deref for MutexGuard<'_, T> {
@@ -98,9 +98,9 @@ impl<T> DerefMut for MutexGuard<'_, T> {
     }
 }
 
-struct Key<'a>(&'a Sender<()>);
+struct Handoff<'a>(&'a Sender<()>);
 
-impl Drop for Key<'_> {
+impl Drop for Handoff<'_> {
     fn drop(&mut self) {
         self.0.send(()).ok();
     }

@@ -1,5 +1,5 @@
-//! Replaces `src/thread`. Each waiter is a loom thread, and everything that may end a wait is sent
-//! to it by another loom thread: a wake-up, the end of its time, a kill.
+//! Replaces `src/thread`. Each waiter is a loom thread. A wait may end by a wake-up, by an expired
+//! deadline or by a kill, each of which another loom thread sends.
 
 use std::cell::{Cell, RefCell};
 use std::fmt;

@@ -203,7 +203,7 @@ fn a_shielded_green_thread_deadlocks() {
 }
 
 #[test]
-fn a_green_thread_that_does_not_yield_is_reported_once_and_runs_on() {
+fn a_green_thread_that_does_not_yield_is_reported_once_and_keeps_running() {
     let (output, text) = crash("crash::a_watched_green_thread_does_not_yield");
     assert!(output.status.success(), "{text}");
     assert_eq!(
@@ -248,8 +248,8 @@ fn an_abandoned_green_thread_is_not_continued_by_a_later_destructor() {
 #[test]
 #[ignore = "leaves a green thread"]
 fn a_later_destructor_unparks_a_green_thread() {
-    struct Late(std::cell::OnceCell<thread::JoinHandle<()>>);
-    impl Drop for Late {
+    struct UnparksOnDrop(std::cell::OnceCell<thread::JoinHandle<()>>);
+    impl Drop for UnparksOnDrop {
         fn drop(&mut self) {
             self.0.get().unwrap().thread().unpark();
             sleep(Duration::from_millis(5));
@@ -257,17 +257,17 @@ fn a_later_destructor_unparks_a_green_thread() {
         }
     }
     thread_local! {
-        static LATE: Late = const { Late(std::cell::OnceCell::new()) };
+        static DESTRUCTOR: UnparksOnDrop = const { UnparksOnDrop(std::cell::OnceCell::new()) };
     }
     std::thread::spawn(|| {
         // Used before evy is, so destroyed after evy has left this OS thread.
-        LATE.with(|late| {
-            assert!(late.0.get().is_none());
+        DESTRUCTOR.with(|destructor| {
+            assert!(destructor.0.get().is_none());
             let handle = evy_runtime::spawn(|| {
                 thread::park();
                 eprintln!("continued");
             });
-            assert!(late.0.set(handle).is_ok());
+            assert!(destructor.0.set(handle).is_ok());
         });
         yield_now();
     })
@@ -286,8 +286,8 @@ fn green_threads_left_at_the_end_of_an_os_thread_are_counted_and_not_unwound() {
 #[test]
 #[ignore = "leaves green threads"]
 fn an_os_thread_ends_with_live_green_threads() {
-    struct Loud;
-    impl Drop for Loud {
+    struct LogsOnDrop;
+    impl Drop for LogsOnDrop {
         fn drop(&mut self) {
             eprintln!("unwound");
         }
@@ -295,7 +295,7 @@ fn an_os_thread_ends_with_live_green_threads() {
     std::thread::spawn(|| {
         for _ in 0..2 {
             spawn_n(|| {
-                let _loud = Loud;
+                let _logs_on_drop = LogsOnDrop;
                 sleep(Duration::from_secs(3600));
             });
         }

@@ -18,34 +18,34 @@ use evy_test_support::within;
 const SECOND: Duration = Duration::from_secs(1);
 const LONG: Duration = Duration::from_secs(3600);
 
-/// A condition, and the condition variable to wait for it.
+/// A flag, and the condition variable to wait for it.
 #[derive(Default)]
-struct Door {
-    open: Mutex<bool>,
-    opened: Condvar,
+struct Flag {
+    value: Mutex<bool>,
+    changed: Condvar,
 }
 
-impl Door {
+impl Flag {
     /// Locks the mutex, whether it is poisoned or not.
     fn lock(&self) -> MutexGuard<'_, bool> {
-        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+        self.value.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn open(&self) {
+    fn set(&self) {
         *self.lock() = true;
-        self.opened.notify_all();
+        self.changed.notify_all();
     }
 }
 
 /// Spawns `number` green threads that wait once, and that queue in the order of their numbers. Each
 /// logs its number when its wait has ended.
-fn queue_up(door: &Arc<Door>, log: &Rc<RefCell<Vec<usize>>>, number: usize) -> Vec<JoinHandle<()>> {
+fn queue_up(flag: &Arc<Flag>, log: &Rc<RefCell<Vec<usize>>>, number: usize) -> Vec<JoinHandle<()>> {
     (0..number)
         .map(|n| {
-            let (door, log) = (Arc::clone(door), Rc::clone(log));
+            let (flag, log) = (Arc::clone(flag), Rc::clone(log));
             let waiter = spawn(move || {
-                let guard = door.lock();
-                drop(door.opened.wait(guard));
+                let guard = flag.lock();
+                drop(flag.changed.wait(guard));
                 log.borrow_mut().push(n);
             });
             test::wait_all_parked();
@@ -58,32 +58,32 @@ fn queue_up(door: &Arc<Door>, log: &Rc<RefCell<Vec<usize>>>, number: usize) -> V
 fn notify_one_wakes_the_longest_waiter() {
     within(|| {
         test::explore_schedules(0..100, || {
-            let (door, log) = (Arc::default(), Rc::default());
-            let waiters = queue_up(&door, &log, 4);
+            let (flag, log) = (Arc::default(), Rc::default());
+            let waiters = queue_up(&flag, &log, 4);
             for woken in 1..=4 {
-                door.opened.notify_one();
+                flag.changed.notify_one();
                 test::wait_all_parked();
                 assert_eq!(log.borrow().len(), woken);
             }
             waiters.into_iter().for_each(|one| one.join().unwrap());
             assert_eq!(*log.borrow(), [0, 1, 2, 3]);
             // Without a waiter, a notification has no effect, now or later.
-            door.opened.notify_one();
-            door.opened.notify_all();
-            let late = queue_up(&door, &log, 1);
+            flag.changed.notify_one();
+            flag.changed.notify_all();
+            let late = queue_up(&flag, &log, 1);
             assert!(!late[0].is_finished());
         });
     });
 }
 
 #[test]
-fn notify_all_wakes_only_the_present_waiters() {
+fn notify_all_wakes_only_the_current_waiters() {
     within(|| {
         test::explore_schedules(0..100, || {
-            let (door, log) = (Arc::default(), Rc::default());
-            let waiters = queue_up(&door, &log, 4);
-            door.opened.notify_all();
-            let late = queue_up(&door, &log, 1);
+            let (flag, log) = (Arc::default(), Rc::default());
+            let waiters = queue_up(&flag, &log, 4);
+            flag.changed.notify_all();
+            let late = queue_up(&flag, &log, 1);
             waiters.into_iter().for_each(|one| one.join().unwrap());
             log.borrow_mut().sort_unstable();
             assert_eq!(*log.borrow(), [0, 1, 2, 3]);
@@ -97,22 +97,22 @@ fn notify_all_wakes_only_the_present_waiters() {
 fn a_wait_releases_the_mutex_and_misses_no_notification() {
     within(|| {
         test::explore_schedules(0..100, || {
-            let door = Arc::new(Door::default());
+            let flag = Arc::new(Flag::default());
             let waiters: Vec<_> = (0..3)
                 .map(|_| {
-                    let door = Arc::clone(&door);
+                    let flag = Arc::clone(&flag);
                     spawn(move || {
-                        let guard = door.lock();
+                        let guard = flag.lock();
                         yield_now();
-                        let open = door.opened.wait_while(guard, |open| !*open).unwrap();
-                        assert!(*open);
+                        let is_set = flag.changed.wait_while(guard, |is_set| !*is_set).unwrap();
+                        assert!(*is_set);
                         yield_now();
-                        assert!(*open, "the waiter holds the lock again");
+                        assert!(*is_set, "the waiter holds the lock again");
                     })
                 })
                 .collect();
-            let opener = Arc::clone(&door);
-            spawn_n(move || opener.open());
+            let setter = Arc::clone(&flag);
+            spawn_n(move || setter.set());
             waiters.into_iter().for_each(|one| one.join().unwrap());
         });
     });
@@ -122,13 +122,13 @@ fn a_wait_releases_the_mutex_and_misses_no_notification() {
 fn an_unpark_does_not_end_a_wait() {
     within(|| {
         test::virtual_time(|| {
-            let (door, log) = (Arc::default(), Rc::default());
-            let waiters = queue_up(&door, &log, 2);
+            let (flag, log) = (Arc::default(), Rc::default());
+            let waiters = queue_up(&flag, &log, 2);
             waiters[0].thread().unpark();
             waiters[1].thread().unparker().unpark();
             sleep(SECOND);
             assert!(log.borrow().is_empty());
-            door.opened.notify_all();
+            flag.changed.notify_all();
             waiters.into_iter().for_each(|one| one.join().unwrap());
         });
     });
@@ -138,24 +138,24 @@ fn an_unpark_does_not_end_a_wait() {
 fn wait_timeout_ends_at_its_deadline() {
     within(|| {
         test::virtual_time(|| {
-            let door = Door::default();
+            let flag = Flag::default();
             let start = lowlevel::now();
             let elapsed = || (lowlevel::now() - start).as_secs();
-            let (guard, result) = door.opened.wait_timeout(door.lock(), SECOND).unwrap();
+            let (guard, result) = flag.changed.wait_timeout(flag.lock(), SECOND).unwrap();
             assert!(result.timed_out() && elapsed() == 1);
-            let (guard, result) = door.opened.wait_timeout(guard, Duration::ZERO).unwrap();
+            let (guard, result) = flag.changed.wait_timeout(guard, Duration::ZERO).unwrap();
             assert!(result.timed_out() && elapsed() == 1);
-            let mut asked = 0;
-            let (guard, result) = door
-                .opened
-                .wait_timeout_while(guard, 2 * SECOND, |open| {
-                    asked += 1;
-                    !*open
+            let mut calls = 0;
+            let (guard, result) = flag
+                .changed
+                .wait_timeout_while(guard, 2 * SECOND, |is_set| {
+                    calls += 1;
+                    !*is_set
                 })
                 .unwrap();
-            assert!(result.timed_out() && elapsed() == 3 && asked == 2);
-            let (_guard, result) = door
-                .opened
+            assert!(result.timed_out() && elapsed() == 3 && calls == 2);
+            let (_guard, result) = flag
+                .changed
                 .wait_timeout_while(guard, Duration::ZERO, |_| false)
                 .unwrap();
             assert!(!result.timed_out());
@@ -167,29 +167,29 @@ fn wait_timeout_ends_at_its_deadline() {
 fn a_wait_that_is_notified_in_time_does_not_time_out() {
     within(|| {
         test::virtual_time(|| {
-            let door = Arc::new(Door::default());
-            let opener = Arc::clone(&door);
+            let flag = Arc::new(Flag::default());
+            let setter = Arc::clone(&flag);
             spawn_n(move || {
                 sleep(SECOND);
-                opener.opened.notify_all();
+                setter.changed.notify_all();
                 sleep(SECOND);
-                opener.open();
+                setter.set();
             });
             let start = lowlevel::now();
-            let waited = door
-                .opened
-                .wait_timeout_while(door.lock(), LONG, |open| !*open);
+            let waited = flag
+                .changed
+                .wait_timeout_while(flag.lock(), LONG, |is_set| !*is_set);
             let (guard, result) = waited.unwrap();
             assert!(*guard && !result.timed_out());
             assert_eq!(lowlevel::now() - start, 2 * SECOND);
             drop(guard);
             // A deadline that the clock cannot represent never passes.
-            let opener = Arc::clone(&door);
+            let setter = Arc::clone(&flag);
             spawn_n(move || {
                 sleep(SECOND);
-                opener.opened.notify_one();
+                setter.changed.notify_one();
             });
-            let waited = door.opened.wait_timeout(door.lock(), Duration::MAX);
+            let waited = flag.changed.wait_timeout(flag.lock(), Duration::MAX);
             assert!(!waited.unwrap().1.timed_out());
         });
     });
@@ -200,16 +200,16 @@ fn a_wait_that_is_notified_in_time_does_not_time_out() {
 fn a_notification_skips_a_waiter_that_has_timed_out() {
     within(|| {
         test::virtual_time(|| {
-            let (door, log) = (Arc::<Door>::default(), Rc::default());
-            let own = Arc::clone(&door);
+            let (flag, log) = (Arc::<Flag>::default(), Rc::default());
+            let own = Arc::clone(&flag);
             let first = spawn(move || {
-                let waited = own.opened.wait_timeout(own.lock(), SECOND);
+                let waited = own.changed.wait_timeout(own.lock(), SECOND);
                 waited.unwrap().1.timed_out()
             });
             test::wait_all_parked();
-            let second = queue_up(&door, &log, 1).remove(0);
+            let second = queue_up(&flag, &log, 1).remove(0);
             sleep(2 * SECOND);
-            door.opened.notify_one();
+            flag.changed.notify_one();
             assert!(first.join().unwrap());
             second.join().unwrap();
         });
@@ -221,10 +221,10 @@ fn the_notification_of_a_killed_waiter_goes_to_the_next() {
     within(|| {
         for killed_when in ["notified", "waiting for the mutex"] {
             test::virtual_time(|| {
-                let (door, log) = (Arc::<Door>::default(), Rc::default());
-                let mut waiters = queue_up(&door, &log, 3);
-                let guard = door.lock();
-                door.opened.notify_one();
+                let (flag, log) = (Arc::<Flag>::default(), Rc::default());
+                let mut waiters = queue_up(&flag, &log, 3);
+                let guard = flag.lock();
+                flag.changed.notify_one();
                 if killed_when == "waiting for the mutex" {
                     test::wait_all_parked();
                 }
@@ -232,7 +232,7 @@ fn the_notification_of_a_killed_waiter_goes_to_the_next() {
                 drop(guard);
                 test::wait_all_parked();
                 assert_eq!(*log.borrow(), [1], "{killed_when}");
-                assert!(!door.open.is_poisoned());
+                assert!(!flag.value.is_poisoned());
             });
         }
     });
@@ -242,12 +242,12 @@ fn the_notification_of_a_killed_waiter_goes_to_the_next() {
 fn a_waiter_that_unwinds_does_not_hold_the_mutex() {
     within(|| {
         test::virtual_time(|| {
-            let (door, log) = (Arc::<Door>::default(), Rc::default());
-            let mut waiters = queue_up(&door, &log, 2);
+            let (flag, log) = (Arc::<Flag>::default(), Rc::default());
+            let mut waiters = queue_up(&flag, &log, 2);
             waiters.remove(0).kill();
-            assert!(timeout(SECOND, || drop(door.opened.wait(door.lock()))).is_err());
-            assert!(door.open.try_lock().is_ok());
-            door.opened.notify_one();
+            assert!(timeout(SECOND, || drop(flag.changed.wait(flag.lock()))).is_err());
+            assert!(flag.value.try_lock().is_ok());
+            flag.changed.notify_one();
             waiters.remove(0).join().unwrap();
         });
     });
@@ -257,24 +257,24 @@ fn a_waiter_that_unwinds_does_not_hold_the_mutex() {
 fn every_kind_of_wait_returns_the_poison_with_the_guard() {
     within(|| {
         test::virtual_time(|| {
-            let door = Arc::new(Door::default());
+            let flag = Arc::new(Flag::default());
             let caught = catch_unwind(AssertUnwindSafe(|| {
                 let condition = |_: &mut bool| resume_unwind(Box::new("on purpose"));
-                drop(door.opened.wait_while(door.lock(), condition));
+                drop(flag.changed.wait_while(flag.lock(), condition));
             }));
-            assert!(caught.is_err() && door.open.is_poisoned());
-            let waited = door.opened.wait_timeout(door.lock(), SECOND);
+            assert!(caught.is_err() && flag.value.is_poisoned());
+            let waited = flag.changed.wait_timeout(flag.lock(), SECOND);
             let (guard, result) = waited.unwrap_err().into_inner();
             assert!(!*guard && result.timed_out());
-            let waited = door.opened.wait_timeout_while(guard, SECOND, |_| true);
+            let waited = flag.changed.wait_timeout_while(guard, SECOND, |_| true);
             let (guard, result) = waited.unwrap_err().into_inner();
             assert!(result.timed_out());
-            let other = Arc::clone(&door);
-            spawn_n(move || other.opened.notify_all());
-            let guard = door.opened.wait(guard).unwrap_err().into_inner();
+            let other = Arc::clone(&flag);
+            spawn_n(move || other.changed.notify_all());
+            let guard = flag.changed.wait(guard).unwrap_err().into_inner();
             drop(guard);
-            door.open.clear_poison();
-            assert!(door.open.lock().is_ok());
+            flag.value.clear_poison();
+            assert!(flag.value.lock().is_ok());
         });
     });
 }
@@ -282,15 +282,15 @@ fn every_kind_of_wait_returns_the_poison_with_the_guard() {
 #[test]
 fn a_condition_variable_works_across_os_threads() {
     within(|| {
-        let door = Arc::new(Door::default());
+        let flag = Arc::new(Flag::default());
         let turns = Arc::new(RwLock::new(Vec::new()));
         let turn = Arc::new((Mutex::new(0), Condvar::new()));
         let threads: Vec<_> = (0..6)
             .map(|n| {
-                let (door, turns, turn) =
-                    (Arc::clone(&door), Arc::clone(&turns), Arc::clone(&turn));
+                let (flag, turns, turn) =
+                    (Arc::clone(&flag), Arc::clone(&turns), Arc::clone(&turn));
                 let body = move || {
-                    drop(door.opened.wait_while(door.lock(), |open| !*open));
+                    drop(flag.changed.wait_while(flag.lock(), |is_set| !*is_set));
                     let mine = turn.1.wait_while(turn.0.lock().unwrap(), |now| *now < n);
                     turns.write().unwrap().push(n);
                     *mine.unwrap() += 1;
@@ -303,7 +303,7 @@ fn a_condition_variable_works_across_os_threads() {
                 })
             })
             .collect();
-        door.open();
+        flag.set();
         threads.into_iter().for_each(|one| one.join().unwrap());
         assert_eq!(*turns.read().unwrap(), [0, 1, 2, 3, 4, 5]);
     });
@@ -312,18 +312,20 @@ fn a_condition_variable_works_across_os_threads() {
 #[test]
 fn a_wait_of_an_os_thread_without_green_threads_times_out() {
     within(|| {
-        let door = Door::default();
+        let flag = Flag::default();
         let short = Duration::from_millis(5);
-        let waited = door.opened.wait_timeout(door.lock(), short);
+        let waited = flag.changed.wait_timeout(flag.lock(), short);
         let (guard, result) = waited.unwrap();
         assert!(result.timed_out());
-        let waited = door.opened.wait_timeout_while(guard, short, |open| !*open);
+        let waited = flag
+            .changed
+            .wait_timeout_while(guard, short, |is_set| !*is_set);
         assert!(waited.unwrap().1.timed_out());
     });
 }
 
 /// A bounded buffer on two condition variables, which wake one waiter at a time. If a single
-/// notification is lost, a waiter waits for ever.
+/// notification is lost, a waiter waits forever.
 #[derive(Default)]
 struct Buffer {
     items: Mutex<VecDeque<u32>>,

@@ -270,12 +270,12 @@ fn iterators_end_when_the_channel_is_empty_or_disconnected() {
 }
 
 /// A message that sends another one on its own channel when it is dropped.
-struct Last {
+struct SendsOnDrop {
     sender: Sender<Self>,
     count: Arc<AtomicUsize>,
 }
 
-impl Drop for Last {
+impl Drop for SendsOnDrop {
     fn drop(&mut self) {
         if self.count.fetch_add(1, Ordering::Relaxed) < 5 {
             let again = Self {
@@ -294,7 +294,7 @@ fn a_message_may_send_on_its_own_channel_when_it_is_dropped() {
         let (sender, receiver) = channel();
         let count = Arc::default();
         for _ in 0..3 {
-            let message = Last {
+            let message = SendsOnDrop {
                 sender: sender.clone(),
                 count: Arc::clone(&count),
             };
@@ -307,8 +307,8 @@ fn a_message_may_send_on_its_own_channel_when_it_is_dropped() {
 
 #[test]
 fn a_message_may_hold_an_end_of_another_channel_or_park_when_dropped() {
-    struct Slow(Rc<Cell<bool>>);
-    impl Drop for Slow {
+    struct SleepsOnDrop(Rc<Cell<bool>>);
+    impl Drop for SleepsOnDrop {
         fn drop(&mut self) {
             sleep(SECOND);
             self.0.set(true);
@@ -316,11 +316,13 @@ fn a_message_may_hold_an_end_of_another_channel_or_park_when_dropped() {
     }
     within(|| {
         test::virtual_time(|| {
-            let (sender, receiver) = channel::<(Option<Receiver<u8>>, Option<Slow>)>();
+            let (sender, receiver) = channel::<(Option<Receiver<u8>>, Option<SleepsOnDrop>)>();
             let (inner, held) = channel();
             let gone = Rc::new(Cell::new(false));
             sender.send((Some(held), None)).unwrap();
-            sender.send((None, Some(Slow(Rc::clone(&gone))))).unwrap();
+            sender
+                .send((None, Some(SleepsOnDrop(Rc::clone(&gone)))))
+                .unwrap();
             let ends = spawn(move || drop(receiver));
             test::wait_all_parked();
             // The messages are not dropped under a lock, so the sender works meanwhile.

@@ -25,10 +25,10 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Parks in its destructor, for the given time.
-struct Slow(Duration);
+/// Sleeps in its destructor, for the given time.
+struct SleepsOnDrop(Duration);
 
-impl Drop for Slow {
+impl Drop for SleepsOnDrop {
     fn drop(&mut self) {
         sleep(self.0);
     }
@@ -292,7 +292,7 @@ fn a_green_thread_that_parks_while_unwinding_poisons_no_mutex_of_another() {
             let (before, during) = (Mutex::new(()), Mutex::new(()));
             let held_before = before.lock().unwrap();
             let unwinding = spawn(|| {
-                let _slow = Slow(LONG);
+                let _sleeps_on_drop = SleepsOnDrop(LONG);
                 resume_unwind(Box::new("on purpose"));
             });
             yield_now();
@@ -320,7 +320,7 @@ fn a_panic_beside_an_unwinding_green_thread_poisons_only_its_own_mutex() {
             let (mine, others) = (Arc::new(Mutex::new(())), Mutex::new(()));
             let held = others.lock().unwrap();
             let unwinding = spawn(|| {
-                let _slow = Slow(LONG);
+                let _sleeps_on_drop = SleepsOnDrop(LONG);
                 resume_unwind(Box::new("on purpose"));
             });
             yield_now();
@@ -328,7 +328,7 @@ fn a_panic_beside_an_unwinding_green_thread_poisons_only_its_own_mutex() {
             let panics = spawn(move || {
                 let _held = own.lock().unwrap();
                 // Dropped before the guard. It parks, so other green threads run in between.
-                let _slow = Slow(SECOND);
+                let _sleeps_on_drop = SleepsOnDrop(SECOND);
                 panic!("on purpose, and printed");
             });
             assert!(panics.join().is_err());
@@ -450,8 +450,8 @@ fn a_fault_leaves_the_mutex_usable_and_poisons_it_only_in_its_holder() {
                 yield_now();
                 *count = seen + 1;
             };
-            let holds = Rc::new(Cell::new(false));
-            let (own, flag) = (Arc::clone(&mutex), Rc::clone(&holds));
+            let is_held = Rc::new(Cell::new(false));
+            let (own, flag) = (Arc::clone(&mutex), Rc::clone(&is_held));
             let spawn_adder = || {
                 let mutex = Arc::clone(&mutex);
                 spawn(move || (0..3).for_each(|_| add(&mutex)))
@@ -473,7 +473,7 @@ fn a_fault_leaves_the_mutex_usable_and_poisons_it_only_in_its_holder() {
             victim.join().ok();
             before.join().unwrap();
             after.join().unwrap();
-            assert_eq!(mutex.is_poisoned(), holds.get());
+            assert_eq!(mutex.is_poisoned(), is_held.get());
             let total = *lock(&mutex);
             assert!((6..=9).contains(&total), "{total}");
             // No stale waiter is left in the queue to which the lock could be handed.
@@ -521,11 +521,11 @@ fn a_fault_in_a_waiter_does_not_keep_the_lock_from_other_waiters() {
 
 #[test]
 fn a_guard_formats_like_its_data() {
-    fn shown(value: impl Display) -> String {
+    fn display_string(value: impl Display) -> String {
         value.to_string()
     }
     let mutex = Mutex::new(7);
-    assert_eq!(shown(mutex.lock().unwrap()), "7");
+    assert_eq!(display_string(mutex.lock().unwrap()), "7");
     assert_eq!(format!("{:?}", mutex.lock().unwrap()), "7");
     assert_eq!(
         format!("{mutex:?}"),

@@ -375,8 +375,8 @@ fn a_fault_leaves_a_once_completed_or_poisoned() {
     within(|| {
         let faults = test::inject_faults(|injector| {
             let once = Arc::new(Once::new());
-            let (own, began) = (Arc::clone(&once), Rc::new(Cell::new(false)));
-            let seen = Rc::clone(&began);
+            let (own, started) = (Arc::clone(&once), Rc::new(Cell::new(false)));
+            let seen = Rc::clone(&started);
             let victim = injector.spawn(move || {
                 own.call_once(|| {
                     seen.set(true);
@@ -389,7 +389,7 @@ fn a_fault_leaves_a_once_completed_or_poisoned() {
             let other = spawn(move || panics(|| own.call_once(|| ())));
             let ended_well = victim.join().is_ok_and(|result| result.is_ok());
             let other_panicked = other.join().unwrap();
-            assert!(began.get());
+            assert!(started.get());
             assert_eq!(other_panicked, !ended_well);
             assert_eq!(once.is_completed(), ended_well);
             once.call_once_force(|_| ());

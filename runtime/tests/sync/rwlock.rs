@@ -73,7 +73,7 @@ fn join_all(handles: Vec<JoinHandle<()>>) {
 #[test]
 fn readers_share_the_lock_and_a_writer_holds_it_alone() {
     within(|| {
-        let most = Arc::new(AtomicUsize::new(0));
+        let max = Arc::new(AtomicUsize::new(0));
         test::explore_schedules(0..100, || {
             let lock = Arc::new(RwLock::new((0, 0)));
             let reading = Rc::new(Cell::new(0));
@@ -92,12 +92,12 @@ fn readers_share_the_lock_and_a_writer_holds_it_alone() {
                     }
                 }));
                 let (own, reading) = (Arc::clone(&lock), Rc::clone(&reading));
-                let most = Arc::clone(&most);
+                let max = Arc::clone(&max);
                 all.push(spawn(move || {
                     for _ in 0..3 {
                         let pair = own.read().unwrap();
                         reading.set(reading.get() + 1);
-                        most.fetch_max(reading.get(), Ordering::Relaxed);
+                        max.fetch_max(reading.get(), Ordering::Relaxed);
                         assert_eq!(pair.0, pair.1);
                         sleep(SECOND);
                         assert_eq!(pair.0, pair.1);
@@ -109,7 +109,7 @@ fn readers_share_the_lock_and_a_writer_holds_it_alone() {
             assert_eq!(*lock.read().unwrap(), (12, 12));
         });
         assert_eq!(
-            most.load(Ordering::Relaxed),
+            max.load(Ordering::Relaxed),
             4,
             "all four readers held the lock at the same time"
         );
@@ -203,7 +203,7 @@ fn a_reader_behind_a_waiting_writer_waits() {
 }
 
 #[test]
-fn a_writer_that_gives_up_admits_the_readers_behind_it() {
+fn the_readers_behind_a_writer_that_gives_up_are_handed_the_lock() {
     within(|| {
         for way in ["kill", "timeout"] {
             test::virtual_time(|| {
@@ -250,7 +250,7 @@ fn a_writer_that_gives_up_between_writers_leaves_the_order_unchanged() {
 }
 
 #[test]
-fn a_waiter_killed_after_it_was_handed_the_lock_admits_the_next() {
+fn a_waiter_killed_after_it_was_handed_the_lock_hands_it_to_the_next() {
     within(|| {
         for [first, second] in [["B", "C"], ["B", "c"], ["b", "C"]] {
             test::virtual_time(|| {
@@ -269,7 +269,7 @@ fn a_waiter_killed_after_it_was_handed_the_lock_admits_the_next() {
 }
 
 #[test]
-fn downgrade_admits_waiting_readers_and_no_writer() {
+fn downgrade_hands_the_lock_to_waiting_readers_and_to_no_writer() {
     within(|| {
         test::virtual_time(|| {
             let lock = Arc::new(RwLock::new(0));
@@ -344,8 +344,8 @@ fn a_writer_that_unwinds_poisons_the_lock_and_a_reader_does_not() {
 
 #[test]
 fn a_green_thread_that_parks_while_unwinding_poisons_no_lock_of_another() {
-    struct Slow;
-    impl Drop for Slow {
+    struct SleepsOnDrop;
+    impl Drop for SleepsOnDrop {
         fn drop(&mut self) {
             sleep(LONG);
         }
@@ -355,7 +355,7 @@ fn a_green_thread_that_parks_while_unwinding_poisons_no_lock_of_another() {
             let lock = RwLock::new(());
             let held = lock.write().unwrap();
             let unwinding = spawn(|| {
-                let _slow = Slow;
+                let _sleeps_on_drop = SleepsOnDrop;
                 resume_unwind(Box::new("on purpose"));
             });
             yield_now();

@@ -14,8 +14,8 @@ use evy_test_support::within;
 
 #[test]
 fn the_same_program_has_the_same_output_with_evy_and_with_std() {
-    within(|| assert_eq!(on_evy::uses::locks(), on_std::uses::locks()));
-    within(|| assert_eq!(on_evy::uses::signals(), on_std::uses::signals()));
-    within(|| assert_eq!(on_evy::uses::cells(), on_std::uses::cells()));
-    within(|| assert_eq!(on_evy::uses::channels(), on_std::uses::channels()));
+    within(|| assert_eq!(on_evy::uses::use_locks(), on_std::uses::use_locks()));
+    within(|| assert_eq!(on_evy::uses::use_signals(), on_std::uses::use_signals()));
+    within(|| assert_eq!(on_evy::uses::use_cells(), on_std::uses::use_cells()));
+    within(|| assert_eq!(on_evy::uses::use_channels(), on_std::uses::use_channels()));
 }

@@ -232,7 +232,7 @@ fn a_barrier_releases_its_waiters_together_with_one_leader() {
     });
 }
 
-/// A waiter that leaves before the barrier is full does not count towards it.
+/// A waiter that leaves before the barrier is full does not count toward it.
 #[test]
 fn a_barrier_does_not_count_a_waiter_that_gives_up() {
     within(|| {

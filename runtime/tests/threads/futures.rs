@@ -127,14 +127,14 @@ fn a_poll_may_park_and_a_future_may_wake_itself() {
 #[test]
 fn a_kill_or_an_expired_timeout_drops_the_future() {
     /// A future that is never ready, and sends a message when it is dropped.
-    struct Never(std::sync::mpsc::Sender<()>);
-    impl Future for Never {
+    struct PendingForever(std::sync::mpsc::Sender<()>);
+    impl Future for PendingForever {
         type Output = ();
         fn poll(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<()> {
             Poll::Pending
         }
     }
-    impl Drop for Never {
+    impl Drop for PendingForever {
         fn drop(&mut self) {
             self.0.send(()).ok();
         }
@@ -142,11 +142,13 @@ fn a_kill_or_an_expired_timeout_drops_the_future() {
     within(|| {
         let (dropped, drops) = std::sync::mpsc::channel();
         let for_victim = dropped.clone();
-        let victim = spawn(move || block_on(Never(for_victim)));
+        let victim = spawn(move || block_on(PendingForever(for_victim)));
         yield_now();
         victim.kill();
         assert_eq!(drops.try_recv(), Ok(()));
-        let late = timeout(Duration::from_millis(5), || block_on(Never(dropped)));
+        let late = timeout(Duration::from_millis(5), || {
+            block_on(PendingForever(dropped))
+        });
         assert!(late.is_err());
         assert_eq!(drops.try_recv(), Ok(()));
     });

@@ -584,8 +584,8 @@ fn a_kill_unwinds_a_ready_green_thread_before_others_run() {
 #[test]
 fn a_second_kill_does_not_interrupt_a_destructor() {
     virtually(|| {
-        struct Slow(Log);
-        impl Drop for Slow {
+        struct SleepsOnDrop(Log);
+        impl Drop for SleepsOnDrop {
             fn drop(&mut self) {
                 sleep(SHORT);
                 self.0.add("dropped slowly");
@@ -594,7 +594,7 @@ fn a_second_kill_does_not_interrupt_a_destructor() {
         let log = Log::default();
         let victim = log.clone();
         let handle = spawn(move || {
-            let _slow = Slow(victim);
+            let _sleeps_on_drop = SleepsOnDrop(victim);
             sleep(LONG);
         });
         yield_now();
@@ -796,17 +796,17 @@ fn a_scope_waits_until_a_killed_child_has_dropped_what_it_borrowed() {
     virtually(|| {
         let log = Log::default();
         scope(|s| {
-            let slow = {
-                struct Slow<'a>(&'a Log);
-                impl Drop for Slow<'_> {
+            let sleeps_on_drop = {
+                struct SleepsOnDrop<'a>(&'a Log);
+                impl Drop for SleepsOnDrop<'_> {
                     fn drop(&mut self) {
                         shield(|| sleep(SHORT));
                         self.0.add("dropped");
                     }
                 }
-                Slow(&log)
+                SleepsOnDrop(&log)
             };
-            let child = s.spawn(move || drop(slow));
+            let child = s.spawn(move || drop(sleeps_on_drop));
             child.kill();
         });
         assert_eq!(log.take(), ["dropped"]);
@@ -1085,12 +1085,12 @@ fn in_random_order_a_green_thread_that_yields_may_run_next() {
 
 /// If a kill is deferred until its green thread ends, its error is dropped there.
 #[test]
-fn a_timer_set_by_the_last_destructor_of_a_green_thread_is_cancelled() {
-    struct Late(Arc<AtomicUsize>);
-    impl Drop for Late {
+fn a_timer_set_by_the_last_destructor_of_a_green_thread_is_canceled() {
+    struct SetsTimerOnDrop(Arc<AtomicUsize>);
+    impl Drop for SetsTimerOnDrop {
         fn drop(&mut self) {
-            let late = Arc::clone(&self.0);
-            spawn_after_local(SHORT, move || late.fetch_add(100, Ordering::Relaxed));
+            let count = Arc::clone(&self.0);
+            spawn_after_local(SHORT, move || count.fetch_add(100, Ordering::Relaxed));
             self.0.fetch_add(1, Ordering::Relaxed);
         }
     }
@@ -1098,7 +1098,7 @@ fn a_timer_set_by_the_last_destructor_of_a_green_thread_is_cancelled() {
         let count = Arc::new(AtomicUsize::new(0));
         let victim = spawn(|| shield(thread::park));
         yield_now();
-        victim.kill_with(Late(Arc::clone(&count)));
+        victim.kill_with(SetsTimerOnDrop(Arc::clone(&count)));
         victim.thread().unpark();
         victim.join().unwrap();
         sleep(SHORT * 10);

@@ -155,20 +155,20 @@ fn a_key_can_be_passed_to_a_function() {
 }
 
 /// Calls a function when dropped.
-struct Act(Box<dyn Fn()>);
+struct Action(Box<dyn Fn()>);
 
-impl Drop for Act {
+impl Drop for Action {
     fn drop(&mut self) {
         (self.0)();
     }
 }
 
 green_local! {
-    static ACT: RefCell<Option<Act>> = RefCell::new(None);
+    static ACTION: RefCell<Option<Action>> = RefCell::new(None);
     static LAST: RefCell<Option<OnDrop>> = RefCell::new(None);
 }
 
-fn acts() -> [fn(); 5] {
+fn actions() -> [fn(); 5] {
     [
         || evy_runtime::sleep(Duration::from_millis(1)),
         || assert_eq!(spawn(|| COUNT.get()).join().ok(), Some(7)),
@@ -180,14 +180,14 @@ fn acts() -> [fn(); 5] {
 
 #[test]
 fn a_destructor_may_park_spawn_time_out_and_panic() {
-    for act in acts() {
+    for action in actions() {
         virtual_time(|| {
             let log = Rc::new(RefCell::new(Vec::new()));
             for killed in [false, true] {
                 let last = Rc::clone(&log);
                 let child = spawn(move || {
                     LAST.set(Some(OnDrop("last", last)));
-                    ACT.set(Some(Act(Box::new(act))));
+                    ACTION.set(Some(Action(Box::new(action))));
                     if killed {
                         thread::park();
                     }
@@ -203,8 +203,8 @@ fn a_destructor_may_park_spawn_time_out_and_panic() {
 
 #[test]
 fn os_thread_exit_survives_a_destructor_that_parks_spawns_times_out_or_panics() {
-    for act in acts() {
-        let os_thread = std::thread::spawn(move || ACT.set(Some(Act(Box::new(act)))));
+    for action in actions() {
+        let os_thread = std::thread::spawn(move || ACTION.set(Some(Action(Box::new(action)))));
         assert!(os_thread.join().is_ok());
     }
 }

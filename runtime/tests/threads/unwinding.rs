@@ -18,9 +18,9 @@ const SECOND: Duration = Duration::from_secs(1);
 const LONG: Duration = Duration::from_secs(3600);
 
 /// Sleeps in its destructor, one second at a time, for this number of seconds.
-struct Slow(u32);
+struct SleepsOnDrop(u32);
 
-impl Drop for Slow {
+impl Drop for SleepsOnDrop {
     fn drop(&mut self) {
         (0..self.0).for_each(|_| sleep(SECOND));
     }
@@ -29,7 +29,7 @@ impl Drop for Slow {
 /// Spawns a green thread that unwinds for `seconds`, and returns when it has begun to unwind.
 fn unwinding_for(seconds: u32) -> JoinHandle<()> {
     let unwinds = spawn(move || {
-        let _slow = Slow(seconds);
+        let _sleeps_on_drop = SleepsOnDrop(seconds);
         resume_unwind(Box::new("on purpose"));
     });
     yield_now();

@@ -79,8 +79,8 @@ fn a_green_thread_that_runs_for_too_long_is_reported_once() {
 #[test]
 fn the_root_and_a_green_thread_that_is_being_killed_are_reported_too() {
     const LIMIT: Duration = Duration::from_millis(20);
-    struct Lingers(Rc<Receiver<Report>>, Rc<Cell<Option<Report>>>);
-    impl Drop for Lingers {
+    struct WaitsOnDrop(Rc<Receiver<Report>>, Rc<Cell<Option<Report>>>);
+    impl Drop for WaitsOnDrop {
         fn drop(&mut self) {
             self.1.set(self.0.recv().ok());
         }
@@ -94,9 +94,9 @@ fn the_root_and_a_green_thread_that_is_being_killed_are_reported_too() {
         assert!(report.text.contains("(root)"), "{report:?}");
 
         let found = Rc::new(Cell::new(None));
-        let lingers = Lingers(reports, Rc::clone(&found));
+        let waits_on_drop = WaitsOnDrop(reports, Rc::clone(&found));
         let victim = thread::Builder::new().name("victim").spawn(move || {
-            let _lingers = lingers;
+            let _waits_on_drop = waits_on_drop;
             thread::park();
         });
         yield_now();

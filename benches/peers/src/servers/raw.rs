@@ -58,8 +58,9 @@ fn serve(addr: SocketAddr, fixed: Option<&[u8]>) -> io::Result<()> {
                 continue;
             };
             let flags = event.flags;
-            let over = flags.intersects(EventFlags::RDHUP | EventFlags::HUP | EventFlags::ERR);
-            let goes_on = loop {
+            let closed_or_failed =
+                flags.intersects(EventFlags::RDHUP | EventFlags::HUP | EventFlags::ERR);
+            let keep_open = loop {
                 let n = match client.read(&mut buf) {
                     Ok(0) => break false,
                     Ok(n) => n,
@@ -70,11 +71,11 @@ fn serve(addr: SocketAddr, fixed: Option<&[u8]>) -> io::Result<()> {
                 }
                 // A short read has emptied the socket buffer. But if the connection was closed too,
                 // the end of file is still to be read.
-                if n < buf.len() && !over {
+                if n < buf.len() && !closed_or_failed {
                     break true;
                 }
             };
-            if !goes_on {
+            if !keep_open {
                 clients[at] = None;
             }
         }

@@ -47,7 +47,8 @@ struct State<T> {
 
 impl<T> State<T> {
     fn is_buffer_full(&self) -> bool {
-        self.capacity.is_some_and(|most| self.buffer.len() >= most)
+        self.capacity
+            .is_some_and(|capacity| self.buffer.len() >= capacity)
     }
 
     /// Stores `message` if there is room or a receive waits, and otherwise returns it. Also returns
@@ -211,12 +212,12 @@ impl<T> Channel<T> {
     pub(crate) unsafe fn register_receiver(&self, entry: &WaitEntry<()>) -> bool {
         let state = lock(&self.state);
         let no_send_waits = || state.sending.is_empty_except(entry.token());
-        let nothing_yet = state.buffer.is_empty() && state.senders > 0 && no_send_waits();
-        if nothing_yet {
+        let must_wait = state.buffer.is_empty() && state.senders > 0 && no_send_waits();
+        if must_wait {
             // SAFETY: the lock is held. The caller keeps the other conditions.
             unsafe { entry.enter(&state.receiving, Position::Back) };
         }
-        nothing_yet
+        must_wait
     }
 
     /// Removes the entry from the waiting receives, if it is there.

@@ -79,7 +79,7 @@ impl<T> SyncSender<T> {
     /// Sends a message.
     ///
     /// Parks until there is room, a receiver waits, or the receiver has been dropped. A send that
-    /// need not park yields once in a while, so that a fast receiver on another OS thread cannot
+    /// need not park yields once in a while. Otherwise a fast receiver on another OS thread could
     /// starve the green threads of this one.
     ///
     /// # Errors
@@ -132,7 +132,7 @@ impl<T> Receiver<T> {
     /// Receives the next message.
     ///
     /// Parks until there is one, or all senders have been dropped. A receive that need not park
-    /// yields once in a while, so that a fast sender on another OS thread cannot starve the green
+    /// yields once in a while. Otherwise a fast sender on another OS thread could starve the green
     /// threads of this one.
     ///
     /// # Errors

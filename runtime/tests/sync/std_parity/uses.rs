@@ -19,10 +19,10 @@ use super::sync::{
 };
 use super::thread;
 
-fn send<T: Send + ?Sized>() {}
-fn sync<T: Sync + ?Sized>() {}
-fn safe<T: UnwindSafe + RefUnwindSafe + ?Sized>() {}
-fn shown<T: Debug>(value: &T) -> String {
+fn assert_send<T: Send + ?Sized>() {}
+fn assert_sync<T: Sync + ?Sized>() {}
+fn assert_unwind_safe<T: UnwindSafe + RefUnwindSafe + ?Sized>() {}
+fn debug_string<T: Debug>(value: &T) -> String {
     format!("{value:?}")
 }
 
@@ -60,18 +60,18 @@ fn poison<G>(guard: impl FnOnce() -> G + UnwindSafe) {
     assert!(outcome.is_err());
 }
 
-pub(crate) fn locks() -> String {
+pub(crate) fn use_locks() -> String {
     let mut output = String::new();
-    send::<Mutex<Cell<u8>>>();
-    sync::<Mutex<Cell<u8>>>();
-    sync::<MutexGuard<'static, u8>>();
-    safe::<Mutex<Cell<u8>>>();
-    safe::<Mutex<dyn Shape>>();
-    send::<RwLock<u8>>();
-    sync::<RwLock<u8>>();
-    sync::<RwLockReadGuard<'static, u8>>();
-    sync::<RwLockWriteGuard<'static, u8>>();
-    safe::<RwLock<Cell<u8>>>();
+    assert_send::<Mutex<Cell<u8>>>();
+    assert_sync::<Mutex<Cell<u8>>>();
+    assert_sync::<MutexGuard<'static, u8>>();
+    assert_unwind_safe::<Mutex<Cell<u8>>>();
+    assert_unwind_safe::<Mutex<dyn Shape>>();
+    assert_send::<RwLock<u8>>();
+    assert_sync::<RwLock<u8>>();
+    assert_sync::<RwLockReadGuard<'static, u8>>();
+    assert_sync::<RwLockWriteGuard<'static, u8>>();
+    assert_unwind_safe::<RwLock<Cell<u8>>>();
 
     let lock: fn(&Mutex<u8>) -> LockResult<MutexGuard<'_, u8>> = Mutex::lock;
     let try_lock: fn(&Mutex<u8>) -> TryLockResult<MutexGuard<'_, u8>> = Mutex::try_lock;
@@ -132,15 +132,15 @@ pub(crate) fn locks() -> String {
     output
 }
 
-pub(crate) fn signals() -> String {
+pub(crate) fn use_signals() -> String {
     let mut output = String::new();
-    send::<Condvar>();
-    sync::<Condvar>();
-    safe::<Condvar>();
-    send::<Barrier>();
-    sync::<Barrier>();
-    safe::<Barrier>();
-    send::<BarrierWaitResult>();
+    assert_send::<Condvar>();
+    assert_sync::<Condvar>();
+    assert_unwind_safe::<Condvar>();
+    assert_send::<Barrier>();
+    assert_sync::<Barrier>();
+    assert_unwind_safe::<Barrier>();
+    assert_send::<BarrierWaitResult>();
 
     let pair = Arc::new((Mutex::new(0), Condvar::default()));
     let other: Weak<_> = Arc::downgrade(&pair);
@@ -175,17 +175,17 @@ pub(crate) fn signals() -> String {
     output
 }
 
-pub(crate) fn cells() -> String {
+pub(crate) fn use_cells() -> String {
     let mut output = String::new();
-    send::<Once>();
-    sync::<Once>();
-    safe::<Once>();
-    send::<OnceLock<Cell<u8>>>();
-    sync::<OnceLock<u8>>();
-    safe::<OnceLock<u8>>();
-    send::<LazyLock<Cell<u8>>>();
-    sync::<LazyLock<u8, fn() -> u8>>();
-    safe::<LazyLock<u8>>();
+    assert_send::<Once>();
+    assert_sync::<Once>();
+    assert_unwind_safe::<Once>();
+    assert_send::<OnceLock<Cell<u8>>>();
+    assert_sync::<OnceLock<u8>>();
+    assert_unwind_safe::<OnceLock<u8>>();
+    assert_send::<LazyLock<Cell<u8>>>();
+    assert_sync::<LazyLock<u8, fn() -> u8>>();
+    assert_unwind_safe::<LazyLock<u8>>();
 
     ONCE.call_once::<fn()>(|| ());
     ONCE.call_once_force(|_: &OnceState| unreachable!());
@@ -236,16 +236,16 @@ pub(crate) fn cells() -> String {
     output
 }
 
-pub(crate) fn channels() -> String {
+pub(crate) fn use_channels() -> String {
     let mut output = String::new();
-    send::<Sender<Cell<u8>>>();
-    sync::<Sender<Cell<u8>>>();
-    send::<SyncSender<Cell<u8>>>();
-    sync::<SyncSender<Cell<u8>>>();
-    send::<Receiver<Cell<u8>>>();
-    safe::<Sender<Cell<u8>>>();
-    safe::<SyncSender<Cell<u8>>>();
-    safe::<Receiver<Cell<u8>>>();
+    assert_send::<Sender<Cell<u8>>>();
+    assert_sync::<Sender<Cell<u8>>>();
+    assert_send::<SyncSender<Cell<u8>>>();
+    assert_sync::<SyncSender<Cell<u8>>>();
+    assert_send::<Receiver<Cell<u8>>>();
+    assert_unwind_safe::<Sender<Cell<u8>>>();
+    assert_unwind_safe::<SyncSender<Cell<u8>>>();
+    assert_unwind_safe::<Receiver<Cell<u8>>>();
 
     let (sender, receiver): (Sender<u8>, Receiver<u8>) = channel();
     let unbounded: fn(&Sender<u8>, u8) -> Result<(), SendError<u8>> = Sender::send;
@@ -276,7 +276,7 @@ pub(crate) fn channels() -> String {
     writeln!(output, "{:?} {:?}", receiver.recv(), receiver.try_recv()).unwrap();
     writeln!(output, "{:?}", receiver.recv_timeout(short)).unwrap();
     for message in &receiver {
-        output.push_str(&shown(&message));
+        output.push_str(&debug_string(&message));
     }
     let mut rest: mpsc::IntoIter<u8> = receiver.into_iter();
     writeln!(output, "{:?}", rest.next()).unwrap();
@@ -289,6 +289,6 @@ pub(crate) fn channels() -> String {
     drop(receiver);
     writeln!(output, "{:?} {:?}", sender.send(3), sender.try_send(4)).unwrap();
     let error = sender.send(5).unwrap_err();
-    writeln!(output, "{error} {}", shown(&error)).unwrap();
+    writeln!(output, "{error} {}", debug_string(&error)).unwrap();
     output
 }

@@ -42,29 +42,28 @@ impl Message {
     }
 }
 
-/// Replaces an inbox: a mailbox, and a condition variable in place of the poller that its owner
-/// waits in.
-struct Inbox {
+/// The owner of a mailbox, with a condition variable in place of the poller that it waits in.
+struct Receiver {
     mailbox: Mailbox<Message>,
     notified: Mutex<bool>,
     changed: Condvar,
 }
 
-impl Inbox {
-    /// Creates an inbox with two remote loom threads, each of which runs `remote` with its number.
-    /// The caller is the owner.
+impl Receiver {
+    /// Creates a receiver with two remote loom threads, each of which runs `remote` with its
+    /// number. The caller is the owner.
     fn with_two(remote: impl Fn(usize, &Self) + Clone + 'static) -> Rc<Self> {
-        let inbox = Rc::new(Self {
+        let receiver = Rc::new(Self {
             mailbox: Mailbox::new(),
             notified: Mutex::new(false),
             changed: Condvar::new(),
         });
         for number in 0..2 {
-            inbox.mailbox.add_sender();
-            let (inbox, remote) = (Rc::clone(&inbox), remote.clone());
-            spawn(move || remote(number, &inbox));
+            receiver.mailbox.add_sender();
+            let (receiver, remote) = (Rc::clone(&receiver), remote.clone());
+            spawn(move || remote(number, &receiver));
         }
-        inbox
+        receiver
     }
 
     fn notify(&self) {
@@ -107,19 +106,19 @@ impl Inbox {
 fn each_message_arrives_once_and_no_wake_up_is_lost() {
     model(|| {
         let messages = [Message::new(), Message::new()];
-        let inbox = Inbox::with_two(move |number, inbox| {
+        let receiver = Receiver::with_two(move |number, receiver| {
             messages[number].race_check.set(true);
-            inbox.send(&messages[number]);
+            receiver.send(&messages[number]);
         });
         let mut arrived = 0;
         while arrived < 2 {
-            let messages = inbox
+            let messages = receiver
                 .next()
                 .expect("no deadlock while a message is to come");
             arrived += messages.len();
             assert!(messages.iter().all(|message| message.race_check.get()));
         }
-        assert!(arrived == 2 && inbox.mailbox.is_empty());
+        assert!(arrived == 2 && receiver.mailbox.is_empty());
     });
 }
 
@@ -128,14 +127,16 @@ fn a_message_sent_by_two_senders_shows_what_both_did() {
     model(|| {
         let message = Message::new();
         let sent = Arc::clone(&message);
-        let inbox = Inbox::with_two(move |number, inbox| {
+        let receiver = Receiver::with_two(move |number, receiver| {
             sent.set_flag(number);
-            inbox.send(&sent);
+            receiver.send(&sent);
         });
         while !message.all_flags_set() {
-            inbox.next().expect("no deadlock while a flag is to come");
+            receiver
+                .next()
+                .expect("no deadlock while a flag is to come");
         }
-        drop(inbox.mailbox.close());
+        drop(receiver.mailbox.close());
     });
 }
 
@@ -144,18 +145,20 @@ fn a_token_is_not_lost_among_wake_ups() {
     model(|| {
         let message = Message::new();
         let sent = Arc::clone(&message);
-        let inbox = Inbox::with_two(move |number, inbox| {
+        let receiver = Receiver::with_two(move |number, receiver| {
             if number == 0 {
                 sent.set_flag(0);
                 sent.link.put_token();
             }
-            inbox.send(&sent);
+            receiver.send(&sent);
         });
         while !message.link.take_token() {
-            inbox.next().expect("no deadlock while a token is to come");
+            receiver
+                .next()
+                .expect("no deadlock while a token is to come");
         }
         assert!(message.flags[0].load(Ordering::Relaxed));
-        drop(inbox.mailbox.close());
+        drop(receiver.mailbox.close());
     });
 }
 
@@ -164,18 +167,20 @@ fn of_two_tokens_the_last_one_taken_shows_what_both_senders_did() {
     model(|| {
         let message = Message::new();
         let sent = Arc::clone(&message);
-        let inbox = Inbox::with_two(move |number, inbox| {
+        let receiver = Receiver::with_two(move |number, receiver| {
             sent.set_flag(number);
             sent.link.put_token();
-            inbox.send(&sent);
+            receiver.send(&sent);
         });
         // Like `while !condition { thread::park() }`.
         while !message.all_flags_set() {
             while !message.link.take_token() {
-                inbox.next().expect("no deadlock while a token is to come");
+                receiver
+                    .next()
+                    .expect("no deadlock while a token is to come");
             }
         }
-        drop(inbox.mailbox.close());
+        drop(receiver.mailbox.close());
     });
 }
 
@@ -184,14 +189,14 @@ fn a_message_sent_before_leaving_arrives_before_the_deadlock() {
     model(|| {
         let message = Message::new();
         let sent = Arc::clone(&message);
-        let inbox = Inbox::with_two(move |number, inbox| {
+        let receiver = Receiver::with_two(move |number, receiver| {
             if number == 0 {
-                inbox.send(&sent);
+                receiver.send(&sent);
             }
-            inbox.leave();
+            receiver.leave();
         });
         let mut arrived = 0;
-        while let Some(messages) = inbox.next() {
+        while let Some(messages) = receiver.next() {
             arrived += messages.len();
         }
         assert_eq!(arrived, 1);
@@ -201,8 +206,8 @@ fn a_message_sent_before_leaving_arrives_before_the_deadlock() {
 #[test]
 fn the_last_remote_that_leaves_makes_the_owner_notice_a_deadlock() {
     model(|| {
-        let inbox = Inbox::with_two(|_, inbox| inbox.leave());
-        assert!(inbox.next().is_none());
+        let receiver = Receiver::with_two(|_, receiver| receiver.leave());
+        assert!(receiver.next().is_none());
     });
 }
 
@@ -211,9 +216,9 @@ fn a_mailbox_that_is_closed_during_sends_is_left_empty() {
     model(|| {
         let messages = [Message::new(), Message::new()];
         let sent = messages.clone();
-        let inbox = Inbox::with_two(move |number, inbox| inbox.send(&sent[number]));
-        let last = inbox.mailbox.close();
-        assert!(inbox.mailbox.is_closed() && inbox.mailbox.is_empty());
+        let receiver = Receiver::with_two(move |number, receiver| receiver.send(&sent[number]));
+        let last = receiver.mailbox.close();
+        assert!(receiver.mailbox.is_closed() && receiver.mailbox.is_empty());
         drop((last, messages));
         // Loom reports messages that are not freed.
     });

@@ -43,7 +43,7 @@ fn the_mutex_excludes_a_waiter_that_is_overtaken() {
         let counter = Counter::new();
         let shared = Rc::clone(&counter);
         let other = spawn(move || shared.add());
-        // The second time it may overtake the other waiter, which then demands the lock.
+        // The second time it may overtake the other waiter, which then requests a handoff.
         for _ in 0..3 {
             counter.add();
         }

@@ -10,14 +10,14 @@ use crate::sync::wait_list::{PendingUnpark, Position, WaitEntry, WaitList, WaitP
 use crate::thread::{SelectToken, Selection, deadline_after_any_thread, park_while};
 use crate::waiter::{Thread, join_all, spawn, unless_killed};
 
-/// A condition that loom threads wait for.
-struct Gate {
+/// A flag that loom threads wait for.
+struct Flag {
     state: Mutex<State>,
     race_check: Cell<bool>,
 }
 
 struct State {
-    open: bool,
+    is_set: bool,
     /// The numbers of the waiters, in the order of arrival.
     arrived: Vec<u32>,
     waiters: WaitList<u32>,
@@ -26,11 +26,11 @@ struct State {
 /// The value that the notifier leaves in the slot.
 const LEFT: u32 = 7;
 
-impl Gate {
+impl Flag {
     fn new() -> Rc<Self> {
         Rc::new(Self {
             state: Mutex::new(State {
-                open: false,
+                is_set: false,
                 arrived: Vec::new(),
                 waiters: WaitList::new(),
             }),
@@ -38,15 +38,15 @@ impl Gate {
         })
     }
 
-    /// Waits with `number` in its slot, unless the gate is open.
-    fn pass(
+    /// Waits with `number` in its slot, unless the flag is set.
+    fn wait(
         &self,
         number: u32,
         timeout: Option<Duration>,
         undo: impl FnOnce(Option<u32>),
     ) -> Result<Option<u32>, Option<u32>> {
         let mut state = lock(&self.state);
-        if state.open {
+        if state.is_set {
             return Ok(Some(LEFT));
         }
         state.arrived.push(number);
@@ -60,11 +60,11 @@ impl Gate {
         wait.park(state, Some(number), undo)
     }
 
-    /// Opens the gate and notifies all waiters. Returns the numbers from their slots.
-    fn open(&self) -> Vec<u32> {
+    /// Sets the flag and notifies all waiters. Returns the numbers from their slots.
+    fn set(&self) -> Vec<u32> {
         self.race_check.set(true);
         let mut state = lock(&self.state);
-        state.open = true;
+        state.is_set = true;
         let mut all = Vec::new();
         let mut numbers = Vec::new();
         while let Some((notified, number)) =
@@ -82,17 +82,17 @@ impl Gate {
 #[test]
 fn waiters_are_notified_in_fifo_order_and_see_what_was_done_before() {
     model(|| {
-        let gate = Gate::new();
+        let flag = Flag::new();
         let waiter = |number| {
-            let gate = Rc::clone(&gate);
+            let flag = Rc::clone(&flag);
             spawn(move || {
                 // The entry is dropped here, with its cells: `[notified-last]`.
-                assert_eq!(gate.pass(number, None, |_| unreachable!()), Ok(Some(LEFT)));
-                assert!(gate.race_check.get());
+                assert_eq!(flag.wait(number, None, |_| unreachable!()), Ok(Some(LEFT)));
+                assert!(flag.race_check.get());
             })
         };
         let waiters = [waiter(1), waiter(2)];
-        assert_eq!(gate.open(), lock(&gate.state).arrived);
+        assert_eq!(flag.set(), lock(&flag.state).arrived);
         join_all(waiters);
     });
 }
@@ -100,21 +100,21 @@ fn waiters_are_notified_in_fifo_order_and_see_what_was_done_before() {
 #[test]
 fn a_deadline_and_a_notifier_agree_on_which_came_first() {
     model(|| {
-        let gate = Gate::new();
-        let passing = Rc::clone(&gate);
+        let flag = Flag::new();
+        let waiting = Rc::clone(&flag);
         let waiter = spawn(move || {
-            let passed = passing.pass(1, Some(Duration::ZERO), |_| unreachable!());
-            match passed {
-                Ok(slot) => assert_eq!((slot, passing.race_check.get()), (Some(LEFT), true)),
+            let waited = waiting.wait(1, Some(Duration::ZERO), |_| unreachable!());
+            match waited {
+                Ok(slot) => assert_eq!((slot, waiting.race_check.get()), (Some(LEFT), true)),
                 Err(slot) => assert_eq!(slot, Some(1), "the slot is unchanged"),
             }
-            passed.is_ok()
+            waited.is_ok()
         });
-        let opening = Rc::clone(&gate);
-        let notifier = spawn(move || opening.open());
+        let setting = Rc::clone(&flag);
+        let notifier = spawn(move || setting.set());
         waiter.expire_deadline();
         let notified = notifier.join() == [1];
-        let came_late = lock(&gate.state).arrived.is_empty();
+        let came_late = lock(&flag.state).arrived.is_empty();
         assert_eq!(waiter.join(), notified || came_late);
     });
 }
@@ -122,20 +122,20 @@ fn a_deadline_and_a_notifier_agree_on_which_came_first() {
 #[test]
 fn a_waiter_that_unwinds_after_its_notification_undoes_it() {
     model(|| {
-        let gate = Gate::new();
+        let flag = Flag::new();
         let undone = Rc::new(Cell::new(None));
-        let (passing, undoing) = (Rc::clone(&gate), Rc::clone(&undone));
+        let (waiting, undoing) = (Rc::clone(&flag), Rc::clone(&undone));
         let waiter = spawn(move || {
-            let passed = || passing.pass(1, None, |slot| undoing.set(slot));
-            unless_killed(passed).is_some()
+            let waited = || waiting.wait(1, None, |slot| undoing.set(slot));
+            unless_killed(waited).is_some()
         });
-        let opening = Rc::clone(&gate);
-        let notifier = spawn(move || opening.open());
+        let setting = Rc::clone(&flag);
+        let notifier = spawn(move || setting.set());
         waiter.kill();
         let notified = notifier.join() == [1];
-        let passed = waiter.join();
+        let waited = waiter.join();
         // If the waiter was notified in vain, `undo` is given the value that was left in its slot.
-        let in_vain = notified && !passed;
+        let in_vain = notified && !waited;
         assert_eq!(undone.get(), in_vain.then_some(LEFT));
     });
 }

@@ -16,9 +16,9 @@ type Message = Cell<u32>;
 /// The result of a send; an error contains the message.
 type Sent = Result<(), u32>;
 
-struct Ends(Channel<Message>);
+struct ChannelModel(Channel<Message>);
 
-impl Ends {
+impl ChannelModel {
     /// Creates a channel with one sender. The caller is the receiver.
     fn new(capacity: Option<usize>) -> Rc<Self> {
         Rc::new(Self(Channel::new(capacity)))
@@ -40,10 +40,10 @@ impl Ends {
     /// Spawns a sender that sends `messages` and then leaves. Returns `None` if it was killed while
     /// it waited.
     fn sender<const N: usize>(self: &Rc<Self>, messages: [u32; N]) -> Thread<Option<[Sent; N]>> {
-        let ends = Rc::clone(self);
+        let channel = Rc::clone(self);
         spawn(move || {
-            let sent = unless_killed(|| messages.map(|message| ends.send(message)));
-            ends.0.remove_sender();
+            let sent = unless_killed(|| messages.map(|message| channel.send(message)));
+            channel.0.remove_sender();
             sent
         })
     }
@@ -51,9 +51,9 @@ impl Ends {
 
 fn check_order(capacity: Option<usize>) {
     model_of_two(move || {
-        let ends = Ends::new(capacity);
-        let sender = ends.sender([1, 2]);
-        assert_eq!(ends.receive_all(), [1, 2]);
+        let channel = ChannelModel::new(capacity);
+        let sender = channel.sender([1, 2]);
+        assert_eq!(channel.receive_all(), [1, 2]);
         assert_eq!(sender.join(), Some([Ok(()), Ok(())]));
     });
 }
@@ -75,10 +75,10 @@ fn messages_of_a_bounded_channel_arrive_in_order_and_then_the_end() {
 
 fn check_two_senders(capacity: Option<usize>) {
     model(move || {
-        let ends = Ends::new(capacity);
-        ends.0.add_sender();
-        let senders = [ends.sender([1]), ends.sender([2])];
-        let mut received = ends.receive_all();
+        let channel = ChannelModel::new(capacity);
+        channel.0.add_sender();
+        let senders = [channel.sender([1]), channel.sender([2])];
+        let mut received = channel.receive_all();
         received.sort_unstable();
         assert_eq!(received, [1, 2]);
         assert_eq!(join_all(senders), [Some([Ok(())]); 2]);
@@ -103,22 +103,22 @@ fn messages_of_two_senders_arrive_through_a_bounded_channel() {
 #[test]
 fn room_goes_to_the_waiting_sender() {
     model(|| {
-        let ends = Ends::new(Some(1));
-        ends.0.add_sender();
-        let senders = [ends.sender([1]), ends.sender([2])];
-        let first = ends.receive().unwrap();
+        let channel = ChannelModel::new(Some(1));
+        channel.0.add_sender();
+        let senders = [channel.sender([1]), channel.sender([2])];
+        let first = channel.receive().unwrap();
         // Both sends complete without a second receive.
         assert_eq!(join_all(senders), [Some([Ok(())]); 2]);
-        assert_eq!(ends.receive_all(), [3 - first]);
+        assert_eq!(channel.receive_all(), [3 - first]);
     });
 }
 
 #[test]
 fn a_send_to_a_receiver_that_leaves_returns_the_message() {
     model_of_two(|| {
-        let ends = Ends::new(Some(0));
-        let sender = ends.sender([1]);
-        let other = Rc::clone(&ends);
+        let channel = ChannelModel::new(Some(0));
+        let sender = channel.sender([1]);
+        let other = Rc::clone(&channel);
         let receiver = spawn(move || {
             let received = other.0.try_recv().is_ok();
             other.0.remove_receiver();
@@ -132,10 +132,10 @@ fn a_send_to_a_receiver_that_leaves_returns_the_message() {
 #[test]
 fn the_message_of_a_killed_sender_arrives_whole_or_not_at_all() {
     model_of_two(|| {
-        let ends = Ends::new(Some(0));
-        let sender = ends.sender([1]);
+        let channel = ChannelModel::new(Some(0));
+        let sender = channel.sender([1]);
         sender.kill();
-        let received = ends.receive_all();
+        let received = channel.receive_all();
         match sender.join() {
             Some(sent) => assert_eq!((sent, received), ([Ok(())], vec![1])),
             // The sender may have been notified before the kill.
@@ -147,8 +147,8 @@ fn the_message_of_a_killed_sender_arrives_whole_or_not_at_all() {
 #[test]
 fn a_message_that_arrives_at_the_deadline_is_left_for_the_next_receive() {
     model(|| {
-        let ends = Ends::new(Some(0));
-        let other = Rc::clone(&ends);
+        let channel = ChannelModel::new(Some(0));
+        let other = Rc::clone(&channel);
         let receiver = spawn(move || {
             let first = other.0.recv(deadline_after_any_thread(Duration::ZERO));
             match first.map(|message| message.get()) {
@@ -157,7 +157,7 @@ fn a_message_that_arrives_at_the_deadline_is_left_for_the_next_receive() {
                 Err(RecvTimeoutError::Disconnected) => unreachable!(),
             }
         });
-        let sender = ends.sender([1]);
+        let sender = channel.sender([1]);
         receiver.expire_deadline();
         assert_eq!(receiver.join(), 1);
         assert_eq!(sender.join(), Some([Ok(())]));
@@ -167,12 +167,12 @@ fn a_message_that_arrives_at_the_deadline_is_left_for_the_next_receive() {
 #[test]
 fn both_of_two_receivers_are_woken_when_the_sender_leaves() {
     model(|| {
-        let ends = Ends::new(None);
+        let channel = ChannelModel::new(None);
         let others = [(); 2].map(|()| {
-            let ends = Rc::clone(&ends);
-            spawn(move || ends.receive())
+            let channel = Rc::clone(&channel);
+            spawn(move || channel.receive())
         });
-        ends.0.remove_sender();
+        channel.0.remove_sender();
         assert_eq!(join_all(others), [None; 2]);
     });
 }
@@ -180,16 +180,16 @@ fn both_of_two_receivers_are_woken_when_the_sender_leaves() {
 #[test]
 fn a_receiver_killed_after_its_notification_leaves_the_message_to_another() {
     model(|| {
-        let ends = Ends::new(None);
-        let other = Rc::clone(&ends);
+        let channel = ChannelModel::new(None);
+        let other = Rc::clone(&channel);
         let victim = spawn(move || match unless_killed(|| other.receive()) {
             Some(message) => other.send(message.unwrap()),
             None => Ok(()),
         });
-        let sending = Rc::clone(&ends);
+        let sending = Rc::clone(&channel);
         let sender = spawn(move || sending.send(1));
         victim.kill();
-        assert_eq!(ends.receive(), Some(1));
+        assert_eq!(channel.receive(), Some(1));
         assert_eq!(join_all([victim, sender]), [Ok(()), Ok(())]);
     });
 }

@@ -1,5 +1,5 @@
-//! Models of the readers-writer lock: a writer holds it alone, and each waiter is admitted as soon
-//! as possible.
+//! Models of the readers-writer lock: a writer holds it alone, and each waiter is handed the lock
+//! as soon as possible.
 
 use std::rc::Rc;
 
@@ -71,7 +71,7 @@ fn writers_exclude_each_other() {
 }
 
 #[test]
-fn the_last_of_two_readers_admits_the_writer() {
+fn the_last_of_two_readers_hands_the_lock_to_the_writer() {
     model(|| {
         let lock = new();
         let first = lock.read().unwrap();
@@ -84,7 +84,7 @@ fn the_last_of_two_readers_admits_the_writer() {
 }
 
 #[test]
-fn a_writer_that_gives_up_admits_the_readers_behind_it() {
+fn the_readers_behind_a_writer_that_gives_up_are_handed_the_lock() {
     model(|| {
         let lock = new();
         let first = lock.read().unwrap();
@@ -100,7 +100,7 @@ fn a_writer_that_gives_up_admits_the_readers_behind_it() {
 }
 
 #[test]
-fn a_waiter_killed_after_it_was_handed_the_lock_admits_the_next() {
+fn a_waiter_killed_after_it_was_handed_the_lock_hands_it_to_the_next() {
     model(|| {
         let lock = new();
         let first = lock.write().unwrap();
@@ -115,7 +115,7 @@ fn a_waiter_killed_after_it_was_handed_the_lock_admits_the_next() {
 }
 
 #[test]
-fn a_downgrade_admits_waiting_readers() {
+fn a_downgrade_hands_the_lock_to_waiting_readers() {
     model_of_two(|| {
         let lock = new();
         let first = lock.write().unwrap();
