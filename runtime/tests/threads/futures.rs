@@ -147,7 +147,7 @@ fn a_kill_or_an_expired_timeout_drops_the_future() {
         victim.kill();
         assert_eq!(drops.try_recv(), Ok(()));
         let late = timeout(Duration::from_millis(5), || {
-            block_on(PendingForever(dropped))
+            block_on(PendingForever(dropped));
         });
         assert!(late.is_err());
         assert_eq!(drops.try_recv(), Ok(()));
