@@ -7,7 +7,7 @@ use std::task::{Context, Poll, Wake, Waker};
 
 use crate::green::WaitReason;
 use crate::primitive::{AtomicBool, Ordering};
-use crate::thread::{Parker, Unparker, current, park_while};
+use crate::thread::{Parker, Unparker, charge, current, park_while};
 
 /// Runs `future` to completion on the calling green thread and returns its output.
 ///
@@ -44,6 +44,7 @@ pub fn block_on<F: Future>(future: F) -> F::Output {
     let waker = Waker::from(Arc::clone(&signal));
     let mut context = Context::from_waker(&waker);
     loop {
+        charge(|| false);
         if let Poll::Ready(output) = future.as_mut().poll(&mut context) {
             return output;
         }

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use crate::green::WaitReason;
 use crate::sched;
-use crate::thread::WaitQueue;
+use crate::thread::{WaitQueue, charge, charge_without_yield};
 
 /// A one-time event: every green thread that waits for it gets a clone of the value that was sent,
 /// or the error.
@@ -85,6 +85,7 @@ impl<T: Clone> Event<T> {
 
     fn complete(&self, result: Result<T, EventError>) -> Result<(), AlreadySent> {
         let Self(state) = self;
+        charge_without_yield();
         if self.is_set() {
             return Err(AlreadySent(()));
         }
@@ -126,6 +127,7 @@ impl<T: Clone> Event<T> {
     }
 
     fn wait_until(&self, deadline: Option<Instant>) -> Option<Result<T, EventError>> {
+        charge(|| !self.is_set());
         if let Some(sent) = self.sent() {
             return Some(sent);
         }

@@ -8,6 +8,33 @@ pub use crate::green::WaitReason;
 pub use crate::thread::join_handle::run_inline;
 pub use crate::thread::wait_queue::WaitQueue;
 
+/// Charges an operation that may park to the budget of the current green thread.
+///
+/// A synchronization primitive calls it before an operation that succeeds without parking. Otherwise
+/// a green thread that repeats the operation would starve the others. After 128 operations in one
+/// turn, or after a few milliseconds, `charge` yields.
+///
+/// A pending kill or timeout is thrown here, so the operation must not have begun.
+///
+/// # Examples
+///
+/// ```
+/// # use std::cell::Cell;
+/// # let available = Cell::new(1);
+/// # let park_until_available = || ();
+/// if available.get() > 0 {
+///     evy::lowlevel::charge();
+/// }
+/// // The others may have run meanwhile.
+/// while available.get() == 0 {
+///     park_until_available();
+/// }
+/// available.set(available.get() - 1);
+/// ```
+pub fn charge() {
+    crate::thread::charge(|| false);
+}
+
 /// Returns the id of the current green thread.
 #[must_use]
 pub fn current_id() -> u64 {

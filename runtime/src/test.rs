@@ -39,7 +39,7 @@ use crate::thread::{Elapsed, JoinHandle, shutdown, spawn, timeout_never, yield_n
 /// });
 /// ```
 pub fn virtual_time<T: Send>(body: impl FnOnce() -> T + Send) -> T {
-    on_an_os_thread(|scheduler| scheduler.clock.pause(), body)
+    on_an_os_thread(|scheduler| scheduler.pause_clock(), body)
 }
 
 /// Runs `body` once for each seed, with ready green threads in a random order that follows from the
@@ -86,7 +86,7 @@ pub fn explore_schedules(seeds: Range<u64>, body: impl Fn() + Sync) {
         let _printed =
             PrintIfPanicking(format!("seed {seed} failed; EVY_SEED={seed} runs it alone"));
         let prepare = |scheduler: &Scheduler| {
-            scheduler.clock.pause();
+            scheduler.pause_clock();
             scheduler.randomize_order(seed);
         };
         on_an_os_thread(prepare, &body);
@@ -142,7 +142,7 @@ pub fn inject_faults(round: impl Fn(&FaultInjector) + Sync) -> usize {
             let _printed = PrintIfPanicking(format!("fault at parking point {after}: {fault:?}"));
             let happened = virtual_time(|| {
                 round(&FaultInjector { fault, after });
-                sched::current().planned_fault.get().is_none()
+                !sched::current().is_fault_planned()
             });
             if !happened {
                 break;
@@ -169,13 +169,11 @@ impl FaultInjector {
         f: impl FnOnce() -> T + 'static,
     ) -> JoinHandle<Result<T, Elapsed>> {
         let victim = spawn(move || timeout_never(f));
-        sched::current()
-            .planned_fault
-            .set(Some(sched::PlannedFault {
-                victim: victim.thread().raw_id(),
-                after: self.after,
-                fault: self.fault,
-            }));
+        sched::current().plan_fault(Some(sched::PlannedFault {
+            victim: victim.thread().raw_id(),
+            after: self.after,
+            fault: self.fault,
+        }));
         victim
     }
 }

@@ -188,10 +188,20 @@ impl GreenThread {
 
     /// Returns the open timeout scope that expires first and that no shield defers.
     pub(crate) fn first_scope(&self) -> Option<&TimeoutScope> {
+        self.first_scope_where(|_| true)
+    }
+
+    fn first_scope_where(&self, filter: impl Fn(&TimeoutScope) -> bool) -> Option<&TimeoutScope> {
         let (innermost, shields) = (self.timeout_scopes.get(), self.shields.get());
-        // SAFETY: the head of this green thread's scopes. They lie in frames of its own stack, and
-        // a caller that unlinks one does not use the result afterwards (`thread::timeout`).
-        unsafe { TimeoutScope::first_to_expire(innermost, shields) }
+        // SAFETY: the head of this green thread's scopes. They lie in frames of its own stack, and a
+        // caller that unlinks one does not use the result afterwards (`thread::timeout`).
+        unsafe { TimeoutScope::first_to_expire(innermost, shields, filter) }
+    }
+
+    /// Returns the earliest deadline of the scopes that were opened by a destructor during unwinding.
+    pub(crate) fn destructor_deadline(&self) -> Option<Instant> {
+        let first = self.first_scope_where(|scope| scope.in_destructor);
+        first.and_then(|scope| scope.deadline.get())
     }
 
     /// Returns the deadline of [`Self::first_scope`].

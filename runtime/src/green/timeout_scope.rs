@@ -12,11 +12,14 @@ pub(crate) struct TimeoutScope {
     pub(crate) outer: *const Self,
     /// The number of shields when the scope was opened. A shield opened later defers it.
     pub(crate) shields: u32,
+    /// Whether the scope was opened by a destructor, while its green thread was unwinding.
+    pub(crate) in_destructor: bool,
 }
 
 impl TimeoutScope {
-    /// Returns the scope that expires first among `innermost` and those around it, skipping the
-    /// ones that a shield defers. Among equal deadlines the outer scope comes first.
+    /// Returns the scope that expires first among `innermost` and those around it, skipping the ones
+    /// that a shield defers and those that `filter` rejects. Among equal deadlines the outer scope
+    /// comes first.
     ///
     /// # Safety
     ///
@@ -26,13 +29,14 @@ impl TimeoutScope {
     pub(super) unsafe fn first_to_expire<'a>(
         innermost: *const Self,
         shields: u32,
+        filter: impl Fn(&Self) -> bool,
     ) -> Option<&'a Self> {
         let mut first: Option<&Self> = None;
         let mut next = innermost;
         // SAFETY: null or linked, so valid (caller).
         while let Some(scope) = unsafe { next.as_ref() } {
             next = scope.outer;
-            if scope.shields < shields || scope.deadline.get().is_none() {
+            if scope.shields < shields || scope.deadline.get().is_none() || !filter(scope) {
                 continue;
             }
             if first.is_none_or(|first| scope.deadline.get() <= first.deadline.get()) {

@@ -8,9 +8,11 @@ use std::io;
 use std::mem::{self, ManuallyDrop};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::ptr::NonNull;
+use std::sync::OnceLock;
 use std::time::Instant;
 
-use super::registration::{Registration, TemporaryRegistration};
+use super::drained;
+use super::registration::{Registered, Registration, TemporaryRegistration};
 use super::timeout::{Sharing, Timeout};
 use crate::green::{GreenRef, WaitReason, Wake};
 use crate::list::Node;
@@ -43,6 +45,8 @@ use crate::thread;
 /// ```
 pub struct Green<T: AsFd> {
     registration: Registration,
+    /// Whether the descriptor is a TCP socket; not known until it matters.
+    is_tcp: OnceLock<bool>,
     inner: ManuallyDrop<T>,
 }
 
@@ -61,6 +65,7 @@ impl<T: AsFd> Green<T> {
     pub fn from_non_blocking(inner: T) -> Self {
         Self {
             registration: Registration::default(),
+            is_tcp: OnceLock::new(),
             inner: ManuallyDrop::new(inner),
         }
     }
@@ -69,6 +74,11 @@ impl<T: AsFd> Green<T> {
     /// instead of parking.
     pub fn inner(&self) -> &T {
         &self.inner
+    }
+
+    /// Whether a short read or write shows that there is nothing more to read, or no more room.
+    pub(super) fn is_tcp(&self) -> bool {
+        *self.is_tcp.get_or_init(|| drained::is_tcp(self.as_fd()))
     }
 
     /// Returns the wrapped value, which is still non-blocking.
@@ -83,14 +93,15 @@ impl<T: AsFd> Green<T> {
     /// Runs `op` until it returns something other than `WouldBlock`, parking in between.
     /// `Interrupted` is retried.
     ///
-    /// `drained` decides whether a successful `op` has used up what the descriptor had to offer, so
-    /// that the next call would block. A read that filled less than its buffer is an example. In
-    /// doubt it must return `false`.
+    /// `drained` decides whether a successful `op` has used up what the descriptor had to offer, so that
+    /// the next call would block. For a TCP socket, that is so after a read that filled less than its
+    /// buffer. For most other descriptors it cannot be known, and `drained` must return `false`.
     ///
     /// # Parking
     ///
-    /// Parks until the descriptor is ready. An operation that succeeds at once yields after a
-    /// while, so that others get their turn.
+    /// Parks until the descriptor is ready. If the green thread has done many operations without
+    /// parking, it yields first, so that the others get their turn. Nothing is thrown after `op` has
+    /// succeeded.
     ///
     /// # Errors
     ///
@@ -108,29 +119,42 @@ impl<T: AsFd> Green<T> {
         drained: impl FnOnce(&R) -> bool,
     ) -> io::Result<R> {
         let scheduler = sched::try_current()?;
+        let is_blocking = timeout != Timeout::NonBlocking;
+        if is_blocking {
+            thread::charge(|| {
+                let own = self.registration.own(scheduler);
+                own.is_some_and(|source| !source.is_ready(direction))
+            });
+        } else {
+            thread::charge_without_yield();
+        }
+        let own = self.registration.own(scheduler);
+        let mut registered = own.map(|source| Registered::Own(source));
         // A waiter that was woken in vain stays at the head of the queue.
         let mut in_front = false;
         loop {
-            let own = self.registration.own(scheduler);
-            if let Some(source) = own {
+            let source = registered.as_ref().map(Registered::source);
+            if let Some(source) = source {
                 check_not_busy(source, direction, sharing)?;
             }
-            // Without cached readiness, only the call itself can tell, so it is tried.
-            if own.is_none_or(|source| source.readiness(direction) != Readiness::NotReady) {
+            // Without cached readiness, only the call itself can tell, so it is tried. A call that
+            // must not park always asks the system.
+            if !is_blocking || source.is_none_or(|source| source.is_ready(direction)) {
+                let attempt = source.map(|source| Attempt::new(scheduler, source, direction));
                 match op(&self.inner) {
                     Ok(value) => {
-                        if let Some(source) = own {
-                            after_success(scheduler, source, direction, drained(&value));
-                        }
-                        if scheduler.consume_budget() {
-                            thread::yield_scheduler(scheduler);
+                        if let Some(attempt) = attempt {
+                            attempt.succeed(drained(&value));
                         }
                         return Ok(value);
                     }
                     Err(error) => match error.kind() {
                         io::ErrorKind::WouldBlock => {
-                            if let Some(source) = own {
-                                source.set_readiness(direction, Readiness::NotReady);
+                            if let Some(attempt) = attempt
+                                && !attempt.find_nothing()
+                                && is_blocking
+                            {
+                                continue;
                             }
                         }
                         io::ErrorKind::Interrupted => continue,
@@ -138,11 +162,23 @@ impl<T: AsFd> Green<T> {
                     },
                 }
             }
-            let deadline = timeout.deadline(scheduler)?;
-            match own {
-                Some(source) => wait_at(scheduler, source, direction, in_front, deadline)?,
-                None => self.register_and_wait(scheduler, direction, in_front, deadline)?,
-            }
+            let deadline = match timeout.deadline(scheduler) {
+                Ok(deadline) => deadline,
+                Err(would_block) => {
+                    thread::charge_failure();
+                    return Err(would_block);
+                }
+            };
+            let source = match &registered {
+                Some(registered) => registered.source(),
+                None => {
+                    let new = self.registration.register(scheduler, self.as_fd())?;
+                    let source = registered.insert(new).source();
+                    check_not_busy(source, direction, sharing)?;
+                    source
+                }
+            };
+            wait_at(scheduler, source, direction, in_front, deadline)?;
             in_front = true;
         }
     }
@@ -190,26 +226,6 @@ impl<T: AsFd> Green<T> {
         let deadline = timeout.deadline(scheduler)?;
         wait_at(scheduler, temporary.source(), direction, false, deadline)
     }
-
-    /// Parks until the descriptor is ready, where no source of this OS thread is known: on the
-    /// first wait, and on OS threads other than the first.
-    #[cold]
-    fn register_and_wait(
-        &self,
-        scheduler: &Scheduler,
-        direction: Direction,
-        in_front: bool,
-        deadline: Option<Instant>,
-    ) -> io::Result<()> {
-        let registered = self.registration.register(scheduler, self.as_fd())?;
-        wait_at(
-            scheduler,
-            registered.source(),
-            direction,
-            in_front,
-            deadline,
-        )
-    }
 }
 
 /// Returns an error if another green thread waits, or is about to try, and `sharing` forbids that.
@@ -237,19 +253,58 @@ fn busy(direction: Direction, waiter: GreenRef) -> io::Error {
     )
 }
 
-#[inline]
-fn after_success(scheduler: &Scheduler, source: &Source, direction: Direction, drained: bool) {
-    if drained && source.readiness(direction) == Readiness::Ready {
-        source.set_readiness(direction, Readiness::NotReady);
-    } else {
-        renotify(scheduler, source, direction);
+/// One call of the operation, where the readiness of the descriptor is known.
+///
+/// However the call ends, the next waiter is woken unless the readiness has been used up. That
+/// includes an error and a panic: the caller has been woken, and leaves without having taken
+/// anything.
+struct Attempt<'a> {
+    scheduler: &'a Scheduler,
+    source: &'a Source,
+    direction: Direction,
+    /// The number of events before the call.
+    events: u32,
+}
+
+impl<'a> Attempt<'a> {
+    #[inline]
+    fn new(scheduler: &'a Scheduler, source: &'a Source, direction: Direction) -> Self {
+        Self {
+            scheduler,
+            source,
+            direction,
+            events: source.events(direction),
+        }
+    }
+
+    /// Ends the call after a success.
+    #[inline]
+    fn succeed(self, drained: bool) {
+        if drained && self.source.readiness(self.direction) == Readiness::Ready {
+            self.source.clear_readiness(self.direction, self.events);
+        }
+    }
+
+    /// Ends the call after `WouldBlock`. Returns `false` if the descriptor has become ready
+    /// meanwhile.
+    #[inline]
+    fn find_nothing(self) -> bool {
+        self.source.clear_readiness(self.direction, self.events);
+        !self.source.is_ready(self.direction)
+    }
+}
+
+impl Drop for Attempt<'_> {
+    #[inline]
+    fn drop(&mut self) {
+        renotify(self.scheduler, self.source, self.direction);
     }
 }
 
 /// Wakes the next waiter, because there may be more to take.
 #[inline]
 fn renotify(scheduler: &Scheduler, source: &Source, direction: Direction) {
-    if source.readiness(direction) != Readiness::NotReady
+    if source.is_ready(direction)
         && let Some(next) = source.pop_waiter(direction)
     {
         scheduler.unpark(next, Wake::Unparked);

@@ -18,7 +18,7 @@ where
             Sharing::Exclusive,
             Timeout::Never,
             |mut inner| inner.read(buf),
-            |n| (1..len).contains(n),
+            |n| (1..len).contains(n) && self.is_tcp(),
         )
     }
 }
@@ -42,7 +42,7 @@ where
             Sharing::Exclusive,
             Timeout::Never,
             |mut inner| inner.write(buf),
-            |n| *n < buf.len(),
+            |n| *n < buf.len() && self.is_tcp(),
         )
     }
 

@@ -79,8 +79,12 @@ impl<T, S: Store<T>> Core<T, S> {
 
     #[inline(always)]
     pub(super) fn get_until(&self, deadline: Option<Instant>) -> Option<T> {
-        if let Some(item) = self.try_get() {
-            return Some(item);
+        if self.stored.get() > 0 || !self.putters.is_empty() {
+            // After a yield there may be nothing left.
+            thread::charge(|| false);
+            if let Some(item) = self.try_get() {
+                return Some(item);
+            }
         }
         let give_back = |item: Option<T>| item.into_iter().for_each(|item| self.put_back(item));
         let slot = self
@@ -113,12 +117,13 @@ impl<T, S: Store<T>> Core<T, S> {
 
     #[inline(always)]
     pub(super) fn put_until(&self, item: T, deadline: Option<Instant>) -> Result<(), T> {
+        thread::charge(|| self.is_full() && self.getters.is_empty());
         match self.try_put(item) {
             Ok(()) => {
                 // Without capacity, a put is complete only when the item has been taken. So the
-                // getter runs first.
+                // getter runs first. Nothing may be thrown meanwhile, because the item is gone.
                 if self.capacity.get() == Some(0) {
-                    thread::yield_now();
+                    thread::yield_uninterrupted();
                 }
                 Ok(())
             }

@@ -12,6 +12,7 @@ use self::core::Core;
 pub(crate) use self::core::SelectQueue;
 use self::store::{Fifo, Lifo, Priority};
 use crate::sched;
+use crate::thread::{charge_failure, charge_without_yield};
 
 /// A queue that [`select!`](crate::select!) can wait for: a [`Queue`], a [`LifoQueue`] or a
 /// [`PriorityQueue`].
@@ -49,7 +50,8 @@ macro_rules! queue {
             /// If the putter is killed or times out before there is room, the item is dropped and
             /// never enters the queue.
             ///
-            /// Parks until there is room; with a capacity of 0, until a getter takes the item.
+            /// Parks until there is room; with a capacity of 0, until a getter takes the item. A put
+            /// that need not park yields once in a while, so that the getters can keep up.
             ///
             /// # Panics
             ///
@@ -81,12 +83,19 @@ macro_rules! queue {
 
             /// Puts an item into the queue if there is room or a getter waits, without parking.
             ///
+            /// Yields after 128 failures in one turn, so that a getter can make room.
+            ///
             /// # Errors
             ///
             /// Returns [`Full`], which contains the item, if the queue is full and no getter waits.
             #[inline]
             pub fn try_put(&self, item: T) -> Result<(), Full<T>> {
-                self.0.try_put(item).map_err(Full)
+                charge_without_yield();
+                let result = self.0.try_put(item);
+                if result.is_err() {
+                    charge_failure();
+                }
+                result.map_err(Full)
             }
 
             /// Takes the next item out of the queue.
@@ -121,10 +130,17 @@ macro_rules! queue {
 
             /// Takes the next item if there is one or a putter waits, without parking. Returns
             /// `None` otherwise.
+            ///
+            /// Yields after 128 failures in one turn, so that a putter can run.
             #[must_use = "the item has been removed from the queue"]
             #[inline]
             pub fn try_get(&self) -> Option<T> {
-                self.0.try_get()
+                charge_without_yield();
+                let item = self.0.try_get();
+                if item.is_none() {
+                    charge_failure();
+                }
+                item
             }
 
             /// Returns the number of items in the queue. The items of parked putters are not

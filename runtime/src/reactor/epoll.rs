@@ -23,14 +23,24 @@ use super::{Event, MAX_EVENTS};
 const NOTIFIER: u64 = usize::MAX as u64;
 
 pub(super) fn add(poller: &Poller, fd: BorrowedFd<'_>, key: usize) -> io::Result<()> {
+    let data = epoll::EventData::new_u64(key as u64);
+    Ok(epoll::add(poller, fd, data, flags())?)
+}
+
+/// Registers a descriptor once more, so that its readiness is reported again.
+///
+/// # Errors
+///
+/// Returns `NotFound` if the descriptor is not registered.
+pub(super) fn modify(poller: &Poller, fd: BorrowedFd<'_>, key: usize) -> io::Result<()> {
+    let data = epoll::EventData::new_u64(key as u64);
+    Ok(epoll::modify(poller, fd, data, flags())?)
+}
+
+/// Both directions, edge-triggered.
+fn flags() -> epoll::EventFlags {
     use epoll::EventFlags as E;
-    let flags = E::IN | E::OUT | E::RDHUP | E::PRI | E::ET;
-    Ok(epoll::add(
-        poller,
-        fd,
-        epoll::EventData::new_u64(key as u64),
-        flags,
-    )?)
+    E::IN | E::OUT | E::RDHUP | E::PRI | E::ET
 }
 
 /// The events that the last poll has reported.
@@ -88,7 +98,8 @@ impl Events {
                     key: event.data.u64() as usize,
                     readable: closed_or_failed || flags.intersects(E::IN | E::PRI),
                     writable: flags.intersects(E::OUT | E::HUP | E::ERR),
-                    may_hide_more: closed_or_failed,
+                    // A read stops at urgent data, even if there is more behind.
+                    may_hide_more: closed_or_failed || flags.contains(E::PRI),
                 }
             });
         raw.chain(self.cleared.iter().map(|event| Event {

@@ -17,7 +17,7 @@ use portable as backend;
 
 use std::cell::{Cell, RefCell};
 use std::io;
-use std::os::fd::{BorrowedFd, RawFd};
+use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -58,6 +58,41 @@ struct Table {
     slots: Vec<Slot>,
     /// The indices of the free slots.
     free: Vec<usize>,
+    /// For each descriptor, one more than the index of its slot; zero if it has none.
+    by_fd: Vec<usize>,
+}
+
+impl Table {
+    /// Returns the source of a descriptor, if there is one.
+    fn source_of(&self, fd: RawFd) -> Option<&Arc<Source>> {
+        let entry = self.by_fd.get(usize::try_from(fd).ok()?)?;
+        self.slots[entry.checked_sub(1)?].source.as_ref()
+    }
+
+    fn set_index_of(&mut self, fd: RawFd, index: Option<usize>) {
+        let fd = usize::try_from(fd).expect("an open descriptor is not negative");
+        if self.by_fd.len() <= fd {
+            self.by_fd.resize(fd + 1, 0);
+        }
+        self.by_fd[fd] = index.map_or(0, |index| index + 1);
+    }
+
+    /// Frees the slot of a source, unless that has happened already.
+    fn free_slot(&mut self, key: usize) -> Option<Arc<Source>> {
+        let index = key & INDEX_MASK;
+        let slot = &mut self.slots[index];
+        let source = slot.source.take_if(|source| source.key() == key)?;
+        slot.generation = (slot.generation + 1) & GENERATION_MASK;
+        self.free.push(index);
+        self.set_index_of(source.fd(), None);
+        Some(source)
+    }
+
+    /// Whether the source has a slot.
+    fn contains(&self, key: usize) -> bool {
+        let source = self.slots[key & INDEX_MASK].source.as_ref();
+        source.is_some_and(|source| source.key() == key)
+    }
 }
 
 #[derive(Debug, Default)]
@@ -101,13 +136,34 @@ impl Reactor {
 
     /// Registers a descriptor. It must be deregistered before it is closed.
     ///
+    /// A descriptor has one source in each reactor, which its registrations share. The readiness at
+    /// the time of the registration is reported like an event, even if the source is shared.
+    ///
     /// # Errors
     ///
-    /// Returns the error of the system if there is no memory, or if the descriptor cannot be polled
-    /// or is already registered.
+    /// Returns the error of the system if there is no memory, or if the descriptor cannot be polled.
     pub(crate) fn register(&self, fd: BorrowedFd<'_>) -> io::Result<Arc<Source>> {
-        self.release_remote_deregistrations();
+        // The lock is held until the end, so that another OS thread cannot end the last registration
+        // of a source meanwhile.
+        let mut deregistered_remotely = lock(&self.owner.deregistered_remotely);
         let mut table = self.table.borrow_mut();
+        for key in deregistered_remotely.drain(..) {
+            table.free_slot(key);
+        }
+        if let Some(source) = table.source_of(fd.as_raw_fd()).map(Arc::clone) {
+            match backend::modify(&self.owner.poller, fd, source.key()) {
+                Ok(()) => {
+                    source.add_user();
+                    return Ok(source);
+                }
+                // The descriptor was closed without having been deregistered, because its `Green`
+                // was leaked. This is another one of the same number.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                    table.free_slot(source.key());
+                }
+                Err(error) => return Err(error),
+            }
+        }
         let index = table.free.pop().unwrap_or_else(|| {
             table.slots.push(Slot::default());
             table.slots.len() - 1
@@ -117,6 +173,7 @@ impl Reactor {
             Ok(()) => {
                 let source = Arc::new(Source::new(fd, key, Arc::clone(&self.owner)));
                 table.slots[index].source = Some(Arc::clone(&source));
+                table.set_index_of(fd.as_raw_fd(), Some(index));
                 Ok(source)
             }
             Err(error) => {
@@ -126,31 +183,16 @@ impl Reactor {
         }
     }
 
-    /// Ends a registration of this reactor. Events that are still to be delivered for it are
-    /// ignored.
+    /// Ends a registration of this reactor. Events that are still to be delivered after the last one
+    /// are ignored.
     pub(crate) fn deregister(&self, source: &Source) {
-        source.remove_from_poller();
-        self.free_slot(source.key());
-    }
-
-    /// Frees the slot of a registration that has ended.
-    fn free_slot(&self, key: usize) {
+        let lock = lock(&self.owner.deregistered_remotely);
         let mut table = self.table.borrow_mut();
-        let index = key & INDEX_MASK;
-        let slot = &mut table.slots[index];
-        slot.generation = (slot.generation + 1) & GENERATION_MASK;
-        let source = slot.source.take();
-        table.free.push(index);
-        drop(table);
-        drop(source);
-    }
-
-    /// Frees the slots of the registrations that have ended on other OS threads.
-    fn release_remote_deregistrations(&self) {
-        let deregistered_remotely = std::mem::take(&mut *lock(&self.owner.deregistered_remotely));
-        for key in deregistered_remotely {
-            self.free_slot(key);
+        if source.remove_user() && table.contains(source.key()) {
+            source.remove_from_poller();
+            table.free_slot(source.key());
         }
+        drop(lock);
     }
 
     /// Waits for events, and appends the green threads that are to be woken to `due`. Returns
@@ -194,12 +236,15 @@ impl Reactor {
     }
 }
 
-/// Deregisters `source`, on an OS thread other than that of its reactor.
+/// Ends a registration of `source`, on an OS thread other than that of its reactor.
 pub(crate) fn deregister_remotely(source: &Source) {
-    source.remove_from_poller();
     let owner = source.owner();
-    if !owner.mailbox.is_closed() {
-        lock(&owner.deregistered_remotely).push(source.key());
+    let mut deregistered_remotely = lock(&owner.deregistered_remotely);
+    if source.remove_user() {
+        source.remove_from_poller();
+        if !owner.mailbox.is_closed() {
+            deregistered_remotely.push(source.key());
+        }
     }
 }
 

@@ -24,6 +24,15 @@ pub(super) fn add(poller: &Poller, fd: BorrowedFd<'_>, key: usize) -> io::Result
     unsafe { poller.add_with_mode(raw, polling::Event::all(key), PollMode::Edge) }
 }
 
+/// Registers a descriptor once more, so that its readiness is reported again.
+///
+/// # Errors
+///
+/// Returns `NotFound` if the descriptor is not registered.
+pub(super) fn modify(poller: &Poller, fd: BorrowedFd<'_>, key: usize) -> io::Result<()> {
+    poller.modify_with_mode(fd, polling::Event::all(key), PollMode::Edge)
+}
+
 /// The events that the last poll has reported.
 pub(super) struct Events(polling::Events);
 

@@ -12,17 +12,22 @@
 //! Whatever arrives later causes a new event. The next read can therefore wait for that event at
 //! once, which saves the system call that would only return "would block".
 //!
-//! This does not hold if the event also stood for the end of the stream, because that causes one
-//! event only, and must still be read.
+//! This does not hold if the event also stood for the end of the stream, an error or urgent data,
+//! because each of these causes one event only, and must still be read. It holds for few kinds of
+//! descriptors in the first place; the caller of an operation decides that (`io::drained`).
+//!
+//! An event that arrives while an operation runs is never cleared: the operation began before it,
+//! and may have found nothing.
 //!
 //! `[owner-thread]` The states of the two directions are touched only on the OS thread of the
-//! reactor that the source is registered with. Everything else is immutable. The methods that touch
+//! reactor that the source is registered with. Everything else is immutable or atomic. The methods that touch
 //! a state are marked with the name of this rule.
 
 use std::cell::Cell;
 use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
 use std::ptr::NonNull;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::green::{GreenRef, SchedulerHandle};
 use crate::list::{List, Node};
@@ -49,6 +54,9 @@ pub(crate) enum Readiness {
 #[derive(Debug)]
 struct DirectionState {
     readiness: Cell<Readiness>,
+    /// The number of events so far. An operation that finds nothing may clear the readiness only if
+    /// no event has arrived since it began.
+    events: Cell<u32>,
     waiters: List<GreenRef>,
     /// The waiter that was popped last and has not run since. It clears this field in
     /// [`Source::unregister_waiter`] ([live-ref]).
@@ -61,6 +69,7 @@ impl DirectionState {
     const fn new() -> Self {
         Self {
             readiness: Cell::new(Readiness::NotReady),
+            events: Cell::new(0),
             waiters: List::new(),
             last_woken: Cell::new(None),
         }
@@ -73,6 +82,8 @@ pub(crate) struct Source {
     fd: RawFd,
     key: usize,
     owner: Arc<SchedulerHandle>,
+    /// The number of registrations that share the source (`Reactor::register`).
+    users: AtomicUsize,
     read: DirectionState,
     write: DirectionState,
     /// The OS thread of the owner, to check `[owner-thread]`.
@@ -94,6 +105,7 @@ impl Source {
             fd: fd.as_raw_fd(),
             key,
             owner,
+            users: AtomicUsize::new(1),
             read: DirectionState::new(),
             write: DirectionState::new(),
             #[cfg(debug_assertions)]
@@ -108,6 +120,17 @@ impl Source {
 
     pub(super) fn key(&self) -> usize {
         self.key
+    }
+
+    /// Counts a registration. The caller holds the lock of the owner's remote deregistrations, and
+    /// so does the caller of [`Self::remove_user`].
+    pub(super) fn add_user(&self) {
+        self.users.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Counts a registration out. Returns `true` if it was the last one.
+    pub(super) fn remove_user(&self) -> bool {
+        self.users.fetch_sub(1, Ordering::Relaxed) == 1
     }
 
     /// Returns the handle of the scheduler that the source belongs to. Only that scheduler may
@@ -143,10 +166,27 @@ impl Source {
         self.state(direction).readiness.get()
     }
 
-    /// Caches the readiness that an operation has found. `[owner-thread]`
+    /// Whether an operation may succeed, as far as is known. `[owner-thread]`
     #[inline]
-    pub(crate) fn set_readiness(&self, direction: Direction, readiness: Readiness) {
-        self.state(direction).readiness.set(readiness);
+    pub(crate) fn is_ready(&self, direction: Direction) -> bool {
+        self.readiness(direction) != Readiness::NotReady
+    }
+
+    /// Returns the number of events so far, to be given to [`Self::clear_readiness`].
+    /// `[owner-thread]`
+    #[inline]
+    pub(crate) fn events(&self, direction: Direction) -> u32 {
+        self.state(direction).events.get()
+    }
+
+    /// Clears the cached readiness, because an operation that began after `events` events has used
+    /// it up. An event that has arrived since then stays. `[owner-thread]`
+    #[inline]
+    pub(crate) fn clear_readiness(&self, direction: Direction, events: u32) {
+        let state = self.state(direction);
+        if state.events.get() == events {
+            state.readiness.set(Readiness::NotReady);
+        }
     }
 
     /// Records an event, and removes and returns the longest waiter, if there is one. That waiter
@@ -157,7 +197,9 @@ impl Source {
         } else {
             Readiness::Ready
         };
-        self.set_readiness(direction, ready);
+        let state = self.state(direction);
+        state.readiness.set(ready);
+        state.events.set(state.events.get().wrapping_add(1));
         self.pop_waiter(direction)
     }
 

@@ -3,8 +3,14 @@
 //! A turn begins with maintenance every [`EVENT_INTERVAL`] turns, and always while any attention
 //! bit is set. Both questions are one test, of the turn's number against a mask, so a bit costs
 //! nothing while it is clear.
+//!
+//! The ticker, on another OS thread, can request maintenance too ([`super::ticker`]). It clears the
+//! mask directly. The owner restores the mask from the bits once the request is done.
 
 use std::cell::Cell;
+use std::sync::atomic::Ordering::Relaxed;
+
+use super::ticker::TickTarget;
 
 /// The number of turns between two polls for events, timers and other OS threads: a power of two.
 pub(super) const EVENT_INTERVAL: usize = 64;
@@ -18,21 +24,23 @@ pub(super) enum AttentionBit {
     Monitor = 1,
     /// A test chooses the next green thread at random.
     RandomOrder = 2,
+    /// No ticker watches the time, so each turn reads the clock itself (`pace`).
+    Clock = 4,
 }
 
 /// The current reasons for maintenance at every turn, and the turns at which maintenance is due.
 #[derive(Debug)]
 pub(super) struct Attention {
     bits: Cell<u8>,
-    /// A turn begins with maintenance if its number has none of these bits. Follows from `bits`.
-    mask: Cell<usize>,
+    /// Contains the mask. A turn begins with maintenance if its number has none of the mask's bits.
+    pub(super) ticks: TickTarget,
 }
 
 impl Attention {
     pub(super) const fn new() -> Self {
         Self {
             bits: Cell::new(0),
-            mask: Cell::new(EVENT_INTERVAL - 1),
+            ticks: TickTarget::new(EVENT_INTERVAL - 1),
         }
     }
 
@@ -46,10 +54,14 @@ impl Attention {
 
     fn update(&self, bits: u8) {
         self.bits.set(bits);
-        self.mask
-            .set(if bits == 0 { EVENT_INTERVAL - 1 } else { 0 });
+        self.ticks.mask.store(Self::mask(bits), Relaxed);
     }
 
+    const fn mask(bits: u8) -> usize {
+        if bits == 0 { EVENT_INTERVAL - 1 } else { 0 }
+    }
+
+    #[inline]
     pub(super) fn is_set(&self, bit: AttentionBit) -> bool {
         self.bits.get() & bit as u8 != 0
     }
@@ -57,12 +69,24 @@ impl Attention {
     /// Whether the turn of this number begins with maintenance.
     #[inline(always)]
     pub(super) fn needs_maintenance(&self, turn: usize) -> bool {
-        turn & self.mask.get() == 0
+        turn & self.ticks.mask.load(Relaxed) == 0
     }
 
-    /// Whether the maintenance of this turn polls for events. In a random order it always does,
-    /// because a green thread that becomes ready must have its chance at every turn.
+    /// Whether the maintenance of this turn polls for events, even without a tick. In a random
+    /// order it always does, because a green thread that becomes ready must have its chance at
+    /// every turn.
     pub(super) fn needs_poll(&self, turn: usize) -> bool {
         self.is_set(AttentionBit::RandomOrder) || turn.is_multiple_of(EVENT_INTERVAL)
+    }
+
+    /// Takes the request of the ticker, if there is one. A tick that arrives meanwhile may be lost;
+    /// the next one follows soon.
+    pub(super) fn take_tick(&self) -> bool {
+        let is_due = self.ticks.is_due.load(Relaxed);
+        if is_due {
+            self.ticks.is_due.store(false, Relaxed);
+            self.update(self.bits.get());
+        }
+        is_due
     }
 }

@@ -8,12 +8,17 @@
 use std::cell::Cell;
 use std::io;
 use std::ptr;
+use std::sync::atomic::AtomicU32;
 use std::time::{Duration, Instant};
 
 use super::Scheduler;
 
 thread_local! {
     static CURRENT: Cell<*const Scheduler> = const { Cell::new(ptr::null()) };
+    /// The number of operations until the budget is checked (`budget`). The ticker makes it one.
+    ///
+    /// It is not part of the scheduler, so that charging an operation takes four instructions.
+    pub(super) static UNTIL_CHECK: AtomicU32 = const { AtomicU32::new(1) };
     static ENDING: AtThreadEnd = const { AtThreadEnd };
 }
 

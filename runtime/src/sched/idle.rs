@@ -17,11 +17,13 @@ impl Scheduler {
     #[cold]
     #[inline(never)]
     pub(super) fn idle(&self) -> GreenRef {
+        self.end_work();
         self.drain_mailbox();
         loop {
             self.randomize_next();
             if let Some(next) = self.run_queue.pop() {
                 self.publish_running(Some(next));
+                self.begin_work();
                 return next;
             }
             self.publish_running(None);
@@ -55,12 +57,26 @@ impl Scheduler {
 
     /// Polls, without waiting, everything that could make a green thread ready. Green threads that
     /// only yield must not starve those that wait.
+    ///
+    /// Does nothing if no green thread is ready, because `idle` follows then.
     #[cold]
     #[inline(never)]
     pub(super) fn maintenance(&self) {
-        if self.attention.needs_poll(self.run_queue.turns()) {
+        if self.run_queue.len() > 0 {
+            self.poll_if_due();
+            self.prepare_next();
+        }
+    }
+
+    fn poll_if_due(&self) {
+        let is_tick_due = self.is_tick_due();
+        self.attention.take_tick();
+        if is_tick_due || self.attention.needs_poll(self.run_queue.turns()) {
             self.poll_all();
         }
+    }
+
+    fn prepare_next(&self) {
         self.randomize_next();
         if let Some(next) = self.run_queue.first() {
             self.publish_running(Some(next));
@@ -69,12 +85,14 @@ impl Scheduler {
 
     /// Runs maintenance before `me` yields, and returns the green thread that runs next.
     ///
-    /// Returns `None` if that is `me`. In a random order it may be, even if others are ready.
+    /// Returns `None` if that is `me`. In a random order it may be, even if others are ready. A green
+    /// thread that has become due is ahead of `me`, because it was due before `me` yielded.
     #[cold]
     #[inline(never)]
     pub(super) fn maintenance_and_rotate(&self, me: GreenRef) -> Option<GreenRef> {
+        self.poll_if_due();
         self.run_queue.push(me);
-        self.maintenance();
+        self.prepare_next();
         self.run_queue.pop().filter(|next| *next != me)
     }
 

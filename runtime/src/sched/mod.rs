@@ -16,17 +16,20 @@
 //! thread local.
 
 mod attention;
+mod budget;
 mod current;
 mod deadlock;
 mod idle;
 mod monitor;
 mod os_thread_exit;
 mod overflow;
+mod pace;
 mod panic_hook;
 mod park;
 mod run_queue;
 mod spawn;
 mod test_hooks;
+mod ticker;
 
 use std::cell::{Cell, RefCell};
 use std::io;
@@ -35,6 +38,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
+pub(crate) use budget::charge;
 pub(crate) use current::{current, deadline_after, if_current, try_current};
 pub(crate) use monitor::RunMonitor;
 pub(crate) use spawn::{SpawnOptions, run_exit_hooks, unwrap_spawn};
@@ -50,18 +54,25 @@ use run_queue::RunQueue;
 /// The number of ids that a scheduler reserves at once from the counter that all schedulers share.
 const IDS_AT_ONCE: u64 = 1 << 10;
 
-/// The number of operations of one green thread that may succeed without parking before the others
-/// get a turn.
-const BUDGET: u32 = 128;
+/// The number of spawns that are charged to the budget at once.
+const IDS_PER_CHARGE: u64 = budget::OPERATIONS_PER_CHECK as u64;
+const _: () = assert!(IDS_AT_ONCE.is_multiple_of(IDS_PER_CHARGE));
 
 /// The scheduler of an OS thread. Each OS thread that uses evy has one.
 pub(crate) struct Scheduler {
     run_queue: RunQueue,
     running: Cell<NonNull<GreenThread>>,
     attention: Attention,
-    /// The number of operations that the running green thread may still do without parking, and the
-    /// turn that this number belongs to.
-    budget: Cell<(u32, usize)>,
+    /// The number of operations between the last check of the budget and the next one.
+    checked_operations: Cell<u32>,
+    /// The number of operations that have been charged to a turn, and that turn.
+    charged: Cell<(u32, usize)>,
+    /// The number of failed operations that have been charged to a turn, and that turn.
+    failures: Cell<(u32, usize)>,
+    /// The time of the last poll, while the clock is watched (`pace`).
+    last_poll: Cell<Instant>,
+    /// The ticker knows this scheduler.
+    has_ticker: Cell<bool>,
     pub(crate) clock: Clock,
     /// The time at which the clock was last read.
     last_now: Cell<Instant>,
@@ -85,11 +96,8 @@ pub(crate) struct Scheduler {
     pub(crate) unwinding: Cell<usize>,
     /// Incremented whenever `unwinding` rises from zero.
     pub(crate) unwinding_period: Cell<u64>,
-    /// A green thread that is not unwinding has parked while another one unwinds. Its kills and
-    /// timeouts are deferred.
-    pub(crate) interrupts_deferred: Cell<bool>,
     random: RefCell<fastrand::Rng>,
-    pub(crate) planned_fault: Cell<Option<PlannedFault>>,
+    planned_fault: Cell<Option<PlannedFault>>,
     last_id: Cell<u64>,
     monitor: monitor::MonitorState,
     /// The OS thread's own stack.
@@ -127,7 +135,11 @@ impl Scheduler {
             run_queue: RunQueue::new(),
             running: Cell::new(NonNull::dangling()),
             attention: Attention::new(),
-            budget: Cell::new((BUDGET, 0)),
+            checked_operations: Cell::new(1),
+            charged: Cell::new((0, 0)),
+            failures: Cell::new((0, 0)),
+            last_poll: Cell::new(clock.now()),
+            has_ticker: Cell::new(false),
             last_now: Cell::new(clock.now()),
             clock_read_requested: Cell::new(false),
             clock,
@@ -141,7 +153,6 @@ impl Scheduler {
             cross_thread_waiters: Cell::new(0),
             unwinding: Cell::new(0),
             unwinding_period: Cell::new(1),
-            interrupts_deferred: Cell::new(false),
             random: RefCell::new(fastrand::Rng::new()),
             planned_fault: Cell::new(None),
             last_id: Cell::new(first_id),
@@ -158,6 +169,7 @@ impl Scheduler {
             (*root.as_ptr()).scheduler = scheduler.as_ptr().cast::<()>();
             GreenThread::pin(root);
             scheduler.as_ref().running.set(root);
+            scheduler.as_ref().begin_work();
         }
         overflow::install();
         panic_hook::install();
@@ -168,6 +180,18 @@ impl Scheduler {
     #[inline]
     fn next_id(&self) -> u64 {
         let next = self.last_id.get() + 1;
+        if next.is_multiple_of(IDS_PER_CHARGE) {
+            return self.charge_ids(next);
+        }
+        self.last_id.set(next);
+        next
+    }
+
+    /// Returns the id that `next` would be, and charges the spawns since the last call.
+    #[cold]
+    #[inline(never)]
+    fn charge_ids(&self, next: u64) -> u64 {
+        self.charge_many(IDS_PER_CHARGE as u32);
         let next = if next.is_multiple_of(IDS_AT_ONCE) {
             take_ids()
         } else {
@@ -244,20 +268,9 @@ impl Scheduler {
         unsafe { GreenRef::of_remote(handle) }
     }
 
-    /// Counts an operation that succeeded without parking. Returns `true` if the green thread must
-    /// yield, because its budget is used up.
-    #[inline]
-    pub(crate) fn consume_budget(&self) -> bool {
-        // The turns are compared here, so that a switch does not have to reset the budget. Turns
-        // that happen to have the same number share a budget, which does no harm.
-        let turn = self.run_queue.turns();
-        let left = match self.budget.get() {
-            (left, of) if of == turn => left - 1,
-            _ => BUDGET,
-        };
-        self.budget
-            .set((if left == 0 { BUDGET } else { left }, turn));
-        left == 0
+    /// Whether no `no_park` guard exists.
+    pub(crate) fn may_park(&self) -> bool {
+        self.no_park.get() == 0
     }
 
     /// Forbids parking until the guard is dropped.

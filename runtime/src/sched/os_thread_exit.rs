@@ -18,6 +18,7 @@ use super::Scheduler;
 pub(super) unsafe fn end(scheduler: *mut Scheduler) {
     // SAFETY: it is valid until it is freed below (caller).
     let alive = unsafe { &*scheduler };
+    alive.leave_ticker();
     drop(alive.own_handle.mailbox.close());
     alive.publish_running(None);
     alive.root.detach_remote_handle();

@@ -72,22 +72,6 @@ impl Scheduler {
         true
     }
 
-    /// Wakes the green threads that had their kills and timeouts deferred while another one was
-    /// unwinding, so that they check again. No green thread is parked in the middle of unwinding
-    /// any more.
-    pub(crate) fn wake_deferred(&self) {
-        if !self.interrupts_deferred.replace(false) {
-            return;
-        }
-        let wake = |green: GreenRef| {
-            if green.uninterruptible.get() {
-                self.unpark(green, Wake::Unparked);
-            }
-        };
-        wake(self.root());
-        self.all_live().into_iter().for_each(wake);
-    }
-
     /// Queues a green thread that is parked or new.
     #[inline]
     pub(super) fn make_ready(&self, green: GreenRef, wake: Wake) {

@@ -36,11 +36,24 @@ impl Scheduler {
     pub(crate) fn randomize_order(&self, seed: u64) {
         *self.random.borrow_mut() = fastrand::Rng::with_seed(seed);
         self.attention.set(AttentionBit::RandomOrder);
+        self.simulate_time();
     }
 
     /// Makes the scheduler run ready green threads in FIFO order again.
     pub(crate) fn restore_fifo(&self) {
         self.attention.clear(AttentionBit::RandomOrder);
+    }
+
+    /// Pauses the clock. It advances to the next deadline when every green thread is parked.
+    pub(crate) fn pause_clock(&self) {
+        self.clock.pause();
+        self.simulate_time();
+    }
+
+    /// Stops what depends on real time.
+    fn simulate_time(&self) {
+        self.end_work();
+        self.check_budget_after(1);
     }
 
     /// Returns a random number below `end`, which is not zero.
@@ -72,12 +85,24 @@ impl Scheduler {
         self.run_queue.len() > 0
     }
 
+    /// Whether a fault has been planned and has not happened yet.
+    pub(crate) fn is_fault_planned(&self) -> bool {
+        self.planned_fault.get().is_some()
+    }
+
+    /// Whether a fault may happen at the next parking point of `green`.
+    pub(super) fn is_fault_planned_for(&self, green: GreenRef) -> bool {
+        let planned = self.planned_fault.get();
+        planned.is_some_and(|planned| planned.victim == green.id()) && green.shields.get() == 0
+    }
+
     /// Takes the fault that is due at this parking point of `green`. A shield defers it like a real
     /// kill or timeout.
     pub(crate) fn take_due_fault(&self, green: GreenRef) -> Option<Fault> {
-        let applies =
-            |planned: &PlannedFault| planned.victim == green.id() && green.shields.get() == 0;
-        let planned = self.planned_fault.get().filter(applies)?;
+        let planned = self.planned_fault.get()?;
+        if !self.is_fault_planned_for(green) {
+            return None;
+        }
         if planned.after == 0 {
             self.planned_fault.set(None);
             return Some(planned.fault);

@@ -157,6 +157,7 @@ const MAX_ARMS: usize = 32;
 /// Panics on the root green thread if a deadlock is detected.
 pub fn run<A: Arms>(arms: A) -> A::Output {
     let scheduler = sched::current();
+    thread::charge(|| false);
     loop {
         if let Some(output) = try_select(scheduler, &arms) {
             return output;
@@ -170,7 +171,13 @@ pub fn run<A: Arms>(arms: A) -> A::Output {
 /// Returns the output of an arm that is ready, or `None` if there is none, without parking.
 /// [`select!`](crate::select!) calls this function if it has a `default` arm.
 pub fn try_run<A: Arms>(arms: A) -> Option<A::Output> {
-    try_select(sched::current(), &arms)
+    let scheduler = sched::current();
+    thread::charge_without_yield();
+    let output = try_select(scheduler, &arms);
+    if output.is_none() {
+        thread::charge_failure();
+    }
+    output
 }
 
 /// Tries all arms in random order; those with a deadline only if no other arm is ready.

@@ -6,7 +6,7 @@ use std::fmt;
 use std::rc::Rc;
 
 use crate::green::WaitReason;
-use crate::thread::WaitQueue;
+use crate::thread::{WaitQueue, charge, charge_failure, charge_without_yield};
 
 /// A semaphore with a limit: [`release`](Self::release) parks too, while there are as many permits
 /// as the limit.
@@ -68,8 +68,9 @@ impl CappedSemaphore {
     /// Panics on the root green thread if a deadlock is detected.
     pub fn acquire(&self) {
         let state = &self.0;
+        charge(|| state.permits.get() == 0 && state.releasers.is_empty());
         let give_back = || state.add();
-        while !self.try_acquire()
+        while !state.take_permit()
             && !state
                 .acquirers
                 .wait_deadline_with(WaitReason::Acquire, None, give_back)
@@ -85,34 +86,32 @@ impl CappedSemaphore {
     /// Panics as [`acquire`](Self::acquire) does.
     pub fn release(&self) {
         let state = &self.0;
-        while !self.try_release() && !state.releasers.wait_deadline(WaitReason::Release, None) {}
+        charge(|| !state.has_room());
+        while !state.add_if_room() && !state.releasers.wait_deadline(WaitReason::Release, None) {}
     }
 
     /// Takes a permit if there is one or a releaser waits, without parking. Returns `true` if it
     /// has taken one.
     #[must_use = "a permit must be released only if it was acquired"]
     pub fn try_acquire(&self) -> bool {
-        let state = &self.0;
-        if state.permits.get() == 0 {
-            return state.releasers.wake_one();
+        charge_without_yield();
+        let acquired = self.0.take_permit();
+        if !acquired {
+            charge_failure();
         }
-        state.permits.set(state.permits.get() - 1);
-        if state.permits.get() < state.limit && state.releasers.wake_one() {
-            state.add();
-        }
-        true
+        acquired
     }
 
     /// Adds a permit if there is room or an acquirer waits, without parking. Returns `true` if it
     /// has added one.
     #[must_use = "no permit is added if there is no room"]
     pub fn try_release(&self) -> bool {
-        let state = &self.0;
-        if state.permits.get() >= state.limit && state.acquirers.is_empty() {
-            return false;
+        charge_without_yield();
+        let released = self.0.add_if_room();
+        if !released {
+            charge_failure();
         }
-        state.add();
-        true
+        released
     }
 
     /// Returns `permits - acquirers - (limit - permits) + releasers`.
@@ -131,6 +130,29 @@ impl CappedSemaphore {
 }
 
 impl State {
+    fn take_permit(&self) -> bool {
+        if self.permits.get() == 0 {
+            return self.releasers.wake_one();
+        }
+        self.permits.set(self.permits.get() - 1);
+        if self.permits.get() < self.limit && self.releasers.wake_one() {
+            self.add();
+        }
+        true
+    }
+
+    fn has_room(&self) -> bool {
+        self.permits.get() < self.limit || !self.acquirers.is_empty()
+    }
+
+    fn add_if_room(&self) -> bool {
+        let has_room = self.has_room();
+        if has_room {
+            self.add();
+        }
+        has_room
+    }
+
     /// Adds a permit, or hands it off to the longest waiting acquirer.
     fn add(&self) {
         if !self.acquirers.wake_one() {

@@ -17,7 +17,7 @@ pub use capped::CappedSemaphore;
 
 use crate::green::WaitReason;
 use crate::sched;
-use crate::thread::WaitQueue;
+use crate::thread::{WaitQueue, charge, charge_failure, charge_without_yield};
 
 /// A counting semaphore: [`acquire`](Self::acquire) takes a permit and parks while there is none,
 /// [`release`](Self::release) adds one.
@@ -80,14 +80,24 @@ impl Semaphore {
     }
 
     fn acquire_until(&self, deadline: Option<Instant>) -> bool {
+        charge(|| self.0.permits.get() == 0);
         let waiters = &self.0.waiters;
-        self.try_acquire()
+        self.take_permit()
             || waiters.wait_deadline_with(WaitReason::Acquire, deadline, || self.release())
     }
 
     /// Takes a permit if there is one, without parking. Returns `true` if it has taken one.
     #[must_use = "a permit must be released only if it was acquired"]
     pub fn try_acquire(&self) -> bool {
+        charge_without_yield();
+        let acquired = self.take_permit();
+        if !acquired {
+            charge_failure();
+        }
+        acquired
+    }
+
+    fn take_permit(&self) -> bool {
         let permits = self.0.permits.get();
         self.0.permits.set(permits.saturating_sub(1));
         permits > 0
@@ -99,6 +109,7 @@ impl Semaphore {
     ///
     /// Panics if there are `usize::MAX` permits already.
     pub fn release(&self) {
+        charge_without_yield();
         if !self.0.waiters.wake_one() {
             let more = self.0.permits.get().checked_add(1);
             self.0
@@ -121,7 +132,7 @@ impl Semaphore {
     }
 
     pub(crate) fn try_acquire_guard(&self) -> Option<SemaphoreGuard> {
-        self.try_acquire().then(|| self.adopt())
+        self.take_permit().then(|| self.adopt())
     }
 
     /// Returns a guard for a permit that has been acquired already.

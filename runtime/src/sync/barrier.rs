@@ -5,6 +5,7 @@ use std::fmt;
 use super::wait_list::{PendingUnpark, Position, WaitList, WaitParams};
 use crate::green::WaitReason;
 use crate::primitive::{Mutex, const_fn_unless_loom, lock};
+use crate::thread::charge;
 
 /// A barrier at which a number of green threads or OS threads wait for each other, like
 /// [`std::sync::Barrier`].
@@ -62,6 +63,7 @@ impl Barrier {
     ///
     /// Parks until then.
     pub fn wait(&self) -> BarrierWaitResult {
+        charge(|| self.number > 1);
         loop {
             let mut state = lock(&self.state);
             state.count += 1;

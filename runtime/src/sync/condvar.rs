@@ -8,7 +8,7 @@ use super::mutex::MutexGuard;
 use super::wait_list::{PendingUnpark, Position, WaitList, WaitParams};
 use crate::green::WaitReason;
 use crate::primitive::{Mutex, const_fn_unless_loom, lock};
-use crate::thread::deadline_after_any_thread;
+use crate::thread::{charge_without_yield, deadline_after_any_thread};
 
 /// A condition variable for the data of a [`Mutex`](super::Mutex), like [`std::sync::Condvar`].
 ///
@@ -159,6 +159,7 @@ impl Condvar {
 
     /// Notifies the longest waiter, if there is one.
     pub fn notify_one(&self) {
+        charge_without_yield();
         let pending = lock(&self.waiters).notify_front(|_| ());
         if let Some((pending, ())) = pending {
             pending.unpark();
@@ -167,6 +168,7 @@ impl Condvar {
 
     /// Notifies all current waiters.
     pub fn notify_all(&self) {
+        charge_without_yield();
         // The inner lock is released at the end of this statement, before any waiter is unparked.
         let all = lock(&self.waiters).notify_all();
         all.into_iter().for_each(PendingUnpark::unpark);

@@ -10,6 +10,7 @@ use std::sync::{LockResult, TryLockError, TryLockResult};
 use super::poison::{Flag, PanickingAtLock, map_result};
 use super::raw_mutex::RawMutex;
 use crate::primitive::const_fn_unless_loom;
+use crate::thread::{charge, charge_failure};
 
 /// A mutual exclusion lock, like [`std::sync::Mutex`].
 ///
@@ -97,6 +98,7 @@ impl<T: ?Sized> Mutex<T> {
     /// this case too.
     #[inline]
     pub fn lock(&self) -> LockResult<MutexGuard<'_, T>> {
+        charge(|| self.raw.is_locked());
         self.raw.lock();
         self.guard()
     }
@@ -112,6 +114,7 @@ impl<T: ?Sized> Mutex<T> {
         if self.raw.try_lock() {
             Ok(self.guard()?)
         } else {
+            charge_failure();
             Err(TryLockError::WouldBlock)
         }
     }

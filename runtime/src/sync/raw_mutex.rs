@@ -71,6 +71,10 @@ impl RawMutex {
         self.cas(0, LOCKED, Ordering::Acquire)
     }
 
+    pub(crate) fn is_locked(&self) -> bool {
+        self.state.load(Ordering::Relaxed) & LOCKED != 0
+    }
+
     /// Takes the lock, parking until it is available.
     #[inline]
     pub(crate) fn lock(&self) {

@@ -82,6 +82,11 @@ impl RawRwLock {
         }
     }
 
+    /// Whether any reader or writer holds the lock.
+    pub(super) fn is_held(&self) -> bool {
+        self.state.load(Ordering::Relaxed) & !PARKED != 0
+    }
+
     fn cas(&self, from: usize, to: usize) -> Result<usize, usize> {
         self.state
             .compare_exchange(from, to, Ordering::Acquire, Ordering::Relaxed)

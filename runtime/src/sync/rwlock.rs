@@ -12,6 +12,7 @@ use std::sync::{LockResult, TryLockError, TryLockResult};
 use super::poison::{Flag, PanickingAtLock, map_result};
 use super::raw_rwlock::RawRwLock;
 use crate::primitive::const_fn_unless_loom;
+use crate::thread::{charge, charge_failure};
 
 /// A reader-writer lock, like [`std::sync::RwLock`]: it is held by many readers or by one writer.
 ///
@@ -93,6 +94,7 @@ impl<T: ?Sized> RwLock<T> {
     /// Panics if there are more readers than can be counted.
     #[inline]
     pub fn read(&self) -> LockResult<RwLockReadGuard<'_, T>> {
+        charge(|| false);
         self.raw.read();
         self.read_guard()
     }
@@ -111,6 +113,7 @@ impl<T: ?Sized> RwLock<T> {
         if self.raw.try_read() {
             Ok(self.read_guard()?)
         } else {
+            charge_failure();
             Err(TryLockError::WouldBlock)
         }
     }
@@ -123,6 +126,7 @@ impl<T: ?Sized> RwLock<T> {
     /// this case too.
     #[inline]
     pub fn write(&self) -> LockResult<RwLockWriteGuard<'_, T>> {
+        charge(|| self.raw.is_held());
         self.raw.write();
         self.write_guard()
     }
@@ -137,6 +141,7 @@ impl<T: ?Sized> RwLock<T> {
         if self.raw.try_write() {
             Ok(self.write_guard()?)
         } else {
+            charge_failure();
             Err(TryLockError::WouldBlock)
         }
     }

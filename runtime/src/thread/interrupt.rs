@@ -14,10 +14,13 @@
 //!   when the scheduler last read the clock is thrown before parking. Otherwise a steady stream of
 //!   data would defer it forever.
 //! - Nothing is thrown under a shield, except a timeout opened under that shield.
-//! - Nothing is thrown while the OS thread is unwinding, because a second panic that leaves a
-//!   destructor aborts the process. `[no-throw-while-panicking]` A destructor may park, and is not
-//!   interrupted meanwhile. Neither, to be safe, is any other green thread that parks in that
-//!   period: once the destructor has finished, they are woken and wait again.
+//! - Nothing is thrown while the green thread is unwinding, because a second panic that leaves a
+//!   destructor aborts the process. `[no-throw-while-unwinding]` A destructor may park, and is not
+//!   interrupted meanwhile. A timeout that the destructor itself opens ends waits that can fail with
+//!   an error, but nothing is thrown. Other green threads are not concerned
+//!   ([`unwinding`](super::unwinding)).
+//! - An interrupt that is thrown without a wait lets the other green threads run first. A loop that
+//!   catches what is thrown and goes on would starve them otherwise.
 
 use std::any::Any;
 use std::time::Instant;
@@ -25,9 +28,9 @@ use std::time::Instant;
 use super::fault;
 use super::kill::request_kill;
 use super::shield::shield;
-use super::unwinding::{self, os_thread_panicking, rethrow};
+use super::unwinding::{self, os_thread_panicking, panicking, rethrow};
 use crate::green::{GreenRef, GreenThread, Payload, TimeoutScope, WaitReason, Wake};
-use crate::sched::{Fault, Scheduler};
+use crate::sched::{self, Fault, Scheduler};
 
 /// The payload of a kill or a timeout. Code outside of this crate cannot create one.
 #[derive(Debug, PartialEq, Eq)]
@@ -77,16 +80,19 @@ pub(super) fn scope_addr(scope: *const TimeoutScope) -> usize {
 /// Panics on the root green thread if a deadlock is detected, and inside `no_park`.
 #[inline(always)]
 pub(crate) fn wait(scheduler: &Scheduler, reason: WaitReason, deadline: Option<Instant>) -> Wake {
-    match wait_or_fail(scheduler, reason, deadline) {
+    match wait_as(scheduler, reason, deadline, Failure::Impossible) {
         Wake::Interrupted if cfg!(panic = "abort") => {
-            shield(|| wait_or_fail(scheduler, reason, deadline))
+            shield(|| wait_as(scheduler, reason, deadline, Failure::Impossible))
         }
         wake => wake,
     }
 }
 
-/// Like [`wait`], for callers that can return an error. In a program that cannot unwind it returns
-/// [`Wake::Interrupted`] immediately, for as long as a kill or a timeout is due.
+/// Like [`wait`], for callers that can return an error.
+///
+/// In a program that cannot unwind it returns [`Wake::Interrupted`] immediately, for as long as a
+/// kill or a timeout is due. In a destructor that runs while its green thread unwinds, it returns
+/// [`Wake::TimedOut`] when a timeout that the destructor has opened expires.
 ///
 /// # Panics
 ///
@@ -97,11 +103,28 @@ pub(crate) fn wait_or_fail(
     reason: WaitReason,
     deadline: Option<Instant>,
 ) -> Wake {
+    wait_as(scheduler, reason, deadline, Failure::Possible)
+}
+
+/// Whether the caller of a wait can return an error.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Failure {
+    Possible,
+    Impossible,
+}
+
+#[inline(always)]
+fn wait_as(
+    scheduler: &Scheduler,
+    reason: WaitReason,
+    deadline: Option<Instant>,
+    failure: Failure,
+) -> Wake {
     let me = scheduler.running();
     // Set here, where it is inlined; deeper inside it would be copied through memory.
     me.reason.set(reason);
     if me.interrupt_pending.get() || os_thread_panicking() {
-        return wait_slow(scheduler, me, deadline);
+        return wait_slow(scheduler, me, deadline, failure);
     }
     if let Some(deadline) = deadline {
         scheduler.timers.set(me, deadline);
@@ -116,52 +139,69 @@ pub(crate) fn wait_or_fail(
 /// The slow path of a wait: something is pending, or may become pending meanwhile.
 #[cold]
 #[inline(never)]
-fn wait_slow(scheduler: &Scheduler, me: GreenRef, deadline: Option<Instant>) -> Wake {
-    let unwinding = os_thread_panicking();
-    if unwinding {
-        scheduler.check_may_park(me.reason.get());
+fn wait_slow(
+    scheduler: &Scheduler,
+    me: GreenRef,
+    deadline: Option<Instant>,
+    failure: Failure,
+) -> Wake {
+    if panicking() {
+        return wait_while_unwinding(scheduler, me, deadline, failure);
     }
-    let scope = if unwinding { None } else { me.scope_deadline() };
-    if !unwinding {
-        if me.kill_due() {
-            return throw_kill(me);
-        }
-        if scope.is_some_and(|scope| scope <= scheduler.last_now()) {
-            return throw_expired(me);
-        }
-        if scope.is_some() {
-            scheduler.clock_read_requested.set(true);
-        }
-        if let Some(fault) = scheduler.take_due_fault(me) {
-            return wait_with_fault(scheduler, me, deadline, fault);
-        }
+    let scope = me.scope_deadline();
+    if me.kill_due() {
+        scheduler.yield_now();
+        return throw_kill(me);
     }
-    let first = match (deadline, scope) {
-        (Some(own), Some(scope)) => Some(own.min(scope)),
-        (own, scope) => own.or(scope),
-    };
-    me.uninterruptible.set(unwinding);
-    if unwinding && !unwinding::panicking() {
-        scheduler.interrupts_deferred.set(true);
+    if scope.is_some_and(|scope| scope <= scheduler.last_now()) {
+        scheduler.yield_now();
+        return throw_expired(me);
     }
+    if scope.is_some() {
+        scheduler.clock_read_requested.set(true);
+    }
+    if let Some(fault) = scheduler.take_due_fault(me) {
+        return wait_with_fault(scheduler, me, deadline, failure, fault);
+    }
+    let first = earlier(deadline, scope);
     if let Some(first) = first {
         scheduler.timers.set(me, first);
     }
-    let wake = match unwinding {
-        true => unwinding::switch_while_unwinding(scheduler, || scheduler.park(me)),
-        false => scheduler.park(me),
-    };
-    if unwinding {
-        me.uninterruptible.set(false);
-        return if wake == Wake::Interrupted {
-            Wake::Unparked
-        } else {
-            wake
-        };
-    }
-    match wake {
+    match scheduler.park(me) {
         Wake::TimedOut if deadline != first => throw_expired(me),
         wake => finish_wait(scheduler, me, wake),
+    }
+}
+
+/// A wait in a destructor, while its green thread unwinds. Nothing interrupts it.
+fn wait_while_unwinding(
+    scheduler: &Scheduler,
+    me: GreenRef,
+    deadline: Option<Instant>,
+    failure: Failure,
+) -> Wake {
+    scheduler.check_may_park(me.reason.get());
+    let scope = match failure {
+        Failure::Possible => me.destructor_deadline(),
+        Failure::Impossible => None,
+    };
+    if let Some(first) = earlier(deadline, scope) {
+        scheduler.timers.set(me, first);
+    }
+    me.uninterruptible.set(true);
+    let wake = unwinding::switch_while_unwinding(scheduler, || scheduler.park(me));
+    me.uninterruptible.set(false);
+    match wake {
+        Wake::Interrupted => Wake::Unparked,
+        wake => wake,
+    }
+}
+
+/// Returns the earlier of two deadlines, either of which may be none.
+fn earlier(a: Option<Instant>, b: Option<Instant>) -> Option<Instant> {
+    match (a, b) {
+        (Some(a), Some(b)) => Some(a.min(b)),
+        (a, b) => a.or(b),
     }
 }
 
@@ -184,10 +224,11 @@ fn wait_with_fault(
     scheduler: &Scheduler,
     me: GreenRef,
     deadline: Option<Instant>,
+    failure: Failure,
     fault: Fault,
 ) -> Wake {
     fault::before_park(scheduler, me, fault);
-    let wake = wait_slow(scheduler, me, deadline);
+    let wake = wait_slow(scheduler, me, deadline, failure);
     if fault::after_wake(me, fault) {
         return throw_kill(me);
     }
@@ -198,7 +239,7 @@ fn wait_with_fault(
 #[inline(always)]
 pub(crate) fn yield_scheduler(scheduler: &Scheduler) {
     if os_thread_panicking() {
-        return yield_while_unwinding(scheduler);
+        return yield_while_panicking(scheduler);
     }
     let me = scheduler.yield_now();
     if me.interrupt_pending.get() {
@@ -206,19 +247,25 @@ pub(crate) fn yield_scheduler(scheduler: &Scheduler) {
     }
 }
 
-#[cold]
-#[inline(never)]
-fn yield_while_unwinding(scheduler: &Scheduler) {
-    scheduler.check_may_park(WaitReason::Other("its next turn"));
+/// Lets every other ready green thread run first. Nothing is thrown here.
+pub(crate) fn yield_uninterrupted() {
+    let scheduler = sched::current();
     unwinding::switch_while_unwinding(scheduler, || scheduler.yield_now());
 }
 
 #[cold]
 #[inline(never)]
-fn finish_yield(scheduler: &Scheduler, me: GreenRef) {
-    if os_thread_panicking() {
-        return;
+fn yield_while_panicking(scheduler: &Scheduler) {
+    scheduler.check_may_park(WaitReason::Other("its next turn"));
+    let me = unwinding::switch_while_unwinding(scheduler, || scheduler.yield_now());
+    if me.interrupt_pending.get() && !panicking() {
+        finish_yield(scheduler, me);
     }
+}
+
+#[cold]
+#[inline(never)]
+fn finish_yield(scheduler: &Scheduler, me: GreenRef) {
     if let Some(fault) = scheduler.take_due_fault(me) {
         fault::at_yield(scheduler, me, fault);
     }

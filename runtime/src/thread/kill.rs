@@ -6,7 +6,7 @@
 
 use std::ptr;
 
-use super::unwinding::{self, os_thread_panicking};
+use super::unwinding::{self, panicking};
 use crate::green::{GreenRef, Payload, State, Wake};
 use crate::sched;
 
@@ -30,7 +30,7 @@ pub(super) fn request_kill(victim: GreenRef, error: Option<Payload>) -> bool {
     }
     match victim.state.get() {
         State::Ready(_) if victim == scheduler.running() => {
-            return victim.kill_due() && !os_thread_panicking();
+            return victim.kill_due() && !panicking();
         }
         State::Ready(_) if victim.shields.get() > 0 => {}
         State::Parked if !victim.is_interruptible() => {}

@@ -88,17 +88,3 @@ pub(crate) fn deadline_after_any_thread(timeout: Duration) -> Option<Instant> {
         None => Clock::new().deadline_after(timeout),
     }
 }
-
-/// Yields if the running green thread has used up its budget.
-///
-/// Called before an operation that may never park, because another OS thread is fast. The yield
-/// gives the other green threads of this OS thread a turn once in a while. A kill is thrown here
-/// too, before the operation has done anything.
-#[inline]
-pub(crate) fn yield_if_over_budget() {
-    if let Some(scheduler) = sched::if_current()
-        && scheduler.consume_budget()
-    {
-        interrupt::yield_scheduler(scheduler);
-    }
-}

@@ -4,6 +4,7 @@ use std::fmt;
 use std::marker::PhantomData;
 use std::sync::Arc;
 
+use super::budget::charge_without_yield;
 use super::unparker::Unparker;
 use crate::green::RemoteHandle;
 use crate::sched;
@@ -94,6 +95,7 @@ impl Thread {
         if let Some(scheduler) = sched::if_current()
             && let Some(green) = scheduler.own_green(&self.handle)
         {
+            charge_without_yield();
             scheduler.give_token(green);
         }
     }

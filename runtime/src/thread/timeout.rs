@@ -7,7 +7,7 @@ use std::ptr;
 use std::time::{Duration, Instant};
 
 use super::interrupt::{Interrupt, scope_addr};
-use super::unwinding::{catch, rethrow};
+use super::unwinding::{catch, panicking, rethrow};
 use crate::green::TimeoutScope;
 use crate::sched;
 
@@ -38,6 +38,10 @@ impl From<Elapsed> for std::io::Error {
 /// time as the deadline, `f` gets what it waits for. A block that never parks is never interrupted,
 /// even by a duration of zero. A duration that the clock cannot represent, such as
 /// [`Duration::MAX`], never passes.
+///
+/// A destructor that runs while its green thread unwinds is not unwound once more. A timeout that it
+/// opens ends only waits in calls that can return an error; they return `TimedOut`. `timeout` then
+/// returns what `f` returns.
 ///
 /// With `panic = "abort"` a timeout cannot unwind. It then ends only waits in calls that can return
 /// an error.
@@ -84,6 +88,7 @@ fn run_until<T>(deadline: Option<Instant>, f: impl FnOnce() -> T) -> Result<T, E
         deadline: Cell::new(deadline),
         outer: me.timeout_scopes.get(),
         shields: me.shields.get(),
+        in_destructor: panicking(),
     };
     let address = ptr::from_ref(&scope);
     me.timeout_scopes.set(address);

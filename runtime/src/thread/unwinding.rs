@@ -11,14 +11,12 @@
 //!   (`Scheduler::unwinding_period`) is over, since that green thread would otherwise be among the
 //!   ones that are parked.
 //!
-//! In some cases only std's count is consulted, and it says that some green thread unwinds. Then
-//! kills and timeouts are deferred for every green thread that parks, although they may not concern
-//! the one that unwinds. When the last green thread that unwinds continues, the deferred ones are
-//! woken to check again.
-//!
 //! Two cases remain, both within such a period. A panic that the program catches itself, without a
-//! function of evy, counts as in progress until the period ends. An unwinding that the program
-//! starts with `std::panic::resume_unwind`, which no panic hook sees, is not noticed.
+//! function of evy, counts as in progress until the period ends: kills and timeouts of that green
+//! thread are deferred until then. An unwinding that the program starts with
+//! `std::panic::resume_unwind`, which no panic hook sees, is not noticed: an interrupt that is thrown
+//! in one of its destructors aborts the process. The alternative, to defer every interrupt of the OS
+//! thread, would let one green thread that is parked in a destructor hold back all the others.
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::thread::Result as Caught;
@@ -28,7 +26,7 @@ use crate::green::Payload;
 use crate::sched::{self, Scheduler};
 
 /// Whether any green thread of this OS thread unwinds: the running one, or one that is parked in a
-/// destructor. In doubt, nothing is thrown.
+/// destructor.
 #[expect(
     clippy::disallowed_methods,
     reason = "the one place that asks std, and knows what the answer means"
@@ -106,8 +104,5 @@ pub(super) fn switch_while_unwinding<T>(scheduler: &Scheduler, switch: impl FnOn
     let value = switch();
     drop(counted);
     record(scheduler, true);
-    if scheduler.unwinding.get() == 0 {
-        scheduler.wake_deferred();
-    }
     value
 }

@@ -36,7 +36,10 @@ mod thread {
     #[expect(unreachable_pub, reason = "traits name items of private modules")]
     mod selection;
 
-    pub(crate) use crate::waiter::{Parker, deadline_after_any_thread, panicking, park_while};
+    pub(crate) use crate::waiter::{
+        Parker, charge, charge_failure, charge_without_yield, deadline_after_any_thread, panicking,
+        park_while,
+    };
     pub(crate) use selection::{SelectToken, Selection};
 }
 

@@ -201,3 +201,12 @@ pub(crate) fn park_while(
 pub(crate) fn deadline_after_any_thread(_: Duration) -> Option<Instant> {
     Some(Instant::now())
 }
+
+/// The waiters of a model have no scheduler, and so no budget.
+pub(crate) fn charge(_is_going_to_park: impl FnOnce() -> bool) {}
+
+/// As for [`charge`].
+pub(crate) fn charge_failure() {}
+
+/// As for [`charge`].
+pub(crate) fn charge_without_yield() {}

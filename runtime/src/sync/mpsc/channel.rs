@@ -108,6 +108,18 @@ impl<T> Channel<T> {
         }
     }
 
+    /// Whether a receive would park.
+    pub(crate) fn is_empty(&self) -> bool {
+        let state = lock(&self.state);
+        state.buffer.is_empty() && state.senders > 0 && state.sending.is_empty()
+    }
+
+    /// Whether a send would park.
+    pub(crate) fn is_full(&self) -> bool {
+        let state = lock(&self.state);
+        state.has_receiver && state.is_buffer_full() && state.receiving.is_empty()
+    }
+
     pub(crate) fn try_send(&self, message: T) -> Result<(), TrySendError<T>> {
         let mut state = lock(&self.state);
         if !state.has_receiver {

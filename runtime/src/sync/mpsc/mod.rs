@@ -17,7 +17,7 @@ pub use std::sync::mpsc::{RecvError, RecvTimeoutError, SendError, TryRecvError, 
 #[doc(hidden)]
 pub use channel::Channel;
 
-use crate::thread::{deadline_after_any_thread, yield_if_over_budget};
+use crate::thread::{charge, charge_failure, charge_without_yield, deadline_after_any_thread};
 
 /// Creates an unbounded channel.
 ///
@@ -50,15 +50,22 @@ pub fn sync_channel<T>(bound: usize) -> (SyncSender<T>, Receiver<T>) {
 }
 
 /// The sending half of an unbounded [`channel`], like [`std::sync::mpsc::Sender`].
+///
+/// # Differences from std
+///
+/// - [`send`](Self::send) yields once in a while.
 pub struct Sender<T>(Arc<Channel<T>>);
 
 impl<T> Sender<T> {
     /// Sends a message.
     ///
+    /// Does not wait, but yields once in a while, so that a receiver on this OS thread can keep up.
+    ///
     /// # Errors
     ///
     /// Returns an error that contains the message if the receiver has been dropped.
     pub fn send(&self, message: T) -> Result<(), SendError<T>> {
+        charge(|| false);
         self.0.send(message)
     }
 
@@ -86,7 +93,7 @@ impl<T> SyncSender<T> {
     ///
     /// Returns an error that contains the message if the receiver has been dropped.
     pub fn send(&self, message: T) -> Result<(), SendError<T>> {
-        yield_if_over_budget();
+        charge(|| self.0.is_full());
         self.0.send(message)
     }
 
@@ -97,7 +104,12 @@ impl<T> SyncSender<T> {
     /// Returns an error that contains the message: `Full` if there is no room and no receiver
     /// waits, `Disconnected` if the receiver has been dropped.
     pub fn try_send(&self, message: T) -> Result<(), TrySendError<T>> {
-        self.0.try_send(message)
+        charge_without_yield();
+        let result = self.0.try_send(message);
+        if result.is_err() {
+            charge_failure();
+        }
+        result
     }
 
     pub(crate) fn channel(&self) -> &Channel<T> {
@@ -139,7 +151,7 @@ impl<T> Receiver<T> {
     ///
     /// Returns an error if there is no message and all senders have been dropped.
     pub fn recv(&self) -> Result<T, RecvError> {
-        yield_if_over_budget();
+        charge(|| self.channel.is_empty());
         self.channel.recv(None).map_err(|_| RecvError)
     }
 
@@ -152,7 +164,7 @@ impl<T> Receiver<T> {
     /// Returns `Timeout` if there is no message in time, and `Disconnected` if there is no message
     /// and all senders have been dropped.
     pub fn recv_timeout(&self, timeout: Duration) -> Result<T, RecvTimeoutError> {
-        yield_if_over_budget();
+        charge(|| self.channel.is_empty());
         // A deadline beyond the range of the clock is treated as none.
         self.channel.recv(deadline_after_any_thread(timeout))
     }
@@ -164,7 +176,12 @@ impl<T> Receiver<T> {
     /// Returns `Empty` if there is no message, and `Disconnected` if all senders have been dropped
     /// too.
     pub fn try_recv(&self) -> Result<T, TryRecvError> {
-        self.channel.try_recv()
+        charge_without_yield();
+        let result = self.channel.try_recv();
+        if result.is_err() {
+            charge_failure();
+        }
+        result
     }
 
     /// Returns an iterator over all messages, which ends when all senders have been dropped.

@@ -1,0 +1,108 @@
+//! The budget: how many operations a green thread may do in one turn without parking.
+//!
+//! Each operation is charged before it begins. If the budget is spent, an operation that may park
+//! yields first, and one that must not switch begins nevertheless. The yield comes before the
+//! operation, so nothing is thrown after an operation has succeeded.
+//!
+//! A budget ends after at most [`BUDGET`] operations, or with a tick (`pace`). Counting costs a few
+//! instructions: a counter is decremented, and a check follows only when it reaches zero. The check
+//! adds the operations since the last check to those of the turn, so that a switch need not reset
+//! anything.
+
+use std::sync::atomic::Ordering::Relaxed;
+
+use super::attention::AttentionBit;
+use super::current::UNTIL_CHECK;
+use super::{PlannedFault, Scheduler};
+
+/// The largest number of operations that a green thread may do in one turn.
+const BUDGET: u32 = 128;
+
+/// The number of operations between two checks. A turn may begin between two checks, so this is
+/// half of the budget.
+pub(super) const OPERATIONS_PER_CHECK: u32 = BUDGET / 2;
+
+/// Charges an operation that is about to begin. Returns the scheduler if the budget is spent, so an
+/// operation that may park yields first.
+#[inline(always)]
+pub(crate) fn charge<'a>() -> Option<&'a Scheduler> {
+    let left = UNTIL_CHECK.with(|counter| {
+        let left = counter.load(Relaxed).wrapping_sub(1);
+        counter.store(left, Relaxed);
+        left
+    });
+    if left == 0 { check_budget() } else { None }
+}
+
+#[cold]
+#[inline(never)]
+fn check_budget<'a>() -> Option<&'a Scheduler> {
+    let Some(scheduler) = super::if_current() else {
+        // An OS thread without green threads has no budget.
+        UNTIL_CHECK.with(|counter| counter.store(OPERATIONS_PER_CHECK, Relaxed));
+        return None;
+    };
+    let is_spent = scheduler.charge_many(scheduler.checked_operations.get());
+    is_spent.then_some(scheduler)
+}
+
+impl Scheduler {
+    /// Charges several operations at once, and checks the budget.
+    #[cold]
+    pub(super) fn charge_many(&self, operations: u32) -> bool {
+        let turn = self.run_queue.turns();
+        let before = match self.charged.get() {
+            (operations, of) if of == turn => operations,
+            _ => 0,
+        };
+        let charged = before.saturating_add(operations);
+        self.charged.set((charged, turn));
+        let is_spent = if self.attention.is_set(AttentionBit::RandomOrder) {
+            // Any operation may let other green threads run.
+            self.random(4) == 0
+        } else if self.is_fault_planned_for(self.running()) {
+            // A fault may happen at any operation.
+            true
+        } else {
+            charged >= BUDGET || self.is_tick_due()
+        };
+        let left = BUDGET.saturating_sub(charged).max(1);
+        self.check_budget_after(match is_spent {
+            true => 1,
+            false => self.operations_per_check().min(left),
+        });
+        is_spent
+    }
+
+    /// Makes the budget be checked after `operations` more.
+    pub(super) fn check_budget_after(&self, operations: u32) {
+        self.checked_operations.set(operations);
+        UNTIL_CHECK.with(|counter| counter.store(operations, Relaxed));
+    }
+
+    fn operations_per_check(&self) -> u32 {
+        let checks_all = self.attention.is_set(AttentionBit::Clock)
+            || self.attention.is_set(AttentionBit::RandomOrder)
+            || self.planned_fault.get().is_some();
+        if checks_all { 1 } else { OPERATIONS_PER_CHECK }
+    }
+
+    /// Charges an operation that has failed without parking, and may be repeated. Returns `true` if
+    /// it is the last one that a turn may contain, so the green thread yields.
+    #[cold]
+    pub(crate) fn charge_failure(&self) -> bool {
+        let turn = self.run_queue.turns();
+        let failures = match self.failures.get() {
+            (failures, of) if of == turn => failures + 1,
+            _ => 1,
+        };
+        self.failures.set((failures, turn));
+        failures >= BUDGET
+    }
+
+    /// Plans a fault. It may happen at every operation of its victim.
+    pub(crate) fn plan_fault(&self, fault: Option<PlannedFault>) {
+        self.planned_fault.set(fault);
+        self.check_budget_after(1);
+    }
+}
