@@ -724,7 +724,7 @@ fn check_with_faults<K: Kind>(round: impl Fn(&FaultInjector, &K, Duration) -> bo
                 failures.fetch_add(victim_failed.into(), Ordering::Relaxed);
             });
             assert!(faults >= 4 * TURNS, "{faults} at capacity {capacity:?}");
-            assert_eq!(faults, failures.into_inner());
+            assert_most_fail(faults, failures.into_inner());
         }
     }
 }
@@ -877,4 +877,13 @@ fn items_left_in_a_queue_are_dropped_with_it() {
         drop(queue);
         assert_eq!(Rc::strong_count(&item), 1);
     });
+}
+
+/// Checks that faults make their victims fail. What the victim waits for may happen at the same time
+/// as a timeout, which is one fault in four; then the timeout has no effect.
+fn assert_most_fail(faults: usize, failures: usize) {
+    assert!(
+        failures <= faults && failures >= faults - faults / 4,
+        "{failures} of {faults}"
+    );
 }

@@ -5,7 +5,7 @@ use std::hint::black_box;
 use std::process::Output;
 use std::time::Duration;
 
-use evy_runtime::{sleep, spawn_n, thread, yield_now};
+use evy_runtime::{lowlevel, sleep, spawn_n, thread, yield_now};
 use evy_test_support::rerun_ignored;
 
 /// Runs the ignored test `name` in its own process. Returns the output, and its standard error as
@@ -170,10 +170,7 @@ fn a_green_thread_captures_its_backtrace() {
     // corosensei links a coroutine to its resumer. With it, the backtrace ends on the stack of the
     // OS thread.
     let reaches_on = text.contains("a_green_thread_captures_its_backtrace\n");
-    assert_eq!(
-        reaches_on,
-        evy_runtime::lowlevel::SWITCH_BACKEND == "corosensei"
-    );
+    assert_eq!(reaches_on, lowlevel::SWITCH_BACKEND == "corosensei");
 }
 
 #[test]
@@ -317,4 +314,37 @@ fn exit_on_a_green_thread_ends_the_process_without_a_report() {
 fn a_green_thread_exits_the_process() {
     spawn_n(|| std::process::exit(7));
     yield_now();
+}
+
+/// Returns whether this process has an OS thread named `name`.
+#[cfg(target_os = "linux")]
+fn has_os_thread(name: &str) -> bool {
+    let tasks = std::fs::read_dir("/proc/self/task").expect("the system has /proc");
+    tasks.flatten().any(|task| {
+        let comm = std::fs::read_to_string(task.path().join("comm"));
+        comm.is_ok_and(|comm| comm.trim() == name)
+    })
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+#[ignore = "looks for the OS threads of its process"]
+fn waits_and_then_computes() {
+    for _ in 0..20 {
+        sleep(Duration::from_millis(5));
+        yield_now();
+    }
+    assert!(!has_os_thread("evy-ticker"));
+    let start = lowlevel::now();
+    while lowlevel::now() - start < Duration::from_millis(20) {
+        yield_now();
+    }
+    assert!(has_os_thread("evy-ticker"));
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_program_that_only_waits_has_no_ticker() {
+    let (output, text) = crash("crash::waits_and_then_computes");
+    assert!(output.status.success(), "{text}");
 }

@@ -141,7 +141,7 @@ fn a_waiter_is_overtaken_at_most_once() {
 }
 
 #[test]
-fn a_green_thread_can_retake_the_lock_without_a_switch() {
+fn a_green_thread_can_retake_the_lock_without_a_switch_until_its_budget_is_spent() {
     within(|| {
         test::virtual_time(|| {
             let mutex = Arc::new(Mutex::new(0));
@@ -151,7 +151,8 @@ fn a_green_thread_can_retake_the_lock_without_a_switch() {
             yield_now();
             drop(guard);
             (0..1000).for_each(|_| *mutex.lock().unwrap() += 1);
-            assert_eq!(waiter.join().unwrap(), 1000);
+            let seen = waiter.join().unwrap();
+            assert!((60..=128).contains(&seen), "{seen}");
         });
     });
 }

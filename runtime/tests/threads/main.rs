@@ -1,6 +1,8 @@
 //! Tests of `evy::thread`, and of what runs beside green threads: helper OS threads, futures and
 //! the watchdog.
 
+mod descriptors;
+mod fairness;
 mod fs;
 mod futures;
 mod green_threads;

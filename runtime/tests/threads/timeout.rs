@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 
 use evy_runtime::io::{Direction, Green, Timeout};
 use evy_runtime::lowlevel::now;
-use evy_runtime::{Elapsed, sleep, spawn, spawn_n, thread, timeout, timeout_at, yield_now};
+use evy_runtime::{Elapsed, sleep, spawn, spawn_n, test, thread, timeout, timeout_at, yield_now};
 use evy_test_support::{virtually, within};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -412,7 +412,7 @@ fn ready_data_takes_precedence_over_deadlines_for_any_number_of_descriptors() {
                 spawn(move || timeout(LIMIT, || reader.read(&mut [0]).unwrap()))
             })
             .collect();
-        yield_now();
+        test::wait_all_parked();
         // The data comes in another order than the deadlines.
         for mut writer in writers.into_iter().rev() {
             writer.write_all(b"x").unwrap();
