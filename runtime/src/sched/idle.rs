@@ -29,7 +29,7 @@ impl Scheduler {
             let first = self.timers.next_deadline();
             let is_alone = self.reactor.waiting() == 0 && self.own_handle.mailbox.is_disconnected();
             match first {
-                None if is_alone && self.cross_thread_waiters.get() == 0 => {
+                None if is_alone && self.unforeseen_waiters.get() == 0 => {
                     self.deadlock();
                     continue;
                 }

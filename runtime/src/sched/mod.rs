@@ -80,8 +80,10 @@ pub(crate) struct Scheduler {
     exit_waiter: Cell<Option<GreenRef>>,
     /// The number of `no_park` guards.
     no_park: Cell<u32>,
-    /// The number of green threads that are parked on something that other OS threads may notify.
-    pub(crate) cross_thread_waiters: Cell<usize>,
+    /// The number of green threads that are parked on something that this scheduler cannot foresee:
+    /// other OS threads may notify them, or they sleep forever. While there are any, no deadlock is
+    /// reported.
+    pub(crate) unforeseen_waiters: Cell<usize>,
     /// The number of green threads that are parked in the middle of unwinding.
     pub(crate) unwinding: Cell<usize>,
     /// Incremented whenever `unwinding` rises from zero.
@@ -139,7 +141,7 @@ impl Scheduler {
             ready_buf: RefCell::new(Vec::new()),
             exit_waiter: Cell::new(None),
             no_park: Cell::new(0),
-            cross_thread_waiters: Cell::new(0),
+            unforeseen_waiters: Cell::new(0),
             unwinding: Cell::new(0),
             unwinding_period: Cell::new(1),
             interrupts_deferred: Cell::new(false),

@@ -5,6 +5,7 @@ use std::panic::Location;
 use std::time::Duration;
 
 use super::join_handle::JoinHandle;
+use crate::green::{MAX_INLINE_CLOSURE, SpawnSite};
 use crate::sched::{self, SpawnOptions};
 
 /// Configures a green thread before it is spawned, like [`std::thread::Builder`].
@@ -64,12 +65,25 @@ impl Builder {
     ///
     /// Returns `OutOfMemory`, or the error of the system, if no stack can be allocated.
     #[track_caller]
-    pub fn spawn<F, T>(mut self, f: F) -> io::Result<JoinHandle<T>>
+    pub fn spawn<F, T>(self, f: F) -> io::Result<JoinHandle<T>>
     where
         F: FnOnce() -> T + 'static,
         T: 'static,
     {
-        self.options.site = Location::caller();
+        self.spawn_at(Location::caller(), f)
+    }
+
+    /// Spawns the green thread like [`spawn`](Self::spawn). Reports name `site` as its spawn site.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error as `spawn` does.
+    pub(super) fn spawn_at<F, T>(mut self, site: SpawnSite, f: F) -> io::Result<JoinHandle<T>>
+    where
+        F: FnOnce() -> T + 'static,
+        T: 'static,
+    {
+        self.options.site = site;
         self.start(None, f)
     }
 
@@ -94,6 +108,12 @@ impl Builder {
         F: FnOnce() -> T + 'static,
         T: 'static,
     {
+        if size_of::<F>() > MAX_INLINE_CLOSURE {
+            // A large closure is called where it lies, on the heap. Otherwise each function that
+            // passes it on may copy it to the stack of the green thread, which has less room.
+            let f: Box<dyn FnOnce() -> T> = Box::new(f);
+            return self.start(delay, f);
+        }
         let scheduler = sched::try_current()?;
         let (job, handle) = JoinHandle::new(f);
         // A delay beyond the range of the clock becomes a century, and not zero. A delay of zero sets
