@@ -18,6 +18,8 @@ pub(super) enum AttentionBit {
     Monitor = 1,
     /// A test chooses the next green thread at random.
     RandomOrder = 2,
+    /// The run queue has holes, which must be skipped.
+    Holes = 4,
 }
 
 #[derive(Debug)]

@@ -2,19 +2,30 @@
 //! thread ends.
 //!
 //! The pointer to it has no destructor, so it can be read at any time, even in the destructors of
-//! other thread locals and in a signal handler. A second thread local has a destructor, and is
-//! dropped when the OS thread ends.
+//! other thread locals and in a signal handler.
+//!
+//! The destructors of thread locals run in an unspecified order, and any of them may use evy. So
+//! the scheduler outlives all of them: it is ended by the destructor of a POSIX key, which the
+//! system runs later. The destructor of a thread local only drops the locals of the root green
+//! thread, which are code of the program and may use other thread locals.
+//!
+//! `process::exit`, and the return of `main`, run the destructors of thread locals, but not those
+//! of keys. The calling functions may then be linked in wait queues, so the scheduler must stay.
 
 use std::cell::Cell;
+use std::ffi::c_void;
 use std::io;
 use std::ptr;
+use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use super::Scheduler;
 
 thread_local! {
     static CURRENT: Cell<*const Scheduler> = const { Cell::new(ptr::null()) };
-    static ENDING: AtThreadEnd = const { AtThreadEnd };
+    static ROOT_LOCALS: DropRootLocals = const { DropRootLocals };
+    /// The destructor of the key has run once. ([`end`])
+    static IS_LAST_ROUND: Cell<bool> = const { Cell::new(false) };
 }
 
 /// Returns the scheduler of the calling OS thread, creating it if necessary.
@@ -30,9 +41,9 @@ pub(crate) fn current<'a>() -> &'a Scheduler {
         return start_or_panic();
     }
     // SAFETY:
-    // - the scheduler is freed only at the end of the OS thread, after `CURRENT` is reset;
-    // - functions on this stack that hold the reference run on this OS thread only
-    //   ([no-migration]), so they never continue after that.
+    // - the scheduler is freed only at the end of the OS thread, after `CURRENT` is reset (`end`);
+    // - functions that hold the reference run on this OS thread only ([no-migration]), and have
+    //   returned or unwound before its end.
     unsafe { &*scheduler }
 }
 
@@ -74,32 +85,72 @@ fn start_or_panic<'a>() -> &'a Scheduler {
 #[cold]
 #[track_caller]
 fn start<'a>() -> io::Result<&'a Scheduler> {
+    let key = end_key()?;
     let scheduler = Scheduler::start()?;
+    // SAFETY: the key was created by `end_key`. Its destructor expects a scheduler of this OS
+    // thread. If the call fails, the scheduler is never freed.
+    unsafe { libc::pthread_setspecific(key, scheduler.as_ptr().cast()) };
     CURRENT.set(scheduler.as_ptr());
-    // Registers the destructor. While the OS thread ends, that fails: the destructor of some other
-    // thread local has created this scheduler, which is then never freed.
-    ENDING.try_with(|_| ()).ok();
+    // Registers the destructor. While the OS thread ends, that may fail. Then the locals are
+    // dropped with the scheduler.
+    ROOT_LOCALS.try_with(|_| ()).ok();
     // SAFETY: `Scheduler::start` has just returned it.
     Ok(unsafe { scheduler.as_ref() })
 }
 
-/// Ends the scheduler when it is dropped, at the end of the OS thread.
-struct AtThreadEnd;
-
-impl Drop for AtThreadEnd {
-    fn drop(&mut self) {
-        let scheduler = CURRENT.get();
-        // SAFETY: as in `current`.
-        let Some(alive) = (unsafe { scheduler.as_ref() }) else {
-            return;
-        };
-        // `process::exit` on a green thread runs this on the green thread's own stack.
-        if alive.running() != alive.root() {
-            return;
+/// Returns the key whose destructor ends a scheduler.
+///
+/// # Errors
+///
+/// Returns the error of the system if there are too many keys.
+fn end_key() -> io::Result<libc::pthread_key_t> {
+    static KEY: OnceLock<Result<libc::pthread_key_t, i32>> = OnceLock::new();
+    let key = KEY.get_or_init(|| {
+        let mut key = 0;
+        // SAFETY: the pointer is valid, and `end` may be called with each value that is set.
+        match unsafe { libc::pthread_key_create(&raw mut key, Some(end)) } {
+            0 => Ok(key),
+            errno => Err(errno),
         }
-        CURRENT.set(ptr::null());
-        // SAFETY: this OS thread owns the scheduler, runs on its own stack, and has reset
-        // `CURRENT`.
-        unsafe { super::os_thread_exit::end(scheduler.cast_mut()) };
+    });
+    key.map_err(io::Error::from_raw_os_error)
+}
+
+/// Ends a scheduler. The system calls this when an OS thread has ended, with the value of the key.
+unsafe extern "C" fn end(scheduler: *mut c_void) {
+    drop_root_locals();
+    // Where thread locals are built on keys too, the order is unspecified. Setting the value makes
+    // the system run the destructor again, after those of the other keys.
+    if !IS_LAST_ROUND.replace(true)
+        && let Ok(key) = end_key()
+    {
+        // SAFETY: as in `start`.
+        unsafe { libc::pthread_setspecific(key, scheduler) };
+        return;
+    }
+    CURRENT.set(ptr::null());
+    // SAFETY:
+    // - `start` has set the value, on this OS thread, which runs on its own stack and has left all
+    //   functions of the program;
+    // - `CURRENT` was reset.
+    unsafe { super::os_thread_exit::end(scheduler.cast()) };
+}
+
+/// Calls [`drop_root_locals`] when dropped.
+struct DropRootLocals;
+
+impl Drop for DropRootLocals {
+    fn drop(&mut self) {
+        drop_root_locals();
+    }
+}
+
+/// Drops the locals of the root green thread, at the end of the OS thread.
+fn drop_root_locals() {
+    // `process::exit` on a green thread runs this on the green thread's own stack.
+    if let Some(scheduler) = if_current()
+        && scheduler.running() == scheduler.root()
+    {
+        scheduler.root.drop_locals();
     }
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::Scheduler;
+use super::attention::AttentionBit;
 use crate::green::RemoteHandle;
 use crate::green::{GreenRef, State, WaitReason, Wake};
 
@@ -59,8 +60,16 @@ impl Scheduler {
     #[cold]
     #[inline(never)]
     pub(super) fn maintenance(&self) {
-        if self.attention.needs_poll(self.run_queue.turns()) {
-            self.poll_all();
+        loop {
+            if self.attention.needs_poll(self.run_queue.turns()) {
+                self.poll_all();
+            }
+            if !self.run_queue.skip_hole() {
+                break;
+            }
+        }
+        if !self.run_queue.has_holes() {
+            self.attention.clear(AttentionBit::Holes);
         }
         self.randomize_next();
         if let Some(next) = self.run_queue.first() {

@@ -24,6 +24,7 @@ mod os_thread_exit;
 mod overflow;
 mod panic_hook;
 mod park;
+mod queue_index;
 mod run_queue;
 mod spawn;
 mod test_hooks;
