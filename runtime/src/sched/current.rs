@@ -5,12 +5,18 @@
 //! other thread locals and in a signal handler.
 //!
 //! The destructors of thread locals run in an unspecified order, and any of them may use evy. So
-//! the scheduler outlives all of them: it is ended by the destructor of a POSIX key, which the
-//! system runs later. The destructor of a thread local only drops the locals of the root green
-//! thread, which are code of the program and may use other thread locals.
+//! two destructors end a scheduler:
+//!
+//! 1. That of a thread local drops the locals of the root green thread, which are code of the
+//!    program and may use other thread locals. If green threads are live, it also abandons the
+//!    scheduler: from then on none of them runs, because it could use thread locals that are
+//!    destroyed already. Later destructors get another scheduler.
+//! 2. That of a POSIX key, which the system runs after those of all thread locals, frees the
+//!    schedulers, or leaks them if green threads are left.
 //!
 //! `process::exit`, and the return of `main`, run the destructors of thread locals, but not those
-//! of keys. The calling functions may then be linked in wait queues, so the scheduler must stay.
+//! of keys. The functions that led to the exit may be linked in wait queues, so the memory of the
+//! scheduler must stay.
 
 use std::cell::Cell;
 use std::ffi::c_void;
@@ -23,8 +29,10 @@ use super::Scheduler;
 
 thread_local! {
     static CURRENT: Cell<*const Scheduler> = const { Cell::new(ptr::null()) };
-    static ROOT_LOCALS: DropRootLocals = const { DropRootLocals };
-    /// The destructor of the key has run once. ([`end`])
+    static ENDING: AtThreadEnd = const { AtThreadEnd };
+    /// The scheduler that was current, and had live green threads, when `ENDING` was dropped.
+    static ABANDONED: Cell<*const Scheduler> = const { Cell::new(ptr::null()) };
+    /// The destructor of the key has run once.
     static IS_LAST_ROUND: Cell<bool> = const { Cell::new(false) };
 }
 
@@ -41,7 +49,7 @@ pub(crate) fn current<'a>() -> &'a Scheduler {
         return start_or_panic();
     }
     // SAFETY:
-    // - the scheduler is freed only at the end of the OS thread, after `CURRENT` is reset (`end`);
+    // - the scheduler is freed only at the end of the OS thread, after `CURRENT` was reset (`end`);
     // - functions that hold the reference run on this OS thread only ([no-migration]), and have
     //   returned or unwound before its end.
     unsafe { &*scheduler }
@@ -87,13 +95,13 @@ fn start_or_panic<'a>() -> &'a Scheduler {
 fn start<'a>() -> io::Result<&'a Scheduler> {
     let key = end_key()?;
     let scheduler = Scheduler::start()?;
-    // SAFETY: the key was created by `end_key`. Its destructor expects a scheduler of this OS
-    // thread. If the call fails, the scheduler is never freed.
+    // SAFETY: the key was created by `end_key`. Its destructor does not follow the value, which only
+    // must not be null. If the call fails, the scheduler is never freed.
     unsafe { libc::pthread_setspecific(key, scheduler.as_ptr().cast()) };
     CURRENT.set(scheduler.as_ptr());
-    // Registers the destructor. While the OS thread ends, that may fail. Then the locals are
-    // dropped with the scheduler.
-    ROOT_LOCALS.try_with(|_| ()).ok();
+    // Registers the destructor. While the OS thread ends, that may fail. Then the destructor of the
+    // key does its work.
+    ENDING.try_with(|_| ()).ok();
     // SAFETY: `Scheduler::start` has just returned it.
     Ok(unsafe { scheduler.as_ref() })
 }
@@ -107,7 +115,7 @@ fn end_key() -> io::Result<libc::pthread_key_t> {
     static KEY: OnceLock<Result<libc::pthread_key_t, i32>> = OnceLock::new();
     let key = KEY.get_or_init(|| {
         let mut key = 0;
-        // SAFETY: the pointer is valid, and `end` may be called with each value that is set.
+        // SAFETY: the pointer is valid, and `end` may be called at the end of any OS thread.
         match unsafe { libc::pthread_key_create(&raw mut key, Some(end)) } {
             0 => Ok(key),
             errno => Err(errno),
@@ -116,7 +124,7 @@ fn end_key() -> io::Result<libc::pthread_key_t> {
     key.map_err(io::Error::from_raw_os_error)
 }
 
-/// Ends a scheduler. The system calls this when an OS thread has ended, with the value of the key.
+/// Ends the schedulers of an OS thread. The system calls this when the OS thread has ended.
 unsafe extern "C" fn end(scheduler: *mut c_void) {
     drop_root_locals();
     // Where thread locals are built on keys too, the order is unspecified. Setting the value makes
@@ -128,29 +136,42 @@ unsafe extern "C" fn end(scheduler: *mut c_void) {
         unsafe { libc::pthread_setspecific(key, scheduler) };
         return;
     }
-    CURRENT.set(ptr::null());
-    // SAFETY:
-    // - `start` has set the value, on this OS thread, which runs on its own stack and has left all
-    //   functions of the program;
-    // - `CURRENT` was reset.
-    unsafe { super::os_thread_exit::end(scheduler.cast()) };
+    for scheduler in [&CURRENT, &ABANDONED].map(|cell| cell.replace(ptr::null())) {
+        if !scheduler.is_null() {
+            // SAFETY:
+            // - `start` has created it on this OS thread, which runs on its own stack and has left
+            //   all functions of the program;
+            // - both thread locals were reset, so nothing finds it any more.
+            unsafe { super::os_thread_exit::end(scheduler.cast_mut()) };
+        }
+    }
 }
 
-/// Calls [`drop_root_locals`] when dropped.
-struct DropRootLocals;
+/// Drops the locals of the root green thread when dropped, and abandons its scheduler if green
+/// threads are live.
+struct AtThreadEnd;
 
-impl Drop for DropRootLocals {
+impl Drop for AtThreadEnd {
     fn drop(&mut self) {
         drop_root_locals();
+        if if_current().is_some_and(|scheduler| is_root_running(scheduler) && scheduler.live() > 0)
+        {
+            ABANDONED.set(CURRENT.replace(ptr::null()));
+        }
     }
 }
 
 /// Drops the locals of the root green thread, at the end of the OS thread.
 fn drop_root_locals() {
-    // `process::exit` on a green thread runs this on the green thread's own stack.
     if let Some(scheduler) = if_current()
-        && scheduler.running() == scheduler.root()
+        && is_root_running(scheduler)
     {
         scheduler.root.drop_locals();
     }
+}
+
+/// Whether the root green thread runs. `process::exit` on another green thread runs the destructors
+/// of thread locals on that one's stack.
+fn is_root_running(scheduler: &Scheduler) -> bool {
+    scheduler.running() == scheduler.root()
 }

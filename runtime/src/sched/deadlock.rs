@@ -83,7 +83,7 @@ fn program_call(backtrace: &str) -> Option<String> {
     None
 }
 
-/// Whether a function belongs to evy or to the standard library.
+/// Whether a function belongs to evy, to the standard library or to the system.
 fn is_library(name: &str) -> bool {
     const CRATES: [&str; 9] = [
         "evy",
@@ -97,8 +97,9 @@ fn is_library(name: &str) -> bool {
         "__rustc",
     ];
     let path = name.trim_start_matches(['<', '&']);
+    // A function without a path is one of C, or of the compiler.
     path.split_once("::")
-        .is_some_and(|(first, _)| CRATES.contains(&first))
+        .is_none_or(|(first, _)| CRATES.contains(&first))
 }
 
 #[cfg(test)]
@@ -116,9 +117,10 @@ mod tests {
              at /evy/pool/src/imap.rs:3:4
    3: <I as core::iter::traits::collect::IntoIterator>::into_iter
              at /rustc/0123/library/core/src/iter/traits/collect.rs:5:6
-   4: <app::Jobs as core::ops::drop::Drop>::drop
+   4: __rust_try
+   5: <app::Jobs as core::ops::drop::Drop>::drop
              at ./src/jobs.rs:7:8
-   5: app::main
+   6: app::main
              at ./src/main.rs:9:10
 ";
         assert_eq!(

@@ -181,6 +181,11 @@ impl Scheduler {
         next
     }
 
+    /// Returns the id that was given to a green thread last.
+    pub(crate) fn newest_id(&self) -> u64 {
+        self.last_id.get()
+    }
+
     /// Returns the running green thread.
     #[inline(always)]
     pub(crate) fn running(&self) -> GreenRef {

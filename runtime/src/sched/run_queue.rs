@@ -158,7 +158,8 @@ impl RunQueue {
     pub(super) fn first(&self) -> Option<GreenRef> {
         let head = self.slot(self.head.get()).get();
         // SAFETY: as in `take_head`, because the queue is not empty.
-        (self.len.get() > 0).then(|| unsafe { GreenRef::new(NonNull::new_unchecked(head.cast_mut())) })
+        (self.len.get() > 0)
+            .then(|| unsafe { GreenRef::new(NonNull::new_unchecked(head.cast_mut())) })
     }
 
     /// Removes a green thread, which is to run at once instead of in its turn. In the middle of the

@@ -285,7 +285,7 @@ pub fn current() -> Thread {
 
 #[cfg(test)]
 mod tests {
-    use super::{park_timeout, sleep, spawn, spawn_after, yield_now};
+    use super::{park_timeout, sleep, spawn, spawn_after, spawn_after_local, yield_now};
     use crate::sched;
     use crate::thread::{JoinHandle, timeout};
     use std::time::Duration;
@@ -311,5 +311,18 @@ mod tests {
         leaves_no_timer(|| spawn(|| park_timeout(LONG)), |one| one.thread().unpark());
         let in_time = || spawn(|| timeout(LONG, super::park).expect("unparked in time"));
         leaves_no_timer(in_time, |one| one.thread().unpark());
+    }
+
+    #[test]
+    fn a_local_timer_that_has_started_or_was_canceled_leaves_no_exit_hook() {
+        let me = sched::current().running();
+        let hooks = || me.cold().map_or(0, |cold| cold.on_exit.borrow().len());
+        let canceled: Vec<_> = (0..100).map(|_| spawn_after_local(LONG, || ())).collect();
+        let started = spawn_after_local(Duration::ZERO, || ());
+        assert_eq!(hooks(), 101);
+        assert!(canceled.iter().all(JoinHandle::cancel));
+        assert_eq!(hooks(), 1);
+        started.wait();
+        assert_eq!(hooks(), 0);
     }
 }
