@@ -308,6 +308,7 @@ fn the_number_of_free_slots_of_the_largest_pool_is_the_largest_number() {
     });
 }
 
+#[expect(clippy::large_stack_arrays, reason = "that is the test")]
 #[test]
 fn a_job_may_capture_more_than_half_of_its_stack() {
     within(|| {

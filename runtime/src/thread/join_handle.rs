@@ -240,6 +240,10 @@ impl<T> JoinHandle<T> {
 
     /// Returns the [`Thread`] handle of the green thread.
     #[must_use]
+    #[expect(
+        clippy::missing_panics_doc,
+        reason = "a handle has an identity before it is returned"
+    )]
     pub fn thread(&self) -> &Thread {
         self.0.thread.get_or_init(|| {
             let scheduler = sched::current();

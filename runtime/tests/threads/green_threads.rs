@@ -1200,6 +1200,7 @@ fn a_large_closure_is_moved_intact() {
     });
 }
 
+#[expect(clippy::large_stack_arrays, reason = "that is the test")]
 #[test]
 fn a_closure_may_capture_more_than_half_of_the_stack_that_it_runs_on() {
     const SIZE: usize = 150_000;
