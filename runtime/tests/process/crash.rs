@@ -390,7 +390,6 @@ fn many_thread_local_destructors_sleep() {
     thread_local! {
         static SLEEPS: SleepsOnDrop = const { SleepsOnDrop };
     }
-    #[expect(clippy::disallowed_methods, reason = "a folder of the kernel")]
     let descriptors = || std::fs::read_dir("/proc/self/fd").map_or(0, Iterator::count);
     let before = descriptors();
     for _ in 0..100 {
