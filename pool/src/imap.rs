@@ -115,7 +115,7 @@ fn feed<F, I, T>(
             shared.space.wait(WaitReason::Other("results to be read"));
         }
         if shared.closed.get() {
-            // The input iterator has caught the kill that ends this feeder.
+            // The input iterator has deferred or caught the kill that ends this feeder.
             return;
         }
         let f = Rc::clone(f);
