@@ -60,16 +60,11 @@ impl Scheduler {
     #[cold]
     #[inline(never)]
     pub(super) fn maintenance(&self) {
-        loop {
-            if self.attention.needs_poll(self.run_queue.turns()) {
-                self.poll_all();
-            }
-            if !self.run_queue.skip_hole() {
-                break;
-            }
+        if self.attention.needs_poll(self.run_queue.turns()) {
+            self.poll_all();
         }
-        if !self.run_queue.has_holes() {
-            self.attention.clear(AttentionBit::Holes);
+        if self.attention.is_set(AttentionBit::Holes) {
+            self.skip_holes();
         }
         self.randomize_next();
         if let Some(next) = self.run_queue.first() {
@@ -88,6 +83,20 @@ impl Scheduler {
         self.run_queue.pop().filter(|next| *next != me)
     }
 
+    /// Skips the holes at the head of the run queue. Each counts as a turn.
+    #[cold]
+    fn skip_holes(&self) {
+        while self.run_queue.skip_hole() {
+            if self.attention.needs_poll(self.run_queue.turns()) {
+                self.poll_all();
+            }
+        }
+        if !self.run_queue.has_holes() {
+            self.attention.clear(AttentionBit::Holes);
+        }
+    }
+
+    #[inline]
     fn poll_all(&self) {
         self.drain_mailbox();
         // A green thread inside a timeout scope may be ready just now, and then it has no timer

@@ -78,6 +78,7 @@ impl Builder {
     /// # Errors
     ///
     /// Returns an error as `spawn` does.
+    #[inline]
     pub(super) fn spawn_at<F, T>(mut self, site: SpawnSite, f: F) -> io::Result<JoinHandle<T>>
     where
         F: FnOnce() -> T + 'static,
@@ -112,8 +113,17 @@ impl Builder {
             // A large closure is called where it lies, on the heap. Otherwise each function that
             // passes it on may copy it to the stack of the green thread, which has less room.
             let f: Box<dyn FnOnce() -> T> = Box::new(f);
-            return self.start(delay, f);
+            return self.start_small(delay, f);
         }
+        self.start_small(delay, f)
+    }
+
+    #[inline]
+    fn start_small<F, T>(self, delay: Option<Duration>, f: F) -> io::Result<JoinHandle<T>>
+    where
+        F: FnOnce() -> T + 'static,
+        T: 'static,
+    {
         let scheduler = sched::try_current()?;
         let (job, handle) = JoinHandle::new(f);
         // A delay beyond the range of the clock becomes a century, and not zero. A delay of zero sets
