@@ -16,7 +16,7 @@ s/\blowlevel::is_unwinding\b/thread::panicking/g
 s/\bran_for\b/busy_time/g
 
 # lowlevel::WaitQueue and WaitReason
-s/\bthread::(WaitQueue|run_inline)\b/lowlevel::\1/g
+s/\bthread::WaitQueue\b/lowlevel::WaitQueue/g
 s/\.hand\(/.wake_one_with(/g
 s/\bwait_or_else\b/wait_deadline_with/g
 s/\.exchange\(/.wait_with_slot(/g

@@ -59,7 +59,7 @@ impl<T: 'static> GreenPile<T> {
 
     /// Spawns a job. [`next`](Iterator::next) will yield its result.
     ///
-    /// Parks while the pool is full.
+    /// Parks while the pool is full, unless the caller is a member of the pool.
     ///
     /// # Panics
     ///

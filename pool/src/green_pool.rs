@@ -1,6 +1,7 @@
 //! `GreenPool`: runs green threads, at most a certain number at a time.
 
 use std::fmt;
+use std::panic::Location;
 use std::rc::Rc;
 
 use evy_runtime::thread::JoinHandle;
@@ -14,9 +15,13 @@ const DEFAULT_SIZE: usize = 1000;
 /// A pool of green threads: spawning parks while the pool is full.
 ///
 /// A job occupies a slot from its spawn until it has ended, whether it returns, panics or is
-/// killed. A slot that becomes free goes to the green thread that has waited longest. A member of a
-/// full pool that spawns into that pool runs the job itself, at once, because it would otherwise
-/// wait for itself.
+/// killed. A slot that becomes free goes to the green thread that has waited longest.
+///
+/// A job of the pool, a *member*, never waits for a slot of its own pool, because it could wait for
+/// itself. If it spawns into the full pool, its job starts beyond the limit. Then
+/// [`running`](Self::running) exceeds [`size`](Self::size), and other spawners wait until enough
+/// jobs have ended. So the number of jobs is not bounded for a member that spawns in a loop, which
+/// should use [`try_spawn`](Self::try_spawn).
 ///
 /// A clone is another handle to the same pool. Only the methods that say so park.
 ///
@@ -43,7 +48,10 @@ impl GreenPool {
 
     /// Spawns a job once there is a free slot, and returns a handle to its result.
     ///
-    /// Parks while the pool is full. Waiters are served in FIFO order.
+    /// A member of the pool spawns its job at once, beyond the limit if the pool is full.
+    ///
+    /// Parks while the pool is full, unless the caller is a member. Waiters are served in FIFO
+    /// order.
     ///
     /// # Panics
     ///
@@ -55,14 +63,14 @@ impl GreenPool {
         F: FnOnce() -> T + 'static,
         T: 'static,
     {
-        self.state.spawn(f)
+        self.state.spawn(Location::caller(), f)
     }
 
     /// Spawns a job like [`spawn`](Self::spawn), without a handle; its result is discarded.
     ///
     /// A panic of the job is reported by the panic hook and has no other effect.
     ///
-    /// Parks while the pool is full.
+    /// Parks while the pool is full, unless the caller is a member.
     ///
     /// # Panics
     ///
@@ -74,7 +82,8 @@ impl GreenPool {
         drop(self.spawn(f));
     }
 
-    /// Spawns a job if there is a free slot, without parking.
+    /// Spawns a job if there is a free slot, without parking. A member of the pool, too, gets no
+    /// slot beyond the limit.
     ///
     /// # Errors
     ///
@@ -90,7 +99,7 @@ impl GreenPool {
         T: 'static,
     {
         match self.state.try_acquire() {
-            Some(permit) => Ok(self.state.start(permit, f)),
+            Some(permit) => Ok(self.state.start(permit, Location::caller(), f)),
             None => Err(Full(f)),
         }
     }
@@ -104,14 +113,18 @@ impl GreenPool {
     /// stops the feeder and cancels the jobs that have not started.
     ///
     /// The panic of a job is resumed by `next`, when the turn of the job comes in the order, and
-    /// the iteration can continue afterwards. A panic of the input iterator is resumed after all
-    /// results.
+    /// the iteration can continue afterwards. If the feeder panics, `next` resumes that panic after
+    /// all results, and the iteration ends then. The feeder panics if the input iterator panics, or
+    /// if no stack can be allocated for a job.
+    ///
+    /// A member of the pool may map too. Its jobs start beyond the limit if the pool is full.
     ///
     /// The iterator's `next` parks; `imap` itself does not.
     ///
     /// # Panics
     ///
-    /// Panics if the pool has no slots.
+    /// Panics if the pool has no slots, or if no stack can be allocated for the feeder.
+    #[track_caller]
     pub fn imap<F, I, T>(&self, f: F, inputs: I) -> Imap<T>
     where
         F: Fn(I::Item) -> T + 'static,
@@ -120,14 +133,16 @@ impl GreenPool {
         I::Item: 'static,
         T: 'static,
     {
-        Imap::start(&self.state, Order::Inputs, f, inputs.into_iter())
+        let inputs = inputs.into_iter();
+        Imap::start(&self.state, Location::caller(), Order::Inputs, f, inputs)
     }
 
     /// Maps like [`imap`](Self::imap), returning the results in the order in which the jobs end.
     ///
     /// # Panics
     ///
-    /// Panics if the pool has no slots.
+    /// Panics as `imap` does.
+    #[track_caller]
     pub fn imap_unordered<F, I, T>(&self, f: F, inputs: I) -> Imap<T>
     where
         F: Fn(I::Item) -> T + 'static,
@@ -136,14 +151,21 @@ impl GreenPool {
         I::Item: 'static,
         T: 'static,
     {
-        Imap::start(&self.state, Order::Completion, f, inputs.into_iter())
+        let inputs = inputs.into_iter();
+        Imap::start(
+            &self.state,
+            Location::caller(),
+            Order::Completion,
+            f,
+            inputs,
+        )
     }
 
     /// Maps like [`imap`](Self::imap), unpacking each input tuple into the arguments of `f`.
     ///
     /// # Panics
     ///
-    /// Panics if the pool has no slots.
+    /// Panics as `imap` does.
     ///
     /// # Examples
     ///
@@ -152,6 +174,7 @@ impl GreenPool {
     /// let sums: Vec<i32> = pool.starmap(|a: i32, b: i32| a + b, [(1, 2), (3, 4)]).collect();
     /// assert_eq!(sums, [3, 7]);
     /// ```
+    #[track_caller]
     pub fn starmap<F, I>(&self, f: F, inputs: I) -> Imap<F::Output>
     where
         F: Splat<I::Item> + 'static,
@@ -193,17 +216,17 @@ impl GreenPool {
         self.state.size()
     }
 
-    /// Returns the number of occupied slots.
+    /// Returns the number of running jobs, including those beyond the limit.
     #[must_use]
     pub fn running(&self) -> usize {
         self.state.running()
     }
 
-    /// Returns the number of free slots. It is negative after a [`resize`](Self::resize) to fewer
-    /// slots than are occupied.
+    /// Returns the number of free slots. It is negative while jobs run beyond the limit: after a
+    /// [`resize`](Self::resize), or because members have spawned into the full pool.
     #[must_use]
     pub fn free(&self) -> isize {
-        self.size().cast_signed() - self.running().cast_signed()
+        self.state.free()
     }
 
     /// Returns the number of green threads that are parked until there is a free slot.

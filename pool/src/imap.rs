@@ -3,19 +3,21 @@
 //! A separate green thread, the *feeder*, pulls the inputs and spawns the jobs. While as many
 //! results are unread as the pool has slots, it waits, holding one input that it has pulled
 //! already.
+//!
+//! However the feeder ends, the reader learns it from the feeder's handle. So the iterator never
+//! ends early without a panic.
 
-use std::any::Any;
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::fmt;
-use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::panic::resume_unwind;
 use std::rc::Rc;
 
-use evy_runtime::lowlevel::{WaitQueue, WaitReason};
-use evy_runtime::thread::{JoinHandle, KillHandle, is_kill};
+use evy_runtime::lowlevel::{WaitQueue, WaitReason, spawn_at};
+use evy_runtime::thread::JoinHandle;
 
 use crate::job::unwrap_job;
-use crate::pool_state::PoolState;
+use crate::pool_state::{PoolState, SpawnSite};
 
 /// The order in which results are yielded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,9 +30,12 @@ pub(crate) enum Order {
 ///
 /// [`next`](Iterator::next) parks until there is a result. It panics on the root green thread if a
 /// deadlock is detected.
+#[must_use = "dropping the iterator stops the mapping at once: consume it, for example with \
+              `for_each(drop)`, or spawn the jobs with `spawn_n`"]
 pub struct Imap<T> {
     shared: Rc<Shared<T>>,
-    feeder: KillHandle,
+    /// `None` once the end of the feeder has been reported.
+    feeder: Option<JoinHandle<()>>,
 }
 
 struct Shared<T> {
@@ -40,10 +45,8 @@ struct Shared<T> {
     /// The unread jobs that have ended, in the order of their ends. Only used for
     /// `Order::Completion`.
     ended: RefCell<VecDeque<Rc<JoinHandle<T>>>>,
-    /// The panic of the input iterator.
-    failure: Cell<Option<Box<dyn Any + Send>>>,
-    /// The feeder has ended.
-    feeder_done: Cell<bool>,
+    /// No more jobs are spawned: the feeder has ended, or the iterator was dropped.
+    closed: Cell<bool>,
     /// The reader waits here for a job, or for the end.
     progress: WaitQueue,
     /// The feeder waits here for results to be read.
@@ -51,7 +54,14 @@ struct Shared<T> {
 }
 
 impl<T: 'static> Imap<T> {
-    pub(crate) fn start<F, I>(pool: &Rc<PoolState>, order: Order, f: F, inputs: I) -> Self
+    #[track_caller]
+    pub(crate) fn start<F, I>(
+        pool: &Rc<PoolState>,
+        site: SpawnSite,
+        order: Order,
+        f: F,
+        inputs: I,
+    ) -> Self
     where
         F: Fn(I::Item) -> T + 'static,
         I: Iterator + 'static,
@@ -65,55 +75,51 @@ impl<T: 'static> Imap<T> {
             order,
             jobs: RefCell::default(),
             ended: RefCell::default(),
-            failure: Cell::new(None),
-            feeder_done: Cell::new(false),
+            closed: Cell::new(false),
             progress: WaitQueue::new(),
             space: WaitQueue::new(),
         });
         let (feeding, pool) = (Rc::clone(&shared), Rc::clone(pool));
         // The feeder of a member must not wait for that member's slot, so it becomes a member too.
         let inherits_membership = pool.is_member();
-        let feeder = evy_runtime::spawn(move || {
+        let feeder = spawn_at(site, move || {
             let _member = inherits_membership.then(|| pool.enter(None));
-            let _done = FeederDone(&feeding);
-            feed(&feeding, &pool, &Rc::new(f), inputs);
+            feed(&feeding, &pool, site, &Rc::new(f), inputs);
+        });
+        let ended = Rc::clone(&shared);
+        feeder.on_exit(move || {
+            ended.closed.set(true);
+            ended.progress.wake_all();
         });
         Self {
             shared,
-            feeder: feeder.kill_handle(),
+            feeder: Some(feeder),
         }
     }
 }
 
-/// Notifies the reader when dropped, however the feeder ends.
-struct FeederDone<'a, T>(&'a Shared<T>);
-
-impl<T> Drop for FeederDone<'_, T> {
-    fn drop(&mut self) {
-        self.0.feeder_done.set(true);
-        self.0.progress.wake_all();
-    }
-}
-
-fn feed<F, I, T>(shared: &Rc<Shared<T>>, pool: &Rc<PoolState>, f: &Rc<F>, mut inputs: I)
-where
+fn feed<F, I, T>(
+    shared: &Rc<Shared<T>>,
+    pool: &Rc<PoolState>,
+    site: SpawnSite,
+    f: &Rc<F>,
+    inputs: I,
+) where
     F: Fn(I::Item) -> T + 'static,
     I: Iterator,
     I::Item: 'static,
     T: 'static,
 {
-    loop {
-        let input = match catch_unwind(AssertUnwindSafe(|| inputs.next())) {
-            Ok(Some(input)) => input,
-            Ok(None) => return,
-            Err(payload) if is_kill(&*payload) => resume_unwind(payload),
-            Err(payload) => return shared.failure.set(Some(payload)),
-        };
-        while shared.jobs.borrow().len() >= pool.size().max(1) {
+    for input in inputs {
+        while shared.jobs.borrow().len() >= pool.size().max(1) && !shared.closed.get() {
             shared.space.wait(WaitReason::Other("results to be read"));
         }
+        if shared.closed.get() {
+            // The input iterator has deferred or caught the kill that ends this feeder.
+            return;
+        }
         let f = Rc::clone(f);
-        let job = Rc::new(pool.spawn(move || f(input)));
+        let job = Rc::new(pool.spawn(site, move || f(input)));
         shared.jobs.borrow_mut().push_back(Rc::clone(&job));
         if shared.order == Order::Completion {
             let (ended, own) = (Rc::downgrade(shared), Rc::downgrade(&job));
@@ -142,7 +148,7 @@ impl<T> Shared<T> {
                 job.wait();
                 return Some(job);
             }
-            if self.jobs.borrow().is_empty() && self.feeder_done.get() {
+            if self.jobs.borrow().is_empty() && self.closed.get() {
                 return None;
             }
             self.progress.wait(WaitReason::Result);
@@ -164,7 +170,7 @@ impl<T> Iterator for Imap<T> {
     fn next(&mut self) -> Option<T> {
         let shared = &*self.shared;
         let Some(job) = shared.next_job() else {
-            return shared.failure.take().map(|payload| resume_unwind(payload));
+            return end_of_feeder(self.feeder.take()?);
         };
         shared.forget(&job);
         shared.space.wake_one();
@@ -172,9 +178,25 @@ impl<T> Iterator for Imap<T> {
     }
 }
 
+/// Returns `None` after the last result, if the feeder has reached the end of its inputs.
+///
+/// # Panics
+///
+/// Resumes the feeder's panic. Panics if the feeder was killed.
+fn end_of_feeder<T>(feeder: JoinHandle<()>) -> Option<T> {
+    let error = feeder.join().err()?;
+    match error.try_into_panic() {
+        Ok(payload) => resume_unwind(payload),
+        Err(error) => panic!("the inputs of this mapping are not complete: {error}"),
+    }
+}
+
 impl<T> Drop for Imap<T> {
     fn drop(&mut self) {
-        self.feeder.kill();
+        self.shared.closed.set(true);
+        if let Some(feeder) = self.feeder.take() {
+            feeder.kill();
+        }
         let jobs = self.shared.jobs.take();
         for job in jobs {
             job.cancel();

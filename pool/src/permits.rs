@@ -31,17 +31,30 @@ impl Permits {
     }
 
     /// Returns the number of permits in use. It exceeds the limit after a [`resize`](Self::resize)
-    /// to fewer.
+    /// to fewer, and after [`acquire_beyond_limit`](Self::acquire_beyond_limit).
     pub(crate) fn in_use(&self) -> usize {
         self.in_use.get()
+    }
+
+    /// Returns the number of permits that are not in use. It is negative if more are in use than
+    /// the limit allows.
+    pub(crate) fn free(&self) -> isize {
+        // The limit may be larger than any `isize`.
+        let signed = |count| isize::try_from(count).unwrap_or(isize::MAX);
+        signed(self.limit.get()).saturating_sub(signed(self.in_use.get()))
     }
 
     pub(crate) fn waiting(&self) -> usize {
         self.waiting.len()
     }
 
-    pub(crate) fn is_exhausted(&self) -> bool {
+    fn is_exhausted(&self) -> bool {
         self.in_use.get() >= self.limit.get()
+    }
+
+    /// Takes a permit at once, even if none is available.
+    pub(crate) fn acquire_beyond_limit(&self) {
+        self.in_use.set(self.in_use.get() + 1);
     }
 
     /// Takes a permit if one is available. It overtakes no waiter: while a green thread waits, no
@@ -49,7 +62,7 @@ impl Permits {
     pub(crate) fn try_acquire(&self) -> bool {
         let is_available = !self.is_exhausted();
         if is_available {
-            self.in_use.set(self.in_use.get() + 1);
+            self.acquire_beyond_limit();
         }
         is_available
     }
@@ -72,7 +85,7 @@ impl Permits {
         if !self.acquire_deadline(reason, None, on_unwind) {
             // A killed green thread that cannot unwind (`panic = "abort"`) continues without a
             // permit.
-            self.in_use.set(self.in_use.get() + 1);
+            self.acquire_beyond_limit();
         }
     }
 

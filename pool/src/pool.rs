@@ -190,7 +190,7 @@ impl<T, E> Pool<T, E> {
     /// [`resize`](Self::resize) to fewer than are in use.
     #[must_use]
     pub fn free(&self) -> isize {
-        self.max_size().cast_signed() - self.state.in_use().cast_signed()
+        self.state.free()
     }
 
     /// Returns the number of green threads that are parked until they get a resource.

@@ -3,12 +3,16 @@
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, HashMap};
 use std::mem;
+use std::panic::Location;
 use std::rc::Rc;
 
-use evy_runtime::lowlevel::{WaitQueue, WaitReason, current_id, run_inline};
+use evy_runtime::lowlevel::{MAX_INLINE_CLOSURE, WaitQueue, WaitReason, current_id, spawn_at};
 use evy_runtime::thread::{JoinHandle, KillHandle};
 
 use crate::permits::Permits;
+
+/// The source location that a job is spawned at.
+pub(crate) type SpawnSite = &'static Location<'static>;
 
 #[derive(Debug)]
 pub(crate) struct PoolState {
@@ -42,6 +46,10 @@ impl PoolState {
         self.permits.in_use()
     }
 
+    pub(crate) fn free(&self) -> isize {
+        self.permits.free()
+    }
+
     pub(crate) fn waiting(&self) -> usize {
         self.permits.waiting()
     }
@@ -56,29 +64,30 @@ impl PoolState {
         self.notify_if_idle();
     }
 
-    /// Spawns a job. Parks while the pool is full; a member of a full pool runs the job itself.
-    #[track_caller]
-    pub(crate) fn spawn<F, T>(self: &Rc<Self>, f: F) -> JoinHandle<T>
+    /// Spawns a job at `site`. Parks while the pool is full, unless the caller is a member: its job
+    /// starts beyond the limit.
+    pub(crate) fn spawn<F, T>(self: &Rc<Self>, site: SpawnSite, f: F) -> JoinHandle<T>
     where
         F: FnOnce() -> T + 'static,
         T: 'static,
     {
-        if self.permits.is_exhausted() && self.is_member() {
-            return run_inline(f);
-        }
-        self.start(self.acquire(), f)
+        self.start(self.acquire(), site, f)
     }
 
     /// Spawns a job that has its permit already.
-    #[track_caller]
-    pub(crate) fn start<F, T>(&self, permit: JobPermit, f: F) -> JoinHandle<T>
+    pub(crate) fn start<F, T>(&self, permit: JobPermit, site: SpawnSite, f: F) -> JoinHandle<T>
     where
         F: FnOnce() -> T + 'static,
         T: 'static,
     {
+        if size_of::<F>() > MAX_INLINE_CLOSURE {
+            // Each function that passes a closure on may copy it to the stack of the job.
+            let f: Box<dyn FnOnce() -> T> = Box::new(f);
+            return self.start(permit, site, f);
+        }
         let number = permit.number;
         let job = Job { f, permit };
-        let handle = evy_runtime::spawn(move || job.run());
+        let handle = spawn_at(site, move || job.run());
         self.jobs.borrow_mut().insert(number, handle.kill_handle());
         handle
     }
@@ -88,8 +97,16 @@ impl PoolState {
         self.permits.try_acquire().then(|| JobPermit::new(self))
     }
 
-    /// Takes a permit, in FIFO order. Parks until there is one.
+    /// Takes a permit, in FIFO order. Parks until there is one. A member takes one at once, beyond
+    /// the limit if necessary, because it would otherwise wait for itself.
     fn acquire(self: &Rc<Self>) -> JobPermit {
+        if let Some(permit) = self.try_acquire() {
+            return permit;
+        }
+        if self.is_member() {
+            self.permits.acquire_beyond_limit();
+            return JobPermit::new(self);
+        }
         // A waiter that gives up may be the last thing that `wait_idle` waits for.
         let notify_idle = NotifyIdleOnUnwind(self);
         self.permits

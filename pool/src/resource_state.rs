@@ -48,8 +48,8 @@ impl<T> ResourceState<T> {
         self.size.get()
     }
 
-    pub(crate) fn in_use(&self) -> usize {
-        self.permits.in_use()
+    pub(crate) fn free(&self) -> isize {
+        self.permits.free()
     }
 
     pub(crate) fn waiting(&self) -> usize {

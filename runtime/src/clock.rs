@@ -55,7 +55,10 @@ impl Clock {
         };
         let begin = real_now();
         let value = f();
-        self.paused_at.set(Some(paused_at + begin.elapsed()));
+        // At the end of the range of `Instant`, the clock stops. A panic here would unwind a green
+        // thread that drives the poller, out of a wait that nothing may unwind.
+        let advanced = paused_at.checked_add(begin.elapsed());
+        self.paused_at.set(Some(advanced.unwrap_or(paused_at)));
         value
     }
 }
@@ -96,5 +99,28 @@ mod tests {
         clock.advance_to(start + SECOND);
         clock.advance_to(start);
         assert_eq!(clock.now(), start + SECOND);
+    }
+
+    #[test]
+    fn a_paused_clock_stops_at_the_end_of_its_range() {
+        let clock = Clock::new();
+        clock.pause();
+        let mut step = Duration::MAX;
+        while !step.is_zero() {
+            match clock.deadline_after(step) {
+                Some(later) => clock.advance_to(later),
+                None => step /= 2,
+            }
+        }
+        let end = clock.now();
+        clock.advance_by_elapsed(|| while begin_elapsed_is_zero() {});
+        assert_eq!(clock.now(), end);
+    }
+
+    /// Takes a measurable time.
+    fn begin_elapsed_is_zero() -> bool {
+        let real = Clock::new();
+        let begin = real.now();
+        real.now() <= begin
     }
 }

@@ -128,7 +128,7 @@ impl<T: Clone> Event<T> {
 
     fn wait_until(&self, deadline: Option<Instant>) -> Option<Result<T, EventError>> {
         charge(|| !self.is_set());
-        if let Some(sent) = self.sent() {
+        if let Some(sent) = self.try_get() {
             return Some(sent);
         }
         let waiters = &self.0.waiters;
@@ -136,8 +136,19 @@ impl<T: Clone> Event<T> {
         slot.ok().flatten().map(|sent| Result::clone(&sent))
     }
 
-    /// Returns a clone of the value or the error that was sent, if the event is set.
-    pub(crate) fn sent(&self) -> Option<Result<T, EventError>> {
+    /// Returns a clone of the value or the error that was sent, if the event is set, without parking.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let event = evy::Event::new();
+    /// assert!(event.try_get().is_none());
+    /// event.send(7).unwrap();
+    /// assert_eq!(event.try_get().unwrap().unwrap(), 7);
+    /// ```
+    #[doc(alias = "poll")]
+    #[must_use]
+    pub fn try_get(&self) -> Option<Result<T, EventError>> {
         let sent = self.0.sent.borrow().as_ref().map(Rc::clone);
         sent.map(|sent| Result::clone(&sent))
     }

@@ -48,7 +48,8 @@ pub use diag::{HogReport, Watchdog, watchdog};
 pub use event::{AlreadySent, Event, EventError, NotSent};
 pub use queue::{Full, LifoQueue, PriorityQueue, Queue};
 pub use semaphore::{
-    BoundedSemaphore, CappedSemaphore, ReleasedTooOften, Semaphore, SemaphoreGuard,
+    BoundedSemaphore, CappedSemaphore, CappedSemaphoreGuard, ReleasedTooOften, Semaphore,
+    SemaphoreGuard,
 };
 pub use thread::{
     Elapsed, JoinSet, as_completed, scope, shield, shutdown, sleep, spawn, spawn_after,

@@ -4,8 +4,11 @@
 //! by one. [`WaitQueue`] is such a queue, and with it no `unsafe` is needed. For descriptors, there
 //! is [`Green`](crate::io::Green).
 
-pub use crate::green::WaitReason;
-pub use crate::thread::join_handle::run_inline;
+use std::panic::Location;
+
+use crate::thread::JoinHandle;
+
+pub use crate::green::{MAX_INLINE_CLOSURE, WaitReason};
 pub use crate::thread::wait_queue::WaitQueue;
 
 /// Charges an operation that may park to the budget of the current green thread.
@@ -33,6 +36,32 @@ pub use crate::thread::wait_queue::WaitQueue;
 /// ```
 pub fn charge() {
     crate::thread::charge(|| false);
+}
+
+/// Spawns a green thread like [`spawn`](crate::spawn). Reports name `site` as its spawn site.
+///
+/// For code that spawns on behalf of its caller, later or inside a closure.
+///
+/// # Panics
+///
+/// Panics if no stack can be allocated.
+///
+/// # Examples
+///
+/// ```
+/// use std::panic::Location;
+///
+/// let site = Location::caller();
+/// let job = evy::lowlevel::spawn_at(site, || evy::thread::current().spawned_at());
+/// assert_eq!(job.join().unwrap(), site);
+/// ```
+#[track_caller]
+pub fn spawn_at<F, T>(site: &'static Location<'static>, f: F) -> JoinHandle<T>
+where
+    F: FnOnce() -> T + 'static,
+    T: 'static,
+{
+    crate::thread::spawn_at(site, f)
 }
 
 /// Returns the id of the current green thread.

@@ -9,7 +9,7 @@ use evy_pool::GreenPool;
 use evy_runtime::lowlevel::{WaitQueue, WaitReason};
 use evy_runtime::test::wait_all_parked;
 use evy_runtime::thread;
-use evy_runtime::{sleep, spawn, spawn_after_local, spawn_n, timeout, yield_now};
+use evy_runtime::{green_local, sleep, spawn, spawn_after_local, spawn_n, timeout, yield_now};
 use evy_test_support::within;
 
 const SHORT: Duration = Duration::from_millis(5);
@@ -155,35 +155,167 @@ fn a_local_timer_does_not_fire_after_its_member_has_ended() {
 }
 
 #[test]
-fn a_member_that_spawns_into_its_full_pool_runs_the_job_itself() {
+fn a_member_that_spawns_into_its_full_pool_starts_a_job_beyond_the_limit() {
     within(|| {
-        let pool = GreenPool::new(1);
-        let inner = pool.clone();
+        let (pool, door) = (GreenPool::new(1), Door::default());
+        let (inner, waits) = (pool.clone(), door.clone());
         let outer = pool.spawn(move || {
-            let me = thread::current().id();
-            let job = inner.spawn(move || thread::current().id() == me);
-            assert!(job.is_finished());
-            let ran = Rc::new(Cell::new(false));
-            let seen = Rc::clone(&ran);
-            inner.spawn_n(move || seen.set(true));
-            assert!(ran.get());
-            job.join().unwrap()
+            let passes = waits.clone();
+            let job = inner.spawn(move || {
+                passes.pass();
+                thread::current().id()
+            });
+            assert!(!job.is_finished());
+            assert_eq!(counts(&inner), (2, -1, 0));
+            assert!(inner.try_spawn(|| ()).is_err());
+            (thread::current().id(), job)
         });
-        assert!(outer.join().unwrap());
+        let (id, job) = outer.join().unwrap();
+        // The spawner has ended, so the job occupies the only slot, and other spawners wait.
+        assert_eq!(counts(&pool), (1, 0, 0));
+        assert!(timeout(SHORT, || pool.spawn(|| ())).is_err());
+        door.open();
+        assert_ne!(job.join().unwrap(), id);
+        assert_eq!(counts(&pool), (0, 1, 0));
     });
 }
 
 #[test]
-fn a_panic_of_a_job_that_a_member_runs_itself_fails_only_the_job() {
+fn spawners_wait_until_the_jobs_beyond_the_limit_have_ended() {
+    within(|| {
+        let (pool, door) = (GreenPool::new(2), Door::default());
+        let (inner, waits) = (pool.clone(), door.clone());
+        pool.spawn_n(move || {
+            for _ in 0..4 {
+                let waits = waits.clone();
+                inner.spawn_n(move || waits.pass());
+            }
+        });
+        wait_all_parked();
+        assert_eq!(counts(&pool), (4, -2, 0));
+        let (spawner, seen) = (pool.clone(), Rc::new(Cell::new(0)));
+        let running = Rc::clone(&seen);
+        spawn_n(move || {
+            let inner = spawner.clone();
+            spawner.spawn_n(move || running.set(inner.running()));
+        });
+        wait_all_parked();
+        assert_eq!(counts(&pool), (4, -2, 1));
+        door.open();
+        pool.wait_all();
+        assert!((1..=2).contains(&seen.get()), "{}", seen.get());
+    });
+}
+
+#[test]
+fn a_panic_of_a_job_beyond_the_limit_fails_only_the_job() {
     within(|| {
         let pool = GreenPool::new(1);
         let inner = pool.clone();
         let outer = pool.spawn(move || {
-            let job = inner.spawn(|| fail("inline"));
-            inner.spawn_n(|| fail("no handle"));
+            let job = inner.spawn(|| fail("with a handle"));
+            inner.spawn_n(|| fail("without a handle"));
             job.join().unwrap_err().is_panic()
         });
         assert!(outer.join().unwrap());
+        pool.wait_all();
+        assert_eq!(counts(&pool), (0, 1, 0));
+    });
+}
+
+#[test]
+fn a_job_beyond_the_limit_has_its_own_locals_and_survives_its_spawner() {
+    green_local!(static VALUE: Cell<u32> = Cell::new(0));
+    within(|| {
+        let (pool, ended) = (GreenPool::new(1), Rc::new(Cell::new(false)));
+        let (inner, seen) = (pool.clone(), Rc::clone(&ended));
+        let spawner = pool.spawn(move || {
+            VALUE.set(1);
+            inner.spawn(|| VALUE.set(2)).join().unwrap();
+            assert_eq!(VALUE.get(), 1);
+            inner.spawn_n(move || {
+                sleep(SHORT);
+                seen.set(true);
+            });
+            sleep(LONG);
+        });
+        wait_all_parked();
+        spawner.kill();
+        assert!(spawner.join().unwrap_err().is_killed());
+        pool.wait_all();
+        assert!(ended.get());
+    });
+}
+
+#[test]
+fn a_job_beyond_the_limit_can_be_killed() {
+    within(|| {
+        let pool = GreenPool::new(1);
+        let inner = pool.clone();
+        let outer = pool.spawn(move || {
+            let job = inner.spawn(|| sleep(LONG));
+            yield_now();
+            job.kill();
+            job.join().unwrap_err().is_killed()
+        });
+        assert!(outer.join().unwrap());
+        assert_eq!(counts(&pool), (0, 1, 0));
+    });
+}
+
+#[test]
+fn a_member_of_a_full_pool_may_feed_the_job_that_it_has_spawned() {
+    within(|| {
+        let pool = GreenPool::new(1);
+        let inner = pool.clone();
+        let outer = pool.spawn(move || {
+            let door = Door::default();
+            let waits = door.clone();
+            let job = inner.spawn(move || waits.pass());
+            door.open();
+            job.join().unwrap();
+        });
+        outer.join().unwrap();
+    });
+}
+
+#[test]
+fn a_long_chain_of_jobs_that_each_spawn_the_next_one_needs_one_slot() {
+    fn link(pool: &GreenPool, left: usize, most: Rc<Cell<usize>>) {
+        most.set(most.get().max(pool.running()));
+        yield_now();
+        if left > 0 {
+            let next = pool.clone();
+            pool.spawn_n(move || link(&next, left - 1, most));
+        }
+    }
+    within(|| {
+        let (pool, most) = (GreenPool::new(1), Rc::new(Cell::new(0)));
+        let (first, seen) = (pool.clone(), Rc::clone(&most));
+        pool.spawn_n(move || link(&first, 10_000, seen));
+        pool.wait_all();
+        assert!(most.get() <= 2, "{}", most.get());
+    });
+}
+
+#[test]
+fn the_number_of_free_slots_of_the_largest_pool_is_the_largest_number() {
+    within(|| {
+        let pool = GreenPool::new(usize::MAX);
+        assert_eq!(counts(&pool), (0, isize::MAX, 0));
+        let resources = evy_pool::Pool::infallible(usize::MAX, || ());
+        assert_eq!(resources.free(), isize::MAX);
+    });
+}
+
+#[expect(clippy::large_stack_arrays, reason = "that is the test")]
+#[test]
+fn a_job_may_capture_more_than_half_of_its_stack() {
+    within(|| {
+        let pool = GreenPool::new(1);
+        let big = [1u8; 150_000];
+        let sum = pool.spawn(move || big.iter().map(|b| u64::from(*b)).sum::<u64>());
+        assert_eq!(sum.join().unwrap(), 150_000);
     });
 }
 

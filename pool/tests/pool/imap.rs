@@ -1,16 +1,18 @@
 //! Tests of `GreenPool::imap`, `imap_unordered` and `starmap`.
 
-use std::cell::Cell;
+use std::cell::{Cell, OnceCell};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::rc::Rc;
 use std::time::Duration;
 
 use evy_pool::GreenPool;
 use evy_runtime::test::wait_all_parked;
-use evy_runtime::{sleep, spawn, timeout, yield_now};
+use evy_runtime::thread::{self, Thread};
+use evy_runtime::{shield, sleep, spawn, timeout, yield_now};
 use evy_test_support::within;
 
 const SHORT: Duration = Duration::from_millis(5);
+const LONG: Duration = Duration::from_secs(3600);
 
 /// An iterator that counts the items it has yielded.
 struct Pulled<I>(I, Rc<Cell<usize>>);
@@ -223,5 +225,71 @@ fn imap_loses_no_result_if_its_consumer_times_out() {
         );
         assert!(timeout(SHORT, || results.next()).is_err());
         assert_eq!(results.collect::<Vec<_>>(), [1, 2]);
+    });
+}
+
+/// Makes the handle of the green thread that pulls the inputs known.
+fn inputs_with_feeder(feeder: Rc<OnceCell<Thread>>) -> impl Iterator<Item = u32> {
+    (0..).inspect(move |_| {
+        feeder.get_or_init(thread::current);
+    })
+}
+
+#[test]
+fn imap_reports_the_kill_of_its_feeder_after_the_results_before_it() {
+    within(|| {
+        for unordered in [false, true] {
+            let (pool, feeder) = (GreenPool::new(2), Rc::new(OnceCell::new()));
+            let inputs = inputs_with_feeder(Rc::clone(&feeder));
+            let mut results = match unordered {
+                true => pool.imap_unordered(|n| n, inputs),
+                false => pool.imap(|n| n, inputs),
+            };
+            assert_eq!(results.next(), Some(0));
+            wait_all_parked();
+            feeder.get().unwrap().kill();
+            let mut left = 0;
+            let end = loop {
+                match catch_unwind(AssertUnwindSafe(|| results.next())) {
+                    Ok(Some(_)) => left += 1,
+                    end => break end,
+                }
+            };
+            assert!(left > 0);
+            let message = end.unwrap_err().downcast::<String>().unwrap();
+            assert!(message.contains("not complete"), "{message}");
+            assert_eq!(results.next(), None);
+        }
+    });
+}
+
+#[test]
+fn a_dropped_imap_starts_nothing_more_although_its_inputs_defer_the_kill() {
+    within(|| {
+        let (pool, ran) = (GreenPool::new(4), Rc::new(Cell::new(0)));
+        let count = Rc::clone(&ran);
+        let inputs = (0..).inspect(|_| shield(|| sleep(SHORT)));
+        let mut results = pool.imap(move |_: u32| count.set(count.get() + 1), inputs);
+        results.next();
+        let ran_then = ran.get();
+        drop(results);
+        assert_eq!(evy_runtime::shutdown(LONG), 0);
+        assert_eq!(ran.get(), ran_then);
+    });
+}
+
+#[test]
+fn jobs_of_imap_are_spawned_at_the_call_of_imap() {
+    within(|| {
+        let (pool, line) = (GreenPool::new(2), line!());
+        let site = |_: u8| thread::current().spawned_at();
+        let sites = pool
+            .imap(site, [1])
+            .chain(pool.imap_unordered(site, [1]))
+            .chain(pool.starmap(site, [(1,)]));
+        for site in sites {
+            assert!(site.file().ends_with("imap.rs"), "{site}");
+            assert!((line..line + 6).contains(&site.line()), "{site}");
+        }
     });
 }

@@ -5,13 +5,12 @@
 
 use std::any::Any;
 use std::cell::{Cell, RefCell};
-use std::collections::VecDeque;
+use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 
-/// An exit hook: a closure to call when the green thread ends, and the number that identifies it
-/// when it is removed.
-pub(crate) type ExitHook = (u64, Box<dyn FnOnce()>);
+/// An exit hook: a closure to call when the green thread ends.
+pub(crate) type ExitHook = Box<dyn FnOnce()>;
 
 /// The payload of a panic, such as the error that a green thread is killed with.
 pub(crate) type Payload = Box<dyn Any + Send>;
@@ -24,8 +23,8 @@ pub(crate) type Local = (usize, Option<Rc<dyn Any>>);
 pub(crate) struct ColdState {
     pub(crate) name: Option<Box<str>>,
     pub(crate) next_exit_hook: Cell<u64>,
-    /// The exit hooks, called in this order when the green thread ends.
-    pub(crate) on_exit: RefCell<VecDeque<ExitHook>>,
+    /// The exit hooks by number, called in this order when the green thread ends.
+    pub(crate) on_exit: RefCell<BTreeMap<u64, ExitHook>>,
     /// The payload to unwind with, instead of that of an ordinary kill.
     pub(crate) error: Cell<Option<Payload>>,
     /// The locals, in the order of their first use.

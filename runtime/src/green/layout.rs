@@ -22,9 +22,12 @@ pub(super) unsafe fn init_on_stack(scheduler: *const (), stack: Stack) -> GreenR
     }
 }
 
-/// The largest closure that is stored on the stack, below the control block. Larger closures are
-/// boxed, so that a stack keeps the size that was requested.
-const MAX_INLINE_CLOSURE: usize = 2048;
+/// The size in bytes of the largest closure that is stored on the stack of its green thread, below
+/// the control block.
+///
+/// A larger closure is called in a box on the heap, so that the stack keeps the size that was
+/// requested.
+pub const MAX_INLINE_CLOSURE: usize = 2048;
 
 /// Returns the address of the control block on a stack with this `base`.
 #[inline(always)]

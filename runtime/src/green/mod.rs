@@ -47,6 +47,7 @@ pub(crate) use cold::Payload;
 pub(crate) use green_ref::GreenRef;
 pub(crate) use green_thread::GreenThread;
 pub(crate) use identity::{Identity, SpawnSite};
+pub use layout::MAX_INLINE_CLOSURE;
 pub(crate) use layout::closure_below;
 pub(crate) use remote::{RemoteHandle, SchedulerHandle};
 pub(crate) use state::{State, Wake};

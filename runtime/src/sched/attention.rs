@@ -25,7 +25,9 @@ pub(super) enum AttentionBit {
     /// A test chooses the next green thread at random.
     RandomOrder = 2,
     /// No ticker watches the time, so each turn reads the clock itself (`pace`).
-    Clock = 4,
+    Clock = 8,
+    /// The run queue has holes, which must be skipped.
+    Holes = 4,
 }
 
 /// The current reasons for maintenance at every turn, and the turns at which maintenance is due.

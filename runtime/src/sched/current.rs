@@ -2,12 +2,27 @@
 //! thread ends.
 //!
 //! The pointer to it has no destructor, so it can be read at any time, even in the destructors of
-//! other thread locals and in a signal handler. A second thread local has a destructor, and is
-//! dropped when the OS thread ends.
+//! other thread locals and in a signal handler.
+//!
+//! The destructors of thread locals run in an unspecified order, and any of them may use evy. So
+//! two destructors end a scheduler:
+//!
+//! 1. That of a thread local drops the locals of the root green thread, which are code of the
+//!    program and may use other thread locals. If green threads are live, it also abandons the
+//!    scheduler: from then on none of them runs, because it could use thread locals that are
+//!    destroyed already. Later destructors get another scheduler.
+//! 2. That of a POSIX key, which the system runs after those of all thread locals, frees the
+//!    schedulers, or leaks them if green threads are left.
+//!
+//! `process::exit`, and the return of `main`, run the destructors of thread locals, but not those
+//! of keys. The functions that led to the exit may be linked in wait queues, so the memory of the
+//! scheduler must stay.
 
 use std::cell::Cell;
+use std::ffi::c_void;
 use std::io;
 use std::ptr;
+use std::sync::OnceLock;
 use std::sync::atomic::AtomicU32;
 use std::time::{Duration, Instant};
 
@@ -20,6 +35,10 @@ thread_local! {
     /// It is not part of the scheduler, so that charging an operation takes four instructions.
     pub(super) static UNTIL_CHECK: AtomicU32 = const { AtomicU32::new(1) };
     static ENDING: AtThreadEnd = const { AtThreadEnd };
+    /// The scheduler that was current, and had live green threads, when `ENDING` was dropped.
+    static ABANDONED: Cell<*const Scheduler> = const { Cell::new(ptr::null()) };
+    /// The destructor of the key has run once.
+    static IS_LAST_ROUND: Cell<bool> = const { Cell::new(false) };
 }
 
 /// Returns the scheduler of the calling OS thread, creating it if necessary.
@@ -35,9 +54,9 @@ pub(crate) fn current<'a>() -> &'a Scheduler {
         return start_or_panic();
     }
     // SAFETY:
-    // - the scheduler is freed only at the end of the OS thread, after `CURRENT` is reset;
-    // - functions on this stack that hold the reference run on this OS thread only
-    //   ([no-migration]), so they never continue after that.
+    // - the scheduler is freed only at the end of the OS thread, after `CURRENT` was reset (`end`);
+    // - functions that hold the reference run on this OS thread only ([no-migration]), and have
+    //   returned or unwound before its end.
     unsafe { &*scheduler }
 }
 
@@ -79,32 +98,85 @@ fn start_or_panic<'a>() -> &'a Scheduler {
 #[cold]
 #[track_caller]
 fn start<'a>() -> io::Result<&'a Scheduler> {
+    let key = end_key()?;
     let scheduler = Scheduler::start()?;
+    // SAFETY: the key was created by `end_key`. Its destructor does not follow the value, which only
+    // must not be null. If the call fails, the scheduler is never freed.
+    unsafe { libc::pthread_setspecific(key, scheduler.as_ptr().cast()) };
     CURRENT.set(scheduler.as_ptr());
-    // Registers the destructor. While the OS thread ends, that fails: the destructor of some other
-    // thread local has created this scheduler, which is then never freed.
+    // Registers the destructor. While the OS thread ends, that may fail. Then the destructor of the
+    // key does its work.
     ENDING.try_with(|_| ()).ok();
     // SAFETY: `Scheduler::start` has just returned it.
     Ok(unsafe { scheduler.as_ref() })
 }
 
-/// Ends the scheduler when it is dropped, at the end of the OS thread.
+/// Returns the key whose destructor ends a scheduler.
+///
+/// # Errors
+///
+/// Returns the error of the system if there are too many keys.
+fn end_key() -> io::Result<libc::pthread_key_t> {
+    static KEY: OnceLock<Result<libc::pthread_key_t, i32>> = OnceLock::new();
+    let key = KEY.get_or_init(|| {
+        let mut key = 0;
+        // SAFETY: the pointer is valid, and `end` may be called at the end of any OS thread.
+        match unsafe { libc::pthread_key_create(&raw mut key, Some(end)) } {
+            0 => Ok(key),
+            errno => Err(errno),
+        }
+    });
+    key.map_err(io::Error::from_raw_os_error)
+}
+
+/// Ends the schedulers of an OS thread. The system calls this when the OS thread has ended.
+unsafe extern "C" fn end(scheduler: *mut c_void) {
+    drop_root_locals();
+    // Where thread locals are built on keys too, the order is unspecified. Setting the value makes
+    // the system run the destructor again, after those of the other keys.
+    if !IS_LAST_ROUND.replace(true)
+        && let Ok(key) = end_key()
+    {
+        // SAFETY: as in `start`.
+        unsafe { libc::pthread_setspecific(key, scheduler) };
+        return;
+    }
+    for scheduler in [&CURRENT, &ABANDONED].map(|cell| cell.replace(ptr::null())) {
+        if !scheduler.is_null() {
+            // SAFETY:
+            // - `start` has created it on this OS thread, which runs on its own stack and has left
+            //   all functions of the program;
+            // - both thread locals were reset, so nothing finds it any more.
+            unsafe { super::os_thread_exit::end(scheduler.cast_mut()) };
+        }
+    }
+}
+
+/// Drops the locals of the root green thread when dropped, and abandons its scheduler if green
+/// threads are live.
 struct AtThreadEnd;
 
 impl Drop for AtThreadEnd {
     fn drop(&mut self) {
-        let scheduler = CURRENT.get();
-        // SAFETY: as in `current`.
-        let Some(alive) = (unsafe { scheduler.as_ref() }) else {
-            return;
-        };
-        // `process::exit` on a green thread runs this on the green thread's own stack.
-        if alive.running() != alive.root() {
-            return;
+        drop_root_locals();
+        if if_current().is_some_and(|scheduler| is_root_running(scheduler) && scheduler.live() > 0)
+        {
+            ABANDONED.set(CURRENT.replace(ptr::null()));
         }
-        CURRENT.set(ptr::null());
-        // SAFETY: this OS thread owns the scheduler, runs on its own stack, and has reset
-        // `CURRENT`.
-        unsafe { super::os_thread_exit::end(scheduler.cast_mut()) };
     }
+}
+
+/// Drops the locals of the root green thread, at the end of the OS thread.
+fn drop_root_locals() {
+    if let Some(scheduler) = if_current()
+        && is_root_running(scheduler)
+    {
+        scheduler.root.drop_locals();
+    }
+}
+
+/// Whether the root green thread runs. `process::exit` on another green thread runs the destructors
+/// of thread locals on that one's stack.
+fn is_root_running(scheduler: &Scheduler) -> bool {
+    scheduler.running() == scheduler.root()
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::Scheduler;
+use super::attention::AttentionBit;
 use crate::green::{GreenRef, RemoteHandle, State, WaitReason, Wake};
 
 impl Scheduler {
@@ -30,7 +31,7 @@ impl Scheduler {
             let first = self.timers.next_deadline();
             let is_alone = self.reactor.waiting() == 0 && self.own_handle.mailbox.is_disconnected();
             match first {
-                None if is_alone && self.cross_thread_waiters.get() == 0 => {
+                None if is_alone && self.unforeseen_waiters.get() == 0 => {
                     self.deadlock();
                     continue;
                 }
@@ -77,6 +78,9 @@ impl Scheduler {
     }
 
     fn prepare_next(&self) {
+        if self.attention.is_set(AttentionBit::Holes) {
+            self.skip_holes();
+        }
         self.randomize_next();
         if let Some(next) = self.run_queue.first() {
             self.publish_running(Some(next));
@@ -96,6 +100,20 @@ impl Scheduler {
         self.run_queue.pop().filter(|next| *next != me)
     }
 
+    /// Skips the holes at the head of the run queue. Each counts as a turn.
+    #[cold]
+    fn skip_holes(&self) {
+        while self.run_queue.skip_hole() {
+            if self.attention.needs_poll(self.run_queue.turns()) {
+                self.poll_all();
+            }
+        }
+        if !self.run_queue.has_holes() {
+            self.attention.clear(AttentionBit::Holes);
+        }
+    }
+
+    #[inline]
     fn poll_all(&self) {
         self.drain_mailbox();
         // A green thread inside a timeout scope may be ready just now, and then it has no timer

@@ -26,6 +26,7 @@ mod overflow;
 mod pace;
 mod panic_hook;
 mod park;
+mod queue_index;
 mod run_queue;
 mod spawn;
 mod test_hooks;
@@ -90,8 +91,10 @@ pub(crate) struct Scheduler {
     exit_waiter: Cell<Option<GreenRef>>,
     /// The number of `no_park` guards.
     no_park: Cell<u32>,
-    /// The number of green threads that are parked on something that other OS threads may notify.
-    pub(crate) cross_thread_waiters: Cell<usize>,
+    /// The number of green threads that are parked on something that this scheduler cannot foresee:
+    /// other OS threads may notify them, or they sleep forever. While there are any, no deadlock is
+    /// reported.
+    pub(crate) unforeseen_waiters: Cell<usize>,
     /// The number of green threads that are parked in the middle of unwinding.
     pub(crate) unwinding: Cell<usize>,
     /// Incremented whenever `unwinding` rises from zero.
@@ -150,7 +153,7 @@ impl Scheduler {
             ready_buf: RefCell::new(Vec::new()),
             exit_waiter: Cell::new(None),
             no_park: Cell::new(0),
-            cross_thread_waiters: Cell::new(0),
+            unforeseen_waiters: Cell::new(0),
             unwinding: Cell::new(0),
             unwinding_period: Cell::new(1),
             random: RefCell::new(fastrand::Rng::new()),
@@ -199,6 +202,11 @@ impl Scheduler {
         };
         self.last_id.set(next);
         next
+    }
+
+    /// Returns the id that was given to a green thread last.
+    pub(crate) fn newest_id(&self) -> u64 {
+        self.last_id.get()
     }
 
     /// Returns the running green thread.

@@ -1,13 +1,17 @@
 //! The end of an OS thread: its scheduler is freed, or leaked with the green threads that are left.
 //!
-//! Live green threads are not unwound here, because other thread locals are destroyed already. A
+//! Live green threads are not unwound here, because thread locals are destroyed already. A
 //! destructor that runs on a green thread's stack could still access those. The green threads are
-//! leaked together with their stacks, and their number is reported. A program avoids that by
-//! calling `evy::shutdown` before.
+//! leaked together with their stacks. A program avoids that by calling `evy::shutdown` before.
+//!
+//! Most programs leave green threads that wait for something forever, such as an accept loop, and
+//! lose nothing. So they are reported only if one of them would have run: because it was ready, or
+//! because another OS thread has woken it and may wait for what it does.
 
 use std::io::Write;
 
 use super::Scheduler;
+use crate::green::{GreenRef, State};
 
 /// Frees a scheduler, or leaks it if green threads are left.
 ///
@@ -19,27 +23,32 @@ pub(super) unsafe fn end(scheduler: *mut Scheduler) {
     // SAFETY: it is valid until it is freed below (caller).
     let alive = unsafe { &*scheduler };
     alive.leave_ticker();
-    drop(alive.own_handle.mailbox.close());
+    let messages = alive.own_handle.mailbox.close();
     alive.publish_running(None);
     alive.root.detach_remote_handle();
-    alive.root.drop_locals();
-    match alive.live() {
-        0 => {
-            // SAFETY:
-            // - no green thread is live, so no stack is in use;
-            // - no pointer into a stack is left elsewhere ([live-ref]).
-            unsafe { alive.threads.unmap_all() };
-            // SAFETY: `start` has leaked it, and nothing else uses it (caller).
-            drop(unsafe { Box::from_raw(scheduler) });
-        }
-        left => {
-            let name = alive.root.name().unwrap_or("<unnamed>");
-            // A destructor cannot return an error.
-            drop(writeln!(
-                std::io::stderr(),
-                "evy: OS thread '{name}' ended with {left} live green threads; they are abandoned, and \
-                 their destructors do not run (call evy::shutdown first)"
-            ));
-        }
+    if alive.live() == 0 {
+        drop(messages);
+        // SAFETY:
+        // - no green thread is live, so no stack is in use;
+        // - no pointer into a stack is left elsewhere ([live-ref]).
+        unsafe { alive.threads.unmap_all() };
+        // SAFETY: `start` has leaked it, and nothing else uses it (caller).
+        drop(unsafe { Box::from_raw(scheduler) });
+        return;
+    }
+    let all = alive.all_live();
+    let is_ready = |green: &GreenRef| matches!(green.state.get(), State::Ready(_));
+    let is_woken = messages
+        .iter()
+        .any(|handle| alive.own_green(handle).is_some());
+    if is_woken || all.iter().any(is_ready) {
+        let name = alive.root.name().unwrap_or("<unnamed>");
+        // A destructor cannot return an error.
+        drop(writeln!(
+            std::io::stderr(),
+            "evy: OS thread '{name}' ended with {} live green threads, of which some were ready to \
+             run; they are abandoned, and their destructors do not run (call evy::shutdown first)",
+            all.len()
+        ));
     }
 }

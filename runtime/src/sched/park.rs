@@ -9,6 +9,7 @@ use std::io::Write;
 use std::ptr;
 
 use super::Scheduler;
+use super::attention::AttentionBit;
 use crate::context;
 use crate::green::{GreenRef, State, WaitReason, Wake};
 
@@ -91,7 +92,12 @@ impl Scheduler {
         match victim.state.get() {
             State::Done => return,
             State::Ready(_) if victim == me => return,
-            State::Ready(_) => self.run_queue.remove(victim),
+            State::Ready(_) => {
+                self.run_queue.remove(victim);
+                if self.run_queue.has_holes() {
+                    self.attention.set(AttentionBit::Holes);
+                }
+            }
             State::New | State::Parked => {
                 self.timers.cancel(victim);
                 victim.state.set(State::Ready(wake));

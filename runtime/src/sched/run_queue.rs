@@ -6,9 +6,10 @@
 //! still run. In a linked list the next address is known only after the cache miss on the entry
 //! before it. (Measured with 50,000 green threads that run in turn.)
 
-use std::cell::Cell;
-use std::ptr::NonNull;
+use std::cell::{Cell, RefCell};
+use std::ptr::{self, NonNull};
 
+use super::queue_index::QueueIndex;
 use crate::green::{GreenRef, GreenThread};
 
 /// A slot of the ring.
@@ -19,14 +20,22 @@ type RingSlot = Cell<*const GreenThread>;
 /// Invariant `[ring]`:
 /// - `slots` is an allocation of `mask + 1` slots, a power of two, that this queue owns;
 /// - `head` wraps around, and an index is masked before it is used;
-/// - the `len` slots from `head` on hold what was pushed.
+/// - the `len` slots from `head` on hold what was pushed, or null where an entry was removed;
+/// - the slot at the head is not null when an entry is taken from it.
 #[derive(Debug)]
 pub(crate) struct RunQueue {
     slots: Cell<NonNull<RingSlot>>,
     mask: Cell<usize>,
     head: Cell<usize>,
     len: Cell<usize>,
+    /// The number of entries that were removed from the middle, and still have a slot.
+    holes: Cell<usize>,
+    /// Where entries are, once a search has taken long.
+    index: RefCell<Option<QueueIndex>>,
 }
+
+/// The number of entries at each end of the queue that are searched before the index is used.
+const SEARCH_DISTANCE: usize = 16;
 
 /// The number of entries by which the prefetch runs ahead. The stack, which the control block
 /// refers to, is prefetched half as many entries ahead.
@@ -44,12 +53,14 @@ impl RunQueue {
             mask: Cell::new(FIRST - 1),
             head: Cell::new(0),
             len: Cell::new(0),
+            holes: Cell::new(0),
+            index: RefCell::new(None),
         }
     }
 
-    #[inline(always)]
+    /// Returns the number of entries.
     pub(super) fn len(&self) -> usize {
-        self.len.get()
+        self.len.get() - self.holes.get()
     }
 
     /// Returns the number of turns: how often a green thread was taken from the head, or could have
@@ -82,13 +93,14 @@ impl RunQueue {
 
     /// Puts `green` at the front. A killer uses it, to continue as soon as its victim has stopped.
     pub(crate) fn push_front(&self, green: GreenRef) {
-        if self.len() > self.mask.get() {
+        let len = self.len.get();
+        if len > self.mask.get() {
             self.grow();
         }
         let head = self.head.get().wrapping_sub(1);
         self.slot(head).set(green.as_ptr());
         self.head.set(head);
-        self.len.set(self.len() + 1);
+        self.len.set(len + 1);
     }
 
     #[inline(always)]
@@ -136,7 +148,8 @@ impl RunQueue {
             GreenThread::prefetch_stack(self.slot(head.wrapping_add(PREFETCH_DISTANCE / 2)).get());
         }
         // SAFETY:
-        // - the slot at the head holds what `push` has stored ([ring]), so it is not null;
+        // - the slot at the head holds what `push` has stored ([ring]), so it is not null. The
+        //   scheduler has skipped the holes before it (`maintenance`);
         // - that green thread has been ready since then, so it is live ([live-ref] 1).
         unsafe { GreenRef::new(NonNull::new_unchecked(green.cast_mut())) }
     }
@@ -145,27 +158,113 @@ impl RunQueue {
     pub(super) fn first(&self) -> Option<GreenRef> {
         let head = self.slot(self.head.get()).get();
         // SAFETY: as in `take_head`, because the queue is not empty.
-        (self.len() > 0).then(|| unsafe { GreenRef::new(NonNull::new_unchecked(head.cast_mut())) })
+        (self.len.get() > 0)
+            .then(|| unsafe { GreenRef::new(NonNull::new_unchecked(head.cast_mut())) })
     }
 
-    /// Removes a green thread, which is to run at once instead of in its turn.
+    /// Removes a green thread, which is to run at once instead of in its turn. In the middle of the
+    /// queue, that leaves a hole.
     pub(crate) fn remove(&self, green: GreenRef) {
-        let (head, len) = (self.head.get(), self.len());
-        let is_it = |n: &usize| self.slot(head.wrapping_add(*n)).get() == green.as_ptr();
-        // Searched for from the back, because it was usually spawned just now.
-        let Some(found) = (0..len).rev().find(is_it) else {
+        let Some(at) = self.position(green) else {
             return;
         };
-        for n in found + 1..len {
-            let behind = self.slot(head.wrapping_add(n)).get();
-            self.slot(head.wrapping_add(n - 1)).set(behind);
+        let (head, len) = (self.head.get(), self.len.get());
+        match at.wrapping_sub(head) {
+            0 => {
+                self.head.set(head.wrapping_add(1));
+                self.len.set(len - 1);
+            }
+            n => {
+                self.slot(at).set(ptr::null());
+                self.holes.set(self.holes.get() + 1);
+                if n == len - 1 {
+                    self.drop_last_holes();
+                }
+            }
         }
-        self.len.set(len - 1);
     }
 
-    /// Swaps the `nth` entry with the first. `nth` is below the length.
+    /// Returns the position of a green thread, if it is in the queue.
+    fn position(&self, green: GreenRef) -> Option<usize> {
+        let (head, len) = (self.head.get(), self.len.get());
+        let at = |n: usize| head.wrapping_add(n);
+        let is_at = |at: &usize| self.slot(*at).get() == green.as_ptr().cast_const();
+        // It was usually spawned just now, or those before it were killed just now.
+        let near = len.min(SEARCH_DISTANCE);
+        let ends = (len - near..len).rev().chain(0..near);
+        if let Some(found) = ends.map(at).find(is_at) {
+            return Some(found);
+        }
+        let mut index = self.index.borrow_mut();
+        let index = index.get_or_insert_default();
+        let is_in = |at: &usize| at.wrapping_sub(head) < len && is_at(at);
+        index
+            .get(green.as_ptr())
+            .filter(is_in)
+            .or_else(|| {
+                index.record(head, len, |at| self.slot(at).get());
+                index.get(green.as_ptr()).filter(is_in)
+            })
+            // A test may have swapped entries.
+            .or_else(|| (0..len).map(at).find(is_at))
+    }
+
+    /// Takes the holes at the back off the queue.
+    fn drop_last_holes(&self) {
+        let head = self.head.get();
+        let mut len = self.len.get();
+        while len > 0 && self.slot(head.wrapping_add(len - 1)).get().is_null() {
+            len -= 1;
+            self.holes.set(self.holes.get() - 1);
+        }
+        self.len.set(len);
+        if let Some(index) = &mut *self.index.borrow_mut() {
+            index.truncate(head.wrapping_add(len));
+        }
+    }
+
+    /// Whether [`remove`](Self::remove) has left holes. As long as it has, the holes at the head must
+    /// be skipped before each turn.
+    pub(super) fn has_holes(&self) -> bool {
+        self.holes.get() > 0
+    }
+
+    /// Skips a hole at the head, which counts as a turn. Returns `false` if there is none.
+    pub(super) fn skip_hole(&self) -> bool {
+        let is_hole = self.len.get() > 0 && self.slot(self.head.get()).get().is_null();
+        if is_hole {
+            self.skip_turn();
+            self.len.set(self.len.get() - 1);
+            self.holes.set(self.holes.get() - 1);
+            if !self.has_holes() {
+                *self.index.borrow_mut() = None;
+            }
+        }
+        is_hole
+    }
+
+    /// Closes the holes.
+    pub(super) fn close_holes(&self) {
+        if !self.has_holes() {
+            return;
+        }
+        let (head, len) = (self.head.get(), self.len.get());
+        let mut kept = 0;
+        for n in 0..len {
+            let entry = self.slot(head.wrapping_add(n)).get();
+            if !entry.is_null() {
+                self.slot(head.wrapping_add(kept)).set(entry);
+                kept += 1;
+            }
+        }
+        self.len.set(kept);
+        self.holes.set(0);
+        *self.index.borrow_mut() = None;
+    }
+
+    /// Swaps the `nth` entry with the first. `nth` is below the length, and there are no holes.
     pub(super) fn swap_with_front(&self, nth: usize) {
-        debug_assert!(nth < self.len());
+        debug_assert!(nth < self.len() && !self.has_holes());
         let head = self.head.get();
         self.slot(head).swap(self.slot(head.wrapping_add(nth)));
     }
@@ -173,7 +272,7 @@ impl RunQueue {
     #[cold]
     #[inline(never)]
     fn grow(&self) {
-        let (len, capacity) = (self.len(), self.mask.get() + 1);
+        let (len, capacity) = (self.len.get(), self.mask.get() + 1);
         let new = allocate(capacity * 2);
         for n in 0..len {
             let index = self.head.get().wrapping_add(n);
@@ -199,7 +298,7 @@ impl Drop for RunQueue {
 }
 
 fn allocate(capacity: usize) -> NonNull<RingSlot> {
-    let slots = vec![RingSlot::new(std::ptr::null()); capacity].into_boxed_slice();
+    let slots = vec![RingSlot::new(ptr::null()); capacity].into_boxed_slice();
     NonNull::from(Box::leak(slots)).cast()
 }
 
@@ -242,6 +341,8 @@ mod tests {
                 .wrapping_add(1);
             let n = (state >> 33) as usize % 500;
             let absent = !model.contains(&n);
+            // As the scheduler does before it takes an entry.
+            while queue.skip_hole() {}
             match (state >> 20) % 10 {
                 0..=3 if absent => {
                     queue.push(green(n));
@@ -251,7 +352,7 @@ mod tests {
                     queue.push_front(green(n));
                     model.push_front(n);
                 }
-                5 => {
+                5..=7 => {
                     queue.remove(green(n));
                     model.retain(|other| *other != n);
                 }
@@ -268,7 +369,47 @@ mod tests {
                 }
                 _ => {}
             }
+            if step % 3000 == 0 {
+                queue.close_holes();
+            }
             assert_eq!(queue.len(), model.len());
+        }
+    }
+
+    #[test]
+    fn many_entries_are_removed_from_a_long_queue_in_linear_time() {
+        const COUNT: usize = 100_000;
+        let block = Box::new(GreenThread::root(
+            Identity {
+                id: 0,
+                parent: 0,
+                site: Location::caller(),
+            },
+            None,
+        ));
+        let blocks = std::iter::repeat_with(|| GreenThread::root(block.identity(), None));
+        let blocks: Vec<_> = blocks.take(COUNT).collect();
+        // SAFETY: the control blocks stay until the end of the test.
+        let green = |n: usize| unsafe { GreenRef::new(NonNull::from(&blocks[n])) };
+        // Every order of removal, with other entries before and behind: forward, backward, and
+        // with a large step.
+        for order in [1, COUNT - 1, 38_183] {
+            let queue = RunQueue::new();
+            (0..COUNT).for_each(|n| queue.push(green(n)));
+            let mut n = 0;
+            for _ in 0..COUNT {
+                n = (n + order) % COUNT;
+                if (COUNT / 4..COUNT * 3 / 4).contains(&n) {
+                    queue.remove(green(n));
+                }
+            }
+            assert_eq!(queue.len(), COUNT / 2);
+            let left = std::iter::from_fn(|| {
+                while queue.skip_hole() {}
+                queue.pop()
+            });
+            let kept = (0..COUNT / 4).chain(COUNT * 3 / 4..COUNT);
+            assert!(left.eq(kept.map(green)));
         }
     }
 }

@@ -77,7 +77,8 @@ impl Scheduler {
             // SAFETY: `place` is on the stack of a green thread that does not run yet.
             Some(place) => unsafe { prepare(green, place, f) },
             None => {
-                let f = Box::new(f);
+                // Called through the pointer, a closure is not moved out of its box onto the stack.
+                let f: Box<dyn FnOnce()> = Box::new(f);
                 let place = closure_below(green.as_ptr()).expect("a box is small");
                 // SAFETY: as above.
                 unsafe { prepare(green, place, f) };
@@ -173,7 +174,7 @@ pub(crate) fn run_exit_hooks(me: GreenRef) {
     let cold = me.cold_or_init();
     cold.drop_locals();
     // The hooks are taken one by one, because each may add hooks and remove later ones.
-    let next = || cold.on_exit.borrow_mut().pop_front();
+    let next = || cold.on_exit.borrow_mut().pop_first();
     while let Some((_, call)) = next() {
         forget_panics(call);
     }

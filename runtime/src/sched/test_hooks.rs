@@ -63,14 +63,19 @@ impl Scheduler {
 
     /// Moves a random green thread to the head of the run queue, if the order is random.
     pub(super) fn randomize_next(&self) {
+        if !self.attention.is_set(AttentionBit::RandomOrder) {
+            return;
+        }
+        self.run_queue.close_holes();
         let ready = self.run_queue.len();
-        if self.attention.is_set(AttentionBit::RandomOrder) && ready > 1 {
+        if ready > 1 {
             self.run_queue.swap_with_front(self.random(ready));
         }
     }
 
     /// Makes the newest entry of the run queue run next.
     pub(crate) fn run_newest_next(&self) {
+        self.run_queue.close_holes();
         self.run_queue.swap_with_front(self.run_queue.len() - 1);
     }
 

@@ -204,7 +204,7 @@ fn wait_for_one<A: Arms>(scheduler: &Scheduler, arms: &A) -> Option<A::Output> {
     let deadline = (0..A::LEN).filter_map(|n| arms.deadline(n)).min();
     let _counted = arms
         .is_shared()
-        .then(|| CountGuard::new(&scheduler.cross_thread_waiters));
+        .then(|| CountGuard::new(&scheduler.unforeseen_waiters));
     let mut registered = RegisteredArms {
         arms,
         selection: &selection,

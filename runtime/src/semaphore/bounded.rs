@@ -82,9 +82,16 @@ impl BoundedSemaphore {
         Ok(())
     }
 
+    /// Returns the number of permits that can be taken without parking, like
+    /// [`Semaphore::available_permits`].
+    #[doc(alias = "locked")]
+    #[must_use]
+    pub fn available_permits(&self) -> usize {
+        self.permits.available_permits()
+    }
+
     /// Returns the number of available permits, minus the number of green threads that wait for
     /// one.
-    #[doc(alias = "available_permits")]
     #[must_use]
     pub fn balance(&self) -> isize {
         self.permits.balance()

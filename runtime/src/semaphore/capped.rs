@@ -5,6 +5,7 @@ use std::cell::Cell;
 use std::fmt;
 use std::rc::Rc;
 
+use super::signed;
 use crate::green::WaitReason;
 use crate::thread::{WaitQueue, charge, charge_failure, charge_without_yield};
 
@@ -114,6 +115,38 @@ impl CappedSemaphore {
         released
     }
 
+    /// Takes a permit like [`acquire`](Self::acquire), and returns a guard that gives it back when
+    /// dropped.
+    ///
+    /// Parks until there is a permit.
+    ///
+    /// # Panics
+    ///
+    /// Panics as `acquire` does.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let slots = evy::CappedSemaphore::new(1, 1);
+    /// let slot = slots.acquire_guard();
+    /// assert_eq!(slots.available_permits(), 0);
+    /// drop(slot);
+    /// assert_eq!(slots.available_permits(), 1);
+    /// ```
+    pub fn acquire_guard(&self) -> CappedSemaphoreGuard {
+        self.acquire();
+        CappedSemaphoreGuard(self.clone())
+    }
+
+    /// Returns the number of permits that can be taken without parking, including those that parked
+    /// releasers bring. While it is 0, [`acquire`](Self::acquire) parks.
+    #[doc(alias = "locked")]
+    #[must_use]
+    pub fn available_permits(&self) -> usize {
+        let state = &self.0;
+        state.permits.get().saturating_add(state.releasers.len())
+    }
+
     /// Returns `permits - acquirers - (limit - permits) + releasers`.
     ///
     /// `acquirers` and `releasers` are the numbers of green threads parked in
@@ -122,10 +155,10 @@ impl CappedSemaphore {
     #[must_use]
     pub fn balance(&self) -> isize {
         let state = &self.0;
-        let signed = usize::cast_signed;
-        let permits = signed(state.permits.get()) - signed(state.acquirers.len());
-        let room = signed(state.limit) - signed(state.permits.get());
-        permits - (room - signed(state.releasers.len()))
+        let permits = signed(state.permits.get());
+        let available = permits.saturating_sub(signed(state.acquirers.len()));
+        let room = signed(state.limit).saturating_sub(permits);
+        available.saturating_sub(room.saturating_sub(signed(state.releasers.len())))
     }
 }
 
@@ -158,6 +191,20 @@ impl State {
         if !self.acquirers.wake_one() {
             self.permits.set(self.permits.get() + 1);
         }
+    }
+}
+
+/// A permit of a [`CappedSemaphore`], which is given back when the guard is dropped.
+///
+/// Dropping a guard never parks. If there is no room, because permits were added meanwhile, the
+/// semaphore has more permits than its limit until the excess is taken.
+#[derive(Debug)]
+#[must_use = "the permit is given back at once if the guard is not kept"]
+pub struct CappedSemaphoreGuard(CappedSemaphore);
+
+impl Drop for CappedSemaphoreGuard {
+    fn drop(&mut self) {
+        self.0.0.add();
     }
 }
 

@@ -13,7 +13,7 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 pub use bounded::{BoundedSemaphore, ReleasedTooOften};
-pub use capped::CappedSemaphore;
+pub use capped::{CappedSemaphore, CappedSemaphoreGuard};
 
 use crate::green::WaitReason;
 use crate::sched;
@@ -144,13 +144,34 @@ impl Semaphore {
         &self.0.waiters
     }
 
+    /// Returns the number of permits that can be taken without parking. While it is 0,
+    /// [`acquire`](Self::acquire) parks.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let permits = evy::Semaphore::new(1);
+    /// assert_eq!(permits.available_permits(), 1);
+    /// permits.acquire();
+    /// assert_eq!(permits.available_permits(), 0);
+    /// ```
+    #[doc(alias = "locked")]
+    #[must_use]
+    pub fn available_permits(&self) -> usize {
+        self.0.permits.get()
+    }
+
     /// Returns the number of available permits, minus the number of green threads that wait for
     /// one.
-    #[doc(alias = "available_permits")]
     #[must_use]
     pub fn balance(&self) -> isize {
-        self.0.permits.get().cast_signed() - self.0.waiters.len().cast_signed()
+        signed(self.0.permits.get()).saturating_sub(signed(self.0.waiters.len()))
     }
+}
+
+/// Returns `count`, which may be larger than any `isize`, as the nearest one.
+fn signed(count: usize) -> isize {
+    isize::try_from(count).unwrap_or(isize::MAX)
 }
 
 impl fmt::Debug for Semaphore {

@@ -12,11 +12,13 @@ use crate::primitive::lock;
 /// The initialization may park. Concurrent callers park until it has finished. Only the functions
 /// that say so park; dereferencing parks like [`force`](Self::force).
 ///
-/// The `LazyLock` is poisoned if the initialization unwinds: every further use panics.
+/// The `LazyLock` is poisoned if the initialization panics: every further use panics.
 ///
 /// # Differences from std
 ///
-/// - A kill or a timeout that unwinds the initialization poisons the value, like a panic.
+/// - The initialization runs under a [`shield`](crate::shield), because the value belongs to all
+///   users: a kill or a timeout of its first user is deferred until the value exists. A timeout
+///   that the initialization itself opens works as usual.
 ///
 /// # Examples
 ///
@@ -51,7 +53,7 @@ impl<T, F: FnOnce() -> T> LazyLock<T, F> {
     ///
     /// # Panics
     ///
-    /// Panics if the initialization unwinds, or has unwound before.
+    /// Panics if the initialization panics, or has panicked before.
     #[inline]
     pub fn force(this: &Self) -> &T {
         match this.value.get() {

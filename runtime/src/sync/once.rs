@@ -5,6 +5,7 @@ use std::fmt;
 use super::wait_list::{PendingUnpark, Position, WaitList, WaitParams};
 use crate::green::WaitReason;
 use crate::primitive::{AtomicU8, Mutex, Ordering, const_fn_unless_loom, lock};
+use crate::thread::shield_any_thread;
 
 const NEW: u8 = 0;
 const RUNNING: u8 = 1;
@@ -16,11 +17,14 @@ const POISONED: u8 = 3;
 /// Concurrent callers park until the initialization has finished. The initialization itself may
 /// park. Only the methods that say so park.
 ///
-/// The `Once` is poisoned if the initialization unwinds.
+/// The `Once` is poisoned if the initialization panics.
 ///
 /// # Differences from std
 ///
-/// - A kill or a timeout that unwinds the initialization poisons it, like a panic.
+/// - The initialization runs under a [`shield`](crate::shield), because all callers need its
+///   result: a kill or a timeout of the caller that runs it is deferred until it has ended. A
+///   timeout that the initialization itself opens works as usual.
+/// - A caller that waits for the initialization can be killed and can time out.
 ///
 /// # Examples
 ///
@@ -59,16 +63,16 @@ impl Once {
     ///
     /// # Panics
     ///
-    /// Panics if an earlier initialization unwound, or if `f` panics.
+    /// Panics if an earlier initialization panicked, or if `f` panics.
     #[inline]
     pub fn call_once<F: FnOnce()>(&self, f: F) {
         if !self.is_completed() {
-            self.call(false, |_| f());
+            self.call(false, |_| shield_any_thread(f));
         }
     }
 
     /// Runs `f` like [`call_once`](Self::call_once), but ignores poisoning: `f` also runs if an
-    /// earlier initialization unwound.
+    /// earlier initialization panicked.
     ///
     /// Parks while another initialization runs, and where `f` parks.
     ///
@@ -78,7 +82,15 @@ impl Once {
     #[inline]
     pub fn call_once_force<F: FnOnce(&OnceState)>(&self, f: F) {
         if !self.is_completed() {
-            self.call(true, f);
+            self.call(true, |state| shield_any_thread(|| f(state)));
+        }
+    }
+
+    /// Runs `f` like [`call_once_force`](Self::call_once_force), without a shield. If `f` is cut
+    /// short, another caller can run its own.
+    pub(super) fn call_once_interruptible(&self, f: impl FnOnce()) {
+        if !self.is_completed() {
+            self.call(true, |_| f());
         }
     }
 
@@ -94,7 +106,7 @@ impl Once {
     ///
     /// # Panics
     ///
-    /// Panics if an initialization unwound.
+    /// Panics if an initialization panicked.
     pub fn wait(&self) {
         assert!(self.wait_for_end() != POISONED, "{POISON}");
     }
@@ -163,7 +175,7 @@ impl Once {
     }
 }
 
-const POISON: &str = "a one-time initialization is poisoned: it unwound before it was completed";
+const POISON: &str = "a one-time initialization is poisoned: it panicked before it was completed";
 
 /// A guard that lives while the initialization runs. At its end, successful or not, all waiters are
 /// notified.
@@ -201,7 +213,7 @@ pub struct OnceState {
 }
 
 impl OnceState {
-    /// Returns `true` if an earlier initialization unwound.
+    /// Returns `true` if an earlier initialization panicked.
     #[must_use]
     pub fn is_poisoned(&self) -> bool {
         self.poisoned

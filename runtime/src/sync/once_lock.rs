@@ -67,7 +67,7 @@ impl<T> OnceLock<T> {
     /// Returns `value` if the cell was initialized already.
     pub fn set(&self, value: T) -> Result<(), T> {
         let mut value = Some(value);
-        self.once.call_once_force(|_| {
+        self.once.call_once_interruptible(|| {
             // The value is written only here and in `init`. Only one of the closures runs to
             // completion.
             value = value.take().and_then(|value| self.value.set(value).err());
@@ -77,8 +77,9 @@ impl<T> OnceLock<T> {
 
     /// Returns a reference to the value, initializing it with `f` if the cell is empty.
     ///
-    /// Only one caller at a time runs its `f`; the others wait for it. If `f` unwinds, the cell
-    /// stays empty. A call from within `f` for the same cell parks forever.
+    /// Only one caller at a time runs its `f`; the others wait for it. If `f` unwinds, because of a
+    /// panic, a kill or a timeout, the cell stays empty, and the next caller runs its own `f`. A
+    /// call from within `f` for the same cell parks forever.
     ///
     /// Parks while the cell is being initialized by another caller, and where `f` parks.
     #[inline]
@@ -91,7 +92,7 @@ impl<T> OnceLock<T> {
 
     #[cold]
     fn init(&self, f: impl FnOnce() -> T) -> &T {
-        self.once.call_once_force(|_| {
+        self.once.call_once_interruptible(|| {
             let value = f();
             // The value is written only here and in `set`. Only one of the closures runs to
             // completion.

@@ -5,6 +5,7 @@ use std::panic::Location;
 use std::time::Duration;
 
 use super::join_handle::JoinHandle;
+use crate::green::{MAX_INLINE_CLOSURE, SpawnSite};
 use crate::sched::{self, SpawnOptions};
 
 /// Configures a green thread before it is spawned, like [`std::thread::Builder`].
@@ -65,12 +66,26 @@ impl Builder {
     ///
     /// Returns `OutOfMemory`, or the error of the system, if no stack can be allocated.
     #[track_caller]
-    pub fn spawn<F, T>(mut self, f: F) -> io::Result<JoinHandle<T>>
+    pub fn spawn<F, T>(self, f: F) -> io::Result<JoinHandle<T>>
     where
         F: FnOnce() -> T + 'static,
         T: 'static,
     {
-        self.options.site = Location::caller();
+        self.spawn_at(Location::caller(), f)
+    }
+
+    /// Spawns the green thread like [`spawn`](Self::spawn). Reports name `site` as its spawn site.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error as `spawn` does.
+    #[inline]
+    pub(super) fn spawn_at<F, T>(mut self, site: SpawnSite, f: F) -> io::Result<JoinHandle<T>>
+    where
+        F: FnOnce() -> T + 'static,
+        T: 'static,
+    {
+        self.options.site = site;
         self.start(None, f)
     }
 
@@ -91,6 +106,21 @@ impl Builder {
 
     #[inline]
     fn start<F, T>(self, delay: Option<Duration>, f: F) -> io::Result<JoinHandle<T>>
+    where
+        F: FnOnce() -> T + 'static,
+        T: 'static,
+    {
+        if size_of::<F>() > MAX_INLINE_CLOSURE {
+            // A large closure is called where it lies, on the heap. Otherwise each function that
+            // passes it on may copy it to the stack of the green thread, which has less room.
+            let f: Box<dyn FnOnce() -> T> = Box::new(f);
+            return self.start_small(delay, f);
+        }
+        self.start_small(delay, f)
+    }
+
+    #[inline]
+    fn start_small<F, T>(self, delay: Option<Duration>, f: F) -> io::Result<JoinHandle<T>>
     where
         F: FnOnce() -> T + 'static,
         T: 'static,

@@ -4,30 +4,43 @@ use crate::green::GreenRef;
 
 /// Identifies a hook registered with [`JoinHandle::on_exit`](super::JoinHandle::on_exit).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct ExitHookId(pub(super) u64);
-
-/// Registers a hook, to run after those that are registered already. Its id is unique for `green`.
-pub(super) fn add(green: GreenRef, hook: Box<dyn FnOnce()>) -> ExitHookId {
-    let cold = green.cold_or_init();
-    let id = cold.next_exit_hook.get() + 1;
-    cold.next_exit_hook.set(id);
-    cold.on_exit.borrow_mut().push_back((id, hook));
-    ExitHookId(id)
+pub struct ExitHookId {
+    /// The id of the green thread. Zero if the hook ran at once.
+    green: u64,
+    /// The number of the hook, unique for its green thread.
+    number: u64,
 }
 
-/// Removes a hook. Returns `false` if it has run or been removed already.
+impl ExitHookId {
+    /// Returns the id of a hook that was not registered, because it ran at once.
+    pub(super) const fn already_run() -> Self {
+        Self {
+            green: 0,
+            number: 0,
+        }
+    }
+}
+
+/// Registers a hook, to run after those that are registered already.
+pub(super) fn add(green: GreenRef, hook: Box<dyn FnOnce()>) -> ExitHookId {
+    let cold = green.cold_or_init();
+    let number = cold.next_exit_hook.get() + 1;
+    cold.next_exit_hook.set(number);
+    cold.on_exit.borrow_mut().insert(number, hook);
+    ExitHookId {
+        green: green.id(),
+        number,
+    }
+}
+
+/// Removes a hook. Returns `false` if it has run or been removed already, or if it belongs to
+/// another green thread.
 pub(super) fn remove(green: GreenRef, id: ExitHookId) -> bool {
-    let Some(cold) = green.cold() else {
+    let Some(cold) = green.cold().filter(|_| id.green == green.id()) else {
         return false;
     };
-    let mut hooks = cold.on_exit.borrow_mut();
-    let Some(at) = hooks.iter().position(|(other, _)| *other == id.0) else {
-        return false;
-    };
-    let hook = hooks.remove(at);
-    drop(hooks);
-    // Dropped while the list is not borrowed: a captured value's destructor may add or remove
+    let hook = cold.on_exit.borrow_mut().remove(&id.number);
+    // Dropped while the hooks are not borrowed: a captured value's destructor may add or remove
     // hooks.
-    drop(hook);
-    true
+    hook.is_some()
 }

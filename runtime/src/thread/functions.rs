@@ -3,15 +3,17 @@
 use std::cell::Cell;
 use std::panic::Location;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::budget::charge;
 use super::builder::Builder;
-use super::exit_hooks;
+use super::count_guard::CountGuard;
+use super::exit_hooks::{self, ExitHookId};
 use super::interrupt;
 use super::join_handle::JoinHandle;
 use super::thread::Thread;
-use crate::green::{WaitReason, Wake};
+use crate::green::{RemoteHandle, SpawnSite, WaitReason, Wake};
 use crate::sched::{self, SpawnOptions, unwrap_spawn};
 
 /// Spawns a green thread on the current OS thread and returns a [`JoinHandle`] for it, like
@@ -45,6 +47,16 @@ where
     T: 'static,
 {
     unwrap_spawn(Builder::new().spawn(f))
+}
+
+/// Spawns a green thread like [`spawn`], at `site` instead of the source location of the caller.
+#[track_caller]
+pub(crate) fn spawn_at<F, T>(site: SpawnSite, f: F) -> JoinHandle<T>
+where
+    F: FnOnce() -> T + 'static,
+    T: 'static,
+{
+    unwrap_spawn(Builder::new().spawn_at(site, f))
 }
 
 /// Spawns a green thread without a handle. Its result is discarded.
@@ -122,24 +134,62 @@ where
     F: FnOnce() -> T + 'static,
     T: 'static,
 {
-    let spawner = sched::current().running();
-    let hook = Rc::new(Cell::new(None));
-    let own_hook = Rc::clone(&hook);
-    let handle = spawn_after(delay, move || {
-        if let Some(id) = own_hook.get() {
-            // This green thread has started, so its spawner has not ended: that would have canceled
-            // it.
+    let scheduler = sched::current();
+    let spawner = scheduler.running();
+    let hook = Rc::new(LocalTimerHook {
+        spawner: scheduler.remote_handle(spawner),
+        id: Cell::new(None),
+    });
+    let timer = LocalTimer {
+        hook: Rc::clone(&hook),
+        f: Box::new(f),
+    };
+    let handle = spawn_after(delay, move || timer.start());
+    let cancel = Box::new(handle.canceler());
+    hook.id.set(Some(exit_hooks::add(spawner, cancel)));
+    handle
+}
+
+/// The closure of a green thread that its spawner's end cancels.
+///
+/// If it is canceled, the fields are dropped in this order: the spawner's exit hook is removed
+/// before the destructors of the program run.
+struct LocalTimer<T> {
+    hook: Rc<LocalTimerHook>,
+    f: Box<dyn FnOnce() -> T>,
+}
+
+impl<T> LocalTimer<T> {
+    fn start(self) -> T {
+        drop(self.hook);
+        (self.f)()
+    }
+}
+
+/// The exit hook of the spawner, which cancels the green thread. It is removed when this is
+/// dropped: it is of no use once the green thread has started or was canceled.
+struct LocalTimerHook {
+    spawner: Arc<RemoteHandle>,
+    /// `None` until the hook is registered.
+    id: Cell<Option<ExitHookId>>,
+}
+
+impl Drop for LocalTimerHook {
+    fn drop(&mut self) {
+        // The spawner may have ended, and another green thread may have its control block.
+        if let Some(id) = self.id.get()
+            && let Some(scheduler) = sched::if_current()
+            && let Some(spawner) = scheduler.own_green(&self.spawner)
+        {
             exit_hooks::remove(spawner, id);
         }
-        f()
-    });
-    hook.set(Some(exit_hooks::add(spawner, Box::new(handle.canceler()))));
-    handle
+    }
 }
 
 /// Parks the current green thread for at least `duration`, like [`std::thread::sleep`].
 ///
-/// A duration of zero is a [`yield_now`].
+/// A duration of zero is a [`yield_now`]. A duration that the clock cannot represent, such as
+/// [`Duration::MAX`], never passes. While a green thread sleeps, no deadlock is reported.
 ///
 /// # Examples
 ///
@@ -152,6 +202,10 @@ pub fn sleep(duration: Duration) {
     }
     let scheduler = sched::current();
     let deadline = scheduler.clock.deadline_after(duration);
+    // Without a deadline, no timer shows that this green thread waits for time alone.
+    let _sleeps_forever = deadline
+        .is_none()
+        .then(|| CountGuard::new(&scheduler.unforeseen_waiters));
     // Only the clock ends a sleep. In a program that cannot unwind, a kill may wake it early.
     while interrupt::wait(scheduler, WaitReason::Sleep, deadline) != Wake::TimedOut {}
 }
@@ -234,7 +288,7 @@ pub fn current() -> Thread {
 
 #[cfg(test)]
 mod tests {
-    use super::{park_timeout, sleep, spawn, spawn_after, yield_now};
+    use super::{park_timeout, sleep, spawn, spawn_after, spawn_after_local, yield_now};
     use crate::sched;
     use crate::thread::{JoinHandle, timeout};
     use std::time::Duration;
@@ -262,5 +316,18 @@ mod tests {
         leaves_no_timer(|| spawn(|| park_timeout(LONG)), |one| one.thread().unpark());
         let in_time = || spawn(|| timeout(LONG, super::park).expect("unparked in time"));
         leaves_no_timer(in_time, |one| one.thread().unpark());
+    }
+
+    #[test]
+    fn a_local_timer_that_has_started_or_was_canceled_leaves_no_exit_hook() {
+        let me = sched::current().running();
+        let hooks = || me.cold().map_or(0, |cold| cold.on_exit.borrow().len());
+        let canceled: Vec<_> = (0..100).map(|_| spawn_after_local(LONG, || ())).collect();
+        let started = spawn_after_local(Duration::ZERO, || ());
+        assert_eq!(hooks(), 101);
+        assert!(canceled.iter().all(JoinHandle::cancel));
+        assert_eq!(hooks(), 1);
+        started.wait();
+        assert_eq!(hooks(), 0);
     }
 }

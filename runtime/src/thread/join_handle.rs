@@ -13,7 +13,6 @@ use super::join_error::{JoinError, Result};
 use super::kill_handle::{KillHandle, Killable};
 use super::packet::{Completion, Job, Packet, Stage};
 use super::thread::Thread;
-use super::unwinding::{catch, rethrow};
 use super::wait_queue::WaitQueue;
 use crate::green::{GreenRef, RemoteHandle, WaitReason};
 use crate::sched;
@@ -172,6 +171,10 @@ impl<T> JoinHandle<T> {
     /// cannot be killed. With `panic = "abort"` only green threads that have not started can be
     /// killed.
     ///
+    /// A kill that reaches an `extern "C"` function of Rust aborts the process, as any panic does. This
+    /// is the case if a C library calls back into Rust and the callback parks. Call `shield` around the
+    /// call of the C library, or in the callback.
+    ///
     /// # Panics
     ///
     /// A green thread that kills itself unwinds from here.
@@ -240,6 +243,10 @@ impl<T> JoinHandle<T> {
 
     /// Returns the [`Thread`] handle of the green thread.
     #[must_use]
+    #[expect(
+        clippy::missing_panics_doc,
+        reason = "a handle has an identity before it is returned"
+    )]
     pub fn thread(&self) -> &Thread {
         self.0.thread.get_or_init(|| {
             let scheduler = sched::current();
@@ -247,8 +254,7 @@ impl<T> JoinHandle<T> {
                 Some(green) => scheduler.remote_handle(green),
                 None => {
                     let owner = Arc::clone(&scheduler.own_handle);
-                    let inline = || scheduler.running().identity();
-                    let identity = self.0.identity.get().unwrap_or_else(inline);
+                    let identity = self.0.identity.get().expect("set by `attach`");
                     Arc::new(RemoteHandle::ended(identity, owner))
                 }
             })
@@ -274,46 +280,18 @@ impl<T> JoinHandle<T> {
             Some(green) => exit_hooks::add(green, Box::new(f)),
             None => {
                 f();
-                ExitHookId(0)
+                ExitHookId::already_run()
             }
         }
     }
 
-    /// Removes a hook registered with [`on_exit`](Self::on_exit). Returns `false` if it has already
-    /// run or been removed.
+    /// Removes a hook registered with [`on_exit`](Self::on_exit). Returns `false` if it has already run
+    /// or been removed, or if it was registered for another green thread.
     #[doc(alias = "unlink")]
     pub fn remove_exit_hook(&self, id: ExitHookId) -> bool {
         let green = self.0.green.get();
         green.is_some_and(|green| exit_hooks::remove(green, id))
     }
-}
-
-/// Runs `f` on the calling green thread and returns a finished `JoinHandle`.
-///
-/// Pools use it when a member of a full pool spawns into that pool. A panic of `f` becomes the
-/// result; a kill or a timeout of the caller passes through.
-///
-/// Parks where `f` parks.
-///
-/// # Examples
-///
-/// ```
-/// let done = evy::lowlevel::run_inline(|| 1 + 1);
-/// assert!(done.is_finished());
-/// assert_eq!(done.join().unwrap(), 2);
-/// ```
-pub fn run_inline<T>(f: impl FnOnce() -> T) -> JoinHandle<T> {
-    let packet = Packet::new();
-    let completion = Completion::new(Rc::clone(&packet));
-    let result = catch(f).map_err(|payload| {
-        if payload.is::<interrupt::Interrupt>() {
-            rethrow(payload);
-        }
-        JoinError::panicked(payload)
-    });
-    packet.result.set(Some(result));
-    drop(completion);
-    JoinHandle(packet)
 }
 
 impl<T> fmt::Debug for JoinHandle<T> {

@@ -43,6 +43,7 @@ pub(crate) mod wait_queue;
 
 pub use builder::Builder;
 pub use exit_hooks::ExitHookId;
+pub(crate) use functions::spawn_at;
 pub use functions::{
     current, park, park_timeout, sleep, spawn, spawn_after, spawn_after_local, spawn_n, yield_now,
 };
@@ -66,5 +67,6 @@ pub(crate) use count_guard::CountGuard;
 pub(crate) use interrupt::{wait, wait_or_fail, yield_uninterrupted};
 pub(crate) use parker::{Parker, deadline_after_any_thread, park_while};
 pub(crate) use selection::{SelectToken, Selection};
+pub(crate) use shield::shield_any_thread;
 pub(crate) use timeout::timeout_never;
 pub(crate) use wait_queue::{WaitEntry, WaitQueue};

@@ -70,7 +70,7 @@ pub(crate) fn park_while(
         }
         return true;
     };
-    let _counted = CountGuard::new(&scheduler.cross_thread_waiters);
+    let _counted = CountGuard::new(&scheduler.unforeseen_waiters);
     while waiting() {
         match interrupt::wait(scheduler, reason, deadline) {
             Wake::Unparked => {}

@@ -11,7 +11,9 @@
 //! 2. *Every exit is caught.* The body runs in `catch`, and so does the wait for the children. If a
 //!    panic, a kill or a timeout arrives there, `scope` kills the children, waits again, and
 //!    rethrows.
-//! 3. *The last wait is shielded.* Nothing is thrown into it.
+//! 3. *The last wait does not unwind.* A shield defers kills and timeouts, so that they are not
+//!    thrown into it. If anything else unwinds from it, for example a panic of the scheduler, the
+//!    process is aborted.
 //! 4. *A child counts as gone* only when its closure and all captures have been dropped. Their
 //!    destructors may park. The child's entry is dropped last. Results lie on the heap, and a
 //!    `ScopedJoinHandle` cannot outlive `'scope`.
@@ -24,10 +26,11 @@
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::fmt;
-use std::io;
+use std::io::{self, Write};
 use std::marker::PhantomData;
 use std::mem;
 use std::panic::Location;
+use std::process;
 use std::rc::Rc;
 
 use super::interrupt::kill;
@@ -38,7 +41,7 @@ use super::shield::shield;
 use super::thread::Thread;
 use super::unwinding::{catch, rethrow};
 use super::wait_queue::WaitQueue;
-use crate::green::{GreenRef, WaitReason};
+use crate::green::{GreenRef, MAX_INLINE_CLOSURE, WaitReason};
 use crate::sched::{self, SpawnOptions, unwrap_spawn};
 
 /// The children of one scope.
@@ -48,6 +51,8 @@ struct Children {
     /// yet. ([live-ref]: a child removes its own entry.)
     running: RefCell<BTreeMap<u64, Option<GreenRef>>>,
     spawned: Cell<u64>,
+    /// The scope unwinds. Children that are spawned from now on are killed before they start.
+    dying: Cell<bool>,
     /// The number of panics that no `join` has returned.
     panicked: Cell<usize>,
     all_gone: WaitQueue,
@@ -60,8 +65,10 @@ impl Children {
         }
     }
 
-    /// Kills the children one after the other. Each may end others or spawn more while it unwinds.
+    /// Kills the children one after the other, and those that they spawn from now on. Each may end
+    /// others or spawn more while it unwinds.
     fn kill(&self) {
+        self.dying.set(true);
         let mut last = 0;
         loop {
             let next = self
@@ -171,17 +178,33 @@ where
             value
         }
         Err(payload) => {
+            let abort = AbortOnUnwind;
             shield(|| {
                 children.kill();
                 children.wait();
             });
+            mem::forget(abort);
             rethrow(payload)
         }
     }
 }
 
+/// Aborts the process when dropped, because the children of a scope would outlive what they borrow.
+struct AbortOnUnwind;
+
+impl Drop for AbortOnUnwind {
+    fn drop(&mut self) {
+        let message = "evy: a panic in the last wait of a scope, whose green threads still live";
+        writeln!(io::stderr(), "{message}").ok();
+        process::abort();
+    }
+}
+
 impl<'scope> Scope<'scope, '_> {
     /// Spawns a child of the scope.
+    ///
+    /// While the scope unwinds, it kills its children, and a child that is spawned then is killed
+    /// before it starts.
     ///
     /// # Panics
     ///
@@ -204,6 +227,11 @@ impl<'scope> Scope<'scope, '_> {
         F: FnOnce() -> T + 'scope,
         T: 'scope,
     {
+        if size_of::<F>() > MAX_INLINE_CLOSURE {
+            // As in `Builder::start`.
+            let f: Box<dyn FnOnce() -> T + 'scope> = Box::new(f);
+            return self.start(options, f);
+        }
         let scheduler = sched::try_current()?;
         let children = &self.children;
         let number = children.spawned.get() + 1;
@@ -223,6 +251,11 @@ impl<'scope> Scope<'scope, '_> {
         };
         let green = scheduler.spawn(options, None, body)?;
         handle.attach(green);
+        if children.dying.get() {
+            // It is dropped at its turn, without having run.
+            green.killed.set(true);
+            green.update_interrupt_pending();
+        }
         children.running.borrow_mut().insert(number, Some(green));
         Ok(ScopedJoinHandle {
             handle,

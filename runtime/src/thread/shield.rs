@@ -5,9 +5,10 @@ use crate::sched;
 
 /// Runs `f`, deferring kills and timeouts until it returns.
 ///
-/// A deferred kill or timeout is thrown at the first parking point after `shield`. A timeout that
-/// `f` itself opens works as usual. Use it for a few lines that park and must not be interrupted
-/// halfway.
+/// A deferred kill or timeout is thrown at the first parking point after `shield`. A timeout that `f`
+/// itself opens works as usual. Use it for a few lines that park and must not be interrupted halfway.
+/// It is necessary where nothing may unwind, for example in a callback from C that parks: a kill or a
+/// timeout that reaches an `extern "C"` function aborts the process.
 ///
 /// Parks where `f` parks.
 ///
@@ -25,6 +26,12 @@ use crate::sched;
 /// ```
 pub fn shield<T>(f: impl FnOnce() -> T) -> T {
     let _shield = ShieldGuard::new(sched::current().running());
+    f()
+}
+
+/// Runs `f` like [`shield`], on any OS thread. One without a scheduler has nothing to defer.
+pub(crate) fn shield_any_thread<T>(f: impl FnOnce() -> T) -> T {
+    let _shield = sched::if_current().map(|scheduler| ShieldGuard::new(scheduler.running()));
     f()
 }
 

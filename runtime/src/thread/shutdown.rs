@@ -8,8 +8,8 @@ use crate::sched::{self, Scheduler};
 
 /// Ends all other green threads of this OS thread, and returns the number of those that are left.
 ///
-/// Waits up to `grace` for them to finish by themselves. Then kills those that are left, and waits
-/// up to `grace` again for them to unwind.
+/// Waits up to `grace` for them to finish by themselves. Then kills those that are left, and those
+/// that they spawn while they unwind, and waits up to `grace` again.
 ///
 /// Without `shutdown`, green threads that are live when their OS thread ends are abandoned: their
 /// destructors do not run, and their memory is not freed.
@@ -32,20 +32,32 @@ pub fn shutdown(grace: Duration) -> usize {
     let scheduler = sched::current();
     let me = scheduler.running();
     let _exit_waiter = scheduler.wait_for_exits(me);
-    wait_for_ends(scheduler, me, grace);
-    if scheduler.others(me) > 0 {
-        kill_all(scheduler, me);
-        wait_for_ends(scheduler, me, grace);
-    }
+    wait_for_ends(scheduler, me, grace, || {});
+    let mut last = 0;
+    wait_for_ends(scheduler, me, grace, || {
+        if scheduler.newest_id() > last {
+            last = kill_younger(scheduler, me, last);
+        }
+    });
     scheduler.others(me)
 }
 
-fn wait_for_ends(scheduler: &Scheduler, me: GreenRef, grace: Duration) {
+/// Parks until all others have ended, or for `grace`. Calls `before_wait` before each wait.
+fn wait_for_ends(
+    scheduler: &Scheduler,
+    me: GreenRef,
+    grace: Duration,
+    mut before_wait: impl FnMut(),
+) {
     // The wait ends when all others are gone, even if its deadline never passes. A month is as good
     // as never.
     let month = Duration::from_secs(30 * 24 * 3600);
     let deadline = scheduler.clock.deadline_after(grace.min(month));
     while scheduler.others(me) > 0 {
+        before_wait();
+        if scheduler.others(me) == 0 {
+            return;
+        }
         let reason = WaitReason::Other("all green threads to end");
         if interrupt::wait(scheduler, reason, deadline) == Wake::TimedOut {
             return;
@@ -53,10 +65,9 @@ fn wait_for_ends(scheduler: &Scheduler, me: GreenRef, grace: Duration) {
     }
 }
 
-/// Kills the other green threads in the order in which they were spawned. Each may end others or
-/// spawn more while it unwinds.
-fn kill_all(scheduler: &Scheduler, me: GreenRef) {
-    let mut last = 0;
+/// Kills the other green threads with an id above `last`, in the order in which they were spawned.
+/// Each may end others or spawn more while it unwinds. Returns the highest id that was found.
+fn kill_younger(scheduler: &Scheduler, me: GreenRef, mut last: u64) -> u64 {
     loop {
         let victims = scheduler
             .all_live()
@@ -64,7 +75,7 @@ fn kill_all(scheduler: &Scheduler, me: GreenRef) {
             .map(|green| (green.id(), green));
         let victims: Vec<_> = victims.filter(|(id, _)| *id > last).collect();
         let Some((youngest, _)) = victims.last() else {
-            return;
+            return last;
         };
         last = *youngest;
         for (id, victim) in victims {

@@ -5,6 +5,7 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 
 use super::budget::charge_without_yield;
+use super::interrupt;
 use super::unparker::Unparker;
 use crate::green::RemoteHandle;
 use crate::sched;
@@ -27,7 +28,7 @@ impl fmt::Display for ThreadId {
 #[derive(Clone)]
 pub struct Thread {
     handle: Arc<RemoteHandle>,
-    /// `[owner-thread]` `unpark` accesses the scheduler.
+    /// `[owner-thread]` `unpark` and `kill` access the scheduler.
     not_send: PhantomData<*const ()>,
 }
 
@@ -97,6 +98,37 @@ impl Thread {
         {
             charge_without_yield();
             scheduler.give_token(green);
+        }
+    }
+
+    /// Kills the green thread, like [`JoinHandle::kill`](super::JoinHandle::kill). Does nothing if it
+    /// has ended.
+    ///
+    /// # Panics
+    ///
+    /// Panics if it is a root green thread: nothing could catch the kill, so its OS thread would end.
+    /// A green thread that kills itself unwinds from here.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use evy::thread;
+    ///
+    /// let waits = thread::spawn(thread::park);
+    /// let thread = waits.thread().clone();
+    /// thread.kill();
+    /// assert!(waits.join().unwrap_err().is_killed());
+    /// ```
+    #[doc(alias = "abort")]
+    pub fn kill(&self) {
+        if let Some(scheduler) = sched::if_current()
+            && let Some(green) = scheduler.own_green(&self.handle)
+        {
+            assert!(
+                green != scheduler.root(),
+                "a root green thread cannot be killed: its OS thread would end"
+            );
+            interrupt::kill(green, None);
         }
     }
 

@@ -39,6 +39,14 @@ impl From<Elapsed> for std::io::Error {
 /// even by a duration of zero. A duration that the clock cannot represent, such as
 /// [`Duration::MAX`], never passes.
 ///
+/// A timeout is a panic, so a `catch_unwind` inside `f` can swallow it. It is thrown again then, at
+/// the next parking point in `f`, and at each one after that, until `f` returns. If `f` returns a
+/// value nevertheless, `timeout` returns that value.
+///
+/// A timeout that reaches an `extern "C"` function of Rust aborts the process, as any panic does.
+/// This is the case if a C library calls back into Rust and the callback parks. Call
+/// [`shield`](super::shield) around the call of the C library, or in the callback.
+///
 /// A destructor that runs while its green thread unwinds is not unwound once more. A timeout that it
 /// opens ends only waits in calls that can return an error; they return `TimedOut`. `timeout` then
 /// returns what `f` returns.

@@ -216,6 +216,19 @@ fn waiters_are_woken_in_fifo_order() {
 const TURNS: usize = 3;
 
 #[test]
+fn try_get_returns_what_was_sent_and_never_waits() {
+    let event = Event::new();
+    assert!(event.try_get().is_none());
+    event.send(1).unwrap();
+    assert_eq!(event.try_get().unwrap().unwrap(), 1);
+    assert_eq!(event.try_get().unwrap().unwrap(), 1, "the event stays set");
+    event.reset().unwrap();
+    assert!(event.try_get().is_none());
+    event.send_error("failed").unwrap();
+    assert_eq!(event.try_get().unwrap().unwrap_err().to_string(), "failed");
+}
+
+#[test]
 fn a_fault_in_one_waiter_does_not_affect_the_others() {
     let failures = AtomicUsize::new(0);
     let faults = inject_faults(|injector| {

@@ -447,6 +447,89 @@ fn a_fault_in_acquire_of_a_capped_semaphore_loses_no_permit() {
 }
 
 #[test]
+fn available_permits_is_the_number_of_permits_that_can_be_taken_without_parking() {
+    in_any_order(|| {
+        let permits = Semaphore::new(2);
+        let bounded = BoundedSemaphore::new(1);
+        assert_eq!(
+            (permits.available_permits(), bounded.available_permits()),
+            (2, 1)
+        );
+        permits.acquire();
+        permits.acquire();
+        bounded.acquire();
+        let other = permits.clone();
+        let waiter = spawn(move || other.acquire());
+        wait_all_parked();
+        assert_eq!(
+            (permits.available_permits(), bounded.available_permits()),
+            (0, 0)
+        );
+        assert_eq!(permits.balance(), -1);
+        permits.release();
+        assert_eq!(permits.available_permits(), 0, "handed off to the waiter");
+        waiter.join().unwrap();
+
+        let capped = CappedSemaphore::new(1, 1);
+        let other = capped.clone();
+        let releaser = spawn(move || other.release());
+        wait_all_parked();
+        assert_eq!(capped.available_permits(), 2);
+        assert!(capped.try_acquire() && capped.try_acquire() && !capped.try_acquire());
+        assert_eq!(capped.available_permits(), 0);
+        releaser.join().unwrap();
+    });
+}
+
+#[test]
+fn the_balance_of_the_largest_semaphore_is_not_negative() {
+    assert_eq!(Semaphore::new(usize::MAX).balance(), isize::MAX);
+    assert_eq!(BoundedSemaphore::new(usize::MAX).balance(), isize::MAX);
+    assert!(CappedSemaphore::new(usize::MAX, usize::MAX).balance() > 0);
+    assert!(CappedSemaphore::new(0, usize::MAX).balance() < 0);
+}
+
+#[test]
+fn a_guard_of_a_capped_semaphore_gives_its_permit_back_without_parking() {
+    in_any_order(|| {
+        let permits = CappedSemaphore::new(1, 1);
+        let guard = permits.acquire_guard();
+        assert_eq!(permits.available_permits(), 0);
+        // Another green thread fills the room meanwhile.
+        assert!(permits.try_release());
+        drop(guard);
+        assert_eq!(permits.available_permits(), 2, "beyond the limit");
+        assert!(!permits.try_release());
+        drop(permits.acquire_guard());
+        // The permit of a guard is handed off to the longest waiter.
+        let guards = [permits.acquire_guard(), permits.acquire_guard()];
+        let other = permits.clone();
+        let waiter = spawn(move || drop(other.acquire_guard()));
+        wait_all_parked();
+        assert!(!waiter.is_finished());
+        drop(guards);
+        waiter.join().unwrap();
+        assert_eq!(permits.available_permits(), 2);
+    });
+}
+
+#[test]
+fn a_guard_of_a_capped_semaphore_gives_its_permit_back_when_its_holder_is_killed() {
+    in_any_order(|| {
+        let permits = CappedSemaphore::new(1, 1);
+        let other = permits.clone();
+        let holder = spawn(move || {
+            let _guard = other.acquire_guard();
+            sleep(LONG);
+        });
+        wait_all_parked();
+        assert_eq!(permits.available_permits(), 0);
+        holder.kill();
+        assert_eq!(permits.available_permits(), 1);
+    });
+}
+
+#[test]
 fn a_fault_in_release_of_a_capped_semaphore_releases_once_or_not_at_all() {
     check_capped_with_faults(|injector, permits, pace| {
         // Counts the calls to `release` that have begun, and those that have returned.

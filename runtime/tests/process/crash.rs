@@ -273,33 +273,186 @@ fn a_later_destructor_unparks_a_green_thread() {
 }
 
 #[test]
-fn green_threads_left_at_the_end_of_an_os_thread_are_counted_and_not_unwound() {
-    let (output, text) = crash("crash::an_os_thread_ends_with_live_green_threads");
+fn ready_green_threads_left_at_the_end_of_an_os_thread_are_reported_and_not_unwound() {
+    let (output, text) = crash("crash::an_os_thread_ends_with_ready_green_threads");
     assert!(output.status.success(), "{text}");
     assert!(text.contains("ended with 2 live green threads"), "{text}");
     assert!(!text.contains("unwound"), "{text}");
 }
 
+struct LogsOnDrop;
+
+impl Drop for LogsOnDrop {
+    fn drop(&mut self) {
+        eprintln!("unwound");
+    }
+}
+
 #[test]
 #[ignore = "leaves green threads"]
-fn an_os_thread_ends_with_live_green_threads() {
-    struct LogsOnDrop;
-    impl Drop for LogsOnDrop {
-        fn drop(&mut self) {
-            eprintln!("unwound");
-        }
-    }
+fn an_os_thread_ends_with_ready_green_threads() {
     std::thread::spawn(|| {
-        for _ in 0..2 {
-            spawn_n(|| {
-                let _logs_on_drop = LogsOnDrop;
-                sleep(Duration::from_secs(3600));
+        spawn_n(|| {
+            let _logs = LogsOnDrop;
+            sleep(Duration::from_secs(3600));
+        });
+        yield_now();
+        spawn_n(|| eprintln!("ran"));
+    })
+    .join()
+    .unwrap();
+}
+
+#[test]
+fn green_threads_that_wait_at_the_end_of_an_os_thread_are_left_silently() {
+    let (output, text) = crash("crash::an_os_thread_ends_with_waiting_green_threads");
+    assert!(output.status.success(), "{text}");
+    assert!(
+        !text.contains("evy:") && !text.contains("unwound"),
+        "{text}"
+    );
+}
+
+#[test]
+#[ignore = "leaves green threads"]
+fn an_os_thread_ends_with_waiting_green_threads() {
+    std::thread::spawn(|| {
+        for wait in [|| sleep(Duration::from_secs(3600)), thread::park] {
+            spawn_n(move || {
+                let _logs = LogsOnDrop;
+                wait();
             });
         }
+        drop(evy_runtime::spawn_after(Duration::from_secs(3600), || ()));
         yield_now();
     })
     .join()
     .unwrap();
+}
+
+#[test]
+fn a_green_thread_that_another_os_thread_has_woken_is_reported_at_the_end_of_its_own() {
+    let (output, text) = crash("crash::an_os_thread_ends_with_a_woken_green_thread");
+    assert!(output.status.success(), "{text}");
+    assert!(text.contains("ended with 1 live green thread"), "{text}");
+}
+
+#[test]
+#[ignore = "leaves a green thread"]
+fn an_os_thread_ends_with_a_woken_green_thread() {
+    std::thread::spawn(|| {
+        let waits = evy_runtime::spawn(thread::park);
+        yield_now();
+        let unparker = waits.thread().unparker();
+        std::thread::spawn(move || unparker.unpark())
+            .join()
+            .unwrap();
+    })
+    .join()
+    .unwrap();
+}
+
+/// Whether any green threads are ready or not makes no difference when `main` returns.
+#[test]
+fn nothing_is_reported_when_main_returns() {
+    let (output, text) = crash("crash::the_process_exits_with_ready_green_threads");
+    assert_eq!(output.status.code(), Some(5), "{text}");
+    assert!(!text.contains("evy:"), "{text}");
+}
+
+#[test]
+#[ignore = "ends the process"]
+fn the_process_exits_with_ready_green_threads() {
+    spawn_n(|| eprintln!("ran"));
+    // Like a return of `main`, this runs the destructors of thread locals.
+    std::process::exit(5);
+}
+
+/// The thread local is first used before evy, so its destructor runs late.
+#[test]
+fn a_thread_local_destructor_that_sleeps_leaves_no_scheduler_behind() {
+    let (output, text) = crash("crash::many_thread_local_destructors_sleep");
+    assert!(output.status.success(), "{text}");
+}
+
+#[test]
+#[ignore = "counts the descriptors of the process"]
+fn many_thread_local_destructors_sleep() {
+    struct SleepsOnDrop;
+    impl Drop for SleepsOnDrop {
+        fn drop(&mut self) {
+            sleep(Duration::from_micros(1));
+        }
+    }
+    thread_local! {
+        static SLEEPS: SleepsOnDrop = const { SleepsOnDrop };
+    }
+    let descriptors = || std::fs::read_dir("/proc/self/fd").map_or(0, Iterator::count);
+    let before = descriptors();
+    for _ in 0..100 {
+        std::thread::spawn(|| {
+            SLEEPS.with(|_| ());
+            yield_now();
+        })
+        .join()
+        .unwrap();
+    }
+    assert!(descriptors() < before + 100);
+}
+
+/// An exit of the process runs the destructors of thread locals, while the root green thread is
+/// still linked in the queue that it waits for.
+#[test]
+fn an_exit_in_a_panic_hook_leaves_the_scheduler_to_later_destructors() {
+    let (output, text) = crash("crash::a_panic_hook_exits_the_process");
+    assert_eq!(output.status.code(), Some(3), "{text}");
+    assert!(text.contains("put in a destructor"), "{text}");
+}
+
+#[test]
+#[ignore = "ends the process"]
+fn a_panic_hook_exits_the_process() {
+    struct PutsOnDrop(evy_runtime::Queue<u32>);
+    impl Drop for PutsOnDrop {
+        fn drop(&mut self) {
+            self.0.put(1);
+            // Nothing is freed, so the memory of the root green thread cannot have been reused.
+            assert_eq!(thread::current().id(), ROOT.get().unwrap());
+            eprintln!("put in a destructor");
+        }
+    }
+    thread_local! {
+        static PUTS: std::cell::OnceCell<PutsOnDrop> = const { std::cell::OnceCell::new() };
+        static ROOT: std::cell::Cell<Option<thread::ThreadId>> = const { std::cell::Cell::new(None) };
+    }
+    let queue = evy_runtime::Queue::unbounded();
+    // Used before evy is, so destroyed after the locals of the root green thread.
+    PUTS.with(|puts| assert!(puts.set(PutsOnDrop(queue.clone())).is_ok()));
+    ROOT.set(Some(thread::current().id()));
+    std::panic::set_hook(Box::new(|_| std::process::exit(3)));
+    let _item = queue.get();
+}
+
+#[test]
+fn a_sleep_without_end_is_no_deadlock() {
+    let (output, text) = crash("crash::a_root_green_thread_sleeps_without_end");
+    assert_eq!(output.status.code(), Some(6), "{text}");
+    assert!(!text.contains("deadlock"), "{text}");
+}
+
+#[test]
+#[ignore = "ends the process"]
+fn a_root_green_thread_sleeps_without_end() {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "no other green thread runs there"
+    )]
+    std::thread::spawn(|| {
+        std::thread::sleep(Duration::from_millis(100));
+        std::process::exit(6);
+    });
+    spawn_n(thread::park);
+    sleep(Duration::MAX);
 }
 
 #[test]

@@ -30,25 +30,6 @@ fn fail() -> ! {
     resume_unwind(Box::new("on purpose"))
 }
 
-/// Returns a `Once` with an initializer that has unwound in one of three ways.
-fn poisoned(way: &'static str) -> Arc<Once> {
-    let once = Arc::new(Once::new());
-    let own = Arc::clone(&once);
-    let first = spawn(move || match way {
-        "panic" => own.call_once(|| fail()),
-        "kill" => own.call_once(|| sleep(LONG)),
-        _ => drop(timeout(SECOND, || own.call_once(|| sleep(LONG)))),
-    });
-    yield_now();
-    if way == "kill" {
-        first.kill();
-    }
-    first.join().ok();
-    once
-}
-
-const WAYS: [&str; 3] = ["panic", "kill", "timeout"];
-
 #[test]
 fn a_once_runs_one_initializer_while_the_other_callers_wait() {
     within(|| {
@@ -82,25 +63,109 @@ fn a_once_runs_one_initializer_while_the_other_callers_wait() {
 }
 
 #[test]
-fn an_initializer_that_unwinds_poisons_a_once_until_one_succeeds() {
+fn an_initializer_that_panics_poisons_a_once_until_one_succeeds() {
     within(|| {
-        for way in WAYS {
+        let once = Once::new();
+        assert!(panics(|| once.call_once(|| fail())));
+        assert!(!once.is_completed());
+        assert!(panics(|| once.call_once(|| ())));
+        assert!(panics(|| once.wait()));
+        assert!(panics(|| once.call_once_force(|state| {
+            assert!(state.is_poisoned());
+            fail();
+        })));
+        once.call_once_force(|state| assert!(state.is_poisoned()));
+        once.call_once(|| unreachable!());
+        once.wait();
+        let fresh = Once::new();
+        fresh.call_once_force(|state| assert!(!state.is_poisoned()));
+    });
+}
+
+/// The ways in which the green thread that runs an initializer can be interrupted.
+const INTERRUPTS: [&str; 2] = ["kill", "timeout"];
+
+/// Interrupts a green thread inside `init`, and checks that `init` completes nevertheless.
+fn interrupt_within(way: &str, init: impl FnOnce() + 'static) {
+    let first = spawn(move || {
+        let ended_in_time = timeout(SECOND, || {
+            init();
+            yield_now();
+        });
+        ended_in_time.is_ok()
+    });
+    yield_now();
+    if way == "kill" {
+        first.kill();
+        assert!(first.join().is_err_and(|error| error.is_killed()));
+    } else {
+        let in_time = first.join().expect("the timeout is caught");
+        assert!(!in_time, "the timeout is thrown after the initialization");
+    }
+}
+
+#[test]
+fn a_kill_or_a_timeout_of_the_caller_does_not_cut_an_initializer_of_a_once_short() {
+    within(|| {
+        for way in INTERRUPTS {
             test::virtual_time(|| {
-                let once = poisoned(way);
-                assert!(!once.is_completed());
-                assert!(panics(|| once.call_once(|| ())), "{way}");
-                assert!(panics(|| once.wait()));
-                assert!(panics(|| once.call_once_force(|state| {
-                    assert!(state.is_poisoned());
-                    fail();
-                })));
-                once.call_once_force(|state| assert!(state.is_poisoned()));
-                once.call_once(|| unreachable!());
-                once.wait();
-                let fresh = Once::new();
-                fresh.call_once_force(|state| assert!(!state.is_poisoned()));
+                let once = Arc::new(Once::new());
+                let own = Arc::clone(&once);
+                interrupt_within(way, move || own.call_once(|| sleep(2 * SECOND)));
+                assert!(once.is_completed(), "{way}");
+                let forced = Arc::new(Once::new());
+                let own = Arc::clone(&forced);
+                interrupt_within(way, move || own.call_once_force(|_| sleep(2 * SECOND)));
+                assert!(forced.is_completed(), "{way}");
             });
         }
+    });
+}
+
+#[test]
+fn a_kill_or_a_timeout_of_the_first_user_does_not_poison_a_lazy_lock() {
+    within(|| {
+        for way in INTERRUPTS {
+            test::virtual_time(|| {
+                let init = || {
+                    sleep(2 * SECOND);
+                    7
+                };
+                let lazy = Arc::new(LazyLock::new(init));
+                let own = Arc::clone(&lazy);
+                interrupt_within(way, move || assert_eq!(**own, 7));
+                assert_eq!(**lazy, 7, "{way}");
+            });
+        }
+    });
+}
+
+#[test]
+fn a_caller_that_waits_for_an_initializer_can_time_out_and_be_killed() {
+    within(|| {
+        test::virtual_time(|| {
+            let once = Arc::new(Once::new());
+            let own = Arc::clone(&once);
+            let first = spawn(move || own.call_once(|| sleep(LONG)));
+            let own = Arc::clone(&once);
+            let killed = spawn(move || own.call_once(|| unreachable!()));
+            yield_now();
+            assert!(timeout(SECOND, || once.call_once(|| unreachable!())).is_err());
+            killed.kill();
+            assert!(killed.join().is_err());
+            first.join().unwrap();
+            assert!(once.is_completed());
+        });
+    });
+}
+
+#[test]
+fn a_timeout_that_an_initializer_opens_ends_its_block() {
+    within(|| {
+        test::virtual_time(|| {
+            let lazy = LazyLock::new(|| timeout(SECOND, || sleep(LONG)).is_err());
+            assert!(*lazy);
+        });
     });
 }
 
@@ -133,12 +198,17 @@ fn waiters_of_a_once_panic_if_the_initializer_unwinds() {
 
 /// Of several callers of `call_once_force` that wait, only one runs its initializer.
 #[test]
-fn call_once_force_takes_over_from_an_initializer_that_is_killed() {
+fn call_once_force_takes_over_from_an_initializer_that_panics() {
     within(|| {
         test::explore_schedules(0..100, || {
             let once = Arc::new(Once::new());
             let (first, log) = (Arc::clone(&once), Rc::new(RefCell::new(Vec::new())));
-            let killed = spawn(move || first.call_once(|| sleep(LONG)));
+            let fails = spawn(move || {
+                first.call_once(|| {
+                    sleep(SECOND);
+                    fail();
+                });
+            });
             test::wait_all_parked();
             let others: Vec<_> = (0..3)
                 .map(|_| {
@@ -151,9 +221,8 @@ fn call_once_force_takes_over_from_an_initializer_that_is_killed() {
                     })
                 })
                 .collect();
-            test::wait_all_parked();
-            killed.kill();
             others.into_iter().for_each(|one| one.join().unwrap());
+            assert!(fails.join().is_err());
             assert_eq!(*log.borrow(), [true]);
         });
     });
@@ -190,7 +259,7 @@ fn a_once_lock_is_initialized_by_one_caller_while_the_others_wait() {
 #[test]
 fn a_once_lock_stays_empty_for_the_next_caller_if_its_initializer_unwinds() {
     within(|| {
-        for way in WAYS {
+        for way in ["panic", "kill", "timeout"] {
             test::virtual_time(|| {
                 let cell = Arc::new(OnceLock::new());
                 let own = Arc::clone(&cell);
@@ -301,31 +370,14 @@ fn the_value_of_a_lazy_lock_can_be_changed_through_a_mutable_reference() {
 }
 
 #[test]
-fn a_lazy_lock_stays_poisoned_if_its_initializer_unwinds() {
+fn a_lazy_lock_stays_poisoned_if_its_initializer_panics() {
     within(|| {
-        for way in WAYS {
-            test::virtual_time(|| {
-                let lazy = Arc::new(LazyLock::new(move || match way {
-                    "panic" => fail(),
-                    _ => sleep(LONG),
-                }));
-                let own = Arc::clone(&lazy);
-                let first = spawn(move || match way {
-                    "timeout" => drop(timeout(SECOND, || **own)),
-                    _ => **own,
-                });
-                yield_now();
-                if way == "kill" {
-                    first.kill();
-                }
-                first.join().ok();
-                assert!(panics(|| **lazy), "{way}");
-                assert!(panics(|| **lazy), "again");
-                assert!(LazyLock::get(&lazy).is_none());
-                let mut alone = Arc::into_inner(lazy).unwrap();
-                assert!(panics(|| *LazyLock::force_mut(&mut alone)));
-            });
+        let mut lazy = LazyLock::new(|| fail());
+        for _ in 0..2 {
+            assert!(panics(|| LazyLock::force(&lazy)));
         }
+        assert!(LazyLock::get(&lazy).is_none());
+        assert!(panics(|| LazyLock::force_mut(&mut lazy)));
     });
 }
 
@@ -371,31 +423,33 @@ fn a_fault_does_not_keep_a_once_lock_from_being_initialized() {
 }
 
 #[test]
-fn a_fault_leaves_a_once_completed_or_poisoned() {
+fn a_fault_around_a_once_leaves_it_completed() {
     within(|| {
-        let faults = test::inject_faults(|injector| {
-            let once = Arc::new(Once::new());
-            let (own, started) = (Arc::clone(&once), Rc::new(Cell::new(false)));
-            let seen = Rc::clone(&started);
-            let victim = injector.spawn(move || {
-                own.call_once(|| {
-                    seen.set(true);
-                    yield_now();
-                    sleep(SECOND);
-                });
+        for first in [true, false] {
+            let faults = test::inject_faults(|injector| {
+                let (once, runs) = (Arc::new(Once::new()), Rc::new(Cell::new(0)));
+                let call = || {
+                    let (once, runs) = (Arc::clone(&once), Rc::clone(&runs));
+                    move || {
+                        once.call_once(|| {
+                            yield_now();
+                            sleep(SECOND);
+                            runs.set(runs.get() + 1);
+                        });
+                        yield_now();
+                    }
+                };
+                let other = (!first).then(|| spawn(call()));
+                yield_now();
+                let victim = injector.spawn(call());
+                yield_now();
+                other.unwrap_or_else(|| spawn(call())).join().unwrap();
+                victim.join().ok();
+                assert!(once.is_completed());
+                assert_eq!(runs.get(), 1);
             });
-            yield_now();
-            let own = Arc::clone(&once);
-            let other = spawn(move || panics(|| own.call_once(|| ())));
-            let ended_well = victim.join().is_ok_and(|result| result.is_ok());
-            let other_panicked = other.join().unwrap();
-            assert!(started.get());
-            assert_eq!(other_panicked, !ended_well);
-            assert_eq!(once.is_completed(), ended_well);
-            once.call_once_force(|_| ());
-            assert!(once.is_completed());
-        });
-        assert!(faults >= 8, "{faults}");
+            assert!(faults >= 4, "{faults}");
+        }
     });
 }
 

@@ -399,6 +399,24 @@ fn remove_exit_hook_returns_true_only_for_a_hook_that_is_still_registered() {
 }
 
 #[test]
+fn remove_exit_hook_removes_no_hook_of_another_green_thread() {
+    virtually(|| {
+        let (one, other) = (spawn(|| ()), spawn(|| ()));
+        let called = Rc::new(Cell::new(0));
+        let hook = || {
+            let called = Rc::clone(&called);
+            move || called.set(called.get() + 1)
+        };
+        let (own, foreign) = (one.on_exit(hook()), other.on_exit(hook()));
+        assert_ne!(own, foreign);
+        assert!(!one.remove_exit_hook(foreign) && !other.remove_exit_hook(own));
+        one.wait();
+        other.wait();
+        assert_eq!(called.get(), 2);
+    });
+}
+
+#[test]
 fn spawn_after_starts_a_green_thread_after_the_delay() {
     virtually(|| {
         let start = lowlevel::now();
@@ -578,6 +596,93 @@ fn a_kill_unwinds_a_ready_green_thread_before_others_run() {
         handle.kill();
         assert_eq!(log.take(), ["unwound"]);
         assert!(handle.join().unwrap_err().is_killed());
+    });
+}
+
+#[test]
+fn a_green_thread_can_be_killed_through_its_thread_handle() {
+    virtually(|| {
+        let log = Log::default();
+        let inner = log.clone();
+        let victim = spawn(move || {
+            let _on_drop = OnDrop(inner, "unwound");
+            sleep(LONG);
+        });
+        let unstarted = spawn(|| unreachable!());
+        let (handle, other) = (victim.thread().clone(), unstarted.thread().clone());
+        other.kill();
+        assert!(unstarted.join().unwrap_err().is_killed());
+        yield_now();
+        handle.kill();
+        assert_eq!(log.take(), ["unwound"]);
+        assert!(victim.join().unwrap_err().is_killed());
+        // It has ended.
+        handle.kill();
+        let own = spawn(|| {
+            thread::current().kill();
+            unreachable!()
+        });
+        assert!(own.join().unwrap_err().is_killed());
+    });
+}
+
+#[test]
+fn a_root_green_thread_cannot_be_killed() {
+    virtually(|| {
+        let root = thread::current();
+        let killer = spawn(move || root.kill());
+        assert!(killer.join().unwrap_err().is_panic());
+        sleep(SHORT);
+    });
+}
+
+#[test]
+fn ready_green_threads_are_killed_in_any_order_and_the_others_keep_theirs() {
+    within(|| {
+        const COUNT: usize = 1000;
+        for step in [1, COUNT - 1, 383] {
+            let order = Rc::new(RefCell::new(Vec::new()));
+            let spawn_numbered = |n: usize| {
+                let order = Rc::clone(&order);
+                spawn(move || order.borrow_mut().push(n))
+            };
+            let all: Vec<_> = (0..COUNT).map(spawn_numbered).collect();
+            let is_victim = |n: &usize| n.is_multiple_of(3);
+            let numbers = (0..COUNT).map(|n| n * step % COUNT);
+            for n in numbers.filter(is_victim) {
+                all[n].kill();
+                assert!(all[n].is_finished());
+            }
+            for (n, one) in all.into_iter().enumerate() {
+                assert_eq!(one.join().is_err(), is_victim(&n));
+            }
+            let survivors = (0..COUNT).filter(|n| !is_victim(n));
+            assert!(order.take().into_iter().eq(survivors));
+        }
+    });
+}
+
+#[test]
+fn kills_of_ready_green_threads_lose_no_other_in_any_schedule() {
+    within(|| {
+        test::explore_schedules(0..20, || {
+            let ran = Rc::new(Cell::new(0));
+            let all: Vec<_> = (0..200)
+                .map(|_| {
+                    let ran = Rc::clone(&ran);
+                    spawn(move || {
+                        yield_now();
+                        ran.set(ran.get() + 1);
+                    })
+                })
+                .collect();
+            for victim in all.iter().rev().step_by(3) {
+                victim.kill();
+            }
+            let ended_well = all.into_iter().filter_map(|one| one.join().ok()).count();
+            assert_eq!(ran.get(), ended_well);
+            assert!(ended_well >= 133, "{ended_well}");
+        });
     });
 }
 
@@ -770,6 +875,44 @@ fn a_panic_in_the_body_of_a_scope_ends_the_children() {
         assert!(caught.is_err());
         assert_eq!(log.take(), ["child"]);
     });
+}
+
+#[test]
+fn a_child_that_is_spawned_while_its_scope_unwinds_never_runs() {
+    virtually(|| {
+        let log = Log::default();
+        let outcome = timeout(SHORT, || {
+            scope(|s| {
+                let log = &log;
+                s.spawn(move || {
+                    let _spawns = on_drop(move || {
+                        sleep(SHORT);
+                        let late = s.spawn(|| {
+                            log.add("ran");
+                            sleep(LONG);
+                        });
+                        log.add(match late.join() {
+                            Err(error) if error.is_killed() => "killed",
+                            _ => "not killed",
+                        });
+                    });
+                    sleep(LONG);
+                });
+            });
+        });
+        assert!(outcome.is_err());
+        assert_eq!(log.take(), ["killed"]);
+    });
+    /// Calls `f` when the result is dropped.
+    fn on_drop(f: impl FnMut()) -> impl Drop {
+        struct OnDrop<F: FnMut()>(F);
+        impl<F: FnMut()> Drop for OnDrop<F> {
+            fn drop(&mut self) {
+                (self.0)();
+            }
+        }
+        OnDrop(f)
+    }
 }
 
 #[test]
@@ -974,6 +1117,13 @@ fn a_deadlock_is_a_panic_that_lists_the_parked_green_threads() {
             message.contains("'left-behind'") && message.contains("green_threads.rs"),
             "{message}"
         );
+        let root = message.lines().find(|line| line.contains("(root)"));
+        assert!(
+            root.is_some_and(
+                |line| line.contains("waits for unpark at ") && line.contains("green_threads.rs")
+            ),
+            "{message}"
+        );
         named.thread().unpark();
         named.join().unwrap();
     });
@@ -994,6 +1144,32 @@ fn shutdown_waits_and_then_kills() {
         });
         assert_eq!(shutdown(Duration::from_millis(500)), 0);
         assert_eq!(log.take(), ["ended by itself", "was killed"]);
+    });
+}
+
+#[test]
+fn shutdown_kills_what_its_victims_spawn_while_they_unwind() {
+    struct SpawnsOnDrop(Log);
+    impl Drop for SpawnsOnDrop {
+        fn drop(&mut self) {
+            sleep(SHORT);
+            let on_drop = OnDrop(self.0.clone(), "was killed");
+            spawn_n(move || {
+                sleep(LONG);
+                drop(on_drop);
+            });
+            yield_now();
+        }
+    }
+    virtually(|| {
+        let log = Log::default();
+        let inner = log.clone();
+        spawn_n(move || {
+            let _spawns = SpawnsOnDrop(inner);
+            sleep(LONG);
+        });
+        assert_eq!(shutdown(10 * SHORT), 0);
+        assert_eq!(log.take(), ["was killed"]);
     });
 }
 
@@ -1021,6 +1197,44 @@ fn a_large_closure_is_moved_intact() {
         let big = [3u8; 10_000];
         let sum = spawn(move || big.iter().map(|b| u64::from(*b)).sum::<u64>());
         assert_eq!(sum.join().unwrap(), 30_000);
+    });
+}
+
+#[expect(clippy::large_stack_arrays, reason = "that is the test")]
+#[test]
+fn a_closure_may_capture_more_than_half_of_the_stack_that_it_runs_on() {
+    const SIZE: usize = 150_000;
+    /// A closure that captures `SIZE` bytes, and returns their sum.
+    fn large() -> impl FnOnce() -> usize {
+        let big = [1u8; SIZE];
+        move || big.iter().map(|b| usize::from(*b)).sum()
+    }
+    // A function for each kind of spawn, because each of them needs much of the OS thread's stack.
+    let kinds: [fn() -> usize; 6] = [
+        || spawn(large()).join().unwrap(),
+        || spawn_after(SHORT, large()).join().unwrap(),
+        || spawn_after_local(SHORT, large()).join().unwrap(),
+        || scope(|s| s.spawn(large()).join().unwrap()),
+        || {
+            let set = thread::JoinSet::new();
+            set.spawn(large());
+            set.join_next().unwrap().unwrap()
+        },
+        || {
+            let (sum, seen) = (large(), Rc::new(Cell::new(0)));
+            let set = Rc::clone(&seen);
+            spawn_n(move || set.set(sum()));
+            yield_now();
+            seen.get()
+        },
+    ];
+    within(move || {
+        for spawn_and_join in kinds {
+            assert_eq!(spawn_and_join(), SIZE);
+        }
+        let unstarted = spawn(large());
+        unstarted.kill();
+        assert!(unstarted.join().unwrap_err().is_killed());
     });
 }
 
