@@ -136,7 +136,7 @@ impl<T: Clone> Event<T> {
         slot.ok().flatten().map(|sent| Result::clone(&sent))
     }
 
-    /// Returns a clone of the value or the error that was sent, if the event is set, without parking.
+    /// Returns a clone of the value or the error that was sent, or `None` if the event is not set.
     ///
     /// # Examples
     ///

@@ -1,4 +1,5 @@
-//! An `imap` that nothing consumes stops at once, so the compiler warns. Here the warning is an error.
+//! An `imap` that nothing consumes stops at once, so the compiler warns. Here the warning is an
+//! error.
 #![deny(unused_must_use)]
 
 fn main() {

@@ -157,12 +157,12 @@ fn a_local_timer_does_not_fire_after_its_member_has_ended() {
 #[test]
 fn a_member_that_spawns_into_its_full_pool_starts_a_job_beyond_the_limit() {
     within(|| {
-        let (pool, door) = (GreenPool::new(1), Door::default());
-        let (inner, waits) = (pool.clone(), door.clone());
+        let (pool, flag) = (GreenPool::new(1), Flag::default());
+        let (inner, waits) = (pool.clone(), flag.clone());
         let outer = pool.spawn(move || {
             let passes = waits.clone();
             let job = inner.spawn(move || {
-                passes.pass();
+                passes.wait();
                 thread::current().id()
             });
             assert!(!job.is_finished());
@@ -174,7 +174,7 @@ fn a_member_that_spawns_into_its_full_pool_starts_a_job_beyond_the_limit() {
         // The spawner has ended, so the job occupies the only slot, and other spawners wait.
         assert_eq!(counts(&pool), (1, 0, 0));
         assert!(timeout(SHORT, || pool.spawn(|| ())).is_err());
-        door.open();
+        flag.set();
         assert_ne!(job.join().unwrap(), id);
         assert_eq!(counts(&pool), (0, 1, 0));
     });
@@ -183,12 +183,12 @@ fn a_member_that_spawns_into_its_full_pool_starts_a_job_beyond_the_limit() {
 #[test]
 fn spawners_wait_until_the_jobs_beyond_the_limit_have_ended() {
     within(|| {
-        let (pool, door) = (GreenPool::new(2), Door::default());
-        let (inner, waits) = (pool.clone(), door.clone());
+        let (pool, flag) = (GreenPool::new(2), Flag::default());
+        let (inner, waits) = (pool.clone(), flag.clone());
         pool.spawn_n(move || {
             for _ in 0..4 {
                 let waits = waits.clone();
-                inner.spawn_n(move || waits.pass());
+                inner.spawn_n(move || waits.wait());
             }
         });
         wait_all_parked();
@@ -201,7 +201,7 @@ fn spawners_wait_until_the_jobs_beyond_the_limit_have_ended() {
         });
         wait_all_parked();
         assert_eq!(counts(&pool), (4, -2, 1));
-        door.open();
+        flag.set();
         pool.wait_all();
         assert!((1..=2).contains(&seen.get()), "{}", seen.get());
     });
@@ -269,10 +269,10 @@ fn a_member_of_a_full_pool_may_feed_the_job_that_it_has_spawned() {
         let pool = GreenPool::new(1);
         let inner = pool.clone();
         let outer = pool.spawn(move || {
-            let door = Door::default();
-            let waits = door.clone();
-            let job = inner.spawn(move || waits.pass());
-            door.open();
+            let flag = Flag::default();
+            let waits = flag.clone();
+            let job = inner.spawn(move || waits.wait());
+            flag.set();
             job.join().unwrap();
         });
         outer.join().unwrap();

@@ -100,8 +100,8 @@ fn start_or_panic<'a>() -> &'a Scheduler {
 fn start<'a>() -> io::Result<&'a Scheduler> {
     let key = end_key()?;
     let scheduler = Scheduler::start()?;
-    // SAFETY: the key was created by `end_key`. Its destructor does not follow the value, which only
-    // must not be null. If the call fails, the scheduler is never freed.
+    // SAFETY: the key was created by `end_key`. Its destructor does not follow the value, which
+    // only must not be null. If the call fails, the scheduler is never freed.
     unsafe { libc::pthread_setspecific(key, scheduler.as_ptr().cast()) };
     CURRENT.set(scheduler.as_ptr());
     // Registers the destructor. While the OS thread ends, that may fail. Then the destructor of the

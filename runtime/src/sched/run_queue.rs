@@ -223,8 +223,8 @@ impl RunQueue {
         }
     }
 
-    /// Whether [`remove`](Self::remove) has left holes. As long as it has, the holes at the head must
-    /// be skipped before each turn.
+    /// Whether [`remove`](Self::remove) has left holes. As long as it has, the holes at the head
+    /// must be skipped before each turn.
     pub(super) fn has_holes(&self) -> bool {
         self.holes.get() > 0
     }

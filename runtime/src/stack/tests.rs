@@ -84,6 +84,13 @@ fn a_stack_is_writable_from_base_to_limit_and_a_trim_keeps_its_base() {
 }
 
 #[test]
+fn memory_that_the_system_does_not_take_back_is_kept_without_a_panic() {
+    let page = super::page_size();
+    // SAFETY: nothing is mapped at the second page of the address space, so the call only fails.
+    unsafe { super::slab::discard(std::ptr::without_provenance_mut(page), page) };
+}
+
+#[test]
 fn more_stacks_can_be_carved_than_fit_into_one_slab() {
     let (slabs, stacks) = carve(DEFAULT_SIZE, 1000);
     let mut limits: Vec<_> = stacks.iter().map(|stack| stack.limit().addr()).collect();

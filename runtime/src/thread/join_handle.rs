@@ -171,9 +171,9 @@ impl<T> JoinHandle<T> {
     /// cannot be killed. With `panic = "abort"` only green threads that have not started can be
     /// killed.
     ///
-    /// A kill that reaches an `extern "C"` function of Rust aborts the process, as any panic does. This
-    /// is the case if a C library calls back into Rust and the callback parks. Call `shield` around the
-    /// call of the C library, or in the callback.
+    /// A kill that reaches an `extern "C"` function of Rust aborts the process, as any panic does.
+    /// This is the case if a C library calls back into Rust and the callback parks. Call `shield`
+    /// around the call of the C library, or in the callback.
     ///
     /// # Panics
     ///

@@ -7,8 +7,8 @@ use crate::sched;
 ///
 /// A deferred kill or timeout is thrown at the first parking point after `shield`. A timeout that `f`
 /// itself opens works as usual. Use it for a few lines that park and must not be interrupted halfway.
-/// It is necessary where nothing may unwind, for example in a callback from C that parks: a kill or a
-/// timeout that reaches an `extern "C"` function aborts the process.
+/// It is necessary where nothing may unwind, for example in a callback from C that parks: a kill or
+/// a timeout that reaches an `extern "C"` function aborts the process.
 ///
 /// Parks where `f` parks.
 ///

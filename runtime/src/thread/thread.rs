@@ -101,12 +101,13 @@ impl Thread {
         }
     }
 
-    /// Kills the green thread, like [`JoinHandle::kill`](super::JoinHandle::kill). Does nothing if it
-    /// has ended.
+    /// Kills the green thread, like [`JoinHandle::kill`](super::JoinHandle::kill). Does nothing if
+    /// it has ended.
     ///
     /// # Panics
     ///
-    /// Panics if it is a root green thread: nothing could catch the kill, so its OS thread would end.
+    /// Panics if it is a root green thread: nothing could catch the kill, so its OS thread would
+    /// end.
     /// A green thread that kills itself unwinds from here.
     ///
     /// # Examples

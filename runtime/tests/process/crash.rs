@@ -1,6 +1,7 @@
 //! Tests of how a process ends: by a stack overflow, by an abort, or by an exit with live green
 //! threads. Each test runs this test binary again, for one test that is otherwise ignored.
 
+use std::cell::{Cell, OnceCell};
 use std::hint::black_box;
 use std::process::Output;
 use std::time::Duration;
@@ -245,7 +246,7 @@ fn an_abandoned_green_thread_is_not_continued_by_a_later_destructor() {
 #[test]
 #[ignore = "leaves a green thread"]
 fn a_later_destructor_unparks_a_green_thread() {
-    struct UnparksOnDrop(std::cell::OnceCell<thread::JoinHandle<()>>);
+    struct UnparksOnDrop(OnceCell<thread::JoinHandle<()>>);
     impl Drop for UnparksOnDrop {
         fn drop(&mut self) {
             self.0.get().unwrap().thread().unpark();
@@ -254,7 +255,7 @@ fn a_later_destructor_unparks_a_green_thread() {
         }
     }
     thread_local! {
-        static DESTRUCTOR: UnparksOnDrop = const { UnparksOnDrop(std::cell::OnceCell::new()) };
+        static DESTRUCTOR: UnparksOnDrop = const { UnparksOnDrop(OnceCell::new()) };
     }
     std::thread::spawn(|| {
         // Used before evy is, so destroyed after evy has left this OS thread.
@@ -422,8 +423,8 @@ fn a_panic_hook_exits_the_process() {
         }
     }
     thread_local! {
-        static PUTS: std::cell::OnceCell<PutsOnDrop> = const { std::cell::OnceCell::new() };
-        static ROOT: std::cell::Cell<Option<thread::ThreadId>> = const { std::cell::Cell::new(None) };
+        static PUTS: OnceCell<PutsOnDrop> = const { OnceCell::new() };
+        static ROOT: Cell<Option<thread::ThreadId>> = const { Cell::new(None) };
     }
     let queue = evy_runtime::Queue::unbounded();
     // Used before evy is, so destroyed after the locals of the root green thread.
