@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::rc::Rc;
 
+use evy_runtime::lowlevel::charge;
 use evy_runtime::thread::JoinHandle;
 
 use crate::green_pool::GreenPool;
@@ -76,6 +77,7 @@ impl<T: 'static> Iterator for GreenPile<T> {
     type Item = T;
 
     fn next(&mut self) -> Option<T> {
+        charge();
         loop {
             let oldest = Rc::clone(self.jobs.borrow().front()?);
             // The job stays on the pile during the wait, so that nothing is lost if the caller is

@@ -4,6 +4,7 @@ use std::fmt;
 use std::panic::Location;
 use std::rc::Rc;
 
+use evy_runtime::lowlevel::charge_failure;
 use evy_runtime::thread::JoinHandle;
 
 use crate::imap::{Imap, Order};
@@ -100,7 +101,10 @@ impl GreenPool {
     {
         match self.state.try_acquire() {
             Some(permit) => Ok(self.state.start(permit, Location::caller(), f)),
-            None => Err(Full(f)),
+            None => {
+                charge_failure();
+                Err(Full(f))
+            }
         }
     }
 

@@ -13,7 +13,7 @@ use std::fmt;
 use std::panic::resume_unwind;
 use std::rc::Rc;
 
-use evy_runtime::lowlevel::{WaitQueue, WaitReason, spawn_at};
+use evy_runtime::lowlevel::{WaitQueue, WaitReason, charge, spawn_at};
 use evy_runtime::thread::JoinHandle;
 
 use crate::job::unwrap_job;
@@ -168,6 +168,7 @@ impl<T> Iterator for Imap<T> {
     type Item = T;
 
     fn next(&mut self) -> Option<T> {
+        charge();
         let shared = &*self.shared;
         let Some(job) = shared.next_job() else {
             return end_of_feeder(self.feeder.take()?);

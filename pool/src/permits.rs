@@ -7,7 +7,7 @@
 use std::cell::Cell;
 use std::time::Instant;
 
-use evy_runtime::lowlevel::{WaitQueue, WaitReason};
+use evy_runtime::lowlevel::{WaitQueue, WaitReason, charge};
 
 #[derive(Debug)]
 pub(crate) struct Permits {
@@ -67,6 +67,13 @@ impl Permits {
         is_available
     }
 
+    /// Charges a caller that need not wait for a permit to its budget. Yields if that is spent.
+    pub(crate) fn charge(&self) {
+        if !self.is_exhausted() {
+            charge();
+        }
+    }
+
     /// Takes a permit, in FIFO order. Parks until there is one, or until `deadline` passes, in
     /// which case it returns `false`.
     ///
@@ -77,6 +84,7 @@ impl Permits {
         deadline: Option<Instant>,
         on_unwind: impl FnOnce(),
     ) -> bool {
+        self.charge();
         self.try_acquire() || self.waiting.wait_deadline_with(reason, deadline, on_unwind)
     }
 

@@ -5,7 +5,7 @@ use std::fmt;
 use std::rc::Rc;
 use std::time::Duration;
 
-use evy_runtime::lowlevel::now;
+use evy_runtime::lowlevel::{charge_failure, now};
 
 use crate::pool_guard::PoolGuard;
 use crate::resource_state::{ResourcePermit, ResourceState};
@@ -153,6 +153,9 @@ impl<T, E> Pool<T, E> {
     /// Panics if `create` panics.
     pub fn try_get(&self) -> Result<Option<PoolGuard<T>>, E> {
         let permit = self.state.try_acquire();
+        if permit.is_none() {
+            charge_failure();
+        }
         permit.map(|permit| self.checkout(permit)).transpose()
     }
 

@@ -6,7 +6,9 @@ use std::mem;
 use std::panic::Location;
 use std::rc::Rc;
 
-use evy_runtime::lowlevel::{MAX_INLINE_CLOSURE, WaitQueue, WaitReason, current_id, spawn_at};
+use evy_runtime::lowlevel::{
+    MAX_INLINE_CLOSURE, WaitQueue, WaitReason, charge, current_id, spawn_at,
+};
 use evy_runtime::thread::{JoinHandle, KillHandle};
 
 use crate::permits::Permits;
@@ -100,10 +102,12 @@ impl PoolState {
     /// Takes a permit, in FIFO order. Parks until there is one. A member takes one at once, beyond
     /// the limit if necessary, because it would otherwise wait for itself.
     fn acquire(self: &Rc<Self>) -> JobPermit {
+        self.permits.charge();
         if let Some(permit) = self.try_acquire() {
             return permit;
         }
         if self.is_member() {
+            charge();
             self.permits.acquire_beyond_limit();
             return JobPermit::new(self);
         }

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use crate::green::WaitReason;
 use crate::sched;
-use crate::thread::{WaitQueue, charge, charge_without_yield};
+use crate::thread::{WaitQueue, charge, charge_failure, charge_without_yield};
 
 /// A one-time event: every green thread that waits for it gets a clone of the value that was sent,
 /// or the error.
@@ -128,7 +128,7 @@ impl<T: Clone> Event<T> {
 
     fn wait_until(&self, deadline: Option<Instant>) -> Option<Result<T, EventError>> {
         charge(|| !self.is_set());
-        if let Some(sent) = self.try_get() {
+        if let Some(sent) = self.sent() {
             return Some(sent);
         }
         let waiters = &self.0.waiters;
@@ -149,6 +149,15 @@ impl<T: Clone> Event<T> {
     #[doc(alias = "poll")]
     #[must_use]
     pub fn try_get(&self) -> Option<Result<T, EventError>> {
+        charge_without_yield();
+        let sent = self.sent();
+        if sent.is_none() {
+            charge_failure();
+        }
+        sent
+    }
+
+    pub(crate) fn sent(&self) -> Option<Result<T, EventError>> {
         let sent = self.0.sent.borrow().as_ref().map(Rc::clone);
         sent.map(|sent| Result::clone(&sent))
     }

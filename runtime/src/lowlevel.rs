@@ -38,6 +38,14 @@ pub fn charge() {
     crate::thread::charge(|| false);
 }
 
+/// Charges an operation that has failed instead of parking, and may be repeated until it succeeds.
+///
+/// Yields after 128 failures in one turn, so that another green thread can make it succeed. A pending
+/// kill or timeout is thrown here then.
+pub fn charge_failure() {
+    crate::thread::charge_failure();
+}
+
 /// Spawns a green thread like [`spawn`](crate::spawn). Reports name `site` as its spawn site.
 ///
 /// For code that spawns on behalf of its caller, later or inside a closure.

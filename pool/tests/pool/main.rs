@@ -1,5 +1,6 @@
 //! Tests of `GreenPool`, `GreenPile` and `Pool`.
 
+mod fairness;
 mod fault_injection;
 mod green_pile;
 mod green_pool;

@@ -37,7 +37,7 @@ impl<T: Clone> Arm for Wait<'_, T> {
     type Output = Result<T, EventError>;
 
     fn try_select(&self) -> Option<Self::Output> {
-        self.event.try_get()
+        self.event.sent()
     }
 
     fn accept(&self) -> Option<Self::Output> {

@@ -7,6 +7,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::budget::charge;
 use super::exit_hooks::{self, ExitHookId};
 use super::interrupt;
 use super::join_error::{JoinError, Result};
@@ -61,6 +62,7 @@ impl<T> JoinHandle<T> {
     /// detected.
     #[inline]
     pub fn join(self) -> Result<T> {
+        charge(|| !self.is_finished());
         self.take_result()
     }
 
@@ -100,7 +102,7 @@ impl<T> JoinHandle<T> {
     /// Panics as [`join`](Self::join) does.
     pub fn join_timeout(self, timeout: Duration) -> std::result::Result<Result<T>, Self> {
         match self.wait_until(sched::deadline_after(timeout)) {
-            true => Ok(self.join()),
+            true => Ok(self.take_result()),
             false => Err(self),
         }
     }

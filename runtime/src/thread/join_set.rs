@@ -6,6 +6,7 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::rc::Rc;
 
+use super::budget::charge;
 use super::functions::spawn;
 use super::join_error::Result;
 use super::join_handle::JoinHandle;
@@ -230,6 +231,7 @@ impl<T> Members<T> {
     /// Waits for the next member to finish. Returns its number and its result, or `None` if there
     /// are no members.
     fn next(&self) -> Option<(usize, Result<T>)> {
+        charge(|| self.ended.order.borrow().is_empty());
         loop {
             let first = self.ended.order.borrow_mut().pop_front();
             if let Some(number) = first {
@@ -238,7 +240,7 @@ impl<T> Members<T> {
                     // No member is left, so the other waiters return `None`.
                     self.ended.waiters.wake_all();
                 }
-                return handle.map(|handle| (number, handle.join()));
+                return handle.map(|handle| (number, handle.take_result()));
             }
             if self.handles.borrow().is_empty() {
                 return None;
