@@ -5,6 +5,8 @@
 //! is [`Green`](crate::io::Green).
 
 pub use crate::green::WaitReason;
+pub use crate::helper_pool::HelperPool;
+pub use crate::io::wait_any::wait_any;
 pub use crate::thread::join_handle::run_inline;
 pub use crate::thread::wait_queue::WaitQueue;
 
