@@ -115,10 +115,10 @@ impl<T: Clone + Send + Sync + 'static> HelperPool<T> {
         loop {
             let outcome = lock(&entry.waiter.outcome).take();
             if let Some(outcome) = outcome {
-                return outcome.as_ref().as_ref().map_or_else(
-                    |error| Err(duplicate(error)),
-                    |value| Ok(value.clone()),
-                );
+                return outcome
+                    .as_ref()
+                    .as_ref()
+                    .map_or_else(|error| Err(duplicate(error)), |value| Ok(value.clone()));
             }
             match wait_or_fail(scheduler, reason, None) {
                 Wake::Unparked => {}
@@ -401,7 +401,11 @@ mod tests {
         let later = spawn_calls(&POOL, 0..1);
         assert_eq!(running(&CALLS, 1), ["0"]);
         answer(&CALLS, "0");
-        assert!(later.into_iter().all(|caller| caller.join().unwrap().is_ok()));
+        assert!(
+            later
+                .into_iter()
+                .all(|caller| caller.join().unwrap().is_ok())
+        );
     }
 
     #[test]
