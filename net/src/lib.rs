@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 #![warn(clippy::print_stdout, clippy::print_stderr)]
 
+mod accept_error;
 mod addr;
 mod convert;
 mod dns;
