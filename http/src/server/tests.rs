@@ -291,6 +291,19 @@ fn status_100_is_sent_when_the_body_is_first_read_and_only_then() {
 }
 
 #[test]
+fn an_empty_read_of_a_body_does_not_touch_the_connection() {
+    let head = "POST / HTTP/1.1\r\nHost: a\r\nExpect: 100-Continue\r\nContent-Length: 2\r\n\r\n";
+    let mock = MockStream::new(&[head.as_bytes(), b"hi"]);
+    let all = said(&Server::default(), mock, |mut request| {
+        assert_eq!(request.body_mut().read(&mut []).unwrap(), 0);
+        Response::new("no")
+    });
+    assert!(!all.contains("100 Continue"), "{all}");
+    let mut body = Body::from_reader(io::repeat(b'x'));
+    assert_eq!(body.read(&mut []).unwrap(), 0);
+}
+
+#[test]
 fn an_unread_body_is_skipped_up_to_64_kib() {
     for (length, answers) in [(65536, 2), (65537, 1)] {
         let body = "x".repeat(length);
