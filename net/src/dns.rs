@@ -1,7 +1,7 @@
 //! Name resolution by the system's resolver, on helper OS threads of its own.
 //!
-//! While the system's resolver does not answer, lookups pile up. They do so apart from the helper
-//! OS threads of `unblock`, so files and blocking code are not affected.
+//! While the system's resolver does not answer, lookups occupy their OS threads for a long time.
+//! Files and blocking code have other ones, those of `unblock`, so they are not affected.
 
 use std::io;
 use std::net::{SocketAddr, ToSocketAddrs};
@@ -12,7 +12,7 @@ use evy_runtime::timeout_at;
 
 use crate::addr;
 
-/// How many lookups with a waiter run at a time, and how many together with those given up.
+/// The maximum number of running lookups that have a waiter, and of all running lookups.
 const MAX_AWAITED: usize = 16;
 const MAX_RUNNING: usize = 64;
 

@@ -294,7 +294,7 @@ fn status_100_is_sent_when_the_body_is_first_read_and_only_then() {
 fn an_empty_read_of_a_body_does_not_touch_the_connection() {
     let head = "POST / HTTP/1.1\r\nHost: a\r\nExpect: 100-Continue\r\nContent-Length: 2\r\n\r\n";
     let mock = MockStream::new(&[head.as_bytes(), b"hi"]);
-    let all = said(&Server::default(), mock, |mut request| {
+    let all = responses_to(&Server::default(), mock, |mut request| {
         assert_eq!(request.body_mut().read(&mut []).unwrap(), 0);
         Response::new("no")
     });

@@ -13,8 +13,7 @@ use evy_runtime::lowlevel::{now, wait_any};
 use evy_runtime::yield_now;
 use socket2::{Domain, Protocol, Socket, Type};
 
-/// How long after the start of an attempt the next one starts, if none has succeeded or failed
-/// meanwhile.
+/// The time between the starts of two attempts, if none succeeds or fails meanwhile.
 const ATTEMPT_DELAY: Duration = Duration::from_millis(250);
 
 /// Opens a connection to one of `addrs`, until `deadline`.
