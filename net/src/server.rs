@@ -246,11 +246,12 @@ impl Server {
             };
             let connection = Connection {
                 client,
+                addr,
                 _permit: permit,
             };
             // The closure finds its connection here. It is dropped if it cannot be spawned, and the
             // connection must not be lost with it.
-            let slot = Rc::new(Cell::new(Some((connection, addr))));
+            let slot = Rc::new(Cell::new(Some(connection)));
             while let Err(error) = self.spawn_handler(Rc::clone(&slot), Rc::clone(&handler)) {
                 self.report(&error);
                 pause(&mut backoff);
@@ -266,7 +267,7 @@ impl Server {
     /// Returns an error if no stack can be allocated.
     fn spawn_handler<S, A, H, R>(
         &self,
-        slot: Rc<Cell<Option<(Connection<S>, A)>>>,
+        slot: Rc<Cell<Option<Connection<S, A>>>>,
         handler: Rc<H>,
     ) -> io::Result<()>
     where
@@ -277,10 +278,10 @@ impl Server {
     {
         let on_error = self.on_error.clone();
         let handle = Builder::new().spawn(move || {
-            let Some((connection, addr)) = slot.take() else {
+            let Some(connection) = slot.take() else {
                 return;
             };
-            if let (Err(error), Some(on_error)) = (connection.handle(addr, &*handler), on_error) {
+            if let (Err(error), Some(on_error)) = (connection.handle(&*handler), on_error) {
                 on_error.report(&error);
             }
         });
@@ -320,22 +321,18 @@ impl Default for Server {
 
 /// An accepted connection. The fields are dropped in this order: the permit is held until the
 /// connection is closed.
-struct Connection<S> {
+struct Connection<S, A> {
     client: S,
+    addr: A,
     _permit: SemaphoreGuard,
 }
 
-impl<S: Stream> Connection<S> {
+impl<S: Stream, A> Connection<S, A> {
     /// Performs the handshake, and runs the handler.
-    fn handle<A, R: HandlerResult>(
-        mut self,
-        addr: A,
-        handler: &impl Fn(S, A) -> R,
-    ) -> io::Result<()> {
+    fn handle<R: HandlerResult>(mut self, handler: &impl Fn(S, A) -> R) -> io::Result<()> {
         self.client.handshake()?;
-        handler(self.client, addr)
-            .into_result()
-            .map_err(into_io_error)
+        let result = handler(self.client, self.addr).into_result();
+        result.map_err(into_io_error)
     }
 }
 

@@ -140,13 +140,13 @@ pub fn more_buffers_than_one_call_takes_show_nothing_about_the_stream<S: Stream>
         for stream in [&mut a, &mut b] {
             assert!(timeout(SHORT, || stream.read(&mut [0])).is_err());
         }
-        let ones = [IoSlice::new(b"1"); BUFFERS];
+        let ones = vec![IoSlice::new(b"1"); BUFFERS];
         let mut sent = 0;
         while sent < BUFFERS {
             let written = timeout(timely, || a.write_vectored(&ones[sent..]));
             sent += written.expect("there is room").unwrap();
         }
-        let mut bytes = [0; BUFFERS];
+        let mut bytes = vec![0; BUFFERS];
         let mut received = 0;
         // All bytes have arrived once they can be read together.
         sleep(SHORT);

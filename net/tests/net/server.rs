@@ -280,10 +280,8 @@ fn a_child_serves_more_clients_than_there_are_stacks() {
         rlim_max: libc::RLIM_INFINITY,
     };
     // SAFETY: the call only reads the limit.
-    assert_eq!(
-        unsafe { libc::setrlimit(libc::RLIMIT_AS, &raw const limit) },
-        0
-    );
+    let is_set = unsafe { libc::setrlimit(libc::RLIMIT_AS, &raw const limit) };
+    assert_eq!(is_set, 0);
     let mut clients = Vec::new();
     while errors.borrow().is_empty() {
         clients.push(connect(addr).unwrap());
