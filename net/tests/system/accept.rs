@@ -1,5 +1,4 @@
 //! Errors of accept(2) that are about one connection.
-#![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
 use std::cell::Cell;
 use std::io;

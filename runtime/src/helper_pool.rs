@@ -282,6 +282,3 @@ fn duplicate(error: &io::Error) -> io::Error {
 fn interrupted() -> io::Error {
     io::Error::other("the wait was interrupted by a kill or a timeout")
 }
-
-#[cfg(test)]
-mod tests;
