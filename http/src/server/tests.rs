@@ -316,6 +316,17 @@ fn an_unread_body_is_skipped_up_to_64_kib() {
 }
 
 #[test]
+fn a_handler_error_is_answered_with_500_even_if_on_error_panics() {
+    let logger = |_: &io::Error| std::panic::resume_unwind(Box::new("logger"));
+    let server = Server::builder().on_error(logger).build();
+    let mock = MockStream::new(&[b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"]);
+    let all = responses_to(&server, mock, |_request| {
+        Err::<Response<Body>, _>(io::Error::other("handler"))
+    });
+    assert!(all.starts_with("HTTP/1.1 500 "), "{all}");
+}
+
+#[test]
 fn a_handler_error_is_answered_with_500_and_the_next_request_is_served() {
     let twice = "GET / HTTP/1.1\r\nHost: a\r\n\r\n".repeat(2);
     let all = responses_to(
