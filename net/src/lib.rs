@@ -10,6 +10,7 @@ mod addr;
 mod convert;
 mod dns;
 mod listener;
+mod on_error;
 mod server;
 mod socket;
 mod stream;

@@ -3,19 +3,18 @@
 
 use std::cell::Cell;
 use std::error::Error;
-use std::fmt;
 use std::io;
-use std::mem;
-use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::panic::resume_unwind;
 use std::rc::{Rc, Weak};
 use std::time::Duration;
 
 use evy_runtime::lowlevel::{WaitQueue, WaitReason};
-use evy_runtime::thread::{Builder, is_kill};
+use evy_runtime::thread::Builder;
 use evy_runtime::{Semaphore, SemaphoreGuard, scope, sleep, yield_now};
 
 use crate::accept_error::AcceptError;
 use crate::listener::Listener;
+use crate::on_error::OnError;
 use crate::stream::Stream;
 
 const MAX_CONNECTIONS: usize = 1000;
@@ -82,27 +81,6 @@ pub struct Server {
     state: Rc<ServerState>,
 }
 
-#[derive(Clone)]
-struct OnError(Rc<dyn Fn(&io::Error)>);
-
-impl OnError {
-    /// Calls the callback. If it panics, the panic hook reports that, and nothing else is affected.
-    fn report(&self, error: &io::Error) {
-        match catch_unwind(AssertUnwindSafe(|| (self.0)(error))) {
-            Err(payload) if is_kill(&*payload) => resume_unwind(payload),
-            // The destructor of the payload could panic too.
-            Err(payload) => mem::forget(payload),
-            Ok(()) => {}
-        }
-    }
-}
-
-impl fmt::Debug for OnError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("OnError")
-    }
-}
-
 /// State shared by `serve` and the handles.
 #[derive(Debug, Default)]
 struct ServerState {
@@ -153,14 +131,15 @@ impl Server {
         self
     }
 
-    /// Sets a callback for errors that the server survives: those of handlers, of failed
-    /// [handshakes](Stream::handshake) and of single connections while they are accepted, and a lack
-    /// of descriptors or memory.
+    /// Sets a callback for errors that the server survives.
+    ///
+    /// They are the errors of handlers, of [handshakes](Stream::handshake), of single connections
+    /// while they are accepted, and a lack of descriptors or memory.
     ///
     /// The callback may park. A panic of it affects nothing else.
     #[must_use]
     pub fn on_error(mut self, report: impl Fn(&io::Error) + 'static) -> Self {
-        self.on_error = Some(OnError(Rc::new(report)));
+        self.on_error = Some(OnError::new(report));
         self
     }
 

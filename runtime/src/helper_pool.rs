@@ -103,9 +103,9 @@ impl<T: Clone + Send + Sync + 'static> HelperPool<T> {
     ///
     /// # Errors
     ///
-    /// Returns an error of the same kind and with the same message as that of the call, and an error
-    /// if no OS thread can be started. In a program that cannot unwind, also returns an error if the
-    /// caller is killed or times out.
+    /// Returns an error of the same kind and with the same message as that of the call. Also
+    /// returns an error if no OS thread can be started. In a program that cannot unwind, also
+    /// returns an error if the caller is killed or times out.
     pub fn call(&'static self, key: &str, reason: WaitReason) -> io::Result<T> {
         let scheduler = sched::try_current()?;
         // While it exists, the wait does not count as a deadlock, and a paused clock stands still.

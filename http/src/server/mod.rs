@@ -162,8 +162,8 @@ impl ServerBuilder {
         self
     }
 
-    /// Sets a callback for handler errors and for errors that the accept loop survives. A panic of it
-    /// affects nothing else.
+    /// Sets a callback for handler errors and for errors that the accept loop survives. A panic of
+    /// it affects nothing else.
     pub fn on_error(mut self, report: impl Fn(&io::Error) + Send + Sync + 'static) -> Self {
         self.0.on_error = Some(OnError(Arc::new(report)));
         self

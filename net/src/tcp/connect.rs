@@ -215,7 +215,7 @@ fn summary(failed: &[(SocketAddr, io::Error)]) -> io::Error {
         .iter()
         .map(|(addr, error)| format!("{addr}: {error}"))
         .collect();
-    let message = format!("no address could be connected to: {}", failures.join("; "));
+    let message = format!("failed to connect to any address: {}", failures.join("; "));
     io::Error::new(kind, message)
 }
 

@@ -77,8 +77,8 @@ impl TcpStream {
     /// # Errors
     ///
     /// Returns the error of the system, such as `ConnectionRefused`, and `InvalidInput` if there is
-    /// no address. If there are several, the error has the kind of the last failure, and its message
-    /// names each address.
+    /// no address. If there are several, the error has the kind of the last failure, and its
+    /// message names each address.
     pub fn connect<A: ToSocketAddrs>(addr: A) -> io::Result<Self> {
         Self::connect_until(addr, None)
     }

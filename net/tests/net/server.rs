@@ -249,7 +249,7 @@ fn a_server_can_be_killed_while_it_reports_an_error() {
 
 // The limit applies to the process, so the server has a process of its own.
 #[test]
-fn without_memory_for_a_stack_the_server_pauses_and_then_serves_who_is_left() {
+fn without_memory_for_a_stack_the_server_pauses_and_retries() {
     let output = rerun_ignored("server::a_child_serves_more_clients_than_there_are_stacks")
         .output()
         .unwrap();
@@ -258,7 +258,7 @@ fn without_memory_for_a_stack_the_server_pauses_and_then_serves_who_is_left() {
 }
 
 #[test]
-#[ignore = "is the child of `without_memory_for_a_stack_the_server_pauses_and_then_serves_who_is_left`"]
+#[ignore = "is the child of `without_memory_for_a_stack_the_server_pauses_and_retries`"]
 fn a_child_serves_more_clients_than_there_are_stacks() {
     let listener = listen("127.0.0.1:0").unwrap();
     let addr = listener.local_addr().unwrap();
