@@ -8,6 +8,7 @@ use std::net::{SocketAddr, ToSocketAddrs};
 use std::time::Instant;
 
 use evy_runtime::lowlevel::{HelperPool, WaitReason, now};
+use evy_runtime::thread::panicking;
 use evy_runtime::timeout_at;
 
 use crate::addr;
@@ -53,10 +54,11 @@ pub(crate) fn resolve(
         return all();
     };
     let too_late = || io::Error::new(io::ErrorKind::TimedOut, "the name was not resolved in time");
+    // Where nothing can be thrown, the wait returns an error instead.
+    let can_unwind = cfg!(panic = "unwind") && !panicking();
     match timeout_at(deadline, all) {
         Err(_) => Err(too_late()),
-        // Without unwinding, the wait has returned an error instead.
-        Ok(Err(_)) if cfg!(panic = "abort") && now() >= deadline => Err(too_late()),
+        Ok(Err(_)) if !can_unwind && now() >= deadline => Err(too_late()),
         Ok(result) => result,
     }
 }

@@ -133,6 +133,27 @@ fn connect_timeout_covers_the_resolution_by_a_type_of_the_program() {
 }
 
 #[test]
+fn connect_timeout_covers_the_resolution_of_a_name_in_a_destructor_while_unwinding() {
+    struct Connect(std::sync::mpsc::Sender<io::Result<()>>);
+    impl Drop for Connect {
+        fn drop(&mut self) {
+            let outcome = soon(|| connect_timeout("silent.e:80", SHORT));
+            self.0.send(outcome.map(drop)).unwrap();
+        }
+    }
+    within(|| {
+        let (sender, outcome) = std::sync::mpsc::channel();
+        let unwinding = spawn(move || {
+            let _connect = Connect(sender);
+            std::panic::resume_unwind(Box::new("unwinds"));
+        });
+        assert!(unwinding.join().unwrap_err().is_panic());
+        let error = outcome.recv().unwrap().unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::TimedOut);
+    });
+}
+
+#[test]
 fn a_lookup_can_be_killed_and_times_out_while_others_run() {
     within(|| {
         assert!(soon(|| timeout(SHORT, || connect("silent.c:80"))).is_err());
