@@ -24,6 +24,7 @@ const LAYERS: [&[&str]; 7] = [
         "blocking",
         "event",
         "fs",
+        "helper_pool",
         "queue",
         "select",
         "semaphore",

@@ -207,6 +207,9 @@ impl Body {
 
 impl Read for Body {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        if buf.is_empty() {
+            return Ok(0);
+        }
         match &mut self.0 {
             Content::Bytes(bytes, at) => {
                 let read = (&bytes[*at..]).read(buf)?;

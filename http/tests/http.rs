@@ -336,6 +336,11 @@ fn an_invalid_or_unsupported_url_is_rejected_without_connecting() {
         ("http://", ErrorKind::InvalidInput),
         ("http://user:pass@localhost/", ErrorKind::InvalidInput),
         ("http://localhost/a b", ErrorKind::InvalidInput),
+        ("http://localhost:65536/", ErrorKind::InvalidInput),
+        ("http://localhost:99999/", ErrorKind::InvalidInput),
+        ("http://[::1]:4294967376/", ErrorKind::InvalidInput),
+        ("http://localhost:+80/", ErrorKind::InvalidInput),
+        ("http://localhost:8o/", ErrorKind::InvalidInput),
         ("http://localhost/\r\nX: y", ErrorKind::InvalidInput),
         ("", ErrorKind::InvalidInput),
     ] {

@@ -14,7 +14,9 @@ use crate::dns;
 ///
 /// # Differences from std
 ///
-/// - Names are resolved on a helper OS thread, while the green thread parks.
+/// - Names are resolved on helper OS threads, while the green thread parks. Green threads that
+///   resolve the same name at the same time share one lookup. At most 16 lookups run at a time,
+///   or 64 with those whose green threads were killed or timed out.
 ///
 /// # Examples
 ///

@@ -5,10 +5,12 @@
 #![forbid(unsafe_code)]
 #![warn(clippy::print_stdout, clippy::print_stderr)]
 
+mod accept_error;
 mod addr;
 mod convert;
 mod dns;
 mod listener;
+mod on_error;
 mod server;
 mod socket;
 mod stream;

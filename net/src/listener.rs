@@ -19,7 +19,9 @@ pub trait Listener {
     ///
     /// # Errors
     ///
-    /// Returns the error of the transport.
+    /// Returns the error of the transport. A [`Server`](crate::Server) survives the errors of
+    /// single connections, and pauses while descriptors or memory are short. An error that is not
+    /// one of the system is recognized by its kind.
     fn accept(&self) -> io::Result<(Self::Stream, Self::Addr)>;
 
     /// Returns the address of the listener.

@@ -1,25 +1,30 @@
-//! `Server`: an accept loop that survives a lack of resources and limits the number of connections.
+//! `Server`: an accept loop that survives errors of single connections and a lack of resources, and
+//! limits the number of connections.
 
-use std::cell::{Cell, RefCell};
+use std::cell::Cell;
 use std::error::Error;
-use std::fmt;
 use std::io;
+use std::panic::resume_unwind;
 use std::rc::{Rc, Weak};
 use std::time::Duration;
 
 use evy_runtime::lowlevel::{WaitQueue, WaitReason};
-use evy_runtime::{Semaphore, SemaphoreGuard, scope, sleep, spawn_n};
+use evy_runtime::thread::Builder;
+use evy_runtime::{Semaphore, SemaphoreGuard, scope, sleep, yield_now};
 
+use crate::accept_error::AcceptError;
 use crate::listener::Listener;
+use crate::on_error::OnError;
 use crate::stream::Stream;
 
 const MAX_CONNECTIONS: usize = 1000;
 
-/// The first and the longest pause after a transient error.
+/// The first and the longest pause after an error that may come again at once.
 const BACKOFF_MIN: Duration = Duration::from_millis(5);
 const BACKOFF_MAX: Duration = Duration::from_secs(1);
 
-/// The return type of a connection handler: `()`, or a `Result`. An error ends the server.
+/// The return type of a connection handler: `()`, or a `Result`. An error ends the connection, and
+/// is reported to [`Server::on_error`].
 pub trait HandlerResult {
     /// Converts the value into a `Result`.
     ///
@@ -44,7 +49,7 @@ impl<E: Into<Box<dyn Error + Send + Sync>>> HandlerResult for Result<(), E> {
 /// Accepts connections and runs `handler` for each, on a green thread of its own, up to 1000 at a
 /// time. The same as [`Server::serve`] with default settings.
 ///
-/// Parks until the server fails.
+/// Parks until the listener fails.
 ///
 /// # Errors
 ///
@@ -56,9 +61,7 @@ impl<E: Into<Box<dyn Error + Send + Sync>>> HandlerResult for Result<(), E> {
 /// use std::io::Write;
 ///
 /// let server = evy::listen("127.0.0.1:6000")?;
-/// evy::serve(server, |mut client, _addr| {
-///     client.write_all(b"hello\n").ok();
-/// })
+/// evy::serve(server, |mut client, _addr| client.write_all(b"hello\n"))
 /// # ; Ok::<(), std::io::Error>(())
 /// ```
 pub fn serve<L, H, R>(listener: L, handler: H) -> io::Result<()>
@@ -78,30 +81,12 @@ pub struct Server {
     state: Rc<ServerState>,
 }
 
-#[derive(Clone)]
-struct OnError(Rc<dyn Fn(&io::Error)>);
-
-impl fmt::Debug for OnError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("OnError")
-    }
-}
-
-/// State shared by the accept loop, its handlers and its handles.
+/// State shared by `serve` and the handles.
 #[derive(Debug, Default)]
 struct ServerState {
     stopped: Cell<bool>,
-    error: RefCell<Option<io::Error>>,
-    stopped_or_failed: WaitQueue,
-}
-
-impl ServerState {
-    fn stop(&self, error: Option<io::Error>) {
-        if !self.stopped.replace(true) {
-            *self.error.borrow_mut() = error;
-        }
-        self.stopped_or_failed.wake_all();
-    }
+    /// The green thread in `serve`. It waits for `stopped`, and for the end of the accept loop.
+    serving: WaitQueue,
 }
 
 /// Stops a [`Server`] from another green thread. It does not keep the server alive.
@@ -113,7 +98,8 @@ impl ServerHandle {
     /// to completion.
     pub fn stop(&self) {
         if let Some(state) = self.0.upgrade() {
-            state.stop(None);
+            state.stopped.set(true);
+            state.serving.wake_all();
         }
     }
 }
@@ -145,11 +131,15 @@ impl Server {
         self
     }
 
-    /// Sets a callback for errors that the server survives: no descriptor or memory for another
-    /// connection, and a failed [handshake](Stream::handshake).
+    /// Sets a callback for errors that the server survives.
+    ///
+    /// They are the errors of handlers, of [handshakes](Stream::handshake), of single connections
+    /// while they are accepted, and a lack of descriptors or memory.
+    ///
+    /// The callback may park. A panic of it affects nothing else.
     #[must_use]
     pub fn on_error(mut self, report: impl Fn(&io::Error) + 'static) -> Self {
-        self.on_error = Some(OnError(Rc::new(report)));
+        self.on_error = Some(OnError::new(report));
         self
     }
 
@@ -161,19 +151,21 @@ impl Server {
 
     /// Accepts connections and runs `handler` for each, on a green thread of its own.
     ///
-    /// A connection is closed when its handler returns, fails or panics. A panic is reported by the
-    /// panic hook and affects no other connection. If descriptors or memory run out, the server
-    /// pauses and retries; clients wait meanwhile.
+    /// A connection is closed when its handler returns, fails or panics. That affects no other
+    /// connection. An error is reported to [`on_error`](Self::on_error), and a panic by the panic
+    /// hook. If descriptors or memory run out, the server pauses and retries; clients wait
+    /// meanwhile.
     ///
-    /// Parks until a handle stops the server, or until it fails.
+    /// Parks until a handle stops the server, or until the listener fails.
     ///
     /// # Errors
     ///
-    /// Returns the error of a handler, and an error of the listener that is not transient.
+    /// Returns an error of the listener itself. Errors that accept(2) calls transient are survived.
     ///
     /// # Panics
     ///
-    /// Panics on the root green thread if a deadlock is detected.
+    /// Panics if the listener panics, if no stack can be allocated for the accept loop, and on the
+    /// root green thread if a deadlock is detected.
     pub fn serve<L, H, R>(self, listener: L, handler: H) -> io::Result<()>
     where
         L: Listener,
@@ -181,22 +173,28 @@ impl Server {
         R: HandlerResult,
     {
         let state = &self.state;
+        let accepting = Cell::new(true);
         scope(|s| {
-            let accepting = s.spawn(|| {
-                let error = self.accept(&listener, Rc::new(handler));
-                state.stop(Some(error));
+            let accept_loop = s.spawn(|| {
+                let _guard = AcceptLoopGuard {
+                    accepting: &accepting,
+                    state,
+                };
+                self.accept(&listener, Rc::new(handler))
             });
-            while !state.stopped.get() {
+            while accepting.get() && !state.stopped.get() {
                 state
-                    .stopped_or_failed
+                    .serving
                     .wait(WaitReason::Other("its server to be stopped"));
             }
-            accepting.kill();
-        });
-        match self.state.error.take() {
-            Some(error) => Err(error),
-            None => Ok(()),
-        }
+            accept_loop.kill();
+            match accept_loop.join() {
+                Err(error) if error.is_panic() => resume_unwind(error.into_panic()),
+                _ if state.stopped.get() => Ok(()),
+                Ok(error) => Err(error),
+                Err(_) => Err(io::Error::other("the accept loop was killed")),
+            }
+        })
     }
 
     /// Runs the accept loop. Returns an error that is not transient.
@@ -212,38 +210,86 @@ impl Server {
             let permit = permits.acquire_guard();
             let (client, addr) = match listener.accept() {
                 Ok(accepted) => accepted,
-                Err(error) if is_transient(&error) => {
-                    if let Some(OnError(report)) = &self.on_error {
-                        report(&error);
+                Err(error) => {
+                    let about = AcceptError::of(&error);
+                    if about == AcceptError::Listener {
+                        return error;
                     }
-                    sleep(backoff);
-                    backoff = (backoff * 2).min(BACKOFF_MAX);
+                    self.report(&error);
+                    match about {
+                        AcceptError::Connection => yield_now(),
+                        _ => pause(&mut backoff),
+                    }
                     continue;
                 }
-                Err(error) => return error,
             };
-            backoff = BACKOFF_MIN;
             let connection = Connection {
                 client,
+                addr,
                 _permit: permit,
             };
-            let (handler, state) = (Rc::clone(&handler), Rc::clone(&self.state));
-            let on_error = self.on_error.clone();
-            spawn_n(move || {
-                // The connection is captured as a whole.
-                let mut connection = connection;
-                if let Err(error) = connection.client.handshake() {
-                    if let Some(OnError(report)) = on_error {
-                        report(&error);
-                    }
-                    return;
-                }
-                if let Err(error) = handler(connection.client, addr).into_result() {
-                    state.stop(Some(into_io_error(error)));
-                }
-            });
+            // The closure finds its connection here. It is dropped if it cannot be spawned, and the
+            // connection must not be lost with it.
+            let slot = Rc::new(Cell::new(Some(connection)));
+            while let Err(error) = self.spawn_handler(Rc::clone(&slot), Rc::clone(&handler)) {
+                self.report(&error);
+                pause(&mut backoff);
+            }
+            backoff = BACKOFF_MIN;
         }
     }
+
+    /// Spawns the green thread of the connection in `slot`.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if no stack can be allocated.
+    fn spawn_handler<S, A, H, R>(
+        &self,
+        slot: Rc<Cell<Option<Connection<S, A>>>>,
+        handler: Rc<H>,
+    ) -> io::Result<()>
+    where
+        S: Stream,
+        A: 'static,
+        H: Fn(S, A) -> R + 'static,
+        R: HandlerResult,
+    {
+        let on_error = self.on_error.clone();
+        let handle = Builder::new().spawn(move || {
+            let Some(connection) = slot.take() else {
+                return;
+            };
+            if let (Err(error), Some(on_error)) = (connection.handle(&*handler), on_error) {
+                on_error.report(&error);
+            }
+        });
+        handle.map(drop)
+    }
+
+    fn report(&self, error: &io::Error) {
+        if let Some(on_error) = &self.on_error {
+            on_error.report(error);
+        }
+    }
+}
+
+/// Tells `serve` that the accept loop has ended, however that happened.
+struct AcceptLoopGuard<'a> {
+    accepting: &'a Cell<bool>,
+    state: &'a ServerState,
+}
+
+impl Drop for AcceptLoopGuard<'_> {
+    fn drop(&mut self) {
+        self.accepting.set(false);
+        self.state.serving.wake_all();
+    }
+}
+
+fn pause(backoff: &mut Duration) {
+    sleep(*backoff);
+    *backoff = (*backoff * 2).min(BACKOFF_MAX);
 }
 
 impl Default for Server {
@@ -254,17 +300,19 @@ impl Default for Server {
 
 /// An accepted connection. The fields are dropped in this order: the permit is held until the
 /// connection is closed.
-struct Connection<S> {
+struct Connection<S, A> {
     client: S,
+    addr: A,
     _permit: SemaphoreGuard,
 }
 
-/// Whether the error is transient: out of descriptors or memory.
-fn is_transient(error: &io::Error) -> bool {
-    matches!(
-        error.raw_os_error(),
-        Some(libc::EMFILE | libc::ENFILE | libc::ENOMEM | libc::ENOBUFS)
-    )
+impl<S: Stream, A> Connection<S, A> {
+    /// Performs the handshake, and runs the handler.
+    fn handle<R: HandlerResult>(mut self, handler: &impl Fn(S, A) -> R) -> io::Result<()> {
+        self.client.handshake()?;
+        let result = handler(self.client, self.addr).into_result();
+        result.map_err(into_io_error)
+    }
 }
 
 /// Returns an I/O error as it is, and wraps any other error in one.

@@ -2,12 +2,19 @@
 
 use std::fmt;
 use std::io::{self, IoSlice, IoSliceMut, Read, Write};
+use std::ops::Deref;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use evy_runtime::io::{Direction, Green, Sharing, Timeout};
+
+/// The most bytes that one system call moves: 2 GiB less one page, of at most 64 KiB.
+const MAX_BYTES: usize = 0x7fff_0000;
+
+/// The most buffers that one system call takes: `IOV_MAX`.
+const MAX_BUFFERS: usize = 1024;
 
 /// A socket that all of its handles share, with the timeouts and the mode that apply to all of
 /// them.
@@ -111,7 +118,7 @@ impl<T: AsFd> Socket<T> {
 }
 
 /// A read that fills less than its buffers has drained a stream; a write that takes less than it
-/// was offered has filled it.
+/// was offered has filled it. An empty read parks for nothing, and an empty write needs no room.
 impl<T: AsFd> Socket<T>
 where
     for<'a> &'a T: Read + Write,
@@ -119,27 +126,60 @@ where
     #[inline]
     pub(crate) fn read(&self, buf: &mut [u8]) -> io::Result<usize> {
         let wanted = buf.len();
+        if wanted == 0 {
+            return Ok(0);
+        }
         let op = |mut stream: &T| stream.read(buf);
-        self.read_with(Sharing::Exclusive, op, |n| (1..wanted).contains(n))
+        self.read_with(Sharing::Exclusive, op, |n| {
+            *n > 0 && is_short(*n, wanted, 1)
+        })
     }
 
     pub(crate) fn read_vectored(&self, bufs: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
-        let wanted = bufs.iter().map(|buf| buf.len()).sum();
+        let (wanted, count) = (total_len(bufs), bufs.len());
+        if wanted == 0 {
+            return Ok(0);
+        }
         let op = |mut stream: &T| stream.read_vectored(bufs);
-        self.read_with(Sharing::Exclusive, op, |n| (1..wanted).contains(n))
+        self.read_with(Sharing::Exclusive, op, |n| {
+            *n > 0 && is_short(*n, wanted, count)
+        })
     }
 
     #[inline]
     pub(crate) fn write(&self, buf: &[u8]) -> io::Result<usize> {
+        let mut stream = self.std();
+        if buf.is_empty() {
+            return stream.write(buf);
+        }
         let op = |mut stream: &T| stream.write(buf);
-        self.write_with(Sharing::Exclusive, op, |n| *n < buf.len())
+        self.write_with(Sharing::Exclusive, op, |n| is_short(*n, buf.len(), 1))
     }
 
     pub(crate) fn write_vectored(&self, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
-        let offered = bufs.iter().map(|buf| buf.len()).sum();
+        let offered = total_len(bufs);
+        let mut stream = self.std();
+        if offered == 0 {
+            return stream.write(&[]);
+        }
         let op = |mut stream: &T| stream.write_vectored(bufs);
-        self.write_with(Sharing::Exclusive, op, |n| *n < offered)
+        self.write_with(Sharing::Exclusive, op, |n| {
+            is_short(*n, offered, bufs.len())
+        })
     }
+}
+
+fn total_len<B: Deref<Target = [u8]>>(bufs: &[B]) -> usize {
+    let lens = bufs.iter().map(|buf| buf.len());
+    lens.fold(0, usize::saturating_add)
+}
+
+/// Whether an operation that moved `n` bytes has done less than it was asked to, because the socket
+/// had no more to offer. A request beyond the limits of one system call is never completed, so it
+/// shows nothing.
+#[inline]
+fn is_short(n: usize, asked: usize, buffers: usize) -> bool {
+    n < asked && asked <= MAX_BYTES && buffers <= MAX_BUFFERS
 }
 
 impl<T: AsFd> Clone for Socket<T> {

@@ -8,8 +8,8 @@ use crate::green::WaitReason;
 use crate::primitive::lock;
 use crate::thread::{Parker, current, park_while};
 
-/// Runs `f` on a helper OS thread and returns its result: for file systems, name resolution, and
-/// long computations.
+/// Runs `f` on a helper OS thread and returns its result: for file systems, drivers that
+/// block, and long computations.
 ///
 /// If the caller is killed or times out meanwhile, `f` still runs to its end, and its result is
 /// dropped.

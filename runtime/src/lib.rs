@@ -30,6 +30,7 @@ mod block_on;
 mod blocking;
 mod event;
 pub mod fs;
+mod helper_pool;
 mod queue;
 pub mod select;
 mod semaphore;

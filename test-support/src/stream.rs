@@ -34,6 +34,8 @@ macro_rules! stream_conformance {
             bytes_arrive_in_both_directions_at_once
             a_large_transfer_arrives_whole_in_pieces_of_any_size
             vectored_reads_and_writes_carry_the_same_bytes
+            more_buffers_than_one_call_takes_show_nothing_about_the_stream
+            an_empty_read_returns_at_once
             close_write_ends_one_direction_only
             a_dropped_stream_ends_for_its_peer
             writing_to_a_stream_fails_if_its_peer_is_gone
@@ -122,6 +124,59 @@ pub fn vectored_reads_and_writes_carry_the_same_bytes<S: Stream>(pair: fn() -> (
         let mut all = [first.as_slice(), second.as_slice()].concat();
         b.read_exact(&mut all[read..]).unwrap();
         assert_eq!(all, b"onetwo");
+    });
+}
+
+/// After a call with more buffers than the system takes at once, the next one does what it can: it
+/// does not wait for room or for bytes that are there.
+pub fn more_buffers_than_one_call_takes_show_nothing_about_the_stream<S: Stream>(
+    pair: fn() -> (S, S),
+) {
+    const BUFFERS: usize = 2000;
+    within(move || {
+        let (mut a, mut b) = pair();
+        let timely = Duration::from_secs(5);
+        // Both streams have waited once, so that their readiness is known from then on.
+        for stream in [&mut a, &mut b] {
+            assert!(timeout(SHORT, || stream.read(&mut [0])).is_err());
+        }
+        let ones = vec![IoSlice::new(b"1"); BUFFERS];
+        let mut sent = 0;
+        while sent < BUFFERS {
+            let written = timeout(timely, || a.write_vectored(&ones[sent..]));
+            sent += written.expect("there is room").unwrap();
+        }
+        let mut bytes = vec![0; BUFFERS];
+        let mut received = 0;
+        // All bytes have arrived once they can be read together.
+        sleep(SHORT);
+        while received < BUFFERS {
+            let pieces = bytes[received..].chunks_mut(1);
+            let mut bufs: Vec<_> = pieces.map(IoSliceMut::new).collect();
+            let read = timeout(timely, || b.read_vectored(&mut bufs));
+            received += read.expect("there are bytes").unwrap();
+        }
+        assert!(bytes.iter().all(|byte| *byte == b'1'));
+    });
+}
+
+/// A read without room for a byte neither waits nor takes anything.
+pub fn an_empty_read_returns_at_once<S: Stream>(pair: fn() -> (S, S)) {
+    within(move || {
+        let (mut a, mut b) = pair();
+        let other = spawn(|| ());
+        for _ in 0..2 {
+            assert_eq!(b.read(&mut []).unwrap(), 0);
+            assert_eq!(b.read_vectored(&mut []).unwrap(), 0);
+            assert_eq!(b.read_vectored(&mut [IoSliceMut::new(&mut [])]).unwrap(), 0);
+            assert!(!other.is_finished());
+        }
+        a.write_all(b"kept").unwrap();
+        assert_eq!(b.read(&mut []).unwrap(), 0);
+        let mut buf = [0; 4];
+        b.read_exact(&mut buf).unwrap();
+        assert_eq!(&buf, b"kept");
+        other.join().unwrap();
     });
 }
 

@@ -84,13 +84,30 @@ impl HostPort {
         match uri.host() {
             None | Some("") => invalid("the URL has no host"),
             Some(host) => {
+                let port = uri.authority().map_or("", |authority| {
+                    authority.as_str().strip_prefix(host).unwrap_or_default()
+                });
+                let Some(port) = parse_port(port) else {
+                    return invalid("the port of the URL is not a number below 65536");
+                };
                 let host = host.trim_start_matches('[').trim_end_matches(']');
                 Ok(Self {
                     host: host.to_ascii_lowercase(),
-                    port: uri.port_u16().unwrap_or(80),
+                    port,
                 })
             }
         }
+    }
+}
+
+/// Parses what follows the host: nothing, or a colon and the port. The default is 80, also for an
+/// empty port. Returns `None` if the port is malformed or too large.
+fn parse_port(text: &str) -> Option<u16> {
+    match text.strip_prefix(':').unwrap_or(text) {
+        "" => Some(80),
+        // `parse` accepts a sign.
+        digits if digits.bytes().all(|byte| byte.is_ascii_digit()) => digits.parse().ok(),
+        _ => None,
     }
 }
 

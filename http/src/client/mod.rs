@@ -193,7 +193,8 @@ impl Client {
     /// Returns one of these errors:
     ///
     /// - `Unsupported` if the scheme is not `http`, or if the method is CONNECT.
-    /// - `InvalidInput` if the URL is incomplete or contains a user name.
+    /// - `InvalidInput` if the URL is incomplete or contains a user name, or if its port is
+    ///   malformed or not below 65536.
     /// - `TimedOut` if a timeout passes.
     /// - `UnexpectedEof` if the server closes the connection too early.
     /// - `InvalidData` if the response is malformed or exceeds a limit. The message names the

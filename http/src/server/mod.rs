@@ -8,10 +8,13 @@ mod settings;
 use std::error::Error;
 use std::fmt;
 use std::io;
+use std::mem;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
 use evy_net::TcpListener;
+use evy_runtime::thread::is_kill;
 use http::{Request, Response, StatusCode};
 
 pub use into_response::IntoResponse;
@@ -71,6 +74,18 @@ pub struct Server {
 
 #[derive(Clone)]
 struct OnError(Arc<dyn Fn(&io::Error) + Send + Sync>);
+
+impl OnError {
+    /// Calls the callback. If it panics, the panic hook reports that, and nothing else is affected.
+    fn report(&self, error: &io::Error) {
+        match catch_unwind(AssertUnwindSafe(|| (self.0)(error))) {
+            Err(payload) if is_kill(&*payload) => resume_unwind(payload),
+            // The destructor of the payload could panic too.
+            Err(payload) => mem::forget(payload),
+            Ok(()) => {}
+        }
+    }
+}
 
 impl fmt::Debug for OnError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -147,7 +162,8 @@ impl ServerBuilder {
         self
     }
 
-    /// Sets a callback for handler errors and for errors that the accept loop survives.
+    /// Sets a callback for handler errors and for errors that the accept loop survives. A panic of
+    /// it affects nothing else.
     pub fn on_error(mut self, report: impl Fn(&io::Error) + Send + Sync + 'static) -> Self {
         self.0.on_error = Some(OnError(Arc::new(report)));
         self
@@ -206,9 +222,8 @@ impl Server {
         R: IntoResponse,
     {
         let mut accept_loop = evy_net::Server::new().max_connections(self.max_connections);
-        if let Some(OnError(report)) = &self.on_error {
-            let report = Arc::clone(report);
-            accept_loop = accept_loop.on_error(move |error| report(error));
+        if let Some(on_error) = self.on_error.clone() {
+            accept_loop = accept_loop.on_error(move |error| on_error.report(error));
         }
         let (server, dates) = (self.clone(), DateCache::default());
         accept_loop.serve(listener, move |stream, _addr| {
@@ -226,8 +241,8 @@ impl Server {
         R: IntoResponse,
     {
         handler(request).into_response().unwrap_or_else(|error| {
-            if let Some(OnError(report)) = &self.on_error {
-                report(&into_io_error(error));
+            if let Some(on_error) = &self.on_error {
+                on_error.report(&into_io_error(error));
             }
             empty_response(StatusCode::INTERNAL_SERVER_ERROR)
         })

@@ -291,6 +291,19 @@ fn status_100_is_sent_when_the_body_is_first_read_and_only_then() {
 }
 
 #[test]
+fn an_empty_read_of_a_body_does_not_touch_the_connection() {
+    let head = "POST / HTTP/1.1\r\nHost: a\r\nExpect: 100-Continue\r\nContent-Length: 2\r\n\r\n";
+    let mock = MockStream::new(&[head.as_bytes(), b"hi"]);
+    let all = responses_to(&Server::default(), mock, |mut request| {
+        assert_eq!(request.body_mut().read(&mut []).unwrap(), 0);
+        Response::new("no")
+    });
+    assert!(!all.contains("100 Continue"), "{all}");
+    let mut body = Body::from_reader(io::repeat(b'x'));
+    assert_eq!(body.read(&mut []).unwrap(), 0);
+}
+
+#[test]
 fn an_unread_body_is_skipped_up_to_64_kib() {
     for (length, answers) in [(65536, 2), (65537, 1)] {
         let body = "x".repeat(length);
@@ -300,6 +313,17 @@ fn an_unread_body_is_skipped_up_to_64_kib() {
         let all = responses_to(&Server::default(), mock, |_request| Response::new(""));
         assert_eq!(all.matches("200 OK").count(), answers, "{length}");
     }
+}
+
+#[test]
+fn a_handler_error_is_answered_with_500_even_if_on_error_panics() {
+    let logger = |_: &io::Error| std::panic::resume_unwind(Box::new("logger"));
+    let server = Server::builder().on_error(logger).build();
+    let mock = MockStream::new(&[b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"]);
+    let all = responses_to(&server, mock, |_request| {
+        Err::<Response<Body>, _>(io::Error::other("handler"))
+    });
+    assert!(all.starts_with("HTTP/1.1 500 "), "{all}");
 }
 
 #[test]

@@ -8,6 +8,7 @@ use evy_runtime::io::{Green, Sharing};
 use socket2::{Domain, Protocol, Type};
 
 use super::stream::TcpStream;
+use crate::accept_error::AcceptError;
 use crate::addr::{ToSocketAddrs, each_addr};
 use crate::convert::conversions;
 use crate::listener::Listener;
@@ -90,7 +91,8 @@ impl TcpListener {
     ///
     /// # Differences from std
     ///
-    /// - A connection that its client has given up meanwhile is skipped.
+    /// - A connection that has failed before it could be accepted is skipped, as accept(2)
+    ///   recommends.
     ///
     /// # Errors
     ///
@@ -98,15 +100,18 @@ impl TcpListener {
     /// connection is still waiting, and can be accepted once there is room.
     pub fn accept(&self) -> io::Result<(TcpStream, SocketAddr)> {
         loop {
-            let op = std::net::TcpListener::accept;
-            match self.0.read_with(Sharing::Shared, op, |_| false) {
-                Ok((stream, addr)) => {
-                    return Ok((TcpStream::from_green(Green::new(stream)?), addr));
-                }
-                Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
-                Err(error) => return Err(error),
+            match self.try_accept() {
+                Err(error) if AcceptError::of(&error) == AcceptError::Connection => {}
+                accepted => return accepted,
             }
         }
+    }
+
+    /// Accepts the next connection, or returns the error with which it has failed.
+    fn try_accept(&self) -> io::Result<(TcpStream, SocketAddr)> {
+        let op = std::net::TcpListener::accept;
+        let (stream, addr) = self.0.read_with(Sharing::Shared, op, |_| false)?;
+        Ok((TcpStream::from_green(Green::new(stream)?), addr))
     }
 
     /// Returns an endless iterator over connections, each `next` of which is an
@@ -158,7 +163,7 @@ impl Listener for TcpListener {
     type Addr = SocketAddr;
 
     fn accept(&self) -> io::Result<(TcpStream, SocketAddr)> {
-        self.accept()
+        self.try_accept()
     }
 
     fn local_addr(&self) -> io::Result<SocketAddr> {

@@ -2,15 +2,16 @@
 
 use std::io::{self, IoSlice, IoSliceMut, Read, Write};
 use std::net::{Shutdown, SocketAddr};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use evy_runtime::io::{Green, Sharing, Timeout};
 use evy_runtime::lowlevel::now;
 use socket2::SockRef;
 
-use super::connect::connect_addr;
-use crate::addr::{ToSocketAddrs, each_addr};
+use super::connect::{connect_addr, connect_first};
+use crate::addr::ToSocketAddrs;
 use crate::convert::conversions;
+use crate::dns;
 use crate::socket::{Socket, check_nonzero, forward};
 use crate::stream::Stream;
 
@@ -25,7 +26,8 @@ pub fn connect<A: ToSocketAddrs>(addr: A) -> io::Result<TcpStream> {
     TcpStream::connect(addr)
 }
 
-/// Opens a TCP connection to `addr` like [`connect`], within `timeout` for all addresses together.
+/// Opens a TCP connection to `addr` like [`connect`], within `timeout`, which covers the resolution
+/// of a name and all of its addresses together.
 ///
 /// Parks until the connection is established.
 ///
@@ -34,11 +36,7 @@ pub fn connect<A: ToSocketAddrs>(addr: A) -> io::Result<TcpStream> {
 /// Returns `TimedOut`, `InvalidInput` if the timeout is zero, and the errors of `connect`.
 pub fn connect_timeout<A: ToSocketAddrs>(addr: A, timeout: Duration) -> io::Result<TcpStream> {
     check_nonzero(timeout)?;
-    let deadline = now().checked_add(timeout);
-    let timeout = deadline.map_or(Timeout::Never, Timeout::At);
-    each_addr(addr, |addr| {
-        connect_addr(addr, timeout).map(TcpStream::from_green)
-    })
+    TcpStream::connect_until(addr, now().checked_add(timeout))
 }
 
 /// A TCP connection, like [`std::net::TcpStream`]: its reads and writes park the green thread
@@ -66,18 +64,28 @@ impl TcpStream {
         Self(Socket::from_green(io))
     }
 
-    /// Opens a connection to `addr`. If there are several addresses, they are tried in order.
+    /// Opens a connection to `addr`.
     ///
     /// Parks until the connection is established.
     ///
+    /// # Differences from std
+    ///
+    /// - If there are several addresses, the attempts overlap, as RFC 8305 describes. The next one
+    ///   starts 250 ms after the last, or as soon as one fails. The first connection that is
+    ///   established is returned. IPv4 and IPv6 addresses alternate.
+    ///
     /// # Errors
     ///
-    /// Returns the error of the system for the last address tried, such as `ConnectionRefused`, and
-    /// `InvalidInput` if there is no address.
+    /// Returns the error of the system, such as `ConnectionRefused`, and `InvalidInput` if there is
+    /// no address. If there are several, the error has the kind of the last failure, and its
+    /// message names each address.
     pub fn connect<A: ToSocketAddrs>(addr: A) -> io::Result<Self> {
-        each_addr(addr, |addr| {
-            connect_addr(addr, Timeout::Never).map(Self::from_green)
-        })
+        Self::connect_until(addr, None)
+    }
+
+    fn connect_until(addr: impl ToSocketAddrs, deadline: Option<Instant>) -> io::Result<Self> {
+        let addrs = dns::resolve(addr, deadline)?;
+        connect_first(&addrs, deadline).map(Self::from_green)
     }
 
     /// Opens a connection to one address.
@@ -109,6 +117,9 @@ impl TcpStream {
     ///
     /// Returns an error as reading does.
     pub fn peek(&self, buf: &mut [u8]) -> io::Result<usize> {
+        if buf.is_empty() {
+            return Ok(0);
+        }
         let op = |stream: &std::net::TcpStream| stream.peek(buf);
         self.0.read_with(Sharing::Exclusive, op, |_| false)
     }

@@ -1,4 +1,6 @@
 //! Cooperative sockets.
 
 mod conformance;
+mod connect;
+mod server;
 mod tcp;

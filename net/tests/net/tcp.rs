@@ -12,14 +12,13 @@ use std::process::Stdio;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use evy_net::{Server, Shutdown, TcpListener, TcpStream, connect, connect_timeout, listen};
+use evy_net::{Shutdown, TcpListener, TcpStream, connect, connect_timeout, listen};
 use evy_runtime::io::{Direction, Green, Sharing, Timeout};
 use evy_runtime::{sleep, spawn, spawn_n, timeout, yield_now};
 use evy_test_support::rerun_ignored;
 use evy_test_support::within;
 
 const SHORT: Duration = Duration::from_millis(10);
-const LONG: Duration = Duration::from_secs(3600);
 
 /// Returns the two ends of one connection.
 fn pair() -> (TcpStream, TcpStream) {
@@ -484,6 +483,35 @@ fn an_acceptor_woken_without_a_connection_keeps_its_position() {
 }
 
 #[test]
+fn an_empty_read_of_any_descriptor_and_an_empty_peek_return_at_once() {
+    within(|| {
+        let (reader, _writer) = std::io::pipe().unwrap();
+        let mut reader = Green::new(reader).unwrap();
+        let (a, _b) = pair();
+        for _ in 0..2 {
+            assert_eq!(reader.read(&mut []).unwrap(), 0);
+            assert_eq!(a.peek(&mut []).unwrap(), 0);
+            // From here on, both are known not to be ready.
+            assert!(timeout(SHORT, || reader.read(&mut [0])).is_err());
+            assert!(timeout(SHORT, || a.peek(&mut [0])).is_err());
+        }
+    });
+}
+
+#[test]
+fn an_empty_write_returns_at_once_and_fails_like_that_of_std() {
+    within(|| {
+        let (mut a, _b) = pair();
+        a.set_write_timeout(Some(SHORT)).unwrap();
+        while a.write(&[0; 8192]).is_ok() {}
+        assert_eq!(a.write(&[]).unwrap(), 0);
+        assert_eq!(a.write_vectored(&[]).unwrap(), 0);
+        a.shutdown(Shutdown::Write).unwrap();
+        assert_eq!(a.write(&[]).unwrap_err().kind(), ErrorKind::BrokenPipe);
+    });
+}
+
+#[test]
 fn peek_removes_nothing() {
     within(|| {
         let (mut a, mut b) = pair();
@@ -698,97 +726,6 @@ fn an_address_can_be_listened_at_again_at_once() {
         let (accepted, _) = server.accept().unwrap();
         drop((accepted, server, client));
         listen(addr).unwrap();
-    });
-}
-
-#[test]
-fn serve_closes_the_connection_when_its_handler_returns() {
-    within(|| {
-        let listener = listen("127.0.0.1:0").unwrap();
-        let addr = listener.local_addr().unwrap();
-        let server = Server::new();
-        let handle = server.handle();
-        let serving = spawn(move || {
-            server.serve(listener, |mut client, _| {
-                client.write_all(b"bye").unwrap();
-            })
-        });
-        let mut text = String::new();
-        connect(addr).unwrap().read_to_string(&mut text).unwrap();
-        assert_eq!(text, "bye");
-        handle.stop();
-        assert!(serving.join().unwrap().is_ok());
-    });
-}
-
-#[test]
-fn a_handler_error_ends_serve() {
-    within(|| {
-        let listener = listen("127.0.0.1:0").unwrap();
-        let addr = listener.local_addr().unwrap();
-        let serving = spawn(move || {
-            evy_net::serve(listener, |_, _| {
-                Err::<(), _>(std::io::Error::other("handler"))
-            })
-        });
-        let _client = connect(addr).unwrap();
-        assert_eq!(serving.join().unwrap().unwrap_err().to_string(), "handler");
-        assert!(connect(addr).is_err());
-    });
-}
-
-#[test]
-fn a_handler_panic_does_not_affect_other_connections() {
-    within(|| {
-        let listener = listen("127.0.0.1:0").unwrap();
-        let addr = listener.local_addr().unwrap();
-        let first = Cell::new(true);
-        let serving = spawn(move || {
-            evy_net::serve(listener, move |mut client, _| {
-                if first.replace(false) {
-                    std::panic::resume_unwind(Box::new("handler"));
-                }
-                client.write_all(b"fine").unwrap();
-            })
-        });
-        let mut text = String::new();
-        connect(addr).unwrap().read_to_string(&mut text).unwrap();
-        assert_eq!(text, "");
-        connect(addr).unwrap().read_to_string(&mut text).unwrap();
-        assert_eq!(text, "fine");
-        serving.kill();
-    });
-}
-
-#[test]
-fn a_connection_over_the_limit_waits_until_another_one_ends() {
-    within(|| {
-        let listener = listen("127.0.0.1:0").unwrap();
-        let addr = listener.local_addr().unwrap();
-        let serving = spawn(move || {
-            Server::new()
-                .max_connections(5)
-                .serve(listener, |mut client, _| {
-                    client.write_all(b"x").unwrap();
-                    // Keeps the connection until the client closes it.
-                    client.read_exact(&mut [0]).ok();
-                })
-        });
-        let mut clients: Vec<_> = (0..5).map(|_| connect(addr).unwrap()).collect();
-        for client in &mut clients {
-            client.read_exact(&mut [0]).unwrap();
-        }
-        let mut sixth = connect(addr).unwrap();
-        sixth.set_read_timeout(Some(SHORT)).unwrap();
-        assert_eq!(
-            sixth.read(&mut [0]).unwrap_err().kind(),
-            ErrorKind::TimedOut
-        );
-        clients.pop();
-        sixth.set_read_timeout(Some(LONG)).unwrap();
-        sixth.read_exact(&mut [0]).unwrap();
-        serving.kill();
-        evy_runtime::shutdown(Duration::ZERO);
     });
 }
 

@@ -6,6 +6,7 @@ mod read_write;
 mod readiness;
 mod registration;
 mod timeout;
+pub(crate) mod wait_any;
 
 pub use crate::reactor::Direction;
 pub use green::Green;

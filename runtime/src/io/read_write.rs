@@ -13,6 +13,9 @@ where
 {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
         let len = buf.len();
+        if len == 0 {
+            return Ok(0);
+        }
         self.with_io(
             Direction::Read,
             Sharing::Exclusive,

@@ -14,6 +14,11 @@ const SLAB_BYTES: usize = 1 << 30;
 /// The number of stacks in the first slab of a size.
 const FIRST_COUNT: usize = 64;
 
+/// The address space that must remain free when stacks are mapped one by one, in bytes. Without it,
+/// the last stacks would leave no room for the heap to grow, and a failed allocation aborts the
+/// process.
+const HEAP_RESERVE: usize = 8 << 20;
+
 /// All slabs for stacks of one size.
 #[derive(Debug)]
 pub(crate) struct Slabs {
@@ -48,7 +53,7 @@ impl Slabs {
         let max_count = (SLAB_BYTES / self.size).max(1);
         let doubled = FIRST_COUNT << self.slabs.len().min(16);
         let slab =
-            Slab::map(self.size, doubled.min(max_count)).or_else(|_| Slab::map(self.size, 1))?;
+            Slab::map(self.size, doubled.min(max_count)).or_else(|_| Slab::map_last(self.size))?;
         self.slabs.push(slab);
         let carved = self.slabs.last_mut().and_then(Slab::carve);
         let (limit, index) = carved.expect("a new slab has room for a stack")?;
@@ -129,6 +134,27 @@ impl Slab {
             count,
             carved: 0,
         })
+    }
+
+    /// Maps space for one stack, unless that would leave too little address space for the heap.
+    ///
+    /// # Errors
+    ///
+    /// Returns the error of the system, usually `OutOfMemory`.
+    fn map_last(size: usize) -> io::Result<Self> {
+        let slab = Self::map(size, 1)?;
+        match Self::map(HEAP_RESERVE, 1) {
+            Ok(reserve) => {
+                // SAFETY: none of its stacks was carved.
+                unsafe { reserve.unmap() };
+                Ok(slab)
+            }
+            Err(error) => {
+                // SAFETY: as above.
+                unsafe { slab.unmap() };
+                Err(error)
+            }
+        }
     }
 
     /// Carves a stack that was never used, and installs its guard. Returns the limit and the number

@@ -1,7 +1,8 @@
-//! Tests of what coordinates the green threads of one OS thread: events, queues, semaphores and
-//! `select!`.
+//! Tests of what coordinates the green threads of one OS thread: events, queues, semaphores,
+//! `select!` and shared calls.
 
 mod event;
+mod helper_pool;
 mod queue;
 mod select;
 mod select_edges;
