@@ -15,7 +15,7 @@ use crate::listener::Listener;
 use crate::socket::{Socket, forward};
 
 /// The backlog: the maximum number of connections that may wait to be accepted.
-const BACKLOG: i32 = 1024;
+const BACKLOG: i32 = 4096;
 
 /// Returns a socket that listens at `addr`, with `SO_REUSEADDR` set, so that a server can be
 /// restarted at once. The same as [`TcpListener::bind`].
@@ -64,7 +64,7 @@ pub fn listen<A: ToSocketAddrs>(addr: A) -> io::Result<TcpListener> {
 pub struct TcpListener(Socket<std::net::TcpListener>);
 
 impl TcpListener {
-    /// Creates a socket that listens at `addr`, with `SO_REUSEADDR` set and a backlog of 1024. If
+    /// Creates a socket that listens at `addr`, with `SO_REUSEADDR` set and a backlog of 4096. If
     /// there are several addresses, the first one that can be bound is used.
     ///
     /// Parks only to resolve a name.
