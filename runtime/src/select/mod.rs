@@ -30,6 +30,8 @@ pub use timer::{Timer, after, at};
 
 pub use crate::queue::AnyQueue;
 
+use std::mem;
+
 use crate::green::WaitReason;
 use crate::sched::{self, Scheduler};
 use crate::thread::{self, CountGuard, Selection};
@@ -157,20 +159,32 @@ const MAX_ARMS: usize = 32;
 /// Panics on the root green thread if a deadlock is detected.
 pub fn run<A: Arms>(arms: A) -> A::Output {
     let scheduler = sched::current();
-    loop {
+    let output = loop {
         if let Some(output) = try_select(scheduler, &arms) {
-            return output;
+            break output;
         }
         if let Some(output) = wait_for_one(scheduler, &arms) {
-            return output;
+            break output;
         }
-    }
+    };
+    drop_arms(arms);
+    output
 }
 
 /// Returns the output of an arm that is ready, or `None` if there is none, without parking.
 /// [`select!`](crate::select!) calls this function if it has a `default` arm.
 pub fn try_run<A: Arms>(arms: A) -> Option<A::Output> {
-    try_select(sched::current(), &arms)
+    let output = try_select(sched::current(), &arms);
+    drop_arms(arms);
+    output
+}
+
+/// Drops the arms, with the values that the other arms have offered. An interrupt in the destructor
+/// of such a value would lose the output of the chosen arm, so interrupts are deferred.
+fn drop_arms<A: Arms>(arms: A) {
+    if mem::needs_drop::<A>() {
+        thread::shield(|| drop(arms));
+    }
 }
 
 /// Tries all arms in random order; those with a deadline only if no other arm is ready.

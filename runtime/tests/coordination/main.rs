@@ -2,8 +2,10 @@
 //! `select!`.
 
 mod event;
+mod priority_queue;
 mod queue;
 mod select;
 mod select_edges;
 mod semaphore;
 mod stress;
+mod wait_queue;

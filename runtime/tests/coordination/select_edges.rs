@@ -7,10 +7,11 @@ use std::time::Duration;
 
 use evy_runtime::sync::mpsc;
 use evy_runtime::test::{explore_schedules, inject_faults, virtual_time};
-use evy_runtime::{Event, Queue, select, spawn, spawn_n, yield_now};
+use evy_runtime::{Event, Queue, select, sleep, spawn, spawn_n, timeout, yield_now};
 use evy_test_support::within;
 
 const MINUTE: Duration = Duration::from_secs(60);
+const SHORT: Duration = Duration::from_millis(5);
 
 #[test]
 fn a_select_does_not_receive_the_message_that_it_sends() {
@@ -192,4 +193,25 @@ fn a_fault_in_a_select_leaves_the_message_to_the_other_receiver() {
         }
     });
     assert!(faults >= 8, "{faults}");
+}
+
+#[test]
+fn an_interrupt_while_the_other_arms_are_dropped_does_not_lose_the_chosen_item() {
+    struct SlowToDrop;
+    impl Drop for SlowToDrop {
+        fn drop(&mut self) {
+            sleep(MINUTE);
+        }
+    }
+    virtual_time(|| {
+        let (full, items) = (Queue::bounded(0), Queue::bounded(1));
+        items.put(7);
+        let outcome = timeout(SHORT, || {
+            select! {
+                put(&full, SlowToDrop) => None,
+                get(&items) -> item => Some(item),
+            }
+        });
+        assert_eq!(outcome, Ok(Some(7)));
+    });
 }
