@@ -97,6 +97,7 @@ impl Drop for AtThreadEnd {
         if alive.running() != alive.root() {
             return;
         }
+        alive.abandon_waits();
         CURRENT.set(ptr::null());
         // SAFETY: this OS thread owns the scheduler, runs on its own stack, and has reset
         // `CURRENT`.

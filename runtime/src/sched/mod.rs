@@ -43,6 +43,7 @@ pub(crate) use test_hooks::{Fault, PlannedFault};
 use crate::clock::Clock;
 use crate::green::{GreenRef, GreenThread, Identity, ThreadTable};
 use crate::green::{RemoteHandle, SchedulerHandle};
+use crate::list::List;
 use crate::reactor::Reactor;
 use crate::timer::Timers;
 use attention::Attention;
@@ -54,6 +55,9 @@ const IDS_AT_ONCE: u64 = 1 << 10;
 /// The number of operations of one green thread that may succeed without parking before the others
 /// get a turn.
 const BUDGET: u32 = 128;
+
+/// Gives back what a green thread waits for, because its OS thread ends before it continues.
+pub(crate) type AbandonHook = &'static dyn Fn();
 
 /// The scheduler of an OS thread. Each OS thread that uses evy has one.
 pub(crate) struct Scheduler {
@@ -82,6 +86,8 @@ pub(crate) struct Scheduler {
     no_park: Cell<u32>,
     /// The number of green threads that are parked on something that other OS threads may notify.
     pub(crate) cross_thread_waiters: Cell<usize>,
+    /// The hooks of waits for what OS threads share, to be called at the end of this OS thread.
+    pub(crate) abandon_hooks: List<AbandonHook>,
     /// The number of green threads that are parked in the middle of unwinding.
     pub(crate) unwinding: Cell<usize>,
     /// Incremented whenever `unwinding` rises from zero.
@@ -140,6 +146,7 @@ impl Scheduler {
             exit_waiter: Cell::new(None),
             no_park: Cell::new(0),
             cross_thread_waiters: Cell::new(0),
+            abandon_hooks: List::new(),
             unwinding: Cell::new(0),
             unwinding_period: Cell::new(1),
             interrupts_deferred: Cell::new(false),

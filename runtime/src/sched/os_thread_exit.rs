@@ -4,10 +4,25 @@
 //! destructor that runs on a green thread's stack could still access those. The green threads are
 //! leaked together with their stacks, and their number is reported. A program avoids that by
 //! calling `evy::shutdown` before.
+//!
+//! They are passed over by what OS threads share: a lock, a notification or a message that one of
+//! them waits for, or has been given and has not used, goes to the next waiter (`abandon_hooks`).
 
 use std::io::Write;
 
 use super::Scheduler;
+
+impl Scheduler {
+    /// Takes all green threads out of the queues of what OS threads share. None of them continues.
+    pub(super) fn abandon_waits(&self) {
+        while let Some(node) = self.abandon_hooks.pop_front() {
+            // SAFETY: the node was linked until now, so it is valid ([linked-is-pinned]), and it
+            // stays so, because its stack is leaked.
+            let hook = unsafe { node.as_ref() }.value;
+            hook();
+        }
+    }
+}
 
 /// Frees a scheduler, or leaks it if green threads are left.
 ///

@@ -223,14 +223,15 @@ fn wait_for_one<A: Arms>(scheduler: &Scheduler, arms: &A) -> Option<A::Output> {
     // - `registered` is declared after `selection`, so it is dropped first.
     let nothing_is_ready = unsafe { registered.arms.register(0, &selection) };
     if nothing_is_ready {
-        thread::wait(scheduler, WaitReason::Select, deadline);
+        let wait = || thread::wait(scheduler, WaitReason::Select, deadline);
+        thread::unless_abandoned(&|| registered.leave(), wait);
     }
     registered.arms.unregister();
     registered.is_over = true;
     registered.arms.accept(selection.selected()?)
 }
 
-/// The arms, while they are registered. If the green thread unwinds meanwhile, the guard
+/// The arms, while they are registered. If the green thread unwinds or is abandoned meanwhile, the guard
 /// unregisters them and releases what the served arm was given.
 struct RegisteredArms<'a, A: Arms> {
     arms: &'a A,
@@ -238,14 +239,19 @@ struct RegisteredArms<'a, A: Arms> {
     is_over: bool,
 }
 
-impl<A: Arms> Drop for RegisteredArms<'_, A> {
-    fn drop(&mut self) {
-        if self.is_over {
-            return;
-        }
+impl<A: Arms> RegisteredArms<'_, A> {
+    fn leave(&self) {
         self.arms.unregister();
         if let Some(served) = self.selection.selected() {
             self.arms.release(served);
+        }
+    }
+}
+
+impl<A: Arms> Drop for RegisteredArms<'_, A> {
+    fn drop(&mut self) {
+        if !self.is_over {
+            self.leave();
         }
     }
 }

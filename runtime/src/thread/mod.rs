@@ -8,6 +8,7 @@
 //!
 //! Only the items that say so park. The code that calls them has no `.await` that would show it.
 
+mod abandon;
 mod builder;
 mod count_guard;
 mod exit_hooks;
@@ -60,6 +61,7 @@ pub use timeout::{Elapsed, timeout, timeout_at};
 pub use unparker::Unparker;
 pub use unwinding::panicking;
 
+pub(crate) use abandon::unless_abandoned;
 pub(crate) use count_guard::CountGuard;
 pub(crate) use interrupt::{wait, wait_or_fail, yield_scheduler};
 pub(crate) use parker::{Parker, deadline_after_any_thread, park_while, yield_if_over_budget};

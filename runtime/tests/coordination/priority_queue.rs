@@ -79,7 +79,9 @@ const ITEMS: [u32; 7] = [4, 1, 6, 0, 3, 5, 2];
 
 fn filled(script: &Script) -> PriorityQueue<Scripted> {
     let queue = PriorityQueue::unbounded();
-    ITEMS.map(|number| queue.put(Scripted(number, script.clone())));
+    for number in ITEMS {
+        queue.put(Scripted(number, script.clone()));
+    }
     queue
 }
 
@@ -134,7 +136,9 @@ fn a_putter_for_which_a_get_would_have_made_room_is_not_held_back_by_its_panic()
     virtual_time(|| {
         let script = Script::default();
         let queue = PriorityQueue::bounded(2);
-        [2, 1].map(|number| queue.put(Scripted(number, script.clone())));
+        for number in [2, 1] {
+            queue.put(Scripted(number, script.clone()));
+        }
         let (other, item) = (queue.clone(), Scripted(3, script.clone()));
         let putter = spawn(move || other.put(item));
         wait_all_parked();

@@ -137,36 +137,6 @@ fn a_receiver_killed_after_its_notification_leaves_the_message_to_the_next() {
 }
 
 #[test]
-fn a_select_abandoned_with_its_os_thread_leaves_its_channels_usable() {
-    within(|| {
-        let (sender, receiver) = mpsc::sync_channel(0);
-        let (other_sender, other_receiver) = mpsc::sync_channel(0);
-        let os_thread = std::thread::spawn(move || {
-            let (queue, event) = (Queue::<u32>::unbounded(), Event::<()>::new());
-            spawn_n(move || {
-                let (pipe, _writer) = std::io::pipe().unwrap();
-                select! {
-                    recv(&receiver) -> _ => {},
-                    send(&other_sender, 1) -> _ => {},
-                    get(&queue) -> _ => {},
-                    wait(&event) -> _ => {},
-                    readable(&pipe) -> _ => {},
-                    after(MINUTE) => {},
-                }
-            });
-            yield_now();
-        });
-        os_thread.join().unwrap();
-        // The first call finds an entry of the abandoned `select!` and claims it. The later calls
-        // skip the other entries.
-        assert_eq!(sender.try_send(1), Ok(()));
-        assert_eq!(sender.try_send(2), Err(mpsc::TrySendError::Full(2)));
-        assert_eq!(other_receiver.try_recv(), Err(mpsc::TryRecvError::Empty));
-        drop((sender, other_receiver));
-    });
-}
-
-#[test]
 fn a_fault_in_a_select_leaves_the_message_to_the_other_receiver() {
     let faults = inject_faults(|injector| {
         let (sender, receiver) = mpsc::sync_channel(0);

@@ -36,7 +36,9 @@ mod thread {
     #[expect(unreachable_pub, reason = "traits name items of private modules")]
     mod selection;
 
-    pub(crate) use crate::waiter::{Parker, deadline_after_any_thread, panicking, park_while};
+    pub(crate) use crate::waiter::{
+        Parker, deadline_after_any_thread, panicking, park_while, unless_abandoned,
+    };
     pub(crate) use selection::{SelectToken, Selection};
 }
 
