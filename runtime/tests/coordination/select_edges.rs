@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use evy_runtime::sync::mpsc;
 use evy_runtime::test::{explore_schedules, inject_faults, virtual_time};
-use evy_runtime::{Event, Queue, select, sleep, spawn, spawn_n, timeout, yield_now};
+use evy_runtime::{Queue, select, sleep, spawn, spawn_n, timeout, yield_now};
 use evy_test_support::within;
 
 const MINUTE: Duration = Duration::from_secs(60);

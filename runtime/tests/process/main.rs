@@ -2,3 +2,4 @@
 
 mod abort;
 mod crash;
+mod timers;

@@ -20,7 +20,7 @@ fn abandon(wait: impl FnOnce() + Send + 'static, last: impl FnOnce() + Send + 's
         yield_now();
         last();
     });
-    os_thread.join().unwrap();
+    os_thread.join().expect("the OS thread does not panic");
 }
 
 /// Runs `wait` on an OS thread of its own, and returns when it has probably begun to wait.
@@ -181,7 +181,7 @@ fn an_abandoned_waiter_at_a_barrier_is_not_counted() {
     within(|| {
         let barrier = Arc::new(Barrier::new(2));
         let abandoned = barrier.clone();
-        abandon(move || drop(abandoned.wait()), || {});
+        abandon(move || _ = abandoned.wait(), || {});
         let other = barrier.clone();
         let first = on_os_thread(move || other.wait().is_leader());
         assert!(!first.is_finished());
