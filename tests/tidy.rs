@@ -9,6 +9,7 @@ const LAYERS: [&[&str]; 7] = [
     &[
         "clock",
         "context",
+        "fork",
         "heap",
         "list",
         "mailbox",

@@ -24,6 +24,7 @@ use std::time::Duration;
 pub use source::Direction;
 pub(crate) use source::{Readiness, Source};
 
+use crate::fork;
 use crate::green::GreenRef;
 use crate::green::SchedulerHandle;
 use crate::primitive::lock;
@@ -199,7 +200,8 @@ impl Reactor {
 pub(crate) fn deregister_remotely(source: &Source) {
     source.remove_from_poller();
     let owner = source.owner();
-    if !owner.mailbox.is_closed() {
+    // In a child, an OS thread that does not exist there may have held the lock.
+    if !fork::is_child() && !owner.mailbox.is_closed() {
         lock(&owner.deregistered_remotely).push(source.key());
     }
 }

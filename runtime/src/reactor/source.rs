@@ -24,6 +24,7 @@ use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
 use std::ptr::NonNull;
 use std::sync::Arc;
 
+use crate::fork;
 use crate::green::GreenRef;
 use crate::green::SchedulerHandle;
 use crate::list::{List, Node};
@@ -224,8 +225,12 @@ impl Source {
         unsafe { state.waiters.remove(node) };
     }
 
-    /// Removes the descriptor from the poller.
+    /// Removes the descriptor from the poller. Does nothing in a child that was created with `fork`,
+    /// because the registration is that of the parent.
     pub(super) fn remove_from_poller(&self) {
+        if fork::is_child() {
+            return;
+        }
         // A failure would mean that the descriptor is closed already, and then the kernel has
         // removed it.
         drop(self.owner.poller.delete(super::borrow(&self.fd)));

@@ -18,6 +18,8 @@ pub(super) enum AttentionBit {
     Monitor = 1,
     /// A test chooses the next green thread at random.
     RandomOrder = 2,
+    /// This process is a child that must not switch (`fork`).
+    Forked = 8,
 }
 
 #[derive(Debug)]

@@ -21,7 +21,8 @@ thread_local! {
 ///
 /// # Panics
 ///
-/// Panics if this is the first call on this OS thread and the system cannot create a poller.
+/// Panics if this is the first call on this OS thread and the system cannot create a poller, and in a
+/// child that was created with `fork`.
 #[inline(always)]
 #[track_caller]
 pub(crate) fn current<'a>() -> &'a Scheduler {
@@ -60,6 +61,11 @@ pub(crate) fn if_current<'a>() -> Option<&'a Scheduler> {
 /// Returns the deadline `timeout` from now on the clock of this OS thread; `None` never passes.
 pub(crate) fn deadline_after(timeout: Duration) -> Option<Instant> {
     current().clock.deadline_after(timeout)
+}
+
+/// Forgets the scheduler of the calling OS thread, in a process that must not use it.
+pub(super) fn forget() {
+    CURRENT.set(ptr::null());
 }
 
 #[cold]

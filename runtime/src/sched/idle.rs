@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::Scheduler;
+use super::attention::AttentionBit;
 use crate::green::RemoteHandle;
 use crate::green::{GreenRef, State, WaitReason, Wake};
 
@@ -59,6 +60,9 @@ impl Scheduler {
     #[cold]
     #[inline(never)]
     pub(super) fn maintenance(&self) {
+        if self.attention.is_set(AttentionBit::Forked) {
+            self.abort_in_child();
+        }
         if self.attention.needs_poll(self.run_queue.turns()) {
             self.poll_all();
         }

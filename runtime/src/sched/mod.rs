@@ -18,6 +18,7 @@
 mod attention;
 mod current;
 mod deadlock;
+mod fork;
 mod idle;
 mod monitor;
 mod os_thread_exit;
@@ -116,9 +117,11 @@ impl Scheduler {
     ///
     /// # Errors
     ///
-    /// Returns the error of the system if it cannot create a poller.
+    /// Returns the error of the system if it cannot create a poller, and an error in a child that was
+    /// created with `fork`.
     #[track_caller]
     fn start() -> io::Result<NonNull<Self>> {
+        crate::fork::check()?;
         let own_handle = Arc::new(SchedulerHandle::new()?);
         let first_id = take_ids();
         let site = std::panic::Location::caller();
@@ -167,6 +170,7 @@ impl Scheduler {
             GreenThread::pin(root);
             scheduler.as_ref().running.set(root);
         }
+        fork::install();
         overflow::install();
         panic_hook::install();
         Ok(scheduler)

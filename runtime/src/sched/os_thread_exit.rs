@@ -31,6 +31,10 @@ impl Scheduler {
 /// - `scheduler` came from [`Scheduler::start`] on this OS thread, which runs on its own stack.
 /// - Nothing else can access the scheduler any more.
 pub(super) unsafe fn end(scheduler: *mut Scheduler) {
+    // Its poller belongs to the parent, so it is never dropped.
+    if crate::fork::is_child() {
+        return;
+    }
     // SAFETY: it is valid until it is freed below (caller).
     let alive = unsafe { &*scheduler };
     drop(alive.own_handle.mailbox.close());

@@ -2,4 +2,5 @@
 
 mod abort;
 mod crash;
+mod fork;
 mod timers;
