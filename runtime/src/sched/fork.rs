@@ -37,7 +37,9 @@ impl Scheduler {
     /// Aborts a child that would switch. Called at each turn of a scheduler that was forked.
     #[cold]
     pub(super) fn abort_in_child(&self) -> ! {
-        writeln!(std::io::stderr(), "evy: {Forked}").ok();
+        // One write, because the parent may write at the same time.
+        let message = format!("evy: {Forked}\n");
+        std::io::stderr().write_all(message.as_bytes()).ok();
         std::process::abort();
     }
 }
