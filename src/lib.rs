@@ -32,9 +32,17 @@
 //! - **Each OS thread has its own scheduler**, which its first blocking evy call creates. Green
 //!   threads, pools, queues and handles stay on their OS thread. Sockets, the contents of [`sync`],
 //!   and [`thread::Unparker`] may be used on any OS thread.
-//! - **Do not hold a `std::sync` lock or a `RefCell` borrow while parking.** A wait for that lock
-//!   by another green thread of the same OS thread would never end. A second borrow would panic.
-//!   The locks of [`sync`] may be held.
+//! - **Do not hold a `std::sync` lock or a `RefCell` borrow while parking.** Another green thread
+//!   of the same OS thread would wait for the lock forever, or panic at the borrow. The locks of
+//!   [`sync`] may be held.
+//! - **Do not park in a `thread_local!` initializer, in a thread-local destructor, or in a closure
+//!   given to `LocalKey::with`** that other green threads enter too. std assumes that the code of
+//!   one OS thread runs in one piece, and evy cannot check this. Parking there can be undefined
+//!   behavior. With [`green_local!`] it is allowed.
+//! - **After `fork`**, evy does not work in the child, where its calls fail with the reason. The
+//!   child may run other code, and call `exec` or `_exit`. The parent is not affected.
+//! - **With `panic = "abort"`**, kills and timeouts cannot unwind, and only make I/O fail. The file
+//!   `docs/PANIC_ABORT.md` lists the consequences.
 //! - **When `main` returns**, the remaining green threads are abandoned. To end them in order, call
 //!   [`shutdown`].
 //! - **Stacks** have 256 KiB of address space each, and only touched pages use memory.

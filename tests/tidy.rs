@@ -9,6 +9,7 @@ const LAYERS: [&[&str]; 7] = [
     &[
         "clock",
         "context",
+        "fork",
         "heap",
         "list",
         "mailbox",
@@ -212,6 +213,7 @@ fn links_between_documents_lead_to_files_that_exist() {
         "docs/BEHAVIOUR.md",
         "docs/BENCHMARKS.md",
         "docs/DESIGN.md",
+        "docs/PANIC_ABORT.md",
         "examples/README.md",
         "benches/README.md",
     ] {
@@ -226,9 +228,10 @@ fn links_between_documents_lead_to_files_that_exist() {
 }
 
 #[test]
-fn the_tests_that_the_list_of_behaviors_names_exist() {
+fn the_tests_that_the_lists_of_behaviors_name_exist() {
     let mut checked = 0;
-    for row in read(&root().join("docs/BEHAVIOUR.md")).lines() {
+    let lists = ["docs/BEHAVIOUR.md", "docs/PANIC_ABORT.md"].map(|list| read(&root().join(list)));
+    for row in lists.iter().flat_map(|list| list.lines()) {
         let Some((_, test)) = row.rsplit_once("| `") else {
             continue;
         };

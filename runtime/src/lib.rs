@@ -5,6 +5,7 @@
 // Layer 0: the machine.
 mod clock;
 mod context;
+mod fork;
 mod heap;
 mod list;
 mod mailbox;

@@ -12,6 +12,7 @@ use std::sync::atomic::{AtomicPtr, Ordering};
 use polling::Poller;
 
 use super::identity::Identity;
+use crate::fork;
 use crate::mailbox::{Link, Linked, Mailbox};
 
 /// The part of a green thread that other OS threads may access.
@@ -106,6 +107,10 @@ impl SchedulerHandle {
 
     /// Ends the current or the next wait of the scheduler's OS thread in the poller.
     pub(crate) fn notify(&self) {
+        // In a child, the poller is that of the parent.
+        if fork::is_child() {
+            return;
+        }
         // The only failure is a full counter of notifications, which wakes the owner as well.
         drop(self.poller.notify());
     }

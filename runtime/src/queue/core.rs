@@ -2,6 +2,8 @@
 //!
 //! A getter never waits while there is an item, nor a putter while there is room, because both are
 //! handed off at once. Waiters are therefore served in FIFO order, and no newcomer overtakes one.
+//! There is one exception: the comparison of items of a `PriorityQueue` may park. Until it has
+//! finished, other getters wait although there are items, and are woken to try again.
 //!
 //! | operation | finds | does |
 //! | --- | --- | --- |
@@ -15,8 +17,11 @@
 //! A getter that unwinds with an item in its slot puts the item back in front. A putter that
 //! unwinds takes its item with it, unless the item has already left its slot: then the item has
 //! been put.
+//!
+//! Items are moved, never dropped, so no code of the program runs here except comparisons.
 
-use std::cell::{Cell, RefCell};
+use std::cell::Cell;
+use std::mem;
 use std::time::Instant;
 
 use super::store::Store;
@@ -24,9 +29,9 @@ use crate::green::WaitReason;
 use crate::thread::{self, WaitQueue};
 
 pub(super) struct Core<T, S> {
-    store: RefCell<S>,
-    /// The number of items in `store`. It is usually zero when a green thread waits, and `store` is
-    /// then not accessed at all.
+    store: S,
+    /// The number of items in `store`, without one that is being taken. It is usually zero when a
+    /// green thread waits, and `store` is then not accessed at all.
     stored: Cell<usize>,
     /// The maximum number of items, or `None` if only memory limits it.
     capacity: Cell<Option<usize>>,
@@ -40,7 +45,7 @@ pub(super) struct Core<T, S> {
 impl<T, S: Store<T>> Core<T, S> {
     pub(super) fn new(capacity: Option<usize>) -> Self {
         Self {
-            store: RefCell::default(),
+            store: S::default(),
             stored: Cell::new(0),
             capacity: Cell::new(capacity),
             getters: WaitQueue::with_slots(),
@@ -71,40 +76,72 @@ impl<T, S: Store<T>> Core<T, S> {
             self.count_unfinished();
             return Some(item);
         }
-        let item = self.store.borrow_mut().pop();
-        self.update_len();
-        self.accept_parked_puts();
+        if self.store.is_comparing() {
+            return None;
+        }
+        self.stored.set(self.stored.get() - 1);
+        let guard = S::COMPARES.then(|| TakeGuard(self));
+        let item = self.store.pop(|| self.accept_parked_puts());
+        mem::forget(guard);
+        if S::COMPARES {
+            self.renotify_getter();
+        }
         item
     }
 
     #[inline(always)]
     pub(super) fn get_until(&self, deadline: Option<Instant>) -> Option<T> {
-        if self.stored.get() > 0 || !self.putters.is_empty() {
-            // After a yield there may be nothing left.
-            thread::charge(|| false);
-            if let Some(item) = self.try_get() {
-                return Some(item);
+        loop {
+            if self.stored.get() > 0 || !self.putters.is_empty() {
+                // After a yield there may be nothing left.
+                thread::charge(|| false);
+                if let Some(item) = self.try_get() {
+                    return Some(item);
+                }
+            }
+            let pass_on = |item| self.pass_on(item);
+            let slot = self
+                .getters
+                .wait_with_slot(WaitReason::Item, deadline, None, pass_on);
+            match slot {
+                Ok(None) => {}
+                Ok(item) | Err(item) => return item,
             }
         }
-        let give_back = |item: Option<T>| item.into_iter().for_each(|item| self.put_back(item));
-        let slot = self
-            .getters
-            .wait_with_slot(WaitReason::Item, deadline, None, give_back);
-        slot.ok().flatten()
     }
 
-    /// Puts back an item that its getter will not use: it goes to the longest waiting getter, or to
+    /// Passes on what a woken getter will not use. An item goes to the longest waiting getter, or to
     /// the front of the store.
-    pub(super) fn put_back(&self, item: T) {
-        if let Err(item) = self.getters.wake_one_with(item) {
-            self.store.borrow_mut().put_back(item);
-            self.update_len();
+    pub(super) fn pass_on(&self, item: Option<T>) {
+        let Some(item) = item else {
+            return self.renotify_getter();
+        };
+        if let Err(item) = self.hand_off(item) {
+            self.store.put_back(item);
+            self.stored.set(self.stored.get() + 1);
+        }
+    }
+
+    /// Gives the item to the longest waiting getter.
+    #[inline(always)]
+    fn hand_off(&self, item: T) -> Result<(), T> {
+        // A getter that waits although there are items must get the lowest of them.
+        if S::COMPARES && self.stored.get() > 0 {
+            return Err(item);
+        }
+        self.getters.wake_one_with(item)
+    }
+
+    /// Wakes a getter that waits although there are items, to try again.
+    fn renotify_getter(&self) {
+        if self.stored.get() > 0 {
+            self.getters.wake_one();
         }
     }
 
     #[inline(always)]
     pub(super) fn try_put(&self, item: T) -> Result<(), T> {
-        let Err(item) = self.getters.wake_one_with(item) else {
+        let Err(item) = self.hand_off(item) else {
             self.count_unfinished();
             return Ok(());
         };
@@ -149,15 +186,9 @@ impl<T, S: Store<T>> Core<T, S> {
 
     #[inline]
     fn store(&self, item: T) {
-        self.store.borrow_mut().push(item);
-        self.update_len();
+        self.store.push(item);
+        self.stored.set(self.stored.get() + 1);
         self.count_unfinished();
-    }
-
-    #[inline]
-    fn update_len(&self) {
-        let len = self.store.borrow().len();
-        self.stored.set(len);
     }
 
     pub(super) fn resize(&self, capacity: Option<usize>) {
@@ -190,6 +221,18 @@ impl<T, S: Store<T>> Core<T, S> {
     }
 }
 
+/// An item that is being taken, until its comparison with others has succeeded. If the getter
+/// unwinds, the item is still in the store.
+struct TakeGuard<'a, T, S: Store<T>>(&'a Core<T, S>);
+
+impl<T, S: Store<T>> Drop for TakeGuard<'_, T, S> {
+    fn drop(&mut self) {
+        let Self(core) = self;
+        core.stored.set(core.stored.get() + 1);
+        core.renotify_getter();
+    }
+}
+
 /// The operations of a queue that `select!` uses, whatever the order of the queue.
 #[expect(
     unnameable_types,
@@ -202,9 +245,9 @@ pub trait SelectQueue<T> {
     fn putters(&self) -> &WaitQueue<T>;
     #[doc(hidden)]
     fn try_get(&self) -> Option<T>;
-    /// Puts back an item that its getter will not use.
+    /// Passes on what a woken getter will not use.
     #[doc(hidden)]
-    fn put_back(&self, item: T);
+    fn pass_on(&self, item: Option<T>);
     /// # Errors
     ///
     /// Returns the item if there is no room.
@@ -225,8 +268,8 @@ impl<T, S: Store<T>> SelectQueue<T> for Core<T, S> {
         self.try_get()
     }
 
-    fn put_back(&self, item: T) {
-        self.put_back(item);
+    fn pass_on(&self, item: Option<T>) {
+        self.pass_on(item);
     }
 
     fn try_put(&self, item: T) -> Result<(), T> {

@@ -1,6 +1,7 @@
 //! Queues that pass items between the green threads of one OS thread.
 
 mod core;
+mod priority;
 mod store;
 
 use std::error::Error;
@@ -10,7 +11,8 @@ use std::time::Duration;
 
 use self::core::Core;
 pub(crate) use self::core::SelectQueue;
-use self::store::{Fifo, Lifo, Priority};
+use self::priority::Priority;
+use self::store::{Fifo, Lifo};
 use crate::sched;
 use crate::thread::{charge_failure, charge_without_yield};
 
@@ -287,6 +289,10 @@ queue! {
     ///
     /// Equal items come in the order in which they were put. Wrap the items in
     /// [`Reverse`](std::cmp::Reverse) to get the greatest item first.
+    ///
+    /// Items are compared when one is taken, by the green thread that takes it. If a comparison
+    /// panics, the taker panics, and no item is lost. If a comparison parks, other takers wait for
+    /// it, and `try_get` returns `None` meanwhile.
     ///
     /// Waiting getters and putters are served in FIFO order. A queue stays on its OS thread; a
     /// clone is another handle to the same queue. Only the methods that say so park.

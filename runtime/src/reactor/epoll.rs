@@ -1,7 +1,7 @@
 //! The backend for Linux and Android, which uses epoll on the poller's descriptor directly.
 //!
 //! `polling::Poller::wait` makes three system calls, or five with a timeout, because it re-arms its
-//! notifier and a timer descriptor each time. Here a poll is usually one `epoll_wait`. `polling` is
+//! notifier and a timer descriptor each time. Here a poll is usually one system call. `polling` is
 //! called only if the notifier has fired, to clear it.
 //!
 //! Descriptors are registered here as well, because `polling` does not ask for `EPOLLRDHUP`.
@@ -9,12 +9,14 @@
 //! from one for data alone.
 
 use std::io;
-use std::os::fd::BorrowedFd;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::ptr;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use polling::Poller;
 use rustix::buffer::spare_capacity;
-use rustix::event::{Timespec, epoll};
+use rustix::event::{PollFd, PollFlags, Timespec, epoll};
 use rustix::io::Errno;
 
 use super::{Event, MAX_EVENTS};
@@ -42,6 +44,10 @@ fn flags() -> epoll::EventFlags {
     use epoll::EventFlags as E;
     E::IN | E::OUT | E::RDHUP | E::PRI | E::ET
 }
+
+/// The longest timeout of a poll, a month. A longer one may be more than the kernel can count. The
+/// caller polls again.
+const LONGEST: Duration = Duration::from_secs(30 * 24 * 3600);
 
 /// The events that the last poll has reported.
 pub(super) struct Events {
@@ -111,30 +117,85 @@ impl Events {
     }
 }
 
+/// Waits for events, for at most `timeout`, as exactly as the kernel can.
 fn wait_for(
     poller: &Poller,
     events: &mut Vec<epoll::Event>,
     timeout: Option<Duration>,
 ) -> Result<(), Errno> {
-    let exact = timeout.map(timespec);
-    match epoll::wait(poller, spare_capacity(events), exact.as_ref()) {
-        // A timeout with fractions of a millisecond needs Linux 5.11. Older kernels wait a little
-        // longer instead, never shorter.
-        Err(Errno::NOSYS) => {
-            let rounded = timeout.map(|timeout| {
-                let millis = timeout.as_nanos().div_ceil(1_000_000);
-                let longest = i32::MAX as u128;
-                timespec(Duration::from_millis(millis.min(longest) as u64))
-            });
-            epoll::wait(poller, spare_capacity(events), rounded.as_ref()).map(|_| ())
+    /// Set if the system call is missing, because the kernel is older than Linux 5.11, or forbidden,
+    /// as in some containers.
+    static PWAIT2_REFUSED: AtomicBool = AtomicBool::new(false);
+
+    // Only `epoll_pwait2` takes a timeout with fractions of a millisecond.
+    let timeout = match timeout {
+        None | Some(Duration::ZERO) => return wait_or_poll(poller, events, timeout),
+        Some(timeout) => timeout.min(LONGEST),
+    };
+    if !PWAIT2_REFUSED.load(Ordering::Relaxed) {
+        match pwait2(poller, events, timeout) {
+            Err(Errno::NOSYS | Errno::PERM) => PWAIT2_REFUSED.store(true, Ordering::Relaxed),
+            other => return other,
         }
-        other => other.map(|_| ()),
+    }
+    // An epoll descriptor can itself be polled, with an exact timeout.
+    let exact = timespec(timeout);
+    rustix::event::poll(&mut [PollFd::new(poller, PollFlags::IN)], Some(&exact))?;
+    wait_or_poll(poller, events, Some(Duration::ZERO))
+}
+
+/// Waits for events with a timeout of zero, or with none.
+fn wait_or_poll(
+    poller: &Poller,
+    events: &mut Vec<epoll::Event>,
+    timeout: Option<Duration>,
+) -> Result<(), Errno> {
+    epoll::wait(
+        poller,
+        spare_capacity(events),
+        timeout.map(timespec).as_ref(),
+    )
+    .map(|_| ())
+}
+
+/// Makes the system call `epoll_pwait2`. `rustix` makes it only for the longest timeouts.
+fn pwait2(poller: &Poller, events: &mut Vec<epoll::Event>, timeout: Duration) -> Result<(), Errno> {
+    /// The kernel's `__kernel_timespec`, which has 64 bits on every architecture.
+    #[repr(C)]
+    struct KernelTimespec {
+        seconds: i64,
+        nanoseconds: i64,
+    }
+    let timeout = KernelTimespec {
+        seconds: timeout.as_secs() as i64,
+        nanoseconds: i64::from(timeout.subsec_nanos()),
+    };
+    let spare = events.spare_capacity_mut();
+    // SAFETY:
+    // - the pointers are valid, and the kernel writes at most `spare.len()` events;
+    // - a signal mask of null leaves the mask unchanged.
+    let found = unsafe {
+        libc::syscall(
+            libc::SYS_epoll_pwait2,
+            poller.as_fd().as_raw_fd(),
+            spare.as_mut_ptr(),
+            spare.len() as libc::c_int,
+            &raw const timeout,
+            ptr::null::<libc::sigset_t>(),
+            0_usize,
+        )
+    };
+    match usize::try_from(found) {
+        Ok(found) => {
+            // SAFETY: the kernel has written that many events behind the end of the vector.
+            unsafe { events.set_len(events.len() + found) };
+            Ok(())
+        }
+        Err(_) => Err(Errno::from_io_error(&io::Error::last_os_error()).unwrap_or(Errno::INVAL)),
     }
 }
 
 fn timespec(duration: Duration) -> Timespec {
-    // A longer timeout may be more than the kernel can count. The caller polls again after a month.
-    let duration = duration.min(Duration::from_secs(30 * 24 * 3600));
     Timespec {
         tv_sec: duration.as_secs() as _,
         tv_nsec: duration.subsec_nanos() as _,

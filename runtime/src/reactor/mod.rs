@@ -24,6 +24,7 @@ use std::time::Duration;
 pub use source::Direction;
 pub(crate) use source::{Readiness, Source};
 
+use crate::fork;
 use crate::green::{GreenRef, SchedulerHandle};
 use crate::primitive::lock;
 
@@ -239,6 +240,10 @@ impl Reactor {
 /// Ends a registration of `source`, on an OS thread other than that of its reactor.
 pub(crate) fn deregister_remotely(source: &Source) {
     let owner = source.owner();
+    // In a child, an OS thread that does not exist there may have held the lock.
+    if fork::is_child() {
+        return;
+    }
     let mut deregistered_remotely = lock(&owner.deregistered_remotely);
     if source.remove_user() {
         source.remove_from_poller();

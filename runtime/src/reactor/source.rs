@@ -29,6 +29,7 @@ use std::ptr::NonNull;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use crate::fork;
 use crate::green::{GreenRef, SchedulerHandle};
 use crate::list::{List, Node};
 
@@ -265,8 +266,12 @@ impl Source {
         unsafe { state.waiters.remove(node) };
     }
 
-    /// Removes the descriptor from the poller.
+    /// Removes the descriptor from the poller. Does nothing in a child that was created with `fork`,
+    /// because the registration is that of the parent.
     pub(super) fn remove_from_poller(&self) {
+        if fork::is_child() {
+            return;
+        }
         // A failure would mean that the descriptor is closed already, and then the kernel has
         // removed it.
         drop(self.owner.poller.delete(super::borrow(&self.fd)));

@@ -28,6 +28,8 @@ pub(super) enum AttentionBit {
     Clock = 8,
     /// The run queue has holes, which must be skipped.
     Holes = 4,
+    /// This process is a child that must not switch (`fork`).
+    Forked = 16,
 }
 
 /// The current reasons for maintenance at every turn, and the turns at which maintenance is due.

@@ -45,7 +45,8 @@ thread_local! {
 ///
 /// # Panics
 ///
-/// Panics if this is the first call on this OS thread and the system cannot create a poller.
+/// Panics if this is the first call on this OS thread and the system cannot create a poller, and in a
+/// child that was created with `fork`.
 #[inline(always)]
 #[track_caller]
 pub(crate) fn current<'a>() -> &'a Scheduler {
@@ -84,6 +85,11 @@ pub(crate) fn if_current<'a>() -> Option<&'a Scheduler> {
 /// Returns the deadline `timeout` from now on the clock of this OS thread; `None` never passes.
 pub(crate) fn deadline_after(timeout: Duration) -> Option<Instant> {
     current().clock.deadline_after(timeout)
+}
+
+/// Forgets the scheduler of the calling OS thread, in a process that must not use it.
+pub(super) fn forget() {
+    CURRENT.set(ptr::null());
 }
 
 #[cold]
@@ -159,8 +165,11 @@ struct AtThreadEnd;
 impl Drop for AtThreadEnd {
     fn drop(&mut self) {
         drop_root_locals();
-        if if_current().is_some_and(|scheduler| is_root_running(scheduler) && scheduler.live() > 0)
+        if let Some(scheduler) = if_current()
+            && is_root_running(scheduler)
+            && scheduler.live() > 0
         {
+            scheduler.abandon_waits();
             ABANDONED.set(CURRENT.replace(ptr::null()));
         }
     }

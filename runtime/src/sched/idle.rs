@@ -63,6 +63,7 @@ impl Scheduler {
     #[cold]
     #[inline(never)]
     pub(super) fn maintenance(&self) {
+        self.check_not_forked();
         if self.run_queue.len() > 0 {
             self.poll_if_due();
             self.prepare_next();
@@ -94,6 +95,7 @@ impl Scheduler {
     #[cold]
     #[inline(never)]
     pub(super) fn maintenance_and_rotate(&self, me: GreenRef) -> Option<GreenRef> {
+        self.check_not_forked();
         self.poll_if_due();
         self.run_queue.push(me);
         self.prepare_next();

@@ -19,6 +19,7 @@ mod attention;
 mod budget;
 mod current;
 mod deadlock;
+mod fork;
 mod idle;
 mod monitor;
 mod os_thread_exit;
@@ -47,6 +48,7 @@ pub(crate) use test_hooks::{Fault, PlannedFault};
 
 use crate::clock::Clock;
 use crate::green::{GreenRef, GreenThread, Identity, RemoteHandle, SchedulerHandle, ThreadTable};
+use crate::list::List;
 use crate::reactor::Reactor;
 use crate::timer::Timers;
 use attention::Attention;
@@ -58,6 +60,9 @@ const IDS_AT_ONCE: u64 = 1 << 10;
 /// The number of spawns that are charged to the budget at once.
 const IDS_PER_CHARGE: u64 = budget::OPERATIONS_PER_CHECK as u64;
 const _: () = assert!(IDS_AT_ONCE.is_multiple_of(IDS_PER_CHARGE));
+
+/// Gives back what a green thread waits for, because its OS thread ends before it continues.
+pub(crate) type AbandonHook = &'static dyn Fn();
 
 /// The scheduler of an OS thread. Each OS thread that uses evy has one.
 pub(crate) struct Scheduler {
@@ -95,6 +100,8 @@ pub(crate) struct Scheduler {
     /// other OS threads may notify them, or they sleep forever. While there are any, no deadlock is
     /// reported.
     pub(crate) unforeseen_waiters: Cell<usize>,
+    /// The hooks of waits for what OS threads share, to be called at the end of this OS thread.
+    pub(crate) abandon_hooks: List<AbandonHook>,
     /// The number of green threads that are parked in the middle of unwinding.
     pub(crate) unwinding: Cell<usize>,
     /// Incremented whenever `unwinding` rises from zero.
@@ -120,9 +127,11 @@ impl Scheduler {
     ///
     /// # Errors
     ///
-    /// Returns the error of the system if it cannot create a poller.
+    /// Returns the error of the system if it cannot create a poller, and an error in a child that was
+    /// created with `fork`.
     #[track_caller]
     fn start() -> io::Result<NonNull<Self>> {
+        crate::fork::check()?;
         let own_handle = Arc::new(SchedulerHandle::new()?);
         let first_id = take_ids();
         let site = std::panic::Location::caller();
@@ -154,6 +163,7 @@ impl Scheduler {
             exit_waiter: Cell::new(None),
             no_park: Cell::new(0),
             unforeseen_waiters: Cell::new(0),
+            abandon_hooks: List::new(),
             unwinding: Cell::new(0),
             unwinding_period: Cell::new(1),
             random: RefCell::new(fastrand::Rng::new()),
@@ -174,6 +184,7 @@ impl Scheduler {
             scheduler.as_ref().running.set(root);
             scheduler.as_ref().begin_work();
         }
+        fork::install();
         overflow::install();
         panic_hook::install();
         Ok(scheduler)

@@ -30,6 +30,8 @@ pub use timer::{Timer, after, at};
 
 pub use crate::queue::AnyQueue;
 
+use std::mem;
+
 use crate::green::WaitReason;
 use crate::sched::{self, Scheduler};
 use crate::thread::{self, CountGuard, Selection};
@@ -158,26 +160,36 @@ const MAX_ARMS: usize = 32;
 pub fn run<A: Arms>(arms: A) -> A::Output {
     let scheduler = sched::current();
     thread::charge(|| false);
-    loop {
+    let output = loop {
         if let Some(output) = try_select(scheduler, &arms) {
-            return output;
+            break output;
         }
         if let Some(output) = wait_for_one(scheduler, &arms) {
-            return output;
+            break output;
         }
-    }
+    };
+    drop_arms(arms);
+    output
 }
 
 /// Returns the output of an arm that is ready, or `None` if there is none, without parking.
 /// [`select!`](crate::select!) calls this function if it has a `default` arm.
 pub fn try_run<A: Arms>(arms: A) -> Option<A::Output> {
-    let scheduler = sched::current();
     thread::charge_without_yield();
-    let output = try_select(scheduler, &arms);
+    let output = try_select(sched::current(), &arms);
+    drop_arms(arms);
     if output.is_none() {
         thread::charge_failure();
     }
     output
+}
+
+/// Drops the arms, with the values that the other arms have offered. An interrupt in the destructor
+/// of such a value would lose the output of the chosen arm, so interrupts are deferred.
+fn drop_arms<A: Arms>(arms: A) {
+    if mem::needs_drop::<A>() {
+        thread::shield(|| drop(arms));
+    }
 }
 
 /// Tries all arms in random order; those with a deadline only if no other arm is ready.
@@ -216,29 +228,35 @@ fn wait_for_one<A: Arms>(scheduler: &Scheduler, arms: &A) -> Option<A::Output> {
     // - `registered` is declared after `selection`, so it is dropped first.
     let nothing_is_ready = unsafe { registered.arms.register(0, &selection) };
     if nothing_is_ready {
-        thread::wait(scheduler, WaitReason::Select, deadline);
+        let wait = || thread::wait(scheduler, WaitReason::Select, deadline);
+        thread::unless_abandoned(&|| registered.leave(), wait);
     }
     registered.arms.unregister();
     registered.is_unregistered = true;
     registered.arms.accept(selection.selected()?)
 }
 
-/// The arms, while they are registered. If the green thread unwinds meanwhile, the guard
-/// unregisters them and releases what the selected arm was given.
+/// The arms, while they are registered. If the green thread unwinds or is abandoned meanwhile, the
+/// guard unregisters them and releases what the selected arm was given.
 struct RegisteredArms<'a, A: Arms> {
     arms: &'a A,
     selection: &'a Selection,
     is_unregistered: bool,
 }
 
-impl<A: Arms> Drop for RegisteredArms<'_, A> {
-    fn drop(&mut self) {
-        if self.is_unregistered {
-            return;
-        }
+impl<A: Arms> RegisteredArms<'_, A> {
+    fn leave(&self) {
         self.arms.unregister();
         if let Some(selected) = self.selection.selected() {
             self.arms.release(selected);
+        }
+    }
+}
+
+impl<A: Arms> Drop for RegisteredArms<'_, A> {
+    fn drop(&mut self) {
+        if !self.is_unregistered {
+            self.leave();
         }
     }
 }

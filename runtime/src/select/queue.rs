@@ -43,9 +43,7 @@ impl<T> SelectHandle for Get<'_, T> {
     }
 
     fn release(&self) {
-        if let Some(item) = self.entry.take() {
-            self.queue.put_back(item);
-        }
+        self.queue.pass_on(self.entry.take());
     }
 }
 
@@ -57,7 +55,8 @@ impl<T> Arm for Get<'_, T> {
     }
 
     fn accept(&self) -> Option<T> {
-        self.entry.take()
+        // Without an item in the slot, there is one in the queue.
+        self.entry.take().or_else(|| self.queue.try_get())
     }
 }
 

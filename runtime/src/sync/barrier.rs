@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::wait_list::{PendingUnpark, Position, WaitList, WaitParams};
+use super::wait_list::{IfAbandoned, PendingUnpark, Position, WaitList, WaitParams};
 use crate::green::WaitReason;
 use crate::primitive::{Mutex, const_fn_unless_loom, lock};
 use crate::thread::charge;
@@ -80,6 +80,7 @@ impl Barrier {
                 position: Position::Back,
                 reason: WaitReason::Barrier,
                 deadline: None,
+                if_abandoned: IfAbandoned::Leaves,
             };
             let leave = |state: &mut BarrierState| state.count -= 1;
             if wait.park_with(state, None, || {}, leave, drop).is_ok() {

@@ -5,10 +5,10 @@ use std::sync::{LockResult, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::mutex::MutexGuard;
-use super::wait_list::{PendingUnpark, Position, WaitList, WaitParams};
+use super::wait_list::{IfAbandoned, PendingUnpark, Position, WaitList, WaitParams};
 use crate::green::WaitReason;
 use crate::primitive::{Mutex, const_fn_unless_loom, lock};
-use crate::thread::{charge_without_yield, deadline_after_any_thread};
+use crate::thread::{charge_without_yield, deadline_after_any_thread, unless_abandoned};
 
 /// A condition variable for the data of a [`Mutex`](super::Mutex), like [`std::sync::Condvar`].
 ///
@@ -144,6 +144,7 @@ impl Condvar {
             position: Position::Back,
             reason: WaitReason::Notify,
             deadline,
+            if_abandoned: IfAbandoned::Leaves,
         };
         // The waiter enters the queue before the mutex is released. So code that changes the
         // condition afterwards finds the waiter in the queue.
@@ -152,7 +153,7 @@ impl Condvar {
         let outcome = wait.park_with(waiters, None, release, |_| {}, renotify);
         let timed_out = WaitTimeoutResult(outcome.is_err());
         let notified = Notified(self, outcome.is_ok());
-        let again = mutex.lock();
+        let again = unless_abandoned(&|| notified.pass_on(), || mutex.lock());
         std::mem::forget(notified);
         map(again, |guard| (guard, timed_out))
     }
@@ -179,11 +180,17 @@ impl Condvar {
 /// unwinds before that, it has not used the notification, and passes it on.
 struct Notified<'a>(&'a Condvar, bool);
 
-impl Drop for Notified<'_> {
-    fn drop(&mut self) {
+impl Notified<'_> {
+    fn pass_on(&self) {
         if self.1 {
             self.0.notify_one();
         }
+    }
+}
+
+impl Drop for Notified<'_> {
+    fn drop(&mut self) {
+        self.pass_on();
     }
 }
 

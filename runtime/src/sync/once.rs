@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::wait_list::{PendingUnpark, Position, WaitList, WaitParams};
+use super::wait_list::{IfAbandoned, PendingUnpark, Position, WaitList, WaitParams};
 use crate::green::WaitReason;
 use crate::primitive::{AtomicU8, Mutex, Ordering, const_fn_unless_loom, lock};
 use crate::thread::shield_any_thread;
@@ -168,6 +168,7 @@ impl Once {
                 position: Position::Back,
                 reason: WaitReason::Once,
                 deadline: None,
+                if_abandoned: IfAbandoned::Leaves,
             };
             // The loop checks the state again, whether this waiter was notified or not.
             wait.park(waiters, None, drop).ok();

@@ -28,7 +28,7 @@
 //! lock, it sets `PARKED` if there are any, so that it checks the queue when it unlocks. If it
 //! unwinds instead, it wakes the next waiter.
 
-use super::wait_list::{Position, WaitList, WaitParams};
+use super::wait_list::{IfAbandoned, Position, WaitList, WaitParams};
 use crate::green::WaitReason;
 use crate::primitive::{AtomicU8, Mutex, MutexGuard, Ordering, const_fn_unless_loom, lock};
 
@@ -104,6 +104,7 @@ impl RawMutex {
                 position,
                 reason: WaitReason::Lock,
                 deadline: None,
+                if_abandoned: IfAbandoned::Leaves,
             };
             let on_unwind = |held: Option<Handoff>| match held {
                 Some(Handoff) => self.unlock(),

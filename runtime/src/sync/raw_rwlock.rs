@@ -14,7 +14,7 @@
 //! of the first writer. This prevents starvation. Writers cannot starve behind a stream of new
 //! readers, nor readers behind a stream of new writers.
 
-use super::wait_list::{PendingUnpark, Position, WaitList, WaitParams};
+use super::wait_list::{IfAbandoned, PendingUnpark, Position, WaitList, WaitParams};
 use crate::green::WaitReason;
 use crate::primitive::{
     AtomicUsize, Cell, Mutex, MutexGuard, Ordering, const_fn_unless_loom, lock,
@@ -107,6 +107,7 @@ impl RawRwLock {
                 Access::Write => WaitReason::WriteLock,
             },
             deadline: None,
+            if_abandoned: IfAbandoned::Leaves,
         };
         // A notified waiter already holds the lock, so unwinding must release it.
         let on_unwind = |_| match access {

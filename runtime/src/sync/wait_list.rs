@@ -13,6 +13,9 @@
 //!    or it unwinds, it takes the lock. Then either its entry is still in the queue, and the waiter
 //!    removes it, or the waiter has been notified meanwhile.
 //!
+//! If the OS thread of the waiter ends meanwhile, the waiter never continues. Then its entry leaves
+//! the queue, as if its deadline had passed, or what it was notified of is passed on.
+//!
 //! `[notified-last]` The notifier does not touch the entry after it has set `notified`, because the
 //! stack frame that holds the entry may be gone.
 
@@ -23,7 +26,7 @@ use std::time::Instant;
 use crate::green::WaitReason;
 use crate::list::{List, Node};
 use crate::primitive::{AtomicBool, Cell, Mutex, MutexGuard, Ordering, const_fn_unless_loom, lock};
-use crate::thread::{Parker, SelectToken, park_while};
+use crate::thread::{Parker, SelectToken, park_while, unless_abandoned};
 
 /// A queue of waiters, to be kept under a lock.
 pub(crate) struct WaitList<T = ()> {
@@ -240,6 +243,16 @@ pub(crate) struct WaitParams<'a, S, T> {
     pub(crate) position: Position,
     pub(crate) reason: WaitReason,
     pub(crate) deadline: Option<Instant>,
+    pub(crate) if_abandoned: IfAbandoned,
+}
+
+/// What happens to the entry of a waiter whose OS thread ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum IfAbandoned {
+    /// It leaves the queue, or what the waiter was notified of is passed on.
+    Leaves,
+    /// It stays, with the value that it offers in its slot. The entry is leaked, so it stays valid.
+    Stays,
 }
 
 impl<S, T> WaitParams<'_, S, T> {
@@ -276,16 +289,20 @@ impl<S, T> WaitParams<'_, S, T> {
         // - the entry has no token;
         // - `locked` holds the lock that protects the queue.
         unsafe { entry.enter((self.queue)(&locked), self.position) };
-        let mut guard = WaitGuard {
+        let guard = WaitGuard {
             wait: &self,
             entry: &entry,
             on_give_up,
-            on_unwind: Some(on_unwind),
+            on_unwind: Cell::new(Some(on_unwind)),
         };
         drop(locked);
         before_park();
-        park_while(self.reason, self.deadline, || !entry.is_notified());
-        guard.on_unwind = None;
+        let park = || park_while(self.reason, self.deadline, || !entry.is_notified());
+        match self.if_abandoned {
+            IfAbandoned::Leaves => unless_abandoned(&|| guard.leave(), park),
+            IfAbandoned::Stays => park(),
+        };
+        guard.on_unwind.set(None);
         match guard.end() {
             true => Ok(entry.take()),
             false => Err(entry.take()),
@@ -293,13 +310,13 @@ impl<S, T> WaitParams<'_, S, T> {
     }
 }
 
-/// An entry in a queue, for as long as the wait lasts. If the waiter was notified and unwinds, the
-/// guard calls `on_unwind`.
+/// An entry in a queue, for as long as the wait lasts. If the waiter was notified, and unwinds or is
+/// abandoned, the guard calls `on_unwind`.
 struct WaitGuard<'a, S, T, G: Fn(&mut S), U: FnOnce(Option<T>)> {
     wait: &'a WaitParams<'a, S, T>,
     entry: &'a WaitEntry<T>,
     on_give_up: G,
-    on_unwind: Option<U>,
+    on_unwind: Cell<Option<U>>,
 }
 
 impl<S, T, G: Fn(&mut S), U: FnOnce(Option<T>)> WaitGuard<'_, S, T, G, U> {
@@ -317,15 +334,19 @@ impl<S, T, G: Fn(&mut S), U: FnOnce(Option<T>)> WaitGuard<'_, S, T, G, U> {
         }
         !gave_up
     }
+
+    /// Ends the wait of a waiter that will not continue.
+    fn leave(&self) {
+        if let Some(on_unwind) = self.on_unwind.take()
+            && self.end()
+        {
+            on_unwind(self.entry.take());
+        }
+    }
 }
 
 impl<S, T, G: Fn(&mut S), U: FnOnce(Option<T>)> Drop for WaitGuard<'_, S, T, G, U> {
     fn drop(&mut self) {
-        let Some(on_unwind) = self.on_unwind.take() else {
-            return;
-        };
-        if self.end() {
-            on_unwind(self.entry.take());
-        }
+        self.leave();
     }
 }

@@ -14,6 +14,16 @@ use crate::sched;
 
 /// Declares green locals, like [`std::thread_local!`]: each green thread has a value of its own.
 ///
+/// The initializer, the destructor, and the closures that use the value may park.
+///
+/// # Differences from std
+///
+/// With [`std::thread_local!`] none of these may park, because all green threads of an OS thread
+/// share the value, and std assumes that they do not interleave. An initializer that parks can run
+/// twice, and std then drops the first value while it is borrowed. A destructor that parks lets
+/// other green threads continue that have borrowed what is destroyed already. Both are undefined
+/// behavior, which evy cannot check.
+///
 /// # Examples
 ///
 /// ```

@@ -8,6 +8,7 @@
 //!
 //! Only the items that say so park. The code that calls them has no `.await` that would show it.
 
+mod abandon;
 mod budget;
 mod builder;
 mod count_guard;
@@ -62,6 +63,7 @@ pub use timeout::{Elapsed, timeout, timeout_at};
 pub use unparker::Unparker;
 pub use unwinding::panicking;
 
+pub(crate) use abandon::unless_abandoned;
 pub(crate) use budget::{charge, charge_failure, charge_without_yield};
 pub(crate) use count_guard::CountGuard;
 pub(crate) use interrupt::{wait, wait_or_fail, yield_uninterrupted};

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use super::count_guard::CountGuard;
 use super::interrupt;
 use crate::clock::Clock;
+use crate::fork;
 use crate::green::{RemoteHandle, WaitReason, Wake};
 use crate::sched;
 
@@ -62,6 +63,8 @@ pub(crate) fn park_while(
 ) -> bool {
     let Some(scheduler) = sched::if_current() else {
         while waiting() {
+            // No other OS thread of a child could ever end the wait.
+            assert!(!fork::is_child(), "{}", fork::Forked);
             match deadline.map(|at| at.saturating_duration_since(Clock::new().now())) {
                 None => std::thread::park(),
                 Some(Duration::ZERO) => return false,

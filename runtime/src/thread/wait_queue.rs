@@ -143,30 +143,38 @@ impl<T> WaitQueue<T> {
         unsafe { guard.entry.enter(self) };
         loop {
             let wake = interrupt::wait(scheduler, reason, deadline);
-            if !guard.entry.is_waiting() {
-                // The entry has left the queue, and this green thread continues, so the guard has
-                // nothing to do.
-                guard.on_unwind = None;
-                let slot = guard.entry.take();
-                mem::forget(guard);
-                return Ok(slot);
+            let woken = !guard.entry.is_waiting();
+            if !woken && wake == Wake::Unparked {
+                // Something else has unparked this green thread, so it keeps waiting.
+                continue;
             }
-            if wake != Wake::Unparked {
-                guard.on_unwind = None;
-                return Err(guard.entry.take());
+            if !woken {
+                // SAFETY: the entry has entered this queue.
+                unsafe { guard.entry.leave(self) };
             }
-            // Something else has unparked this green thread, so it keeps waiting.
+            // No waker can reach the entry any more, so the guard has nothing to do. It is
+            // forgotten before the closure is dropped, which may run code of the program.
+            let slot = guard.entry.take();
+            let on_unwind = guard.on_unwind.take();
+            mem::forget(guard);
+            drop(on_unwind);
+            return if woken { Ok(slot) } else { Err(slot) };
         }
     }
 
     /// Removes the longest waiter that no other queue has selected, and wakes it. Before that, `f`
     /// is called with its slot.
+    ///
+    /// `f` must not run code of the program, not even a destructor. Such code may park, and then
+    /// the waiter may leave and take its entry with it. What was in the slot is therefore returned,
+    /// and dropped once the waiter has been woken.
     #[inline(always)]
     fn wake_front<R>(&self, f: impl FnOnce(&Cell<Option<T>>) -> R) -> Option<R> {
         loop {
             let node = self.waiters.pop_front()?;
             // SAFETY: the node was linked until now, so it is valid ([linked-is-pinned]). It stays
-            // valid until its green thread runs.
+            // valid until its green thread runs. None runs before the end of this iteration,
+            // because no code of the program does: that of `f` is in this module.
             let waiter = unsafe { &node.as_ref().value };
             if let Some(token) = waiter.token.get() {
                 // SAFETY: as above, for the selection of the token.
@@ -187,7 +195,8 @@ impl<T> WaitQueue<T> {
         self.wake_front(|_| ()).is_some()
     }
 
-    /// Puts `value` in the slot of the longest waiter, and wakes it.
+    /// Puts `value` in the slot of the longest waiter, and wakes it. A value that the waiter has put
+    /// there is dropped afterwards.
     ///
     /// # Errors
     ///
@@ -195,8 +204,14 @@ impl<T> WaitQueue<T> {
     #[inline(always)]
     pub fn wake_one_with(&self, value: T) -> Result<(), T> {
         let mut value = Some(value);
-        self.wake_front(|slot| slot.set(value.take()));
-        value.map_or(Ok(()), Err)
+        let replaced = self.wake_front(|slot| slot.replace(value.take()));
+        match value {
+            Some(value) => Err(value),
+            None => {
+                drop(replaced);
+                Ok(())
+            }
+        }
     }
 
     /// Wakes the longest waiter and returns the value in its slot.

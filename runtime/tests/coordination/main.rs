@@ -3,8 +3,10 @@
 
 mod event;
 mod helper_pool;
+mod priority_queue;
 mod queue;
 mod select;
 mod select_edges;
 mod semaphore;
 mod stress;
+mod wait_queue;

@@ -38,7 +38,7 @@ mod thread {
 
     pub(crate) use crate::waiter::{
         Parker, charge, charge_failure, charge_without_yield, deadline_after_any_thread, panicking,
-        park_while, shield_any_thread,
+        park_while, shield_any_thread, unless_abandoned,
     };
     pub(crate) use selection::{SelectToken, Selection};
 }

@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use crate::green::WaitReason;
 use crate::primitive::{Cell, Mutex, lock, model};
-use crate::sync::wait_list::{PendingUnpark, Position, WaitEntry, WaitList, WaitParams};
+use crate::sync::wait_list::{
+    IfAbandoned, PendingUnpark, Position, WaitEntry, WaitList, WaitParams,
+};
 use crate::thread::{SelectToken, Selection, deadline_after_any_thread, park_while};
 use crate::waiter::{Thread, join_all, spawn, unless_killed};
 
@@ -56,6 +58,7 @@ impl Flag {
             position: Position::Back,
             reason: WaitReason::Park,
             deadline: timeout.and_then(deadline_after_any_thread),
+            if_abandoned: IfAbandoned::Leaves,
         };
         wait.park(state, Some(number), undo)
     }

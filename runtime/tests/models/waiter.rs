@@ -200,6 +200,11 @@ pub(crate) fn park_while(
     true
 }
 
+/// Replaces `unless_abandoned` of `src/thread`. No OS thread ends while it waits.
+pub(crate) fn unless_abandoned<R>(_: &dyn Fn(), wait: impl FnOnce() -> R) -> R {
+    wait()
+}
+
 /// Replaces `deadline_after_any_thread` of `src/thread`. The instant does not matter, because the
 /// deadline passes when [`Thread::expire_deadline`] is called.
 #[expect(clippy::disallowed_methods, reason = "no wait depends on the instant")]

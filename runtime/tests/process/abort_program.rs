@@ -1,9 +1,14 @@
-//! A program that cannot unwind, which checks the effects of kills and timeouts. `abort.rs` builds
-//! and runs it.
+//! A program that cannot unwind. `abort.rs` builds it, and runs one case of it for each test.
 
+use std::cell::Cell;
+use std::io::{ErrorKind, Read, Write};
+use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use evy_runtime::{Event, Queue, Semaphore, shutdown, sleep, spawn, spawn_n, thread, timeout};
+use evy::io::Green;
+use evy::pool::Pool;
+use evy::sync::{Arc, LazyLock, Mutex, mpsc};
+use evy::{GreenPool, Queue, Semaphore, shield, shutdown, sleep, spawn, spawn_n, thread, timeout};
 
 const SHORT: Duration = Duration::from_millis(10);
 const LONGER: Duration = Duration::from_millis(50);
@@ -14,12 +19,106 @@ fn main() {
         eprintln!("the program hangs");
         std::process::exit(1);
     });
+    match std::env::args().nth(1).unwrap().as_str() {
+        "kill-infallible" => kill_infallible(),
+        "kill-io" => kill_io(),
+        "kill-unstarted" => kill_unstarted(),
+        "kill-self" => kill_self(),
+        "timeout-infallible" => timeout_infallible(),
+        "timeout-io" => timeout_io(),
+        "shield" => shielded_io(),
+        "scope" => scope(),
+        "pool-jobs" => pool_jobs(),
+        "pool-resource" => pool_resource(),
+        "serve" => serve(),
+        "lazy" => lazy(),
+        "lock" => lock(),
+        "channel" => channel(),
+        "shutdown" => shuts_down(),
+        "panic" => drop(spawn(|| panic!("the reason")).join()),
+        "panic-job" => {
+            let pool = GreenPool::new(1);
+            pool.spawn_n(|| panic!("the reason"));
+            pool.wait_all();
+        }
+        "panic-handler" => panic_in_a_handler(),
+        "deadlock" => thread::park(),
+        other => panic!("there is no case {other}"),
+    }
+}
 
-    // A timeout has no effect on an operation that cannot fail.
+/// Returns a stream to which nobody writes, and its other end.
+fn silent() -> (Green<std::io::PipeReader>, std::io::PipeWriter) {
+    let (reader, writer) = std::io::pipe().unwrap();
+    (Green::new(reader).unwrap(), writer)
+}
+
+fn kill_infallible() {
+    let queue = Queue::unbounded();
+    let items = queue.clone();
+    let killed = spawn(move || items.get());
+    sleep(SHORT);
+    killed.kill();
+    let killed = killed.join_timeout(SHORT).unwrap_err();
+    queue.put(7);
+    assert_eq!(killed.join().unwrap(), 7);
+}
+
+fn kill_io() {
+    let (mut reader, _writer) = silent();
+    let killed = spawn(move || {
+        let first = reader.read(&mut [0]).unwrap_err();
+        // The kill stays due, so later waits fail too.
+        let second = reader.read(&mut [0]).unwrap_err();
+        (first.kind(), second.kind())
+    });
+    sleep(SHORT);
+    killed.kill();
+    let kinds = killed.join().unwrap();
+    assert_ne!(kinds.0, ErrorKind::Interrupted, "a caller would try again");
+    assert_eq!(kinds.0, kinds.1);
+}
+
+fn kill_unstarted() {
+    let dropped = Rc::new(Cell::new(false));
+    struct SetOnDrop(Rc<Cell<bool>>);
+    impl Drop for SetOnDrop {
+        fn drop(&mut self) {
+            self.0.set(true);
+        }
+    }
+    let captured = SetOnDrop(Rc::clone(&dropped));
+    let unstarted = spawn(move || {
+        drop(captured);
+        unreachable!()
+    });
+    unstarted.kill();
+    assert!(dropped.get());
+    assert!(unstarted.join().unwrap_err().is_killed());
+    let with_error = spawn(|| ());
+    with_error.kill_with("the error");
+    let payload = with_error.join().unwrap_err().into_panic();
+    assert_eq!(payload.downcast_ref(), Some(&"the error"));
+}
+
+fn kill_self() {
+    let own = Rc::new(Cell::new(None));
+    let handle = Rc::clone(&own);
+    let result = Queue::unbounded();
+    let done = result.clone();
+    own.set(Some(spawn(move || {
+        let own: thread::JoinHandle<()> = handle.take().unwrap();
+        own.kill();
+        sleep(SHORT);
+        done.put("went on");
+    })));
+    assert_eq!(result.get(), "went on");
+}
+
+fn timeout_infallible() {
     let start = Instant::now();
     assert!(timeout(SHORT, || sleep(LONGER)).is_ok());
     assert!(start.elapsed() >= LONGER);
-
     let queue = Queue::unbounded();
     let putter = queue.clone();
     spawn_n(move || {
@@ -27,26 +126,159 @@ fn main() {
         putter.put(1);
     });
     assert_eq!(timeout(SHORT, || queue.get()), Ok(1));
+    // A wait that can fail by itself still does.
+    assert_eq!(timeout(LONGER, || queue.get_timeout(SHORT)), Ok(None));
+}
 
-    // A kill has no effect on it either: the green thread continues to wait.
-    let killed = spawn(move || queue.get());
+fn timeout_io() {
+    let (mut reader, mut writer) = silent();
+    let failed = timeout(SHORT, || reader.read(&mut [0]).is_err());
+    assert_eq!(failed, Ok(true), "`timeout` returns what its closure returns");
+    writer.write_all(b"x").unwrap();
+    assert_eq!(reader.read(&mut [0]).unwrap(), 1);
+}
+
+fn shielded_io() {
+    let (mut reader, mut writer) = silent();
+    spawn_n(move || {
+        sleep(LONGER);
+        writer.write_all(b"x").unwrap();
+    });
+    let read = timeout(SHORT, || shield(|| reader.read(&mut [0])));
+    assert_eq!(read.unwrap().unwrap(), 1);
+}
+
+fn scope() {
+    let finished = Cell::new(0);
+    let total: i32 = evy::scope(|s| {
+        let killed = s.spawn(|| {
+            sleep(LONGER);
+            finished.set(finished.get() + 1);
+            1
+        });
+        let other = s.spawn(|| 2);
+        evy::yield_now();
+        killed.kill();
+        let joined = killed.join().unwrap() + other.join().unwrap();
+        s.spawn(|| {
+            sleep(LONGER);
+            finished.set(finished.get() + 1);
+        });
+        joined
+    });
+    assert_eq!((total, finished.get()), (3, 2));
+}
+
+fn pool_jobs() {
+    let pool = GreenPool::new(1);
+    let running = pool.spawn(|| {
+        sleep(LONGER);
+        7
+    });
+    let waits = pool.clone();
+    let waiter = spawn(move || waits.spawn(|| 8).join().unwrap());
+    sleep(SHORT);
+    running.kill();
+    assert_eq!(pool.running(), 1, "the killed job still has its slot");
+    assert_eq!(running.join().unwrap(), 7);
+    assert_eq!(waiter.join().unwrap(), 8);
+    pool.wait_all();
+    assert_eq!(pool.running(), 0);
+}
+
+fn pool_resource() {
+    let pool = Rc::new(Pool::infallible(1, || 5));
+    let Ok(only) = pool.get();
+    let waits = Rc::clone(&pool);
+    let waiter = spawn(move || timeout(SHORT, || waits.get().map(|resource| *resource)));
+    sleep(LONGER);
+    drop(only);
+    assert_eq!(waiter.join().unwrap(), Ok(Ok(5)));
+}
+
+fn serve() {
+    let listener = evy::listen("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let failed = Rc::new(Cell::new(0));
+    let failures = Rc::clone(&failed);
+    spawn_n(move || {
+        let handler = move |mut client: evy::net::TcpStream, _| {
+            let mut byte = [0];
+            // The timeout of a connection shows as an error of its reads.
+            match timeout(LONGER, || client.read_exact(&mut byte)) {
+                Ok(Ok(())) => client.write_all(&byte).unwrap(),
+                _ => failures.set(failures.get() + 1),
+            }
+        };
+        evy::serve(listener, handler).unwrap();
+    });
+    let mut quick = evy::connect(address).unwrap();
+    let mut slow = evy::connect(address).unwrap();
+    quick.write_all(b"x").unwrap();
+    quick.read_exact(&mut [0]).unwrap();
+    assert_eq!(slow.read(&mut [0]).unwrap(), 0, "the handler has returned");
+    assert_eq!(failed.get(), 1);
+}
+
+fn panic_in_a_handler() {
+    let listener = evy::listen("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    spawn_n(move || {
+        let handler = |_: evy::net::TcpStream, _| -> () { panic!("the reason") };
+        evy::serve(listener, handler).unwrap();
+    });
+    let mut client = evy::connect(address).unwrap();
+    client.read(&mut [0]).unwrap();
+}
+
+fn lazy() {
+    static VALUE: LazyLock<u32> = LazyLock::new(|| {
+        sleep(LONGER);
+        9
+    });
+    assert_eq!(timeout(SHORT, || *VALUE), Ok(9));
+    assert_eq!(*VALUE, 9);
+}
+
+fn lock() {
+    let mutex = Arc::new(Mutex::new(0));
+    let held = Arc::clone(&mutex);
+    let killed = spawn(move || {
+        let mut guard = held.lock().unwrap();
+        sleep(LONGER);
+        *guard = 1;
+    });
     sleep(SHORT);
     killed.kill();
-    assert!(killed.join_timeout(SHORT).is_err());
+    assert_eq!(*mutex.lock().unwrap(), 1);
+}
 
-    // A green thread that is killed before its start does not start.
-    let unstarted = spawn(|| unreachable!());
-    unstarted.kill();
-    assert!(unstarted.join().unwrap_err().is_killed());
+fn channel() {
+    let (sender, receiver) = mpsc::sync_channel(0);
+    let killed = spawn(move || {
+        sender.send(1).unwrap();
+        sender.send(2).unwrap();
+    });
+    sleep(SHORT);
+    killed.kill();
+    assert_eq!(timeout(SHORT, || receiver.recv()), Ok(Ok(1)));
+    assert_eq!(receiver.recv(), Ok(2));
+    assert!(receiver.recv().is_err());
+}
 
-    // A shutdown completes.
+fn shuts_down() {
     spawn_n(|| Semaphore::new(0).acquire());
-    spawn_n(|| Event::<()>::new().wait().expect("no value is sent"));
+    spawn_n(|| evy::Event::<()>::new().wait().expect("no value is sent"));
     spawn_n(|| sleep(Duration::from_secs(3600)));
     spawn_n(|| {
         loop {
             thread::park();
         }
     });
-    assert_eq!(shutdown(SHORT), 5);
+    let (mut reader, writer) = silent();
+    spawn_n(move || {
+        reader.read(&mut [0]).unwrap_err();
+        drop(writer);
+    });
+    assert_eq!(shutdown(SHORT), 4, "only the read has failed");
 }

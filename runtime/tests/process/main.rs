@@ -2,3 +2,5 @@
 
 mod abort;
 mod crash;
+mod fork;
+mod timers;

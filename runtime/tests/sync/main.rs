@@ -1,6 +1,7 @@
 //! Tests of `evy_runtime::sync`, which synchronizes green threads of all OS threads, and OS threads
 //! without green threads.
 
+mod abandoned;
 mod condvar;
 mod mpsc;
 mod mutex;

@@ -208,3 +208,22 @@ fn os_thread_exit_survives_a_destructor_that_parks_spawns_times_out_or_panics() 
         assert!(os_thread.join().is_ok());
     }
 }
+
+#[test]
+fn an_initializer_may_park_while_others_initialize_and_use_their_values() {
+    green_local! {
+        static VALUE: Vec<u32> = {
+            yield_now();
+            vec![7; 3]
+        };
+    }
+    let users = [(); 3].map(|()| {
+        spawn(|| {
+            VALUE.with(|value| {
+                yield_now();
+                value.iter().sum::<u32>()
+            })
+        })
+    });
+    assert_eq!(users.map(|user| user.join().unwrap()), [21; 3]);
+}

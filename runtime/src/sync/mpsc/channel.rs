@@ -26,7 +26,9 @@ use std::time::Instant;
 
 use crate::green::WaitReason;
 use crate::primitive::{Cell, Mutex, lock};
-use crate::sync::wait_list::{PendingUnpark, Position, WaitEntry, WaitList, WaitParams};
+use crate::sync::wait_list::{
+    IfAbandoned, PendingUnpark, Position, WaitEntry, WaitList, WaitParams,
+};
 
 /// The state that the senders and the receiver of a channel share.
 #[derive(Debug)]
@@ -152,6 +154,9 @@ impl<T> Channel<T> {
                 position: Position::Back,
                 reason: WaitReason::Send,
                 deadline: None,
+                // The message can still be received. Nothing else would show the receiver that it
+                // has waited in vain, because the sender is never dropped.
+                if_abandoned: IfAbandoned::Stays,
             };
             match wait.park(state, Some(message), drop) {
                 Ok(None) => return Ok(()),
@@ -194,6 +199,7 @@ impl<T> Channel<T> {
                 position: Position::Back,
                 reason: WaitReason::Receive,
                 deadline,
+                if_abandoned: IfAbandoned::Leaves,
             };
             let renotify = |_| self.renotify();
             if wait.park(state, None, renotify).is_err() && deadline.is_some() {
