@@ -50,7 +50,7 @@ struct State<T> {
     awaited: usize,
     /// The number of running calls.
     running: usize,
-    /// The number of waiters so far, by which they are told apart.
+    /// The number of waiters so far, which numbers the next one.
     entered: u64,
 }
 

@@ -182,8 +182,8 @@ fn green_threads_that_resolve_the_same_name_share_a_lookup() {
 #[test]
 fn an_error_of_the_resolver_is_that_of_std() {
     within(|| {
-        let ours = "nobody.here:80".to_socket_addrs().map(drop).unwrap_err();
-        let theirs = std::net::ToSocketAddrs::to_socket_addrs("nobody.here:80");
+        let ours = "unknown.here:80".to_socket_addrs().map(drop).unwrap_err();
+        let theirs = std::net::ToSocketAddrs::to_socket_addrs("unknown.here:80");
         let theirs = theirs.map(drop).unwrap_err();
         assert_eq!(
             (ours.kind(), ours.to_string()),
@@ -228,9 +228,9 @@ fn a_child_gives_up_many_lookups() {
         assert!(soon(|| lookup.join()).unwrap().is_err());
     }
     // Ten lookups that were given up leave room for sixteen others.
-    assert!(soon(|| connect("nobody.here:80")).is_err());
+    assert!(soon(|| connect("unknown.here:80")).is_err());
     assert!(
-        soon(|| connect_timeout("nobody.here:80", SHORT * 10))
+        soon(|| connect_timeout("unknown.here:80", SHORT * 10))
             .is_err_and(|error| { error.kind() != ErrorKind::TimedOut })
     );
 
@@ -242,9 +242,9 @@ fn a_child_gives_up_many_lookups() {
     assert!(soon(|| fs::metadata("/")).is_ok());
     assert_eq!(soon(|| unblock(|| 1)), 1);
     // No lookup can begin now, and each waits for its own deadline.
-    let error = soon(|| connect_timeout("nobody.here:80", SHORT)).unwrap_err();
+    let error = soon(|| connect_timeout("unknown.here:80", SHORT)).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::TimedOut);
     // The outage ends.
-    assert!(connect("nobody.here:80").is_err());
+    assert!(connect("unknown.here:80").is_err());
     std::process::exit(0);
 }

@@ -17,7 +17,7 @@ const FIRST_COUNT: usize = 64;
 /// The address space that must remain free when stacks are mapped one by one, in bytes. Without it,
 /// the last stacks would leave no room for the heap to grow, and a failed allocation aborts the
 /// process.
-const HEAP_RESERVE: usize = 8 << 20;
+const HEAP_RESERVE: usize = 2 << 20;
 
 /// All slabs for stacks of one size.
 #[derive(Debug)]
