@@ -1,4 +1,4 @@
-//! Tests of programs with `panic = "abort"`, in which nothing can unwind. docs/PANIC_ABORT.md lists
+//! Tests of programs with `panic = "abort"`, in which nothing can unwind. `docs/PANIC_ABORT.md` lists
 //! what they show. No test binary is built that way, so these tests build a program of their own.
 #![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
