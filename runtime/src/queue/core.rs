@@ -103,9 +103,9 @@ impl<T, S: Store<T>> Core<T, S> {
             let slot = self
                 .getters
                 .wait_with_slot(WaitReason::Item, deadline, None, pass_on);
-            match slot {
-                Ok(None) => {}
-                Ok(item) | Err(item) => return item,
+            // Only a getter that waits for a comparison is woken without an item.
+            if !S::COMPARES || !matches!(slot, Ok(None)) {
+                return slot.ok().flatten();
             }
         }
     }

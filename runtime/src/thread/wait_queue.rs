@@ -143,22 +143,24 @@ impl<T> WaitQueue<T> {
         unsafe { guard.entry.enter(self) };
         loop {
             let wake = interrupt::wait(scheduler, reason, deadline);
-            let woken = !guard.entry.is_waiting();
-            if !woken && wake == Wake::Unparked {
-                // Something else has unparked this green thread, so it keeps waiting.
-                continue;
+            if !guard.entry.is_waiting() {
+                // The entry has left the queue, and this green thread continues, so the guard has
+                // nothing to do.
+                guard.on_unwind = None;
+                let slot = guard.entry.take();
+                mem::forget(guard);
+                return Ok(slot);
             }
-            if !woken {
+            if wake != Wake::Unparked {
                 // SAFETY: the entry has entered this queue.
                 unsafe { guard.entry.leave(self) };
+                let slot = guard.entry.take();
+                // Dropped when no waker can reach the entry, because that may run code of the
+                // program.
+                guard.on_unwind = None;
+                return Err(slot);
             }
-            // No waker can reach the entry any more, so the guard has nothing to do. It is
-            // forgotten before the closure is dropped, which may run code of the program.
-            let slot = guard.entry.take();
-            let on_unwind = guard.on_unwind.take();
-            mem::forget(guard);
-            drop(on_unwind);
-            return if woken { Ok(slot) } else { Err(slot) };
+            // Something else has unparked this green thread, so it keeps waiting.
         }
     }
 
@@ -204,14 +206,8 @@ impl<T> WaitQueue<T> {
     #[inline(always)]
     pub fn wake_one_with(&self, value: T) -> Result<(), T> {
         let mut value = Some(value);
-        let replaced = self.wake_front(|slot| slot.replace(value.take()));
-        match value {
-            Some(value) => Err(value),
-            None => {
-                drop(replaced);
-                Ok(())
-            }
-        }
+        drop(self.wake_front(|slot| slot.replace(value.take())));
+        value.map_or(Ok(()), Err)
     }
 
     /// Wakes the longest waiter and returns the value in its slot.
