@@ -2,7 +2,7 @@
 //!
 //! Such a green thread is abandoned: it never continues, and never unwinds. If it waits for
 //! something that OS threads share, its entry would stay in the queue, and it would be given a lock
-//! or a notification that nobody ever uses. So each such wait has a hook, which leaves the queue, or
+//! or a notification, and never use it. So each such wait has a hook, which leaves the queue, or
 //! passes on what the waiter was given.
 
 use std::mem;

@@ -1,4 +1,4 @@
-//! Tests of `Green` descriptors whose readiness is shared, stale, or used up by none.
+//! Tests of `Green` descriptors with readiness that is shared, out of date, or not used.
 
 #![expect(clippy::unwrap_used, reason = "a failed helper is a failed test")]
 
@@ -104,7 +104,7 @@ fn a_waiter_that_was_woken_and_fails_wakes_the_next_one() {
 }
 
 #[test]
-fn a_waiter_whose_operation_panics_wakes_the_next_one() {
+fn an_operation_that_panics_wakes_the_next_waiter() {
     within(|| {
         let (green, mut writer) = pipe();
         let green = Rc::new(green);
