@@ -72,7 +72,9 @@ impl Scheduler {
 
     fn poll_if_due(&self) {
         let is_tick_due = self.is_tick_due();
-        self.attention.take_tick();
+        if is_tick_due {
+            self.answer_tick();
+        }
         if is_tick_due || self.attention.needs_poll(self.run_queue.turns()) {
             self.poll_all();
         }

@@ -64,6 +64,15 @@ impl Scheduler {
         self.attention.ticks.is_due.load(Relaxed)
     }
 
+    /// Answers a tick, before the poll that it has requested. The ticker may sleep by now, if the
+    /// answer took long.
+    pub(super) fn answer_tick(&self) {
+        self.attention.take_tick();
+        if !self.attention.is_set(AttentionBit::Clock) {
+            self.begin_work();
+        }
+    }
+
     /// Wakes the ticker and relies on it, if the system has an OS thread for it.
     fn rely_on_ticker(&self) {
         if !self.has_ticker.replace(true) {

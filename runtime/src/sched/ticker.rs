@@ -19,7 +19,9 @@ use std::time::Duration;
 /// The time between two ticks.
 pub(super) const TICK: Duration = Duration::from_millis(5);
 
-/// The number of ticks without a busy scheduler after which the ticker sleeps.
+/// The number of ticks without a busy scheduler after which the ticker sleeps, and the number of
+/// ticks that a scheduler may leave unanswered before it is no longer counted as busy. Its OS thread
+/// may have left evy for good, in a blocking call.
 const IDLE_TICKS: u32 = 20;
 
 /// The part of a scheduler that the ticker writes. All accesses are relaxed: each field is a hint,
@@ -54,6 +56,8 @@ struct Listed {
     ticks: NonNull<TickTarget>,
     /// The number of operations until the budget of the OS thread is checked (`budget`).
     until_check: NonNull<AtomicU32>,
+    /// The number of ticks since the scheduler has answered one.
+    unanswered: u32,
 }
 
 // SAFETY: both targets consist of atomics, and may be accessed from any OS thread.
@@ -92,6 +96,7 @@ pub(super) unsafe fn add(ticks: &TickTarget, until_check: &AtomicU32) {
     lock().targets.push(Listed {
         ticks: NonNull::from(ticks),
         until_check: NonNull::from(until_check),
+        unanswered: 0,
     });
 }
 
@@ -125,16 +130,26 @@ fn run() {
     let mut idle_ticks = 0;
     loop {
         std::thread::sleep(TICK);
-        let state = lock();
+        let mut state = lock();
         let mut any_busy = false;
-        for listed in &state.targets {
+        for listed in &mut state.targets {
             // SAFETY: they are listed, and the lock is held ([ticked-while-listed]).
             let (ticks, until_check) =
                 unsafe { (listed.ticks.as_ref(), listed.until_check.as_ref()) };
-            if ticks.is_busy.load(Relaxed) {
+            if !ticks.is_busy.load(Relaxed) {
+                continue;
+            }
+            listed.unanswered = match ticks.is_due.load(Relaxed) {
+                true => listed.unanswered + 1,
+                false => 0,
+            };
+            if listed.unanswered < IDLE_TICKS {
                 any_busy = true;
                 ticks.tick();
                 until_check.store(1, Relaxed);
+            } else {
+                ticks.is_busy.store(false, Relaxed);
+                listed.unanswered = 0;
             }
         }
         if any_busy {

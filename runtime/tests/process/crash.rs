@@ -3,6 +3,7 @@
 
 use std::cell::{Cell, OnceCell};
 use std::hint::black_box;
+use std::path::PathBuf;
 use std::process::Output;
 use std::time::Duration;
 
@@ -470,12 +471,12 @@ fn a_green_thread_exits_the_process() {
     yield_now();
 }
 
-/// Returns whether this process has an OS thread named `name`.
+/// Returns the folder of the OS thread named `name` of this process, if there is one.
 #[cfg(target_os = "linux")]
-fn has_os_thread(name: &str) -> bool {
+fn os_thread(name: &str) -> Option<PathBuf> {
     let tasks = std::fs::read_dir("/proc/self/task").expect("the system has /proc");
-    tasks.flatten().any(|task| {
-        let comm = std::fs::read_to_string(task.path().join("comm"));
+    tasks.flatten().map(|task| task.path()).find(|task| {
+        let comm = std::fs::read_to_string(task.join("comm"));
         comm.is_ok_and(|comm| comm.trim() == name)
     })
 }
@@ -483,17 +484,39 @@ fn has_os_thread(name: &str) -> bool {
 #[test]
 #[cfg(target_os = "linux")]
 #[ignore = "looks for the OS threads of its process"]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "it keeps its OS thread out of evy"
+)]
 fn waits_and_then_computes() {
     for _ in 0..20 {
         sleep(Duration::from_millis(5));
         yield_now();
     }
-    assert!(!has_os_thread("evy-ticker"));
+    assert!(os_thread("evy-ticker").is_none());
     let start = lowlevel::now();
     while lowlevel::now() - start < Duration::from_millis(20) {
         yield_now();
     }
-    assert!(has_os_thread("evy-ticker"));
+    let ticker = os_thread("evy-ticker").expect("the computation has started it");
+    // This OS thread leaves evy, so the ticker sleeps after a while.
+    let switches = || {
+        let status = std::fs::read_to_string(ticker.join("status")).unwrap();
+        let line = status.lines().find(|line| line.starts_with("voluntary"));
+        line.unwrap().split_whitespace().last().unwrap().parse()
+    };
+    let mut counts = [0u64; 2];
+    std::thread::sleep(Duration::from_secs(1));
+    counts[0] = switches().unwrap();
+    std::thread::sleep(Duration::from_millis(300));
+    counts[1] = switches().unwrap();
+    assert!(counts[1] <= counts[0] + 2, "{counts:?}");
+    // It wakes again when it is needed.
+    let start = lowlevel::now();
+    while lowlevel::now() - start < Duration::from_millis(100) {
+        yield_now();
+    }
+    assert!(switches().unwrap() > counts[1] + 2);
 }
 
 #[test]
