@@ -189,7 +189,8 @@ impl State {
     /// Adds a permit, or hands it off to the longest waiting acquirer.
     fn add(&self) {
         if !self.acquirers.wake_one() {
-            self.permits.set(self.permits.get() + 1);
+            // Only a guard adds beyond the limit, and its destructor must not panic.
+            self.permits.set(self.permits.get().saturating_add(1));
         }
     }
 }
