@@ -3,9 +3,9 @@
 use std::fmt;
 use std::io;
 use std::mem;
-use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::rc::Rc;
 
+use evy_runtime::lowlevel::{catch_unwind, resume_unwind};
 use evy_runtime::thread::is_kill;
 
 /// The callback for errors that a server survives.
@@ -19,7 +19,7 @@ impl OnError {
 
     /// Calls the callback. If it panics, the panic hook reports that, and nothing else is affected.
     pub(crate) fn report(&self, error: &io::Error) {
-        match catch_unwind(AssertUnwindSafe(|| (self.0)(error))) {
+        match catch_unwind(|| (self.0)(error)) {
             Err(payload) if is_kill(&*payload) => resume_unwind(payload),
             // The destructor of the payload could panic too.
             Err(payload) => mem::forget(payload),

@@ -4,11 +4,10 @@
 use std::cell::Cell;
 use std::error::Error;
 use std::io;
-use std::panic::resume_unwind;
 use std::rc::{Rc, Weak};
 use std::time::Duration;
 
-use evy_runtime::lowlevel::{WaitQueue, WaitReason};
+use evy_runtime::lowlevel::{WaitQueue, WaitReason, resume_unwind};
 use evy_runtime::thread::Builder;
 use evy_runtime::{Semaphore, SemaphoreGuard, scope, sleep, yield_now};
 

@@ -10,10 +10,9 @@
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::fmt;
-use std::panic::resume_unwind;
 use std::rc::Rc;
 
-use evy_runtime::lowlevel::{WaitQueue, WaitReason, charge, spawn_at};
+use evy_runtime::lowlevel::{WaitQueue, WaitReason, charge, resume_unwind, spawn_at};
 use evy_runtime::thread::JoinHandle;
 
 use crate::job::unwrap_job;
@@ -145,7 +144,9 @@ impl<T> Shared<T> {
             if let Some(job) = job {
                 // The job stays where it is during the wait, so that nothing is lost if the reader
                 // is killed or times out.
-                job.wait();
+                if !job.is_finished() {
+                    job.wait();
+                }
                 return Some(job);
             }
             if self.jobs.borrow().is_empty() && self.closed.get() {

@@ -1,7 +1,6 @@
 //! The result of a finished job, for iterators over results.
 
-use std::panic::resume_unwind;
-
+use evy_runtime::lowlevel::resume_unwind;
 use evy_runtime::thread::JoinHandle;
 
 /// Takes the result of a job that has finished. It can be taken once.

@@ -137,7 +137,11 @@ impl<T, E> Pool<T, E> {
     pub fn get_timeout(&self, timeout: Duration) -> Result<Option<PoolGuard<T>>, E> {
         // A deadline beyond the range of the clock is no deadline.
         let permit = self.state.acquire_deadline(now().checked_add(timeout));
-        permit.map(|permit| self.checkout(permit)).transpose()
+        let checked_out = permit.map(|permit| self.checkout(permit)).transpose();
+        if checked_out.is_err() {
+            charge_failure();
+        }
+        checked_out
     }
 
     /// Takes a resource like [`get`](Self::get), or returns `None` if all are in use.
@@ -156,7 +160,11 @@ impl<T, E> Pool<T, E> {
         if permit.is_none() {
             charge_failure();
         }
-        permit.map(|permit| self.checkout(permit)).transpose()
+        let checked_out = permit.map(|permit| self.checkout(permit)).transpose();
+        if checked_out.is_err() {
+            charge_failure();
+        }
+        checked_out
     }
 
     fn checkout(&self, permit: ResourcePermit<T>) -> Result<PoolGuard<T>, E> {

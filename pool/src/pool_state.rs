@@ -126,6 +126,9 @@ impl PoolState {
 
     /// Parks until no job runs and no green thread waits to spawn one.
     pub(crate) fn wait_idle(&self) {
+        if self.is_idle() {
+            charge();
+        }
         while !self.is_idle() {
             self.idle.wait(WaitReason::PoolIdle);
         }

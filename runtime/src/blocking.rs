@@ -1,12 +1,12 @@
 //! `unblock`: runs blocking code on a helper OS thread.
 
-use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex};
 use std::thread::Result as Caught;
 
 use crate::green::WaitReason;
 use crate::primitive::lock;
-use crate::thread::{Parker, current, park_while};
+use crate::thread::{Parker, current, park_while, rethrow};
 
 /// Runs `f` on a helper OS thread and returns its result: for file systems, drivers that
 /// block, and long computations.
@@ -49,5 +49,5 @@ where
     let outcome = lock(&slot)
         .take()
         .expect("the helper has stored the result");
-    outcome.unwrap_or_else(|payload| resume_unwind(payload))
+    outcome.unwrap_or_else(|payload| rethrow(payload))
 }

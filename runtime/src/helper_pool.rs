@@ -8,7 +8,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
-use std::panic::catch_unwind;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use crate::green::{WaitReason, Wake};
 use crate::primitive::{Arc, Mutex, lock};
@@ -173,7 +173,11 @@ impl<T: Clone + Send + Sync + 'static> HelperPool<T> {
                 std::mem::forget(payload);
                 Err(io::Error::other("a call on a helper OS thread panicked"))
             });
-            self.finish(&key, outcome);
+            // A value may be dropped here, and its destructor may panic.
+            let finish = || self.finish(&key, outcome);
+            if let Err(payload) = catch_unwind(AssertUnwindSafe(finish)) {
+                std::mem::forget(payload);
+            }
             match self.next_queued() {
                 Some(next) => key = next,
                 None => return,

@@ -4,6 +4,7 @@
 //! by one. [`WaitQueue`] is such a queue, and with it no `unsafe` is needed. For descriptors, there
 //! is [`Green`](crate::io::Green).
 
+use std::any::Any;
 use std::panic::Location;
 
 use crate::thread::JoinHandle;
@@ -46,6 +47,25 @@ pub fn charge() {
 /// kill or timeout is thrown here then.
 pub fn charge_failure() {
     crate::thread::charge_failure();
+}
+
+/// Resumes the unwinding of a caught panic, like [`std::panic::resume_unwind`].
+///
+/// Unlike std's function, it records that the current green thread unwinds. While another green
+/// thread is parked in the middle of unwinding, nothing else shows that.
+pub fn resume_unwind(payload: Box<dyn Any + Send>) -> ! {
+    crate::thread::rethrow(payload)
+}
+
+/// Runs `f` and catches its panic, like [`std::panic::catch_unwind`].
+///
+/// Unlike std's function, it records that the current green thread has finished to unwind.
+///
+/// # Errors
+///
+/// Returns the payload of the panic.
+pub fn catch_unwind<T>(f: impl FnOnce() -> T) -> std::thread::Result<T> {
+    crate::thread::catch(f)
 }
 
 /// Spawns a green thread like [`spawn`](crate::spawn). Reports name `site` as its spawn site.

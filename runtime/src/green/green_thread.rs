@@ -25,6 +25,8 @@ pub(crate) struct GreenThread {
     pub(crate) interrupt_pending: Cell<bool>,
     /// Parked in a destructor during unwinding: no kill and no timeout may end this wait.
     pub(crate) uninterruptible: Cell<bool>,
+    /// Whether an interrupt has been thrown in it.
+    pub(crate) interrupt_thrown: Cell<bool>,
     /// `Thread::unpark` was called since the last `thread::park`.
     pub(crate) park_token: Cell<bool>,
     /// A kill is pending. Stays set until the green thread ends.
@@ -76,6 +78,7 @@ impl GreenThread {
             state: Cell::new(State::Done),
             interrupt_pending: Cell::new(false),
             uninterruptible: Cell::new(false),
+            interrupt_thrown: Cell::new(false),
             park_token: Cell::new(false),
             killed: Cell::new(false),
             started: Cell::new(false),
@@ -114,6 +117,7 @@ impl GreenThread {
         self.state.set(State::New);
         self.interrupt_pending.set(false);
         self.uninterruptible.set(false);
+        self.interrupt_thrown.set(false);
         self.park_token.set(false);
         self.killed.set(false);
         self.started.set(false);

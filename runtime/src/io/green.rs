@@ -123,7 +123,10 @@ impl<T: AsFd> Green<T> {
         if is_blocking {
             thread::charge(|| {
                 let own = self.registration.own(scheduler);
-                own.is_some_and(|source| !source.is_ready(direction))
+                own.is_some_and(|source| {
+                    !source.is_ready(direction)
+                        && check_not_busy(source, direction, sharing).is_ok()
+                })
             });
         } else {
             thread::charge_without_yield();
@@ -133,9 +136,16 @@ impl<T: AsFd> Green<T> {
         // A waiter that was woken in vain stays at the head of the queue.
         let mut in_front = false;
         loop {
+            if thread::is_destructor_timed_out(scheduler) {
+                return Err(timed_out());
+            }
             let source = registered.as_ref().map(Registered::source);
             if let Some(source) = source {
-                check_not_busy(source, direction, sharing)?;
+                check_not_busy(source, direction, sharing).inspect_err(|_| {
+                    if !is_blocking {
+                        thread::charge_failure();
+                    }
+                })?;
             }
             // Without cached readiness, only the call itself can tell, so it is tried. A call that
             // must not park always asks the system.
@@ -158,7 +168,12 @@ impl<T: AsFd> Green<T> {
                             }
                         }
                         io::ErrorKind::Interrupted => continue,
-                        _ => return Err(error),
+                        _ => {
+                            if !is_blocking {
+                                thread::charge_failure();
+                            }
+                            return Err(error);
+                        }
                     },
                 }
             }
@@ -222,7 +237,7 @@ impl<T: AsFd> Green<T> {
         // says of earlier operations.
         let duplicate = rustix::io::fcntl_dupfd_cloexec(self.as_fd(), 0)?;
         // Declared after the descriptor, so dropped before it.
-        let temporary = TemporaryRegistration::new(scheduler, duplicate.as_fd())?;
+        let temporary = TemporaryRegistration::of_duplicate(scheduler, duplicate.as_fd())?;
         let deadline = timeout.deadline(scheduler)?;
         wait_at(scheduler, temporary.source(), direction, false, deadline)
     }

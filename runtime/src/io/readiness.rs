@@ -37,7 +37,7 @@ impl ReadinessWaiter {
     pub(crate) fn new(fd: BorrowedFd<'_>, direction: Direction) -> io::Result<Self> {
         let scheduler = sched::try_current()?;
         let duplicate = rustix::io::fcntl_dupfd_cloexec(fd, 0)?;
-        let source = scheduler.reactor.register(duplicate.as_fd())?;
+        let source = scheduler.reactor.register_duplicate(duplicate.as_fd())?;
         let node = Box::new(Node::new(scheduler.running()));
         // SAFETY:
         // - The node is valid and does not move, because it is boxed.

@@ -98,6 +98,19 @@ impl<'a> TemporaryRegistration<'a> {
         Ok(Self { scheduler, source })
     }
 
+    /// Registers `duplicate`, a duplicate of a descriptor, for one wait for readiness.
+    ///
+    /// # Errors
+    ///
+    /// Returns the error of the reactor.
+    pub(super) fn of_duplicate(
+        scheduler: &'a Scheduler,
+        duplicate: BorrowedFd<'_>,
+    ) -> io::Result<Self> {
+        let source = scheduler.reactor.register_duplicate(duplicate)?;
+        Ok(Self { scheduler, source })
+    }
+
     pub(super) fn source(&self) -> &Source {
         &self.source
     }

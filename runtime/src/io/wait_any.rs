@@ -38,7 +38,9 @@ pub fn wait_any(
     mut timeout: Timeout,
 ) -> io::Result<()> {
     let scheduler = sched::try_current()?;
-    let deadline = timeout.deadline(scheduler)?;
+    let deadline = timeout
+        .deadline(scheduler)
+        .inspect_err(|_| thread::charge_failure())?;
     let waiters = fds.iter().map(|fd| ReadinessWaiter::new(*fd, direction));
     let _waiters: Vec<_> = waiters.collect::<io::Result<_>>()?;
     match thread::wait_or_fail(scheduler, WaitReason::Select, deadline) {

@@ -91,10 +91,14 @@ impl<T, S: Store<T>> Core<T, S> {
 
     #[inline(always)]
     pub(super) fn get_until(&self, deadline: Option<Instant>) -> Option<T> {
+        let mut is_woken = false;
         loop {
             if self.stored.get() > 0 || !self.putters.is_empty() {
-                // After a yield there may be nothing left.
-                thread::charge(|| false);
+                // A getter that was woken to try again is not interrupted here, because it would
+                // not pass the wake-up on. After a yield there may be nothing left.
+                if !is_woken {
+                    thread::charge(|| false);
+                }
                 if let Some(item) = self.try_get() {
                     return Some(item);
                 }
@@ -107,6 +111,7 @@ impl<T, S: Store<T>> Core<T, S> {
             if !S::COMPARES || !matches!(slot, Ok(None)) {
                 return slot.ok().flatten();
             }
+            is_woken = true;
         }
     }
 
@@ -215,6 +220,7 @@ impl<T, S: Store<T>> Core<T, S> {
     }
 
     pub(super) fn join(&self) {
+        thread::charge(|| self.unfinished.get() > 0);
         while self.unfinished.get() > 0 {
             self.joiners.wait(WaitReason::TasksDone);
         }

@@ -19,14 +19,23 @@ use rustix::buffer::spare_capacity;
 use rustix::event::{PollFd, PollFlags, Timespec, epoll};
 use rustix::io::Errno;
 
-use super::{Event, MAX_EVENTS};
+use super::{Event, MAX_EVENTS, Urgent};
 
 /// The key that `polling` gives to its notifier.
 const NOTIFIER: u64 = usize::MAX as u64;
 
-pub(super) fn add(poller: &Poller, fd: BorrowedFd<'_>, key: usize) -> io::Result<()> {
+pub(super) fn add(
+    poller: &Poller,
+    fd: BorrowedFd<'_>,
+    key: usize,
+    urgent: Urgent,
+) -> io::Result<()> {
     let data = epoll::EventData::new_u64(key as u64);
-    Ok(epoll::add(poller, fd, data, flags())?)
+    let flags = match urgent {
+        Urgent::Reported => flags(),
+        Urgent::Ignored => flags() - epoll::EventFlags::PRI,
+    };
+    Ok(epoll::add(poller, fd, data, flags)?)
 }
 
 /// Registers a descriptor once more, so that its readiness is reported again.

@@ -46,6 +46,13 @@ struct Event {
     may_hide_more: bool,
 }
 
+/// Whether urgent data counts as readable.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Urgent {
+    Reported,
+    Ignored,
+}
+
 /// The number of bits of a key that hold the index into the table. The others hold a generation, so
 /// that an event for a descriptor that has been closed is not taken for one of its successor.
 const INDEX_BITS: u32 = if usize::BITS == 64 { 32 } else { 20 };
@@ -144,6 +151,20 @@ impl Reactor {
     ///
     /// Returns the error of the system if there is no memory, or if the descriptor cannot be polled.
     pub(crate) fn register(&self, fd: BorrowedFd<'_>) -> io::Result<Arc<Source>> {
+        self.register_with(fd, Urgent::Reported)
+    }
+
+    /// Registers a duplicate of a descriptor, for a wait that is followed by an ordinary operation.
+    /// Urgent data does not end it, because such an operation would not find it.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error as [`register`](Self::register) does.
+    pub(crate) fn register_duplicate(&self, fd: BorrowedFd<'_>) -> io::Result<Arc<Source>> {
+        self.register_with(fd, Urgent::Ignored)
+    }
+
+    fn register_with(&self, fd: BorrowedFd<'_>, urgent: Urgent) -> io::Result<Arc<Source>> {
         // The lock is held until the end, so that another OS thread cannot end the last registration
         // of a source meanwhile.
         let mut deregistered_remotely = lock(&self.owner.deregistered_remotely);
@@ -170,7 +191,7 @@ impl Reactor {
             table.slots.len() - 1
         });
         let key = (table.slots[index].generation << INDEX_BITS) | index;
-        match backend::add(&self.owner.poller, fd, key) {
+        match backend::add(&self.owner.poller, fd, key, urgent) {
             Ok(()) => {
                 let source = Arc::new(Source::new(fd, key, Arc::clone(&self.owner)));
                 table.slots[index].source = Some(Arc::clone(&source));
@@ -187,6 +208,10 @@ impl Reactor {
     /// Ends a registration of this reactor. Events that are still to be delivered after the last one
     /// are ignored.
     pub(crate) fn deregister(&self, source: &Source) {
+        // In a child, an OS thread that does not exist there may have held the lock.
+        if fork::is_child() {
+            return;
+        }
         let lock = lock(&self.owner.deregistered_remotely);
         let mut table = self.table.borrow_mut();
         if source.remove_user() && table.contains(source.key()) {

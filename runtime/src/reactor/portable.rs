@@ -10,9 +10,14 @@ use std::time::Duration;
 
 use polling::{PollMode, Poller};
 
-use super::{Event, MAX_EVENTS};
+use super::{Event, MAX_EVENTS, Urgent};
 
-pub(super) fn add(poller: &Poller, fd: BorrowedFd<'_>, key: usize) -> io::Result<()> {
+pub(super) fn add(
+    poller: &Poller,
+    fd: BorrowedFd<'_>,
+    key: usize,
+    _urgent: Urgent,
+) -> io::Result<()> {
     if !poller.supports_edge() {
         return Err(io::Error::new(
             io::ErrorKind::Unsupported,

@@ -21,7 +21,7 @@
 use std::cell::Cell;
 use std::ffi::c_void;
 use std::io;
-use std::ptr;
+use std::ptr::{self, NonNull};
 use std::sync::OnceLock;
 use std::sync::atomic::AtomicU32;
 use std::time::{Duration, Instant};
@@ -105,10 +105,14 @@ fn start_or_panic<'a>() -> &'a Scheduler {
 #[track_caller]
 fn start<'a>() -> io::Result<&'a Scheduler> {
     let key = end_key()?;
+    // SAFETY: the key was created by `end_key`. Its destructor does not follow the value, which only
+    // must not be null.
+    let errno = unsafe { libc::pthread_setspecific(key, NonNull::<c_void>::dangling().as_ptr()) };
+    // Without the destructor, the ticker would keep pointers to the memory of this OS thread.
+    if errno != 0 {
+        return Err(io::Error::from_raw_os_error(errno));
+    }
     let scheduler = Scheduler::start()?;
-    // SAFETY: the key was created by `end_key`. Its destructor does not follow the value, which
-    // only must not be null. If the call fails, the scheduler is never freed.
-    unsafe { libc::pthread_setspecific(key, scheduler.as_ptr().cast()) };
     CURRENT.set(scheduler.as_ptr());
     // Registers the destructor. While the OS thread ends, that may fail. Then the destructor of the
     // key does its work.
@@ -146,6 +150,10 @@ unsafe extern "C" fn end(scheduler: *mut c_void) {
         // SAFETY: as in `start`.
         unsafe { libc::pthread_setspecific(key, scheduler) };
         return;
+    }
+    // A hook may need the scheduler, so it is still the current one.
+    if let Some(scheduler) = if_current() {
+        scheduler.abandon_waits();
     }
     for scheduler in [&CURRENT, &ABANDONED].map(|cell| cell.replace(ptr::null())) {
         if !scheduler.is_null() {

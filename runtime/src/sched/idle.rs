@@ -18,8 +18,15 @@ impl Scheduler {
     #[cold]
     #[inline(never)]
     pub(super) fn idle(&self) -> GreenRef {
+        // Messages of other OS threads may keep the run queue from being empty here, so a poll that is
+        // due comes first.
+        let is_due = self.is_tick_due() || self.attention.needs_poll(self.run_queue.turns());
         self.end_work();
-        self.drain_mailbox();
+        if is_due {
+            self.poll_all();
+        } else {
+            self.drain_mailbox();
+        }
         loop {
             self.randomize_next();
             if let Some(next) = self.run_queue.pop() {

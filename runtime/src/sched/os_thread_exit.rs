@@ -41,7 +41,6 @@ pub(super) unsafe fn end(scheduler: *mut Scheduler) {
     }
     // SAFETY: it is valid until it is freed below (caller).
     let alive = unsafe { &*scheduler };
-    alive.abandon_waits();
     alive.leave_ticker();
     let messages = alive.own_handle.mailbox.close();
     alive.publish_running(None);

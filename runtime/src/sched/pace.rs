@@ -10,7 +10,7 @@
 //!
 //! Tests with a random order or a paused clock have neither, because both depend on real time.
 
-use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::Ordering::{Relaxed, SeqCst};
 use std::time::Duration;
 
 use super::attention::AttentionBit;
@@ -27,9 +27,10 @@ impl Scheduler {
         if self.is_time_simulated() {
             return;
         }
-        if ticker::is_awake() && self.has_ticker.get() {
-            self.attention.ticks.is_busy.store(true, Relaxed);
-        } else {
+        // The ticker reads in the other order, so one of the two sees what the other has stored.
+        self.attention.ticks.is_busy.store(true, SeqCst);
+        if !self.has_ticker.get() || !ticker::is_awake() {
+            self.attention.ticks.is_busy.store(false, Relaxed);
             self.watch_clock();
         }
     }
@@ -44,9 +45,7 @@ impl Scheduler {
     /// Ends a stretch of work, before `idle` waits.
     #[inline]
     pub(super) fn end_work(&self) {
-        if self.attention.is_set(AttentionBit::Clock) {
-            self.attention.clear(AttentionBit::Clock);
-        }
+        self.attention.clear(AttentionBit::Clock);
         self.attention.ticks.is_busy.store(false, Relaxed);
         self.attention.take_tick();
     }

@@ -34,6 +34,18 @@ impl Scheduler {
         }
     }
 
+    /// Lets every other ready green thread run, as if the wait of `me` had begun and its deadline had
+    /// passed at once. Returns what ended the wait.
+    #[cold]
+    pub(crate) fn step_aside(&self, me: GreenRef) -> Wake {
+        me.state.set(State::Ready(Wake::TimedOut));
+        self.yield_now();
+        match me.state.get() {
+            State::Ready(wake) => wake,
+            State::New | State::Parked | State::Done => Wake::TimedOut,
+        }
+    }
+
     /// Lets every other ready green thread run before the running one continues. Returns the
     /// running one.
     ///
@@ -71,6 +83,27 @@ impl Scheduler {
         self.timers.cancel(green);
         self.make_ready(green, wake);
         true
+    }
+
+    /// Called when a panic has been caught. If std knows of no other one, the green threads that are
+    /// recorded as parked in the middle of unwinding have caught their panics themselves. They are
+    /// woken, to check again.
+    #[cold]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "std knows whether any panic is in progress on this OS thread"
+    )]
+    pub(crate) fn end_unwinding(&self) {
+        if self.unwinding.get() == 0 || std::thread::panicking() {
+            return;
+        }
+        let wake = |green: GreenRef| {
+            if green.uninterruptible.get() {
+                self.unpark(green, Wake::Unparked);
+            }
+        };
+        wake(self.root());
+        self.all_live().into_iter().for_each(wake);
     }
 
     /// Queues a green thread that is parked or new.

@@ -158,6 +158,7 @@ unsafe extern "C" fn entry<F: FnOnce() + 'static>(green: *mut ()) -> ! {
     }));
     if let Err(payload) = outcome {
         forget_panics(|| drop(payload));
+        scheduler.end_unwinding();
     }
     // The last switch is made here, and not in a function that would never return. Each call
     // without a return shifts the entries of the processor's return predictor.

@@ -11,7 +11,7 @@
 //! woken no more often than without one.
 
 use std::ptr::NonNull;
-use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::Ordering::{Relaxed, SeqCst};
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize};
 use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::Duration;
@@ -84,7 +84,7 @@ fn lock() -> std::sync::MutexGuard<'static, State> {
 /// Whether the ticker ticks at present.
 #[inline]
 pub(super) fn is_awake() -> bool {
-    AWAKE.load(Relaxed)
+    AWAKE.load(SeqCst)
 }
 
 /// Adds the targets of a scheduler, which then receive ticks while it is busy.
@@ -136,7 +136,7 @@ fn run() {
             // SAFETY: they are listed, and the lock is held ([ticked-while-listed]).
             let (ticks, until_check) =
                 unsafe { (listed.ticks.as_ref(), listed.until_check.as_ref()) };
-            if !ticks.is_busy.load(Relaxed) {
+            if !ticks.is_busy.load(SeqCst) {
                 continue;
             }
             listed.unanswered = match ticks.is_due.load(Relaxed) {
@@ -162,7 +162,7 @@ fn run() {
         idle_ticks += 1;
         if idle_ticks == IDLE_TICKS {
             // The ticker sleeps only after one more tick.
-            AWAKE.store(false, Relaxed);
+            AWAKE.store(false, SeqCst);
         } else if idle_ticks > IDLE_TICKS && !is_awake() {
             drop(
                 WOKEN

@@ -131,7 +131,11 @@ impl Once {
             let waiters = lock(&self.waiters);
             match self.state.load(Ordering::Acquire) {
                 DONE => return,
-                POISONED if !force => panic!("{POISON}"),
+                POISONED if !force => {
+                    // A panic hook may use this value too.
+                    drop(waiters);
+                    panic!("{POISON}")
+                }
                 RUNNING => {
                     drop(waiters);
                     self.park_unless(|state| state != RUNNING);

@@ -19,8 +19,8 @@
 //!   interrupted meanwhile. A timeout that the destructor itself opens ends waits that can fail with
 //!   an error, but nothing is thrown. Other green threads are not concerned
 //!   ([`unwinding`](super::unwinding)).
-//! - An interrupt that is thrown without a wait lets the other green threads run first. A loop that
-//!   catches what is thrown and goes on would starve them otherwise.
+//! - An interrupt that is thrown without a wait, after another one was thrown and caught, lets the
+//!   other green threads run first. A loop that catches what is thrown would starve them otherwise.
 
 use std::any::Any;
 use std::time::Instant;
@@ -149,13 +149,17 @@ fn wait_slow(
         return wait_while_unwinding(scheduler, me, deadline, failure);
     }
     let scope = me.scope_deadline();
-    if me.kill_due() {
-        scheduler.yield_now();
-        return throw_kill(me);
-    }
-    if scope.is_some_and(|scope| scope <= scheduler.last_now()) {
-        scheduler.yield_now();
-        return throw_expired(me);
+    let is_expired = scope.is_some_and(|scope| scope <= scheduler.last_now());
+    if me.kill_due() || is_expired {
+        // What it waits for may happen while the others run. Then a timeout has no effect.
+        if me.interrupt_thrown.get() && scheduler.step_aside(me) == Wake::Unparked && !me.kill_due()
+        {
+            return Wake::Unparked;
+        }
+        return match me.kill_due() {
+            true => throw_kill(me),
+            false => throw_expired(me),
+        };
     }
     if scope.is_some() {
         scheduler.clock_read_requested.set(true);
@@ -195,6 +199,19 @@ fn wait_while_unwinding(
         Wake::Interrupted => Wake::Unparked,
         wake => wake,
     }
+}
+
+/// Whether a timeout has expired that a destructor has opened, while its green thread unwinds. An
+/// operation that can fail returns an error then.
+#[inline]
+pub(crate) fn is_destructor_timed_out(scheduler: &Scheduler) -> bool {
+    os_thread_panicking() && is_destructor_timed_out_slow(scheduler)
+}
+
+#[cold]
+fn is_destructor_timed_out_slow(scheduler: &Scheduler) -> bool {
+    let deadline = scheduler.running().destructor_deadline();
+    panicking() && deadline.is_some_and(|deadline| deadline <= scheduler.clock.now())
 }
 
 /// Returns the earlier of two deadlines, either of which may be none.
@@ -250,7 +267,9 @@ pub(crate) fn yield_scheduler(scheduler: &Scheduler) {
 /// Lets every other ready green thread run first. Nothing is thrown here.
 pub(crate) fn yield_uninterrupted() {
     let scheduler = sched::current();
-    unwinding::switch_while_unwinding(scheduler, || scheduler.yield_now());
+    if scheduler.may_park() {
+        unwinding::switch_while_unwinding(scheduler, || scheduler.yield_now());
+    }
 }
 
 #[cold]
@@ -307,6 +326,9 @@ fn throw_kill(me: GreenRef) -> Wake {
 fn throw(interrupt: Interrupt) -> Wake {
     if cfg!(panic = "abort") {
         return Wake::Interrupted;
+    }
+    if let Some(scheduler) = sched::if_current() {
+        scheduler.running().interrupt_thrown.set(true);
     }
     rethrow(Box::new(interrupt))
 }

@@ -7,7 +7,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::budget::charge;
+use super::budget::{charge, charge_without_yield};
 use super::exit_hooks::{self, ExitHookId};
 use super::interrupt;
 use super::join_error::{JoinError, Result};
@@ -115,6 +115,7 @@ impl<T> JoinHandle<T> {
     ///
     /// Panics as [`join`](Self::join) does.
     pub fn wait(&self) {
+        charge(|| !self.is_finished());
         self.wait_until(None);
     }
 
@@ -182,6 +183,7 @@ impl<T> JoinHandle<T> {
     /// A green thread that kills itself unwinds from here.
     #[doc(alias = "abort")]
     pub fn kill(&self) {
+        charge_without_yield();
         self.0.kill();
     }
 

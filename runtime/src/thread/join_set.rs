@@ -231,7 +231,7 @@ impl<T> Members<T> {
     /// Waits for the next member to finish. Returns its number and its result, or `None` if there
     /// are no members.
     fn next(&self) -> Option<(usize, Result<T>)> {
-        charge(|| self.ended.order.borrow().is_empty());
+        charge(|| self.ended.order.borrow().is_empty() && !self.handles.borrow().is_empty());
         loop {
             let first = self.ended.order.borrow_mut().pop_front();
             if let Some(number) = first {

@@ -6,7 +6,7 @@
 
 use std::ptr;
 
-use super::unwinding::{self, panicking};
+use super::unwinding::{self, os_thread_panicking, panicking};
 use crate::green::{GreenRef, Payload, State, Wake};
 use crate::sched;
 
@@ -33,13 +33,20 @@ pub(super) fn request_kill(victim: GreenRef, error: Option<Payload>) -> bool {
             return victim.kill_due() && !panicking();
         }
         State::Ready(_) if victim.shields.get() > 0 => {}
-        State::Parked if !victim.is_interruptible() => {}
+        State::Parked if !victim.is_interruptible() && is_mark_valid(victim) => {}
         State::Done => {}
         State::New | State::Ready(_) | State::Parked => {
+            victim.uninterruptible.set(false);
             unwinding::switch_while_unwinding(scheduler, || {
                 scheduler.run_now(victim, Wake::Interrupted);
             });
         }
     }
     false
+}
+
+/// Whether a parked victim defers its kill for a reason that still holds: a shield, or a destructor
+/// that runs while some green thread unwinds.
+fn is_mark_valid(victim: GreenRef) -> bool {
+    victim.shields.get() > 0 || os_thread_panicking()
 }

@@ -13,9 +13,10 @@
 //!
 //! Two cases remain, both within such a period. A panic that the program catches itself, without a
 //! function of evy, counts as in progress until the period ends: kills and timeouts of that green
-//! thread are deferred until then. An unwinding that the program starts with
-//! `std::panic::resume_unwind`, which no panic hook sees, is not noticed: an interrupt that is thrown
-//! in one of its destructors aborts the process. The alternative, to defer every interrupt of the OS
+//! thread are deferred until then. An unwinding that evy's panic hook does not see is not noticed: an
+//! interrupt that is thrown in one of its destructors aborts the process, and it poisons no lock. That
+//! is one that the program starts with `std::panic::resume_unwind`, or any after the program has
+//! replaced the hook. The alternative, to defer every interrupt of the OS
 //! thread, would let one green thread that is parked in a destructor hold back all the others.
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
@@ -76,6 +77,7 @@ pub(crate) fn catch<T>(f: impl FnOnce() -> T) -> Caught<T> {
         && let Some(scheduler) = sched::if_current()
     {
         record(scheduler, before);
+        scheduler.end_unwinding();
     }
     outcome
 }
@@ -103,6 +105,7 @@ pub(super) fn switch_while_unwinding<T>(scheduler: &Scheduler, switch: impl FnOn
     let counted = CountGuard::new(&scheduler.unwinding);
     let value = switch();
     drop(counted);
-    record(scheduler, true);
+    // If std knows of no panic, the record was wrong: the panic had been caught.
+    record(scheduler, os_thread_panicking());
     value
 }

@@ -879,6 +879,33 @@ fn items_left_in_a_queue_are_dropped_with_it() {
     });
 }
 
+/// The item is put while the expired timeout lets others run.
+#[test]
+fn an_expired_timeout_does_not_end_a_put_whose_item_is_taken_meanwhile() {
+    {
+        virtual_time(|| {
+            let queue = Queue::bounded(0);
+            let getter = queue.clone();
+            let taken = spawn(move || {
+                yield_now();
+                getter.get()
+            });
+            let put = timeout(SHORT, || {
+                // A first expiry, which is swallowed.
+                assert!(catch_unwind(AssertUnwindSafe(|| sleep(2 * SHORT))).is_err());
+                queue.put(7);
+            });
+            match put {
+                Ok(()) => assert_eq!(taken.join().unwrap(), 7),
+                Err(_) => {
+                    queue.put(8);
+                    assert_eq!(taken.join().unwrap(), 8);
+                }
+            }
+        });
+    }
+}
+
 /// Checks that faults make their victims fail. What the victim waits for may happen at the same time
 /// as a timeout, which is one fault in four; then the timeout has no effect.
 fn assert_most_fail(faults: usize, failures: usize) {

@@ -291,3 +291,39 @@ fn a_fault_in_a_reader_loses_no_byte() {
     });
     assert!(faults >= 4 * BYTES, "{faults}");
 }
+
+/// Urgent data does not make the descriptor readable for an ordinary read.
+#[test]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the peer is on the same OS thread"
+)]
+fn a_select_does_not_spin_while_urgent_data_is_pending() {
+    use rustix::net::{SendFlags, send};
+    within(|| {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let near = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let (far, _) = listener.accept().unwrap();
+        send(&far, b"!", SendFlags::OOB).unwrap();
+        let near = Green::new(near).unwrap();
+        let begun = cpu_time();
+        let is_readable = evy_runtime::select! {
+            readable(&near) => true,
+            after(Duration::from_millis(300)) => false,
+        };
+        assert!(!is_readable);
+        let used = cpu_time() - begun;
+        assert!(used < Duration::from_millis(150), "{used:?}");
+    });
+}
+
+/// Returns the processor time that this OS thread has used.
+fn cpu_time() -> Duration {
+    let mut time = libc::timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
+    // SAFETY: the pointer is valid.
+    unsafe { libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &raw mut time) };
+    Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
+}

@@ -178,6 +178,20 @@ fn operations() -> Vec<(&'static str, Operation)> {
         ("block_on", boxed(|| block_on(async {}))),
         ("read", boxed(move || _ = (&zeros).read(&mut [0]).unwrap())),
         (
+            "a read that another one excludes",
+            boxed({
+                let (pipe, writer) = std::io::pipe().unwrap();
+                let green = Rc::new(Green::new(pipe).unwrap());
+                let reads = Rc::clone(&green);
+                spawn_n(move || drop((&*reads).read(&mut [0])));
+                yield_now();
+                move || {
+                    let _writer = &writer;
+                    (&*green).read(&mut [0]).unwrap_err();
+                }
+            }),
+        ),
+        (
             "a read that fails",
             boxed(move || {
                 let _kept_open = &kept_open;
@@ -312,6 +326,35 @@ fn a_timeout_ends_a_loop_over_an_operation_that_fails() {
             assert!(timeout(Duration::from_millis(5), endless).is_err());
         }
         drop(guard);
+    });
+}
+
+/// Messages of another OS thread keep the run queue filled, so the OS thread is never idle.
+#[test]
+fn a_timer_fires_soon_beside_a_green_thread_that_another_os_thread_wakes_continually() {
+    within(|| {
+        let woken = spawn(|| {
+            loop {
+                thread::park();
+                compute(Duration::from_millis(2));
+            }
+        });
+        let unparker = woken.thread().unparker();
+        let stop = Arc::new(std::sync::atomic::AtomicBool::new(false));
+        let stopped = Arc::clone(&stop);
+        let wakes = std::thread::spawn(move || {
+            while !stopped.load(std::sync::atomic::Ordering::Relaxed) {
+                unparker.unpark();
+                std::thread::sleep(Duration::from_micros(100));
+            }
+        });
+        let start = Instant::now();
+        sleep(DUE);
+        let elapsed = start.elapsed();
+        stop.store(true, std::sync::atomic::Ordering::Relaxed);
+        wakes.join().unwrap();
+        woken.kill();
+        assert!(elapsed < 20 * DUE, "{elapsed:?}");
     });
 }
 

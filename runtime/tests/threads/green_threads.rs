@@ -1118,10 +1118,11 @@ fn a_deadlock_is_a_panic_that_lists_the_parked_green_threads() {
             "{message}"
         );
         let root = message.lines().find(|line| line.contains("(root)"));
+        assert!(root.is_some_and(|line| line.contains("waits for unpark")));
+        // In optimized code, the call may be part of the function that contains it.
+        let has_site = |line: &str| line.contains("green_threads.rs");
         assert!(
-            root.is_some_and(
-                |line| line.contains("waits for unpark at ") && line.contains("green_threads.rs")
-            ),
+            !cfg!(debug_assertions) || root.is_some_and(has_site),
             "{message}"
         );
         named.thread().unpark();

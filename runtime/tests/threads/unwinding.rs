@@ -191,3 +191,56 @@ fn a_timeout_that_a_destructor_opens_does_not_end_a_wait_that_cannot_fail() {
         });
     });
 }
+
+/// A panic that is caught while another green thread is parked in a destructor looks as if it were
+/// still in progress. That ends with the other unwinding.
+#[test]
+fn a_green_thread_that_catches_a_panic_during_another_unwinding_can_be_interrupted_after_it() {
+    within(|| {
+        test::virtual_time(|| {
+            let unwinds = unwinding_for(2);
+            let catches = || std::panic::catch_unwind(|| panic!("on purpose")).is_err();
+            let expires = spawn(move || {
+                assert!(catches());
+                timeout(SECOND, || sleep(LONG)).is_err()
+            });
+            let victim = spawn(move || {
+                assert!(catches());
+                sleep(LONG);
+            });
+            assert!(expires.join().unwrap());
+            assert!(unwinds.join().is_err());
+            victim.kill();
+            assert!(victim.join().unwrap_err().is_killed());
+        });
+    });
+}
+
+#[test]
+fn a_timeout_that_a_destructor_opens_ends_reads_that_never_have_to_park() {
+    struct ReadsOnDrop(Green<std::fs::File>);
+    impl Drop for ReadsOnDrop {
+        fn drop(&mut self) {
+            let limit = Duration::from_millis(10);
+            let error = timeout(limit, || {
+                loop {
+                    if let Err(error) = (&self.0).read(&mut [0]) {
+                        return error;
+                    }
+                }
+            });
+            assert_eq!(error.expect("it returns").kind(), ErrorKind::TimedOut);
+        }
+    }
+    within(|| {
+        let zeros = std::fs::File::open("/dev/zero").unwrap();
+        let reads = ReadsOnDrop(Green::new(zeros).unwrap());
+        let victim = spawn(move || {
+            let _reads = reads;
+            sleep(LONG);
+        });
+        yield_now();
+        victim.kill();
+        assert!(victim.join().unwrap_err().is_killed());
+    });
+}
