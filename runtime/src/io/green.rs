@@ -230,7 +230,9 @@ impl<T: AsFd> Green<T> {
     /// thread waits in the same direction, and the error of the system.
     pub fn wait_ready(&self, direction: Direction, mut timeout: Timeout) -> io::Result<()> {
         let scheduler = sched::try_current()?;
-        if let Some(source) = self.registration.own(scheduler) {
+        let own = self.registration.own(scheduler);
+        thread::charge(|| own.is_none_or(|source| source.waiter(direction).is_none()));
+        if let Some(source) = own {
             check_not_busy(source, direction, Sharing::Exclusive)?;
         }
         // A new registration reports at once what is ready already, whatever the cached readiness

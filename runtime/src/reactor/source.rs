@@ -89,7 +89,7 @@ pub(crate) struct Source {
     write: DirectionState,
     /// The OS thread of the owner, to check `[owner-thread]`.
     #[cfg(debug_assertions)]
-    os_thread: std::thread::ThreadId,
+    os_thread: usize,
 }
 
 // SAFETY: only the states of the two directions are not `Send` and `Sync` by themselves. They are
@@ -110,7 +110,7 @@ impl Source {
             read: DirectionState::new(),
             write: DirectionState::new(),
             #[cfg(debug_assertions)]
-            os_thread: std::thread::current().id(),
+            os_thread: os_thread(),
         }
     }
 
@@ -151,7 +151,7 @@ impl Source {
     fn state(&self, direction: Direction) -> &DirectionState {
         #[cfg(debug_assertions)]
         assert_eq!(
-            std::thread::current().id(),
+            os_thread(),
             self.os_thread,
             "a source was used on an OS thread that does not own it"
         );
@@ -276,6 +276,14 @@ impl Source {
         // removed it.
         drop(self.owner.poller.delete(super::borrow(&self.fd)));
     }
+}
+
+/// Returns a number that identifies the calling OS thread. Unlike `std::thread::current`, it works
+/// until the very end of the OS thread.
+#[cfg(debug_assertions)]
+fn os_thread() -> usize {
+    // SAFETY: the function has no preconditions.
+    unsafe { libc::pthread_self() as usize }
 }
 
 #[cfg(all(test, debug_assertions))]

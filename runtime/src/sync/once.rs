@@ -5,7 +5,7 @@ use std::fmt;
 use super::wait_list::{IfAbandoned, PendingUnpark, Position, WaitList, WaitParams};
 use crate::green::WaitReason;
 use crate::primitive::{AtomicU8, Mutex, Ordering, const_fn_unless_loom, lock};
-use crate::thread::shield_any_thread;
+use crate::thread::{charge, shield_any_thread};
 
 const NEW: u8 = 0;
 const RUNNING: u8 = 1;
@@ -108,6 +108,7 @@ impl Once {
     ///
     /// Panics if an initialization panicked.
     pub fn wait(&self) {
+        charge(|| !self.is_completed());
         assert!(self.wait_for_end() != POISONED, "{POISON}");
     }
 
@@ -115,6 +116,7 @@ impl Once {
     ///
     /// Parks until an initialization has been completed successfully.
     pub fn wait_force(&self) {
+        charge(|| !self.is_completed());
         while !self.is_completed() {
             self.park_unless(|state| state == DONE);
         }

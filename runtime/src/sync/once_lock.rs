@@ -51,10 +51,10 @@ impl<T> OnceLock<T> {
     /// Parks until the cell is initialized.
     pub fn wait(&self) -> &T {
         loop {
+            self.once.wait_force();
             if let Some(value) = self.get() {
                 return value;
             }
-            self.once.wait_force();
         }
     }
 
