@@ -2,7 +2,7 @@
 # Runs tests of the runtime, net and pool under valgrind, which finds uses of memory that is freed
 # or was never written. Arguments are passed to the test binaries, such as the name of a test.
 #
-# valgrind must tell a switch to another stack from a large frame. No frame is larger than the guard
+# valgrind must distinguish a switch to another stack from a large frame. No frame is larger than the guard
 # between two green stacks, so `--max-stackframe` is the size of a guard, and no stack has to be
 # registered.
 set -euo pipefail

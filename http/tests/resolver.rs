@@ -1,4 +1,4 @@
-//! A client whose resolver does not answer. `getaddrinfo` is replaced in this binary.
+//! A client with a resolver that does not answer. `getaddrinfo` is replaced in this binary.
 #![expect(
     clippy::disallowed_methods,
     reason = "real time is measured, and the resolver blocks"

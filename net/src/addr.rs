@@ -16,7 +16,7 @@ use crate::dns;
 ///
 /// - Names are resolved on helper OS threads, while the green thread parks. Green threads that
 ///   resolve the same name at the same time share one lookup. At most 16 lookups run at a time,
-///   or 64 with those whose green threads were killed or timed out.
+///   or 64 with those that no green thread waits for any more.
 ///
 /// # Examples
 ///

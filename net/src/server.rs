@@ -273,7 +273,7 @@ impl Server {
     }
 }
 
-/// Tells `serve` that the accept loop has ended, however that happened.
+/// Notifies `serve` that the accept loop has ended, however that happened.
 struct AcceptLoopGuard<'a> {
     accepting: &'a Cell<bool>,
     state: &'a ServerState,

@@ -147,7 +147,7 @@ impl<T: AsFd> Green<T> {
                     }
                 })?;
             }
-            // Without cached readiness, only the call itself can tell, so it is tried. A call that
+            // Without cached readiness, only the call itself can show it, so it is tried. A call that
             // must not park always asks the system.
             if !is_blocking || source.is_none_or(|source| source.is_ready(direction)) {
                 let attempt = source.map(|source| Attempt::new(scheduler, source, direction));

@@ -121,7 +121,7 @@ fn start<'a>() -> io::Result<&'a Scheduler> {
     Ok(unsafe { scheduler.as_ref() })
 }
 
-/// Returns the key whose destructor ends a scheduler.
+/// Returns the key with the destructor that ends a scheduler.
 ///
 /// # Errors
 ///

@@ -246,7 +246,7 @@ pub(crate) struct WaitParams<'a, S, T> {
     pub(crate) if_abandoned: IfAbandoned,
 }
 
-/// What happens to the entry of a waiter whose OS thread ends.
+/// What happens to the entry of a waiter when its OS thread ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum IfAbandoned {
     /// It leaves the queue, or what the waiter was notified of is passed on.

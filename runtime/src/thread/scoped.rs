@@ -194,7 +194,7 @@ struct AbortOnUnwind;
 
 impl Drop for AbortOnUnwind {
     fn drop(&mut self) {
-        let message = "evy: a panic in the last wait of a scope, whose green threads still live";
+        let message = "evy: a panic in the last wait of a scope with live green threads";
         writeln!(io::stderr(), "{message}").ok();
         process::abort();
     }

@@ -881,7 +881,7 @@ fn items_left_in_a_queue_are_dropped_with_it() {
 
 /// The item is put while the expired timeout lets others run.
 #[test]
-fn an_expired_timeout_does_not_end_a_put_whose_item_is_taken_meanwhile() {
+fn an_expired_timeout_does_not_end_a_put_if_its_item_is_taken_meanwhile() {
     {
         virtual_time(|| {
             let queue = Queue::bounded(0);

@@ -13,7 +13,7 @@ const REASON: WaitReason = WaitReason::Other("a value");
 const SHORT: Duration = Duration::from_millis(5);
 const LONG: Duration = Duration::from_secs(3600);
 
-/// A value whose destructor parks if `parks` is true.
+/// A value with a destructor that parks if `parks` is true.
 struct Slow {
     parks: bool,
 }

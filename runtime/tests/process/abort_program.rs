@@ -47,7 +47,7 @@ fn main() {
     }
 }
 
-/// Returns a stream to which nobody writes, and its other end.
+/// Returns a stream that receives no data, and its other end.
 fn silent() -> (Green<std::io::PipeReader>, std::io::PipeWriter) {
     let (reader, writer) = std::io::pipe().unwrap();
     (Green::new(reader).unwrap(), writer)

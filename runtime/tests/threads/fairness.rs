@@ -249,7 +249,7 @@ fn a_green_thread_does_at_most_128_operations_in_one_turn() {
     });
 }
 
-/// A neighbor may hold a borrow across such a call.
+/// Another green thread may hold a borrow across such a call.
 #[test]
 fn an_operation_that_must_not_park_does_not_switch_when_it_succeeds() {
     within(|| {
