@@ -308,7 +308,7 @@ fn data_that_is_ready_takes_precedence_over_an_expired_timeout() {
         let (mut reader, mut writer) = (Green::new(reader).unwrap(), Green::new(writer).unwrap());
         let deadline = Instant::now() + Duration::from_millis(50);
         let waits = spawn(move || timeout_at(deadline, || reader.read(&mut [0; 8]).unwrap()));
-        yield_now();
+        test::wait_all_parked();
         writer.write_all(b"data").unwrap();
         // No green thread runs until the data is there and the deadline has passed.
         while Instant::now() <= deadline {
