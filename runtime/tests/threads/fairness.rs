@@ -76,13 +76,8 @@ fn a_timer_fires_soon_after_a_change_from_short_turns_to_long_ones() {
             }
             yield_now();
         });
-        assert!(steps <= 10_000 + 3 || turns_fit_into(DUE, steps), "{steps}");
+        assert!(steps <= 10_000 + 3, "{steps}");
     });
-}
-
-/// Whether so many short turns are possible in `time`. A fast machine may not reach the long ones.
-fn turns_fit_into(time: Duration, turns: u32) -> bool {
-    Duration::from_nanos(5) * turns < time
 }
 
 #[test]
