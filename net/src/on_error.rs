@@ -2,11 +2,9 @@
 
 use std::fmt;
 use std::io;
-use std::mem;
 use std::rc::Rc;
 
-use evy_runtime::lowlevel::{catch_unwind, resume_unwind};
-use evy_runtime::thread::is_kill;
+use evy_runtime::lowlevel::contain_panic;
 
 /// The callback for errors that a server survives.
 #[derive(Clone)]
@@ -19,12 +17,7 @@ impl OnError {
 
     /// Calls the callback. If it panics, the panic hook reports that, and nothing else is affected.
     pub(crate) fn report(&self, error: &io::Error) {
-        match catch_unwind(|| (self.0)(error)) {
-            Err(payload) if is_kill(&*payload) => resume_unwind(payload),
-            // The destructor of the payload could panic too.
-            Err(payload) => mem::forget(payload),
-            Ok(()) => {}
-        }
+        contain_panic(|| (self.0)(error));
     }
 }
 

@@ -137,11 +137,7 @@ impl<T, E> Pool<T, E> {
     pub fn get_timeout(&self, timeout: Duration) -> Result<Option<PoolGuard<T>>, E> {
         // A deadline beyond the range of the clock is no deadline.
         let permit = self.state.acquire_deadline(now().checked_add(timeout));
-        let checked_out = permit.map(|permit| self.checkout(permit)).transpose();
-        if checked_out.is_err() {
-            charge_failure();
-        }
-        checked_out
+        permit.map(|permit| self.checkout(permit)).transpose()
     }
 
     /// Takes a resource like [`get`](Self::get), or returns `None` if all are in use.
@@ -157,11 +153,8 @@ impl<T, E> Pool<T, E> {
     /// Panics if `create` panics.
     pub fn try_get(&self) -> Result<Option<PoolGuard<T>>, E> {
         let permit = self.state.try_acquire();
-        if permit.is_none() {
-            charge_failure();
-        }
         let checked_out = permit.map(|permit| self.checkout(permit)).transpose();
-        if checked_out.is_err() {
+        if !matches!(checked_out, Ok(Some(_))) {
             charge_failure();
         }
         checked_out

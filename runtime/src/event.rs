@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use crate::green::WaitReason;
 use crate::sched;
-use crate::thread::{WaitQueue, charge, charge_failure, charge_without_yield};
+use crate::thread::{WaitQueue, charge, charge_try, charge_without_yield};
 
 /// A one-time event: every green thread that waits for it gets a clone of the value that was sent,
 /// or the error.
@@ -149,12 +149,7 @@ impl<T: Clone> Event<T> {
     #[doc(alias = "poll")]
     #[must_use]
     pub fn try_get(&self) -> Option<Result<T, EventError>> {
-        charge_without_yield();
-        let sent = self.sent();
-        if sent.is_none() {
-            charge_failure();
-        }
-        sent
+        charge_try(|| self.sent(), Option::is_none)
     }
 
     pub(crate) fn sent(&self) -> Option<Result<T, EventError>> {

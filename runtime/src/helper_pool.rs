@@ -13,7 +13,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use crate::green::{WaitReason, Wake};
 use crate::primitive::{Arc, Mutex, lock};
 use crate::sched;
-use crate::thread::{Parker, current, wait_or_fail};
+use crate::thread::{Parker, current, interrupted_error, wait_or_fail};
 
 /// Runs one kind of blocking call on helper OS threads of its own. The argument of a call is its
 /// key: callers with the same key share one call.
@@ -123,7 +123,7 @@ impl<T: Clone + Send + Sync + 'static> HelperPool<T> {
             match wait_or_fail(scheduler, reason, None) {
                 Wake::Unparked => {}
                 Wake::TimedOut => return Err(io::ErrorKind::TimedOut.into()),
-                Wake::Interrupted | Wake::Deadlocked => return Err(interrupted()),
+                Wake::Interrupted | Wake::Deadlocked => return Err(interrupted_error()),
             }
         }
     }
@@ -279,10 +279,4 @@ fn duplicate(error: &io::Error) -> io::Error {
         Some(code) => io::Error::from_raw_os_error(code),
         None => io::Error::new(error.kind(), error.to_string()),
     }
-}
-
-/// The error of an interrupted wait in a program that cannot unwind.
-#[cold]
-fn interrupted() -> io::Error {
-    io::Error::other("the wait was interrupted by a kill or a timeout")
 }

@@ -57,15 +57,20 @@ pub fn resume_unwind(payload: Box<dyn Any + Send>) -> ! {
     crate::thread::rethrow(payload)
 }
 
-/// Runs `f` and catches its panic, like [`std::panic::catch_unwind`].
+/// Runs a callback and ends its panic, which the panic hook has reported. A kill passes.
 ///
-/// Unlike std's function, it records that the current green thread has finished to unwind.
+/// # Examples
 ///
-/// # Errors
-///
-/// Returns the payload of the panic.
-pub fn catch_unwind<T>(f: impl FnOnce() -> T) -> std::thread::Result<T> {
-    crate::thread::catch(f)
+/// ```
+/// evy::lowlevel::contain_panic(|| panic!("a callback has failed"));
+/// ```
+pub fn contain_panic(f: impl FnOnce()) {
+    match crate::thread::catch(f) {
+        Err(payload) if crate::thread::is_kill(&*payload) => resume_unwind(payload),
+        // The destructor of the payload could panic too.
+        Err(payload) => std::mem::forget(payload),
+        Ok(()) => {}
+    }
 }
 
 /// Spawns a green thread like [`spawn`](crate::spawn). Reports name `site` as its spawn site.

@@ -8,13 +8,11 @@ mod settings;
 use std::error::Error;
 use std::fmt;
 use std::io;
-use std::mem;
 use std::sync::Arc;
 use std::time::Duration;
 
 use evy_net::TcpListener;
-use evy_runtime::lowlevel::{catch_unwind, resume_unwind};
-use evy_runtime::thread::is_kill;
+use evy_runtime::lowlevel::contain_panic;
 use http::{Request, Response, StatusCode};
 
 pub use into_response::IntoResponse;
@@ -78,12 +76,7 @@ struct OnError(Arc<dyn Fn(&io::Error) + Send + Sync>);
 impl OnError {
     /// Calls the callback. If it panics, the panic hook reports that, and nothing else is affected.
     fn report(&self, error: &io::Error) {
-        match catch_unwind(|| (self.0)(error)) {
-            Err(payload) if is_kill(&*payload) => resume_unwind(payload),
-            // The destructor of the payload could panic too.
-            Err(payload) => mem::forget(payload),
-            Ok(()) => {}
-        }
+        contain_panic(|| (self.0)(error));
     }
 }
 

@@ -114,38 +114,50 @@ impl<T: AsFd> Green<T> {
         &self,
         direction: Direction,
         sharing: Sharing,
+        timeout: Timeout,
+        op: impl FnMut(&T) -> io::Result<R>,
+        drained: impl FnOnce(&R) -> bool,
+    ) -> io::Result<R> {
+        let scheduler = sched::try_current()?;
+        if timeout == Timeout::NonBlocking {
+            thread::charge_without_yield();
+            let result = self.repeat(scheduler, direction, sharing, timeout, op, drained);
+            if result.is_err() {
+                thread::charge_failure();
+            }
+            return result;
+        }
+        thread::charge(|| {
+            let own = self.registration.own(scheduler);
+            own.is_some_and(|source| {
+                !source.is_ready(direction) && !is_busy(source, direction, sharing)
+            })
+        });
+        self.repeat(scheduler, direction, sharing, timeout, op, drained)
+    }
+
+    #[inline]
+    fn repeat<R>(
+        &self,
+        scheduler: &Scheduler,
+        direction: Direction,
+        sharing: Sharing,
         mut timeout: Timeout,
         mut op: impl FnMut(&T) -> io::Result<R>,
         drained: impl FnOnce(&R) -> bool,
     ) -> io::Result<R> {
-        let scheduler = sched::try_current()?;
-        let is_blocking = timeout != Timeout::NonBlocking;
-        if is_blocking {
-            thread::charge(|| {
-                let own = self.registration.own(scheduler);
-                own.is_some_and(|source| {
-                    !source.is_ready(direction)
-                        && check_not_busy(source, direction, sharing).is_ok()
-                })
-            });
-        } else {
-            thread::charge_without_yield();
+        if thread::is_destructor_timed_out(scheduler) {
+            return Err(timed_out());
         }
+        let is_blocking = timeout != Timeout::NonBlocking;
         let own = self.registration.own(scheduler);
         let mut registered = own.map(|source| Registered::Own(source));
         // A waiter that was woken in vain stays at the head of the queue.
         let mut in_front = false;
         loop {
-            if thread::is_destructor_timed_out(scheduler) {
-                return Err(timed_out());
-            }
             let source = registered.as_ref().map(Registered::source);
             if let Some(source) = source {
-                check_not_busy(source, direction, sharing).inspect_err(|_| {
-                    if !is_blocking {
-                        thread::charge_failure();
-                    }
-                })?;
+                check_not_busy(source, direction, sharing)?;
             }
             // Without cached readiness, only the call itself can show it, so it is tried. A call that
             // must not park always asks the system.
@@ -168,22 +180,11 @@ impl<T: AsFd> Green<T> {
                             }
                         }
                         io::ErrorKind::Interrupted => continue,
-                        _ => {
-                            if !is_blocking {
-                                thread::charge_failure();
-                            }
-                            return Err(error);
-                        }
+                        _ => return Err(error),
                     },
                 }
             }
-            let deadline = match timeout.deadline(scheduler) {
-                Ok(deadline) => deadline,
-                Err(would_block) => {
-                    thread::charge_failure();
-                    return Err(would_block);
-                }
-            };
+            let deadline = timeout.deadline(scheduler)?;
             let source = match &registered {
                 Some(registered) => registered.source(),
                 None => {
@@ -231,7 +232,9 @@ impl<T: AsFd> Green<T> {
     pub fn wait_ready(&self, direction: Direction, mut timeout: Timeout) -> io::Result<()> {
         let scheduler = sched::try_current()?;
         let own = self.registration.own(scheduler);
-        thread::charge(|| own.is_none_or(|source| source.waiter(direction).is_none()));
+        thread::charge(|| {
+            !own.is_some_and(|source| is_busy(source, direction, Sharing::Exclusive))
+        });
         if let Some(source) = own {
             check_not_busy(source, direction, Sharing::Exclusive)?;
         }
@@ -243,6 +246,11 @@ impl<T: AsFd> Green<T> {
         let deadline = timeout.deadline(scheduler)?;
         wait_at(scheduler, temporary.source(), direction, false, deadline)
     }
+}
+
+/// Whether another green thread waits, or is about to try, and `sharing` forbids that.
+fn is_busy(source: &Source, direction: Direction, sharing: Sharing) -> bool {
+    sharing == Sharing::Exclusive && source.waiter(direction).is_some()
 }
 
 /// Returns an error if another green thread waits, or is about to try, and `sharing` forbids that.
@@ -366,7 +374,7 @@ fn wait_at(
         match wake {
             Wake::Unparked => {}
             Wake::TimedOut => return Err(timed_out()),
-            Wake::Interrupted | Wake::Deadlocked => return Err(interrupted()),
+            Wake::Interrupted | Wake::Deadlocked => return Err(thread::interrupted_error()),
         }
     }
 }
@@ -408,12 +416,6 @@ fn timed_out() -> io::Error {
         io::ErrorKind::TimedOut,
         "the descriptor was not ready in time",
     )
-}
-
-/// The error of an interrupted wait in a program that cannot unwind.
-#[cold]
-fn interrupted() -> io::Error {
-    io::Error::other("the wait was interrupted by a kill or a timeout")
 }
 
 impl<T: AsFd> Drop for Green<T> {

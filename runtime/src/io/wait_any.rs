@@ -49,8 +49,6 @@ pub fn wait_any(
             io::ErrorKind::TimedOut,
             "no descriptor was ready in time",
         )),
-        Wake::Interrupted | Wake::Deadlocked => Err(io::Error::other(
-            "the wait was interrupted by a kill or a timeout",
-        )),
+        Wake::Interrupted | Wake::Deadlocked => Err(thread::interrupted_error()),
     }
 }

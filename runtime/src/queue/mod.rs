@@ -14,7 +14,7 @@ pub(crate) use self::core::SelectQueue;
 use self::priority::Priority;
 use self::store::{Fifo, Lifo};
 use crate::sched;
-use crate::thread::{charge_failure, charge_without_yield};
+use crate::thread::charge_try;
 
 /// A queue that [`select!`](crate::select!) can wait for: a [`Queue`], a [`LifoQueue`] or a
 /// [`PriorityQueue`].
@@ -92,12 +92,7 @@ macro_rules! queue {
             /// Returns [`Full`], which contains the item, if the queue is full and no getter waits.
             #[inline]
             pub fn try_put(&self, item: T) -> Result<(), Full<T>> {
-                charge_without_yield();
-                let result = self.0.try_put(item);
-                if result.is_err() {
-                    charge_failure();
-                }
-                result.map_err(Full)
+                charge_try(|| self.0.try_put(item), Result::is_err).map_err(Full)
             }
 
             /// Takes the next item out of the queue.
@@ -137,12 +132,7 @@ macro_rules! queue {
             #[must_use = "the item has been removed from the queue"]
             #[inline]
             pub fn try_get(&self) -> Option<T> {
-                charge_without_yield();
-                let item = self.0.try_get();
-                if item.is_none() {
-                    charge_failure();
-                }
-                item
+                charge_try(|| self.0.try_get(), Option::is_none)
             }
 
             /// Returns the number of items in the queue. The items of parked putters are not

@@ -25,9 +25,9 @@ pub(super) enum AttentionBit {
     /// A test chooses the next green thread at random.
     RandomOrder = 2,
     /// No ticker watches the time, so each turn reads the clock itself (`pace`).
-    Clock = 8,
+    Clock = 4,
     /// The run queue has holes, which must be skipped.
-    Holes = 4,
+    Holes = 8,
     /// This process is a child that must not switch (`fork`).
     Forked = 16,
 }
@@ -83,14 +83,10 @@ impl Attention {
         self.is_set(AttentionBit::RandomOrder) || turn.is_multiple_of(EVENT_INTERVAL)
     }
 
-    /// Takes the request of the ticker, if there is one. A tick that arrives meanwhile may be lost;
+    /// Ends the request of the ticker, if there is one. A tick that arrives meanwhile may be lost;
     /// the next one follows soon.
-    pub(super) fn take_tick(&self) -> bool {
-        let is_due = self.ticks.is_due.load(Relaxed);
-        if is_due {
-            self.ticks.is_due.store(false, Relaxed);
-            self.update(self.bits.get());
-        }
-        is_due
+    pub(super) fn end_tick(&self) {
+        self.ticks.is_due.store(false, Relaxed);
+        self.update(self.bits.get());
     }
 }

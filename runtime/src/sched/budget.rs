@@ -9,6 +9,7 @@
 //! adds the operations since the last check to those of the turn, so that a switch need not reset
 //! anything.
 
+use std::cell::Cell;
 use std::sync::atomic::Ordering::Relaxed;
 
 use super::attention::AttentionBit;
@@ -21,6 +22,52 @@ const BUDGET: u32 = 128;
 /// The number of operations between two checks. A turn may begin between two checks, so this is
 /// half of the budget.
 pub(super) const OPERATIONS_PER_CHECK: u32 = BUDGET / 2;
+
+/// What the running green thread has done in its turn.
+#[derive(Debug)]
+pub(super) struct Budget {
+    /// The number of operations between the last check and the next one.
+    until_check: Cell<u32>,
+    operations: TurnCount,
+    failures: TurnCount,
+}
+
+impl Budget {
+    pub(super) const fn new() -> Self {
+        Self {
+            until_check: Cell::new(1),
+            operations: TurnCount::new(),
+            failures: TurnCount::new(),
+        }
+    }
+}
+
+/// A count that begins at zero with each turn.
+#[derive(Debug)]
+struct TurnCount {
+    /// The count, and the number of its turn. Turns that happen to have the same number share a
+    /// count, which does no harm.
+    of_turn: Cell<(u32, usize)>,
+}
+
+impl TurnCount {
+    const fn new() -> Self {
+        Self {
+            of_turn: Cell::new((0, 0)),
+        }
+    }
+
+    /// Adds to the count of `turn`, and returns it.
+    fn add(&self, amount: u32, turn: usize) -> u32 {
+        let before = match self.of_turn.get() {
+            (count, of) if of == turn => count,
+            _ => 0,
+        };
+        let count = before.saturating_add(amount);
+        self.of_turn.set((count, turn));
+        count
+    }
+}
 
 /// Charges an operation that is about to begin. Returns the scheduler if the budget is spent, so an
 /// operation that may park yields first.
@@ -42,7 +89,7 @@ fn check_budget<'a>() -> Option<&'a Scheduler> {
         UNTIL_CHECK.with(|counter| counter.store(OPERATIONS_PER_CHECK, Relaxed));
         return None;
     };
-    let is_spent = scheduler.charge_many(scheduler.checked_operations.get());
+    let is_spent = scheduler.charge_many(scheduler.budget.until_check.get());
     is_spent.then_some(scheduler)
 }
 
@@ -51,12 +98,7 @@ impl Scheduler {
     #[cold]
     pub(super) fn charge_many(&self, operations: u32) -> bool {
         let turn = self.run_queue.turns();
-        let before = match self.charged.get() {
-            (operations, of) if of == turn => operations,
-            _ => 0,
-        };
-        let charged = before.saturating_add(operations);
-        self.charged.set((charged, turn));
+        let charged = self.budget.operations.add(operations, turn);
         let is_spent = if self.attention.is_set(AttentionBit::RandomOrder) {
             // Any operation may let other green threads run.
             self.random(4) == 0
@@ -76,7 +118,7 @@ impl Scheduler {
 
     /// Makes the budget be checked after `operations` more.
     pub(super) fn check_budget_after(&self, operations: u32) {
-        self.checked_operations.set(operations);
+        self.budget.until_check.set(operations);
         UNTIL_CHECK.with(|counter| counter.store(operations, Relaxed));
     }
 
@@ -91,13 +133,7 @@ impl Scheduler {
     /// it is the last one that a turn may contain, so the green thread yields.
     #[cold]
     pub(crate) fn charge_failure(&self) -> bool {
-        let turn = self.run_queue.turns();
-        let failures = match self.failures.get() {
-            (failures, of) if of == turn => failures + 1,
-            _ => 1,
-        };
-        self.failures.set((failures, turn));
-        failures >= BUDGET
+        self.budget.failures.add(1, self.run_queue.turns()) >= BUDGET
     }
 
     /// Plans a fault. It may happen at every operation of its victim.

@@ -52,6 +52,7 @@ use crate::list::List;
 use crate::reactor::Reactor;
 use crate::timer::Timers;
 use attention::Attention;
+use budget::Budget;
 use run_queue::RunQueue;
 
 /// The number of ids that a scheduler reserves at once from the counter that all schedulers share.
@@ -69,12 +70,7 @@ pub(crate) struct Scheduler {
     run_queue: RunQueue,
     running: Cell<NonNull<GreenThread>>,
     attention: Attention,
-    /// The number of operations between the last check of the budget and the next one.
-    checked_operations: Cell<u32>,
-    /// The number of operations that have been charged to a turn, and that turn.
-    charged: Cell<(u32, usize)>,
-    /// The number of failed operations that have been charged to a turn, and that turn.
-    failures: Cell<(u32, usize)>,
+    budget: Budget,
     /// The time of the last poll, while the clock is watched (`pace`).
     last_poll: Cell<Instant>,
     /// The ticker knows this scheduler.
@@ -147,9 +143,7 @@ impl Scheduler {
             run_queue: RunQueue::new(),
             running: Cell::new(NonNull::dangling()),
             attention: Attention::new(),
-            checked_operations: Cell::new(1),
-            charged: Cell::new((0, 0)),
-            failures: Cell::new((0, 0)),
+            budget: Budget::new(),
             last_poll: Cell::new(clock.now()),
             has_ticker: Cell::new(false),
             last_now: Cell::new(clock.now()),
@@ -194,25 +188,25 @@ impl Scheduler {
     #[inline]
     fn next_id(&self) -> u64 {
         let next = self.last_id.get() + 1;
-        if next.is_multiple_of(IDS_PER_CHARGE) {
-            return self.charge_ids(next);
-        }
-        self.last_id.set(next);
-        next
-    }
-
-    /// Returns the id that `next` would be, and charges the spawns since the last call.
-    #[cold]
-    #[inline(never)]
-    fn charge_ids(&self, next: u64) -> u64 {
-        self.charge_many(IDS_PER_CHARGE as u32);
-        let next = if next.is_multiple_of(IDS_AT_ONCE) {
-            take_ids()
+        let next = if next.is_multiple_of(IDS_PER_CHARGE) {
+            self.charge_ids(next)
         } else {
             next
         };
         self.last_id.set(next);
         next
+    }
+
+    /// Charges the spawns since the last call. Returns `next`, or the first of new ids if those that
+    /// are reserved are used up.
+    #[cold]
+    #[inline(never)]
+    fn charge_ids(&self, next: u64) -> u64 {
+        self.charge_many(IDS_PER_CHARGE as u32);
+        match next.is_multiple_of(IDS_AT_ONCE) {
+            true => take_ids(),
+            false => next,
+        }
     }
 
     /// Returns the id that was given to a green thread last.

@@ -45,9 +45,9 @@ impl Scheduler {
     /// Ends a stretch of work, before `idle` waits.
     #[inline]
     pub(super) fn end_work(&self) {
-        self.attention.clear(AttentionBit::Clock);
         self.attention.ticks.is_busy.store(false, Relaxed);
-        self.attention.take_tick();
+        self.attention.ticks.is_due.store(false, Relaxed);
+        self.attention.clear(AttentionBit::Clock);
     }
 
     /// Whether it is time to poll for events. Reads the clock if no ticker does that.
@@ -66,7 +66,7 @@ impl Scheduler {
     /// Answers a tick, before the poll that it has requested. The ticker may sleep by now, if the
     /// answer took long.
     pub(super) fn answer_tick(&self) {
-        self.attention.take_tick();
+        self.attention.end_tick();
         if !self.attention.is_set(AttentionBit::Clock) {
             self.begin_work();
         }

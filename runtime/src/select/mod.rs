@@ -175,13 +175,12 @@ pub fn run<A: Arms>(arms: A) -> A::Output {
 /// Returns the output of an arm that is ready, or `None` if there is none, without parking.
 /// [`select!`](crate::select!) calls this function if it has a `default` arm.
 pub fn try_run<A: Arms>(arms: A) -> Option<A::Output> {
-    thread::charge_without_yield();
-    let output = try_select(sched::current(), &arms);
-    drop_arms(arms);
-    if output.is_none() {
-        thread::charge_failure();
-    }
-    output
+    let try_once = || {
+        let output = try_select(sched::current(), &arms);
+        drop_arms(arms);
+        output
+    };
+    thread::charge_try(try_once, Option::is_none)
 }
 
 /// Drops the arms, with the values that the other arms have offered. An interrupt in the destructor

@@ -7,7 +7,7 @@ use std::rc::Rc;
 
 use super::signed;
 use crate::green::WaitReason;
-use crate::thread::{WaitQueue, charge, charge_failure, charge_without_yield};
+use crate::thread::{WaitQueue, charge, charge_try};
 
 /// A semaphore with a limit: [`release`](Self::release) parks too, while there are as many permits
 /// as the limit.
@@ -95,24 +95,14 @@ impl CappedSemaphore {
     /// has taken one.
     #[must_use = "a permit must be released only if it was acquired"]
     pub fn try_acquire(&self) -> bool {
-        charge_without_yield();
-        let acquired = self.0.take_permit();
-        if !acquired {
-            charge_failure();
-        }
-        acquired
+        charge_try(|| self.0.take_permit(), |acquired| !acquired)
     }
 
     /// Adds a permit if there is room or an acquirer waits, without parking. Returns `true` if it
     /// has added one.
     #[must_use = "no permit is added if there is no room"]
     pub fn try_release(&self) -> bool {
-        charge_without_yield();
-        let released = self.0.add_if_room();
-        if !released {
-            charge_failure();
-        }
-        released
+        charge_try(|| self.0.add_if_room(), |released| !released)
     }
 
     /// Takes a permit like [`acquire`](Self::acquire), and returns a guard that gives it back when

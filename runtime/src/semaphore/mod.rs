@@ -17,7 +17,7 @@ pub use capped::{CappedSemaphore, CappedSemaphoreGuard};
 
 use crate::green::WaitReason;
 use crate::sched;
-use crate::thread::{WaitQueue, charge, charge_failure, charge_without_yield};
+use crate::thread::{WaitQueue, charge, charge_try, charge_without_yield};
 
 /// A counting semaphore: [`acquire`](Self::acquire) takes a permit and parks while there is none,
 /// [`release`](Self::release) adds one.
@@ -89,12 +89,7 @@ impl Semaphore {
     /// Takes a permit if there is one, without parking. Returns `true` if it has taken one.
     #[must_use = "a permit must be released only if it was acquired"]
     pub fn try_acquire(&self) -> bool {
-        charge_without_yield();
-        let acquired = self.take_permit();
-        if !acquired {
-            charge_failure();
-        }
-        acquired
+        charge_try(|| self.take_permit(), |acquired| !acquired)
     }
 
     fn take_permit(&self) -> bool {

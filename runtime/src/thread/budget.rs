@@ -33,6 +33,18 @@ pub(crate) fn charge_without_yield() {
     let _: Option<&Scheduler> = sched::charge();
 }
 
+/// Runs and charges an operation that must not switch. If `has_failed` says that it could not be done
+/// without parking, that is charged too.
+#[inline(always)]
+pub(crate) fn charge_try<R>(op: impl FnOnce() -> R, has_failed: impl FnOnce(&R) -> bool) -> R {
+    charge_without_yield();
+    let result = op();
+    if has_failed(&result) {
+        charge_failure();
+    }
+    result
+}
+
 /// Charges an operation that has failed instead of parking.
 #[cold]
 pub(crate) fn charge_failure() {

@@ -23,6 +23,7 @@
 //!   other green threads run first. A loop that catches what is thrown would starve them otherwise.
 
 use std::any::Any;
+use std::io;
 use std::time::Instant;
 
 use super::fault;
@@ -309,7 +310,7 @@ pub(super) fn kill(victim: GreenRef, error: Option<Payload>) {
 /// Throws the timeout that expires first.
 fn throw_expired(me: GreenRef) -> Wake {
     match me.first_scope() {
-        Some(scope) => throw(Interrupt::Elapsed(scope_addr(scope))),
+        Some(scope) => throw(me, Interrupt::Elapsed(scope_addr(scope))),
         None => Wake::Unparked,
     }
 }
@@ -318,19 +319,23 @@ fn throw_expired(me: GreenRef) -> Wake {
 fn throw_kill(me: GreenRef) -> Wake {
     match me.cold().and_then(|cold| cold.error.take()) {
         Some(error) if !cfg!(panic = "abort") => rethrow(error),
-        _ => throw(Interrupt::Kill),
+        _ => throw(me, Interrupt::Kill),
     }
 }
 
-/// Unwinds with `interrupt`, if the program can unwind.
-fn throw(interrupt: Interrupt) -> Wake {
+/// Unwinds `me` with `interrupt`, if the program can unwind.
+fn throw(me: GreenRef, interrupt: Interrupt) -> Wake {
     if cfg!(panic = "abort") {
         return Wake::Interrupted;
     }
-    if let Some(scheduler) = sched::if_current() {
-        scheduler.running().interrupt_thrown.set(true);
-    }
+    me.interrupt_thrown.set(true);
     rethrow(Box::new(interrupt))
+}
+
+/// Returns the error of an interrupted wait in a program that cannot unwind.
+#[cold]
+pub(crate) fn interrupted_error() -> io::Error {
+    io::Error::other("the wait was interrupted by a kill or a timeout")
 }
 
 const _: () = assert!(

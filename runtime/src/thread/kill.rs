@@ -32,8 +32,10 @@ pub(super) fn request_kill(victim: GreenRef, error: Option<Payload>) -> bool {
         State::Ready(_) if victim == scheduler.running() => {
             return victim.kill_due() && !panicking();
         }
-        State::Ready(_) if victim.shields.get() > 0 => {}
-        State::Parked if !victim.is_interruptible() && is_mark_valid(victim) => {}
+        State::Ready(_) | State::Parked if victim.shields.get() > 0 => {}
+        // A destructor. If std knows of no panic, the victim has caught its panic, and the mark is
+        // out of date.
+        State::Parked if victim.uninterruptible.get() && os_thread_panicking() => {}
         State::Done => {}
         State::New | State::Ready(_) | State::Parked => {
             victim.uninterruptible.set(false);
@@ -43,10 +45,4 @@ pub(super) fn request_kill(victim: GreenRef, error: Option<Payload>) -> bool {
         }
     }
     false
-}
-
-/// Whether a parked victim defers its kill for a reason that still holds: a shield, or a destructor
-/// that runs while some green thread unwinds.
-fn is_mark_valid(victim: GreenRef) -> bool {
-    victim.shields.get() > 0 || os_thread_panicking()
 }

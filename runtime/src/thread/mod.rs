@@ -64,9 +64,11 @@ pub use unparker::Unparker;
 pub use unwinding::panicking;
 
 pub(crate) use abandon::unless_abandoned;
-pub(crate) use budget::{charge, charge_failure, charge_without_yield};
+pub(crate) use budget::{charge, charge_failure, charge_try, charge_without_yield};
 pub(crate) use count_guard::CountGuard;
-pub(crate) use interrupt::{is_destructor_timed_out, wait, wait_or_fail, yield_uninterrupted};
+pub(crate) use interrupt::{
+    interrupted_error, is_destructor_timed_out, wait, wait_or_fail, yield_uninterrupted,
+};
 pub(crate) use parker::{Parker, deadline_after_any_thread, park_while};
 pub(crate) use selection::{SelectToken, Selection};
 pub(crate) use shield::shield_any_thread;

@@ -127,41 +127,33 @@ fn an_operation_that_panics_wakes_the_next_waiter() {
     });
 }
 
+/// Ends the first of two registrations of one descriptor with `end`, and checks that the second one
+/// still works.
+fn check_second_after(end: impl FnOnce(Green<Arc<File>>)) {
+    let (reader, mut writer) = io::pipe().unwrap();
+    let file = Arc::new(File::from(OwnedFd::from(reader)));
+    let read = |file: &Arc<File>| (&**file).read(&mut [0]);
+    let first = Green::new(Arc::clone(&file)).unwrap();
+    let second = Green::new(file).unwrap();
+    assert!(timeout(SOON, || read_shared(&first, read)).is_err());
+    assert!(timeout(SOON, || read_shared(&second, read)).is_err());
+    end(first);
+    let parked = spawn(move || read_shared(&second, read));
+    test::wait_all_parked();
+    writer.write_all(b"x").unwrap();
+    assert_eq!(join_in_time(parked).unwrap(), 1);
+}
+
 #[test]
 fn two_greens_of_one_descriptor_share_its_readiness() {
-    within(|| {
-        let (reader, mut writer) = io::pipe().unwrap();
-        let file = Arc::new(File::from(OwnedFd::from(reader)));
-        let read = |file: &Arc<File>| (&**file).read(&mut [0]);
-        let first = Green::new(Arc::clone(&file)).unwrap();
-        let second = Green::new(file).unwrap();
-        assert!(timeout(SOON, || read_shared(&first, read)).is_err());
-        assert!(timeout(SOON, || read_shared(&second, read)).is_err());
-        // The end of one registration leaves the other one.
-        drop(first);
-        let parked = spawn(move || read_shared(&second, read));
-        test::wait_all_parked();
-        writer.write_all(b"x").unwrap();
-        assert_eq!(join_in_time(parked).unwrap(), 1);
-    });
+    within(|| check_second_after(drop));
 }
 
 /// The end of a registration on another OS thread leaves the one here.
 #[test]
 fn a_green_that_is_dropped_on_another_os_thread_leaves_the_other_green_of_its_descriptor() {
     within(|| {
-        let (reader, mut writer) = io::pipe().unwrap();
-        let file = Arc::new(File::from(OwnedFd::from(reader)));
-        let read = |file: &Arc<File>| (&**file).read(&mut [0]);
-        let first = Green::new(Arc::clone(&file)).unwrap();
-        let second = Green::new(file).unwrap();
-        assert!(timeout(SOON, || read_shared(&first, read)).is_err());
-        assert!(timeout(SOON, || read_shared(&second, read)).is_err());
-        std::thread::spawn(move || drop(first)).join().unwrap();
-        let parked = spawn(move || read_shared(&second, read));
-        test::wait_all_parked();
-        writer.write_all(b"x").unwrap();
-        assert_eq!(join_in_time(parked).unwrap(), 1);
+        check_second_after(|first| std::thread::spawn(move || drop(first)).join().unwrap());
     });
 }
 

@@ -38,6 +38,17 @@ fn unwinding_for(seconds: u32) -> JoinHandle<()> {
     unwinds
 }
 
+/// Drops `value` on a green thread that a kill unwinds.
+fn drop_while_unwinding<T: 'static>(value: T) {
+    let victim = spawn(move || {
+        let _value = value;
+        sleep(LONG);
+    });
+    yield_now();
+    victim.kill();
+    assert!(victim.join().is_err_and(|error| error.is_killed()));
+}
+
 #[test]
 fn only_the_green_thread_that_unwinds_is_panicking() {
     within(|| {
@@ -154,13 +165,7 @@ fn a_timeout_that_a_destructor_opens_bounds_a_read_by_an_error() {
         let (reader, _writer) = std::io::pipe().unwrap();
         let seen = Rc::new(Cell::new(None));
         let reads = ReadsOnDrop(Green::new(reader).unwrap(), Rc::clone(&seen));
-        let victim = spawn(move || {
-            let _reads = reads;
-            sleep(LONG);
-        });
-        yield_now();
-        victim.kill();
-        assert!(victim.join().unwrap_err().is_killed());
+        drop_while_unwinding(reads);
         assert_eq!(seen.get(), Some(ErrorKind::TimedOut));
     });
 }
@@ -179,13 +184,7 @@ fn a_timeout_that_a_destructor_opens_does_not_end_a_wait_that_cannot_fail() {
             let start = lowlevel::now();
             let done = Rc::new(Cell::new(false));
             let sleeps = SleepsInTimeout(Rc::clone(&done));
-            let victim = spawn(move || {
-                let _sleeps = sleeps;
-                sleep(LONG);
-            });
-            yield_now();
-            victim.kill();
-            assert!(victim.join().unwrap_err().is_killed());
+            drop_while_unwinding(sleeps);
             assert!(done.get());
             assert_eq!(lowlevel::now() - start, 3 * SECOND);
         });
@@ -235,12 +234,6 @@ fn a_timeout_that_a_destructor_opens_ends_reads_that_never_have_to_park() {
     within(|| {
         let zeros = std::fs::File::open("/dev/zero").unwrap();
         let reads = ReadsOnDrop(Green::new(zeros).unwrap());
-        let victim = spawn(move || {
-            let _reads = reads;
-            sleep(LONG);
-        });
-        yield_now();
-        victim.kill();
-        assert!(victim.join().unwrap_err().is_killed());
+        drop_while_unwinding(reads);
     });
 }

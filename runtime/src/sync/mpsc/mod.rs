@@ -17,7 +17,7 @@ pub use std::sync::mpsc::{RecvError, RecvTimeoutError, SendError, TryRecvError, 
 #[doc(hidden)]
 pub use channel::Channel;
 
-use crate::thread::{charge, charge_failure, charge_without_yield, deadline_after_any_thread};
+use crate::thread::{charge, charge_try, deadline_after_any_thread};
 
 /// Creates an unbounded channel.
 ///
@@ -104,12 +104,7 @@ impl<T> SyncSender<T> {
     /// Returns an error that contains the message: `Full` if there is no room and no receiver
     /// waits, `Disconnected` if the receiver has been dropped.
     pub fn try_send(&self, message: T) -> Result<(), TrySendError<T>> {
-        charge_without_yield();
-        let result = self.0.try_send(message);
-        if result.is_err() {
-            charge_failure();
-        }
-        result
+        charge_try(|| self.0.try_send(message), Result::is_err)
     }
 
     pub(crate) fn channel(&self) -> &Channel<T> {
@@ -176,12 +171,7 @@ impl<T> Receiver<T> {
     /// Returns `Empty` if there is no message, and `Disconnected` if all senders have been dropped
     /// too.
     pub fn try_recv(&self) -> Result<T, TryRecvError> {
-        charge_without_yield();
-        let result = self.channel.try_recv();
-        if result.is_err() {
-            charge_failure();
-        }
-        result
+        charge_try(|| self.channel.try_recv(), Result::is_err)
     }
 
     /// Returns an iterator over all messages, which ends when all senders have been dropped.
