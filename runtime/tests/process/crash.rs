@@ -502,6 +502,10 @@ fn waits_and_then_computes() {
         yield_now();
     }
     let ticker = os_thread("evy-ticker").expect("the computation has started it");
+    // The ticker keeps no descriptor open, so the kernel counts no references for it.
+    if let Ok(mut descriptors) = std::fs::read_dir(ticker.join("fd")) {
+        assert!(descriptors.next().is_none());
+    }
     // This OS thread leaves evy, so the ticker sleeps after a while.
     let switches = || {
         let status = std::fs::read_to_string(ticker.join("status")).unwrap();
