@@ -9,6 +9,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use evy_runtime::io::{Direction, Green, Sharing, Timeout};
+use evy_runtime::lowlevel::charge;
+use rustix::net::{RecvFlags, SendFlags};
 
 /// The most bytes that one system call moves: 2 GiB less one page, of at most 64 KiB.
 const MAX_BYTES: usize = 0x7fff_0000;
@@ -127,9 +129,13 @@ where
     pub(crate) fn read(&self, buf: &mut [u8]) -> io::Result<usize> {
         let wanted = buf.len();
         if wanted == 0 {
+            charge();
             return Ok(0);
         }
-        let op = |mut stream: &T| stream.read(buf);
+        let op = |stream: &T| {
+            let (_, n) = rustix::net::recv(stream, &mut *buf, RecvFlags::empty())?;
+            Ok(n)
+        };
         self.read_with(Sharing::Exclusive, op, |n| {
             *n > 0 && is_short(*n, wanted, 1)
         })
@@ -138,6 +144,7 @@ where
     pub(crate) fn read_vectored(&self, bufs: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
         let (wanted, count) = (total_len(bufs), bufs.len());
         if wanted == 0 {
+            charge();
             return Ok(0);
         }
         let op = |mut stream: &T| stream.read_vectored(bufs);
@@ -150,9 +157,10 @@ where
     pub(crate) fn write(&self, buf: &[u8]) -> io::Result<usize> {
         let mut stream = self.std();
         if buf.is_empty() {
+            charge();
             return stream.write(buf);
         }
-        let op = |mut stream: &T| stream.write(buf);
+        let op = |stream: &T| Ok(rustix::net::send(stream, buf, SendFlags::NOSIGNAL)?);
         self.write_with(Sharing::Exclusive, op, |n| is_short(*n, buf.len(), 1))
     }
 
@@ -160,6 +168,7 @@ where
         let offered = total_len(bufs);
         let mut stream = self.std();
         if offered == 0 {
+            charge();
             return stream.write(&[]);
         }
         let op = |mut stream: &T| stream.write_vectored(bufs);
