@@ -349,6 +349,16 @@ fn an_invalid_or_unsupported_url_is_rejected_without_connecting() {
 }
 
 #[test]
+fn requests_that_are_rejected_do_not_starve_other_green_threads() {
+    within(|| {
+        let other = evy_runtime::spawn(|| (0..100).for_each(|_| evy_runtime::yield_now()));
+        while !other.is_finished() {
+            http::get("http://localhost/a b").unwrap_err();
+        }
+    });
+}
+
+#[test]
 fn a_response_sent_before_the_request_is_complete_is_returned() {
     within(|| {
         let addr = start(Server::builder().max_body_bytes(10).build(), echo);

@@ -7,7 +7,7 @@ use std::io;
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::time::Instant;
 
-use evy_runtime::lowlevel::{HelperPool, WaitReason, now};
+use evy_runtime::lowlevel::{HelperPool, WaitReason, charge, now};
 use evy_runtime::thread::panicking;
 use evy_runtime::timeout_at;
 
@@ -49,6 +49,7 @@ pub(crate) fn resolve(
     addr: impl addr::ToSocketAddrs,
     deadline: Option<Instant>,
 ) -> io::Result<Vec<SocketAddr>> {
+    charge();
     let all = || Ok(addr.to_socket_addrs()?.collect());
     let Some(deadline) = deadline else {
         return all();

@@ -8,6 +8,7 @@ use std::rc::{Rc, Weak};
 use std::time::Duration;
 
 use evy_net::{Stream, TcpStream, connect_timeout};
+use evy_runtime::lowlevel::charge;
 use http::header::{CONNECTION, HOST};
 use http::{HeaderValue, Method, Request, Response, StatusCode, Uri, Version};
 
@@ -164,6 +165,7 @@ impl Client {
     ///
     /// Returns `InvalidInput` if `url` is malformed, and the errors of `request`.
     pub fn get(&self, url: &str) -> io::Result<Response<Body>> {
+        charge();
         let uri = url.parse::<Uri>().map_err(|error| {
             io::Error::new(
                 io::ErrorKind::InvalidInput,
@@ -201,6 +203,7 @@ impl Client {
     ///   limit.
     /// - The error of name resolution, of the socket, or of the request's body.
     pub fn request<B: Into<Body>>(&self, request: Request<B>) -> io::Result<Response<Body>> {
+        charge();
         let settings = &self.0.settings;
         let deadline = IoDeadline::after(settings.timeout);
         let mut request = request.map(Into::into);

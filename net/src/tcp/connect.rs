@@ -9,7 +9,7 @@ use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
 use evy_runtime::io::{Direction, Green, Sharing, Timeout};
-use evy_runtime::lowlevel::{now, wait_any};
+use evy_runtime::lowlevel::{charge, now, wait_any};
 use evy_runtime::yield_now;
 use socket2::{Domain, Protocol, Socket, Type};
 
@@ -46,6 +46,7 @@ pub(super) fn connect_first(
 ///
 /// Returns `TimedOut` according to `timeout`, and the error of the system.
 pub(super) fn connect_addr(addr: SocketAddr, timeout: Timeout) -> io::Result<Green<TcpStream>> {
+    charge();
     let stream = Green::from_non_blocking(start(addr)?);
     // It cannot be established yet, so the first attempt to see that is spared.
     let mut is_new = true;

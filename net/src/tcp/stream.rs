@@ -5,7 +5,7 @@ use std::net::{Shutdown, SocketAddr};
 use std::time::{Duration, Instant};
 
 use evy_runtime::io::{Green, Sharing, Timeout};
-use evy_runtime::lowlevel::now;
+use evy_runtime::lowlevel::{charge, now};
 use socket2::SockRef;
 
 use super::connect::{connect_addr, connect_first};
@@ -118,6 +118,7 @@ impl TcpStream {
     /// Returns an error as reading does.
     pub fn peek(&self, buf: &mut [u8]) -> io::Result<usize> {
         if buf.is_empty() {
+            charge();
             return Ok(0);
         }
         let op = |stream: &std::net::TcpStream| stream.peek(buf);

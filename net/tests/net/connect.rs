@@ -138,6 +138,24 @@ fn connects_that_are_refused_do_not_starve_other_green_threads() {
     });
 }
 
+#[test]
+fn operations_that_fail_before_they_begin_do_not_starve_other_green_threads() {
+    let unlucky: [fn(); 4] = [
+        || drop(connect("no port").unwrap_err()),
+        || drop(connect(&[][..]).unwrap_err()),
+        || drop(listen("127.0.0.1:no").unwrap_err()),
+        || drop(connect_timeout("no port", SHORT).unwrap_err()),
+    ];
+    for repeated in unlucky {
+        within(move || {
+            let other = spawn(|| (0..100).for_each(|_| yield_now()));
+            while !other.is_finished() {
+                repeated();
+            }
+        });
+    }
+}
+
 // The descriptors are counted, so no other test may run in the process.
 #[test]
 fn a_connect_that_is_ended_leaves_no_socket_and_no_green_thread() {

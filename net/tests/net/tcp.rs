@@ -498,6 +498,30 @@ fn an_empty_read_of_any_descriptor_and_an_empty_peek_return_at_once() {
 }
 
 #[test]
+fn empty_reads_and_writes_do_not_starve_other_green_threads() {
+    within(|| {
+        let (reader, _writer) = std::io::pipe().unwrap();
+        let mut reader = Green::new(reader).unwrap();
+        let (mut a, _b) = pair();
+        let others: Vec<_> = (0..4)
+            .map(|_| spawn(|| (0..100).for_each(|_| yield_now())))
+            .collect();
+        while !others[0].is_finished() {
+            assert_eq!(reader.read(&mut []).unwrap(), 0);
+        }
+        while !others[1].is_finished() {
+            assert_eq!(a.read(&mut []).unwrap(), 0);
+        }
+        while !others[2].is_finished() {
+            assert_eq!(a.peek(&mut []).unwrap(), 0);
+        }
+        while !others[3].is_finished() {
+            assert_eq!(a.write(&[]).unwrap(), 0);
+        }
+    });
+}
+
+#[test]
 fn an_empty_write_returns_at_once_and_fails_like_that_of_std() {
     within(|| {
         let (mut a, _b) = pair();

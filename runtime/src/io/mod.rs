@@ -1,5 +1,6 @@
 //! Cooperative descriptors.
 
+mod attempt;
 mod drained;
 mod green;
 mod read_write;

@@ -6,6 +6,7 @@ use std::os::fd::AsFd;
 use super::green::Green;
 use super::timeout::{Sharing, Timeout};
 use crate::reactor::Direction;
+use crate::thread;
 
 impl<T: AsFd> Read for &Green<T>
 where
@@ -14,6 +15,7 @@ where
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
         let len = buf.len();
         if len == 0 {
+            thread::charge(|| false);
             return Ok(0);
         }
         self.with_io(
