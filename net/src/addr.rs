@@ -6,6 +6,8 @@ use std::option;
 use std::slice;
 use std::{iter, vec};
 
+use evy_runtime::lowlevel::charge_failure;
+
 use crate::dns;
 
 /// A type that can be resolved to socket addresses, like [`std::net::ToSocketAddrs`].
@@ -129,12 +131,23 @@ impl ToSocketAddrs for String {
     }
 }
 
-/// Runs `f` on each address until it succeeds.
+/// Runs `f` on each address until it succeeds. A failure is charged, because it can be repeated.
 ///
 /// # Errors
 ///
 /// Returns the error of the last address, and `InvalidInput` if there is no address.
 pub(crate) fn each_addr<T>(
+    addr: impl ToSocketAddrs,
+    f: impl FnMut(SocketAddr) -> io::Result<T>,
+) -> io::Result<T> {
+    let result = first_success(addr, f);
+    if result.is_err() {
+        charge_failure();
+    }
+    result
+}
+
+fn first_success<T>(
     addr: impl ToSocketAddrs,
     mut f: impl FnMut(SocketAddr) -> io::Result<T>,
 ) -> io::Result<T> {
