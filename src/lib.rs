@@ -55,8 +55,9 @@ pub use evy_runtime::{
     AlreadySent, BoundedSemaphore, CappedSemaphore, CappedSemaphoreGuard, Elapsed, Event,
     EventError, Full, HogReport, JoinSet, LifoQueue, NotSent, PriorityQueue, Queue,
     ReleasedTooOften, Semaphore, SemaphoreGuard, Watchdog, as_completed, block_on, fs, green_local,
-    lowlevel, process, scope, select, shield, shutdown, sleep, spawn, spawn_after, spawn_after_local,
-    spawn_n, sync, test, thread, timeout, timeout_at, unblock, wait_all, watchdog, yield_now,
+    lowlevel, process, scope, select, shield, shutdown, sleep, spawn, spawn_after,
+    spawn_after_local, spawn_n, sync, test, thread, timeout, timeout_at, unblock, wait_all,
+    watchdog, yield_now,
 };
 
 pub use std::time;

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::io::{self, Read};
+use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::process::{self, ExitStatus, Output};
 
 use super::exit::ExitNotice;
@@ -172,6 +173,10 @@ impl From<process::Child> for Child {
         }
     }
 }
+
+// As std's: a wait that unwinds leaves the child as it was.
+impl UnwindSafe for Child {}
+impl RefUnwindSafe for Child {}
 
 impl fmt::Debug for Child {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

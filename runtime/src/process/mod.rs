@@ -10,8 +10,6 @@
 //!   std panics.
 //! - A [`Command`] that was converted from std's does not know which streams were redirected before.
 //!   See [its conversion](Command#impl-From<Command>-for-Command).
-//! - Two green threads must not write to one [`ChildStdin`] at once. The second one gets an error,
-//!   like with all streams of evy.
 //!
 //! Like in std, a [`Child`] that is dropped goes on, and becomes a zombie when it ends, until this
 //! process ends too.

@@ -5,9 +5,10 @@
 use std::fmt;
 use std::io::{self, IoSlice, IoSliceMut, PipeReader, PipeWriter, Read, Write};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, IntoRawFd, OwnedFd, RawFd};
+use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::process::{self, Stdio};
 
-use crate::io::Green;
+use crate::io::{Direction, Green, Sharing, Timeout};
 
 /// A handle for writing to the standard input of a child, like [`std::process::ChildStdin`]. A
 /// write parks until there is room.
@@ -23,13 +24,22 @@ pub struct ChildStdout(Green<PipeReader>);
 /// read parks until there is data.
 pub struct ChildStderr(Green<PipeReader>);
 
+impl ChildStdin {
+    /// Runs `op` on the pipe, parking until there is room.
+    fn write_with(&self, op: impl FnMut(&PipeWriter) -> io::Result<usize>) -> io::Result<usize> {
+        let (direction, sharing) = (Direction::Write, Sharing::Shared);
+        self.0
+            .with_io(direction, sharing, Timeout::Never, op, |_| false)
+    }
+}
+
 impl Write for &ChildStdin {
     fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
-        (&self.0).write(buf)
+        self.write_with(|mut pipe| pipe.write(buf))
     }
 
     fn write_vectored(&mut self, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
-        (&self.0).write_vectored(bufs)
+        self.write_with(|mut pipe| pipe.write_vectored(bufs))
     }
 
     fn flush(&mut self) -> io::Result<()> {
@@ -116,6 +126,10 @@ macro_rules! conversions {
                 OwnedFd::from(handle).into()
             }
         }
+
+        impl UnwindSafe for $kind {}
+
+        impl RefUnwindSafe for $kind {}
 
         impl fmt::Debug for $kind {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
