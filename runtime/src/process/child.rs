@@ -7,7 +7,6 @@ use std::process::{self, ExitStatus, Output};
 
 use super::exit::ExitNotice;
 use super::pipes::{ChildStderr, ChildStdin, ChildStdout};
-use crate::sched;
 use crate::thread::{self, scope};
 
 /// A running or exited child process, like [`std::process::Child`].
@@ -83,7 +82,6 @@ impl Child {
     /// ```
     pub fn wait(&mut self) -> io::Result<ExitStatus> {
         drop(self.stdin.take());
-        sched::try_current()?;
         thread::charge(|| false);
         if let Some(status) = self.inner.try_wait()? {
             return Ok(status);

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::{self, CommandArgs, CommandEnvs, ExitStatus, Output, Stdio};
 
 use super::child::Child;
-use crate::sched;
+use crate::fork;
 use crate::thread;
 
 /// A process builder, like [`std::process::Command`].
@@ -245,7 +245,7 @@ impl Command {
 /// Lets the others run first if the green thread has run for long, because starting a process takes
 /// long.
 fn charge() -> io::Result<()> {
-    sched::try_current()?;
+    fork::check()?;
     thread::charge(|| false);
     Ok(())
 }

@@ -20,10 +20,12 @@
 //! each child that is waited for blocks until its end. evy installs no handler for `SIGCHLD`, and
 //! never reaps a process other than the one that is waited for.
 //!
-//! Creating a process blocks the OS thread until the child has begun to run the program, which
-//! takes about a millisecond. If the child needs a [`pre_exec`](crate::os::unix::process::CommandExt::pre_exec)
-//! closure or another user, the system copies the page tables of this process first, which takes
-//! longer in a large process.
+//! Creating a process blocks the OS thread until the child has begun to run the program. That
+//! usually takes a tenth of a millisecond. For a child with another user, or with a closure of
+//! [`pre_exec`](crate::os::unix::process::CommandExt::pre_exec), the system copies the page tables
+//! of this process first, which takes some 70 ms for each GiB of its memory. Then
+//! [`unblock`](crate::unblock) can create the process, with std's `Command`, and
+//! [`Child::from`](Child#impl-From<Child>-for-Child) converts the handle.
 //!
 //! # Examples
 //!

@@ -40,7 +40,7 @@ fn block_until_ended(pid: pid_t) {
     waitid(id, WaitIdOptions::EXITED | WaitIdOptions::NOWAIT).unwrap();
 }
 
-fn send_signal(pid: pid_t, signal: libc::c_int) {
+pub(super) fn send_signal(pid: pid_t, signal: libc::c_int) {
     // SAFETY: a system call without a pointer.
     assert_eq!(unsafe { libc::kill(pid, signal) }, 0);
 }

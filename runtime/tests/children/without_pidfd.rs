@@ -1,45 +1,19 @@
 //! Tests of the wait for a child where the system has no pidfd: on an old kernel, or in a sandbox that
 //! forbids the system call.
+#![cfg(target_os = "linux")]
 #![expect(clippy::unwrap_used, reason = "a failed helper is a failed test")]
 
 use std::os::unix::process::ExitStatusExt;
 use std::time::Duration;
 
-use evy_runtime::process::Command;
+use evy_runtime::process::{Child, Command};
 use evy_runtime::{lowlevel, scope, spawn, test, thread};
-use evy_test_support::{is_emulated, rerun_ignored};
+use evy_test_support::{forbid_system_call, is_emulated, rerun_ignored};
 
-use super::waiting::{sh, until_input_ends, wait_at_most};
+use super::waiting::{send_signal, sh, until_input_ends, wait_at_most};
 
 const SOON: Duration = Duration::from_millis(20);
 const LIMIT: Duration = Duration::from_secs(30);
-
-/// Makes `pidfd_open` fail in this process with `ENOSYS`, as on an old kernel.
-fn forbid_pidfds() {
-    const LOAD: u16 = (libc::BPF_LD | libc::BPF_W | libc::BPF_ABS) as u16;
-    const SKIP_UNLESS_EQUAL: u16 = (libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K) as u16;
-    const RETURN: u16 = (libc::BPF_RET | libc::BPF_K) as u16;
-    let step = |code, k, jf| libc::sock_filter { code, jt: 0, jf, k };
-    let mut steps = [
-        // The number of the system call is the first word of the data.
-        step(LOAD, 0, 0),
-        step(SKIP_UNLESS_EQUAL, libc::SYS_pidfd_open as u32, 1),
-        step(RETURN, libc::SECCOMP_RET_ERRNO | libc::ENOSYS as u32, 0),
-        step(RETURN, libc::SECCOMP_RET_ALLOW, 0),
-    ];
-    let filter = libc::sock_fprog {
-        len: steps.len() as u16,
-        filter: steps.as_mut_ptr(),
-    };
-    // SAFETY: the pointers are valid during the calls.
-    unsafe {
-        assert_eq!(libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), 0);
-        let mode = libc::SECCOMP_MODE_FILTER;
-        let set = libc::prctl(libc::PR_SET_SECCOMP, mode, &raw const filter);
-        assert_eq!(set, 0, "{}", std::io::Error::last_os_error());
-        assert_eq!(libc::syscall(libc::SYS_pidfd_open, libc::getpid(), 0), -1);
-    }
-}
 
 #[test]
 fn without_pidfds_children_are_waited_for_on_helper_os_threads() {
@@ -60,7 +34,7 @@ fn number_of_os_threads() -> usize {
 #[test]
 #[ignore = "forbids a system call"]
 fn waits_on_helper_os_threads() {
-    forbid_pidfds();
+    forbid_system_call(libc::SYS_pidfd_open, libc::ENOSYS);
     let wait = || Command::new("sleep").arg("0.3").status().unwrap();
     let begun = lowlevel::now();
     let waits: Vec<_> = (0..30).map(|_| spawn(wait)).collect();
@@ -73,6 +47,24 @@ fn waits_on_helper_os_threads() {
         "{:?}",
         begun.elapsed()
     );
+
+    // The wait for a short child does not wait for the end of many long ones.
+    let mut long: Vec<_> = (0..30).map(|_| sh("exec sleep 60")).collect();
+    let pids: Vec<_> = long.iter().map(Child::id).collect();
+    scope(|scope| {
+        let waits = long.iter_mut().map(|child| scope.spawn(|| child.wait()));
+        let waits: Vec<_> = waits.collect();
+        test::wait_all_parked();
+        let status = wait_at_most(&mut sh("sleep 0.1; exit 3"), LIMIT);
+        assert_eq!(status.unwrap().code(), Some(3));
+        for pid in pids {
+            send_signal(pid.try_into().unwrap(), libc::SIGKILL);
+        }
+        for wait in waits {
+            let status = wait.join().unwrap().unwrap();
+            assert_eq!(status.signal(), Some(libc::SIGKILL));
+        }
+    });
 
     // A waiter that leaves reaps nothing, and the next one joins its helper OS thread.
     let mut child = until_input_ends();
@@ -103,10 +95,6 @@ fn waits_on_helper_os_threads() {
         thread::yield_now();
     }
     assert_eq!(child.wait().unwrap().code(), Some(7));
-
-    let mut child = sh("exec sleep 60");
-    child.kill().unwrap();
-    assert_eq!(child.wait().unwrap().signal(), Some(libc::SIGKILL));
 
     // SAFETY: no handler is involved.
     unsafe { libc::signal(libc::SIGCHLD, libc::SIG_IGN) };
