@@ -12,6 +12,12 @@ use crate::thread;
 
 /// A process builder, like [`std::process::Command`].
 ///
+/// # Differences from std
+///
+/// A builder that was converted from std's does not know which streams were redirected before.
+/// [`output`](Self::output) captures the standard output and error then, and gives the child an
+/// empty standard input. Afterwards these streams are inherited again.
+///
 /// # Examples
 ///
 /// ```
@@ -250,11 +256,6 @@ fn charge() -> io::Result<()> {
     Ok(())
 }
 
-/// Converts a builder of std.
-///
-/// Which streams were redirected before is not known. [`output`](Command::output) captures the
-/// standard output and error even if they were redirected before, and gives the child an empty
-/// standard input. Afterwards these streams are inherited again.
 impl From<process::Command> for Command {
     fn from(inner: process::Command) -> Self {
         Self {

@@ -38,21 +38,24 @@ impl ExitNotice {
             // Reading is never tried, so it does not matter whether it would block.
             self.0 = open_pidfd(pid).ok().map(Green::from_non_blocking);
         }
-        match &self.0 {
+        let status = match &self.0 {
             Some(pidfd) => pidfd.with_io(
                 Direction::Read,
                 Sharing::Exclusive,
                 Timeout::Never,
                 |_| try_wait()?.ok_or_else(|| io::ErrorKind::WouldBlock.into()),
                 |_| false,
-            ),
+            )?,
             None => loop {
                 wait_on_helper(pid)?;
                 if let Some(status) = try_wait()? {
-                    return Ok(status);
+                    break status;
                 }
             },
-        }
+        };
+        // A handle that is kept does not keep the descriptor.
+        self.0 = None;
+        Ok(status)
     }
 }
 

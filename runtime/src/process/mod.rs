@@ -9,7 +9,6 @@
 //! - [`Child::wait_with_output`] and [`Command::output`] return an error if a pipe cannot be read.
 //!   std panics.
 //! - A [`Command`] that was converted from std's does not know which streams were redirected before.
-//!   See [its conversion](Command#impl-From<Command>-for-Command).
 //!
 //! Like in std, a [`Child`] that is dropped goes on, and becomes a zombie when it ends, until this
 //! process ends too.
@@ -23,9 +22,9 @@
 //! Creating a process blocks the OS thread until the child has begun to run the program. That
 //! usually takes a tenth of a millisecond. For a child with another user, or with a closure of
 //! [`pre_exec`](crate::os::unix::process::CommandExt::pre_exec), the system copies the page tables
-//! of this process first, which takes some 70 ms for each GiB of its memory. Then
+//! of this process first, which takes some 70 ms for each GiB of its memory. If that is too long,
 //! [`unblock`](crate::unblock) can create the process, with std's `Command`, and
-//! [`Child::from`](Child#impl-From<Child>-for-Child) converts the handle.
+//! `Child::from` converts the handle.
 //!
 //! # Examples
 //!

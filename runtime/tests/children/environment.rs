@@ -64,7 +64,10 @@ fn lists_descriptors() {
     with_closure(&mut command);
     assert_eq!(text(command.output()), before);
     drop(input);
+    let number = || std::fs::read_dir("/proc/self/fd").unwrap().count();
+    let with_pidfd = number();
     assert!(waited.wait().unwrap().success());
+    assert_eq!(number(), with_pidfd - 1);
 }
 
 #[test]
