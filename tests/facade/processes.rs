@@ -1,5 +1,4 @@
 //! Child processes together with sockets: the child of a server that answers a client itself.
-#![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
 use std::io::{Read, Write};
 use std::os::fd::OwnedFd;
