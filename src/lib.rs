@@ -10,6 +10,7 @@
 //! - [`net`] is like `std::net`, with the same types, methods and traits. A wait parks the green
 //!   thread.
 //! - [`fs`] is like `std::fs`, and works on helper OS threads.
+//! - [`process`] is like `std::process`. Waiting for a child parks the green thread.
 //! - [`io`] re-exports `std::io`. Its [`io::Green`] makes any other descriptor cooperative.
 //!
 //! The others have no counterpart in std:
@@ -54,8 +55,9 @@ pub use evy_runtime::{
     AlreadySent, BoundedSemaphore, CappedSemaphore, CappedSemaphoreGuard, Elapsed, Event,
     EventError, Full, HogReport, JoinSet, LifoQueue, NotSent, PriorityQueue, Queue,
     ReleasedTooOften, Semaphore, SemaphoreGuard, Watchdog, as_completed, block_on, fs, green_local,
-    lowlevel, scope, select, shield, shutdown, sleep, spawn, spawn_after, spawn_after_local,
-    spawn_n, sync, test, thread, timeout, timeout_at, unblock, wait_all, watchdog, yield_now,
+    lowlevel, process, scope, select, shield, shutdown, sleep, spawn, spawn_after,
+    spawn_after_local, spawn_n, sync, test, thread, timeout, timeout_at, unblock, wait_all,
+    watchdog, yield_now,
 };
 
 pub use std::time;
@@ -81,6 +83,14 @@ pub mod net {
         ServerHandle, Shutdown, SocketAddr, SocketAddrV4, SocketAddrV6, Stream, TcpListener,
         TcpStream, ToSocketAddrs, connect, connect_timeout, listen, serve,
     };
+}
+
+/// What exists on Unix only, like [`std::os`].
+pub mod os {
+    /// Extensions for Unix, like [`std::os::unix`].
+    pub mod unix {
+        pub use evy_runtime::os::unix::process;
+    }
 }
 
 #[cfg(feature = "http")]

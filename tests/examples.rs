@@ -119,6 +119,22 @@ fn million_parks_and_wakes_every_green_thread() {
 }
 
 #[test]
+fn job_runner_runs_some_commands_at_once_and_kills_one_that_takes_too_long() {
+    let start = Instant::now();
+    let output = example("job_runner").output().unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    let last = text.lines().last().unwrap();
+    assert!(
+        last.starts_with("18 succeeded, 1 failed, 1 took too long, in "),
+        "{text}"
+    );
+    let found = |line: &str| text.lines().position(|text| text == line).unwrap();
+    assert!(found("job 1 is done") < found("job 20 is done"), "{text}");
+    assert!(text.contains("exit 3: exit status: 3\n"), "{text}");
+    assert!(start.elapsed() < Duration::from_secs(30));
+}
+
+#[test]
 fn feed_scraper_prints_titles_in_order() {
     let start = Instant::now();
     let output = example("feed_scraper").arg("--demo").output().unwrap();

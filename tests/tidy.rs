@@ -26,6 +26,8 @@ const LAYERS: [&[&str]; 7] = [
         "event",
         "fs",
         "helper_pool",
+        "os",
+        "process",
         "queue",
         "select",
         "semaphore",

@@ -32,6 +32,8 @@ mod blocking;
 mod event;
 pub mod fs;
 mod helper_pool;
+pub mod os;
+pub mod process;
 mod queue;
 pub mod select;
 mod semaphore;

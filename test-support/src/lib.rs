@@ -6,6 +6,8 @@
 )]
 
 mod explore;
+#[cfg(target_os = "linux")]
+mod forbid;
 mod item_tracker;
 mod log;
 mod program;
@@ -15,6 +17,8 @@ pub mod stream;
 mod within;
 
 pub use explore::in_any_order;
+#[cfg(target_os = "linux")]
+pub use forbid::forbid_system_call;
 pub use item_tracker::{Item, ItemTracker};
 pub use log::Log;
 pub use program::{Program, is_emulated};

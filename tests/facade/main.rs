@@ -3,5 +3,7 @@
 #[cfg(feature = "net")]
 mod drop_in;
 mod macros;
+#[cfg(feature = "net")]
+mod processes;
 #[cfg(all(feature = "http", feature = "pool"))]
 mod readme_patterns;

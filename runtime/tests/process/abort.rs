@@ -79,6 +79,11 @@ fn without_unwinding_a_timeout_makes_io_fail() {
 }
 
 #[test]
+fn without_unwinding_a_timeout_makes_the_wait_for_a_child_fail() {
+    succeeds("timeout-child");
+}
+
+#[test]
 fn without_unwinding_a_shield_keeps_io_from_failing() {
     succeeds("shield");
 }

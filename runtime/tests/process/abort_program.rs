@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use evy::io::Green;
 use evy::pool::Pool;
+use evy::process::Command;
 use evy::sync::{Arc, LazyLock, Mutex, mpsc};
 use evy::{GreenPool, Queue, Semaphore, shield, shutdown, sleep, spawn, spawn_n, thread, timeout};
 
@@ -26,6 +27,7 @@ fn main() {
         "kill-self" => kill_self(),
         "timeout-infallible" => timeout_infallible(),
         "timeout-io" => timeout_io(),
+        "timeout-child" => timeout_child(),
         "shield" => shielded_io(),
         "scope" => scope(),
         "pool-jobs" => pool_jobs(),
@@ -136,6 +138,20 @@ fn timeout_io() {
     assert_eq!(failed, Ok(true), "`timeout` returns what its closure returns");
     writer.write_all(b"x").unwrap();
     assert_eq!(reader.read(&mut [0]).unwrap(), 1);
+}
+
+fn timeout_child() {
+    let mut child = Command::new("sleep").arg("60").spawn().unwrap();
+    let waited = timeout(SHORT, || child.wait());
+    assert!(matches!(waited, Ok(Err(_))), "{waited:?}");
+    assert_eq!(child.try_wait().unwrap(), None);
+    child.kill().unwrap();
+    assert_eq!(child.wait().unwrap().code(), None);
+    // Neither of the two green threads that read goes on until the child ends.
+    let start = Instant::now();
+    let captured = timeout(SHORT, || Command::new("sleep").arg("5").output());
+    assert!(matches!(captured, Ok(Err(_))), "{captured:?}");
+    assert!(start.elapsed() < Duration::from_secs(4));
 }
 
 fn shielded_io() {
