@@ -35,6 +35,8 @@ mod helper_pool;
 mod queue;
 pub mod select;
 mod semaphore;
+#[cfg(feature = "signal")]
+pub mod signal;
 pub mod sync;
 
 // Layer 6: diagnostics.

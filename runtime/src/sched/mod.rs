@@ -47,6 +47,8 @@ pub(crate) use current::{current, deadline_after, if_current, try_current};
 pub(crate) use monitor::RunMonitor;
 pub(crate) use spawn::{SpawnOptions, run_exit_hooks, unwrap_spawn};
 pub(crate) use test_hooks::{Fault, PlannedFault};
+#[cfg(feature = "signal")]
+pub(crate) use ticker::block_signals;
 
 use crate::clock::Clock;
 use crate::green::{
