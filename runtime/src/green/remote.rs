@@ -151,3 +151,50 @@ impl Drop for SchedulerHandle {
         debug_assert!(self.mailbox.is_empty());
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{Identity, RemoteCall, RemoteHandle, RemoteSpawn, SchedulerHandle};
+    use crate::green::Leftover;
+    use std::sync::Arc;
+
+    struct Nothing;
+
+    impl RemoteSpawn for Nothing {
+        fn start(self: Arc<Self>) -> Option<Leftover> {
+            None
+        }
+
+        fn kill(&self) {}
+
+        fn abandon(&self) -> Option<Leftover> {
+            None
+        }
+    }
+
+    #[test]
+    fn many_calls_are_announced_by_one_message() {
+        let identity = Identity {
+            id: 0,
+            parent: 0,
+            site: std::panic::Location::caller(),
+        };
+        let scheduler = Arc::new(SchedulerHandle::new().expect("a poller"));
+        let message = Arc::new(RemoteHandle::ended(identity, Arc::clone(&scheduler)));
+        for _ in 0..100 {
+            let call = RemoteCall::Start(Arc::new(Nothing));
+            assert!(scheduler.calls.push(call).is_ok());
+            message.send();
+        }
+        assert_eq!(scheduler.mailbox.take().map_or(0, |all| all.len()), 1);
+        let (first, has_more) = scheduler.calls.take(99);
+        assert!(first.len() == 99 && has_more);
+        assert_eq!(scheduler.calls.close().len(), 1);
+        assert!(
+            scheduler
+                .calls
+                .push(RemoteCall::Kill(Arc::new(Nothing)))
+                .is_err()
+        );
+    }
+}

@@ -220,6 +220,27 @@ fn the_name_the_spawner_and_the_place_of_the_spawn_are_those_of_the_sender() {
 }
 
 #[test]
+fn a_stack_that_cannot_be_allocated_is_an_error_of_the_join() {
+    within(|| {
+        let target = Target::start();
+        let dropped = counter();
+        let spawn_huge = || {
+            let value = Dropped(dropped.clone());
+            let huge = Builder::new().stack_size(usize::MAX / 4);
+            huge.spawn_on(&target.remote, move || drop(value))
+        };
+        let error = spawn_huge().join().unwrap_err();
+        assert!(error.is_panic());
+        assert!(error.to_string().contains("cannot spawn"), "{error}");
+        assert_eq!(dropped.load(Ordering::SeqCst), 1);
+        // Without a handle, too.
+        drop(spawn_huge());
+        wait_for(|| dropped.load(Ordering::SeqCst) == 2);
+        target.end();
+    });
+}
+
+#[test]
 fn a_kill_unwinds_the_green_thread_on_its_os_thread_and_does_not_wait() {
     within(|| {
         let target = Target::start();
@@ -434,6 +455,45 @@ fn a_storm_of_spawns_starves_neither_timers_nor_descriptors() {
         for sender in senders {
             sender.join().unwrap();
         }
+        target.end();
+    });
+}
+
+#[test]
+fn a_busy_os_thread_takes_calls_between_two_turns() {
+    within(|| {
+        let target = Target::start();
+        let stop = Arc::new(AtomicBool::new(false));
+        let stopped = stop.clone();
+        let busy = target.remote.spawn(move || {
+            while !stopped.load(Ordering::SeqCst) {
+                yield_now();
+            }
+        });
+        for n in 0..100 {
+            assert_eq!(target.remote.spawn(move || n).join().unwrap(), n);
+        }
+        stop.store(true, Ordering::SeqCst);
+        busy.join().unwrap();
+        target.end();
+    });
+}
+
+#[test]
+fn a_joiner_that_is_killed_leaves_the_green_thread_running() {
+    within(|| {
+        let target = Target::start();
+        let done = Arc::new(AtomicBool::new(false));
+        let finished = done.clone();
+        let job = target.remote.spawn(move || {
+            sleep(SHORT);
+            finished.store(true, Ordering::SeqCst);
+        });
+        let joiner = spawn(move || job.join());
+        yield_now();
+        joiner.kill();
+        assert!(joiner.join().unwrap_err().is_killed());
+        wait_for(|| done.load(Ordering::SeqCst));
         target.end();
     });
 }
