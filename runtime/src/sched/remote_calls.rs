@@ -53,10 +53,6 @@ impl Scheduler {
 }
 
 /// Drops values of the program on a helper OS thread. They are leaked if there is none.
-#[expect(
-    clippy::disallowed_methods,
-    reason = "a helper OS thread, which has no green threads"
-)]
 fn drop_elsewhere(leftovers: Vec<Leftover>) {
     if leftovers.is_empty() {
         return;

@@ -118,10 +118,6 @@ pub(super) fn distribute() {
 /// # Errors
 ///
 /// Returns the error of the system if it has no descriptor or no OS thread.
-#[expect(
-    clippy::disallowed_methods,
-    reason = "a helper OS thread, which has no green threads"
-)]
 fn start_helper() -> io::Result<BorrowedFd<'static>> {
     if WAKE.get().is_none() {
         let (reader, writer) = io::pipe()?;

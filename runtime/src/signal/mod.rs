@@ -5,16 +5,24 @@
 //!
 //! # Examples
 //!
-//! A second Ctrl-C ends a program that still ends in order after the first one:
+//! Ctrl-C and `kill` end a server in order, and a second Ctrl-C ends it at once:
 //!
 //! ```no_run
-//! evy::spawn_n(|| {
-//!     evy::signal::ctrl_c().unwrap();
-//!     println!("ending; press Ctrl-C again to end at once");
-//!     // Stop accepting connections here.
-//!     evy::signal::ctrl_c().unwrap();
+//! use std::time::Duration;
+//! use evy::signal::{SIGINT, SIGTERM, Signals};
+//! # fn accept_clients() {}
+//!
+//! let signals = Signals::new([SIGINT, SIGTERM])?;
+//! let accepting = evy::spawn(accept_clients);
+//! signals.recv();
+//! accepting.kill();
+//! std::thread::spawn(move || {
+//!     signals.recv();
 //!     std::process::exit(130);
 //! });
+//! // Waits for the clients that are left, and then ends their green threads.
+//! evy::shutdown(Duration::from_secs(5));
+//! # Ok::<(), std::io::Error>(())
 //! ```
 
 mod ctrl_c;

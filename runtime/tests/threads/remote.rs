@@ -1,4 +1,5 @@
 //! Tests of `thread::Remote`: green threads that other OS threads spawn.
+#![expect(clippy::unwrap_used, reason = "helpers of tests")]
 #![expect(clippy::disallowed_methods, reason = "these tests use OS threads")]
 
 use std::cell::{Cell, RefCell};
@@ -574,7 +575,7 @@ fn destructors_of_closures_and_results_may_park_and_panic() {
         assert!(job.join().unwrap_err().is_killed());
         assert_eq!(dropped.load(Ordering::SeqCst), 2);
         // A capture that is dropped while the closure runs.
-        let value = Rude(dropped.clone());
+        let value = Rude(dropped);
         let job = target.remote.spawn(move || drop(value));
         assert!(job.join().unwrap_err().is_panic());
         assert_eq!(target.remote.spawn(|| 8).join().unwrap(), 8);
