@@ -20,6 +20,7 @@
 //!   shares connections among green threads.
 //! - [`Queue`], [`Event`] and [`Semaphore`], with their variants, are for green threads of one OS
 //!   thread. Waiters are served in FIFO order, and nothing is lost when one of them is killed.
+//! - [`signal`] receives signals of the operating system, such as Ctrl-C.
 //! - [`select!`] waits for the first of several operations. [`timeout`] limits the time of a block
 //!   of code.
 //! - [`block_on`] runs a future. [`unblock`] runs blocking code on a helper OS thread.
@@ -96,6 +97,9 @@ pub mod os {
 #[cfg(feature = "http")]
 #[doc(inline)]
 pub use evy_http as http;
+
+#[cfg(feature = "signal")]
+pub use evy_runtime::signal;
 
 #[cfg(feature = "pool")]
 pub use evy_pool::{GreenPile, GreenPool};

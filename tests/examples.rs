@@ -100,6 +100,70 @@ fn echo_server_serves_many_clients_at_once() {
     }
 }
 
+/// Sends a signal to a running example.
+fn send(signal: &str, Running(child): &Running) {
+    let sent = Command::new("kill")
+        .args([signal, &child.id().to_string()])
+        .status();
+    assert!(sent.unwrap().success());
+}
+
+fn echo(client: &mut TcpStream) {
+    client
+        .set_read_timeout(Some(Duration::from_secs(30)))
+        .unwrap();
+    client.write_all(b"x").unwrap();
+    client.read_exact(&mut [0]).unwrap();
+}
+
+#[test]
+fn graceful_stop_serves_its_clients_after_ctrl_c_until_they_leave() {
+    for signal in ["-INT", "-TERM"] {
+        let (mut server, addr) = start("graceful_stop");
+        let mut client = TcpStream::connect(&addr).unwrap();
+        echo(&mut client);
+        send(signal, &server);
+        let start = Instant::now();
+        // From some time on nothing accepts, but the client is served.
+        while TcpStream::connect(&addr).is_ok() {
+            assert!(
+                start.elapsed() < Duration::from_secs(30),
+                "it still accepts"
+            );
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        echo(&mut client);
+        drop(client);
+        assert!(server.0.wait().unwrap().success());
+    }
+}
+
+#[test]
+fn graceful_stop_waits_for_clients_that_stay_for_five_seconds_only() {
+    let (mut server, addr) = start("graceful_stop");
+    let mut client = TcpStream::connect(&addr).unwrap();
+    echo(&mut client);
+    send("-INT", &server);
+    let start = Instant::now();
+    assert!(server.0.wait().unwrap().success());
+    assert!(start.elapsed() >= Duration::from_secs(4));
+    assert_eq!(client.read(&mut [0]).unwrap_or(0), 0);
+}
+
+#[test]
+fn graceful_stop_ends_at_once_after_a_second_ctrl_c() {
+    let (mut server, addr) = start("graceful_stop");
+    let mut client = TcpStream::connect(&addr).unwrap();
+    echo(&mut client);
+    send("-INT", &server);
+    while TcpStream::connect(&addr).is_ok() {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    echo(&mut client);
+    send("-INT", &server);
+    assert_eq!(server.0.wait().unwrap().code(), Some(130));
+}
+
 #[test]
 fn million_parks_and_wakes_every_green_thread() {
     let output = example("million").arg("20000").output().unwrap();

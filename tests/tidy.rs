@@ -31,6 +31,7 @@ const LAYERS: [&[&str]; 7] = [
         "queue",
         "select",
         "semaphore",
+        "signal",
         "sync",
     ],
     &["diag"],

@@ -37,6 +37,8 @@ pub mod process;
 mod queue;
 pub mod select;
 mod semaphore;
+#[cfg(feature = "signal")]
+pub mod signal;
 pub mod sync;
 
 // Layer 6: diagnostics.

@@ -127,6 +127,12 @@ impl GreenThread {
         self.identity.set(identity);
     }
 
+    /// Replaces the id of the spawner, before anything has seen it.
+    pub(crate) fn set_parent(&self, parent: u64) {
+        let identity = self.identity.get();
+        self.identity.set(Identity { parent, ..identity });
+    }
+
     /// Prefetches the first cache line of a control block. `block` may be null or dangling.
     #[inline(always)]
     pub(crate) fn prefetch(block: *const Self) {

@@ -12,6 +12,7 @@ use std::sync::atomic::{AtomicPtr, Ordering};
 use polling::Poller;
 
 use super::identity::Identity;
+use super::remote_calls::RemoteCalls;
 use crate::fork;
 use crate::mailbox::{Link, Linked, Mailbox};
 
@@ -86,12 +87,39 @@ impl RemoteHandle {
     }
 }
 
+/// A green thread that another OS thread spawns.
+///
+/// The owner calls these methods between two turns, or when its OS thread ends. So they must not
+/// park, throw, or run code of the program. What is left of the program's values is returned, to be
+/// dropped elsewhere.
+pub(crate) trait RemoteSpawn: Send + Sync {
+    /// Spawns the green thread.
+    fn start(self: Arc<Self>) -> Option<Leftover>;
+
+    /// Kills the green thread.
+    fn kill(&self);
+
+    /// Notes that the scheduler has ended before the green thread.
+    fn abandon(&self) -> Option<Leftover>;
+}
+
+/// A value of the program that is to be dropped.
+pub(crate) type Leftover = Box<dyn Send>;
+
+/// What another OS thread asks a scheduler to do.
+pub(crate) enum RemoteCall {
+    Start(Arc<dyn RemoteSpawn>),
+    Kill(Arc<dyn RemoteSpawn>),
+}
+
 /// The part of a scheduler that other OS threads share.
 #[derive(Debug)]
 pub(crate) struct SchedulerHandle {
     pub(crate) poller: Poller,
     /// Closed once the scheduler is gone.
     pub(crate) mailbox: Mailbox<RemoteHandle>,
+    /// Closed when the scheduler can no longer run green threads.
+    pub(crate) calls: RemoteCalls<RemoteCall>,
     /// The keys of registrations that have ended on other OS threads.
     pub(crate) deregistered_remotely: std::sync::Mutex<Vec<usize>>,
 }
@@ -101,6 +129,7 @@ impl SchedulerHandle {
         Ok(Self {
             poller: Poller::new()?,
             mailbox: Mailbox::new(),
+            calls: RemoteCalls::new(),
             deregistered_remotely: std::sync::Mutex::new(Vec::new()),
         })
     }
@@ -120,5 +149,52 @@ impl Drop for SchedulerHandle {
     fn drop(&mut self) {
         // A handle in the mailbox keeps this alive.
         debug_assert!(self.mailbox.is_empty());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Identity, RemoteCall, RemoteHandle, RemoteSpawn, SchedulerHandle};
+    use crate::green::Leftover;
+    use std::sync::Arc;
+
+    struct Nothing;
+
+    impl RemoteSpawn for Nothing {
+        fn start(self: Arc<Self>) -> Option<Leftover> {
+            None
+        }
+
+        fn kill(&self) {}
+
+        fn abandon(&self) -> Option<Leftover> {
+            None
+        }
+    }
+
+    #[test]
+    fn many_calls_are_announced_by_one_message() {
+        let identity = Identity {
+            id: 0,
+            parent: 0,
+            site: std::panic::Location::caller(),
+        };
+        let scheduler = Arc::new(SchedulerHandle::new().expect("a poller"));
+        let message = Arc::new(RemoteHandle::ended(identity, Arc::clone(&scheduler)));
+        for _ in 0..100 {
+            let call = RemoteCall::Start(Arc::new(Nothing));
+            assert!(scheduler.calls.push(call).is_ok());
+            message.send();
+        }
+        assert_eq!(scheduler.mailbox.take().map_or(0, |all| all.len()), 1);
+        let (first, has_more) = scheduler.calls.take(99);
+        assert!(first.len() == 99 && has_more);
+        assert_eq!(scheduler.calls.close().len(), 1);
+        assert!(
+            scheduler
+                .calls
+                .push(RemoteCall::Kill(Arc::new(Nothing)))
+                .is_err()
+        );
     }
 }

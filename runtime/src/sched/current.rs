@@ -153,6 +153,7 @@ unsafe extern "C" fn end(scheduler: *mut c_void) {
     }
     // A hook may need the scheduler, so it is still the current one.
     if let Some(scheduler) = if_current() {
+        scheduler.abandon_calls();
         scheduler.abandon_waits();
     }
     for scheduler in [&CURRENT, &ABANDONED].map(|cell| cell.replace(ptr::null())) {
@@ -175,10 +176,12 @@ impl Drop for AtThreadEnd {
         drop_root_locals();
         if let Some(scheduler) = if_current()
             && is_root_running(scheduler)
-            && scheduler.live() > 0
         {
-            scheduler.abandon_waits();
-            ABANDONED.set(CURRENT.replace(ptr::null()));
+            scheduler.abandon_calls();
+            if scheduler.live() > 0 {
+                scheduler.abandon_waits();
+                ABANDONED.set(CURRENT.replace(ptr::null()));
+            }
         }
     }
 }

@@ -204,6 +204,8 @@ impl Scheduler {
     fn deliver(&self, handles: Vec<Arc<RemoteHandle>>) {
         for handle in handles {
             let Some(green) = self.own_green(&handle) else {
+                // The green thread has ended, or the handle never had one: it announces calls.
+                self.take_calls(&handle);
                 continue;
             };
             if handle.take_token() {

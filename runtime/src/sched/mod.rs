@@ -28,12 +28,14 @@ mod pace;
 mod panic_hook;
 mod park;
 mod queue_index;
+mod remote_calls;
 mod run_queue;
 mod spawn;
 mod test_hooks;
 mod ticker;
 
 use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
 use std::io;
 use std::ptr::NonNull;
 use std::sync::Arc;
@@ -45,9 +47,13 @@ pub(crate) use current::{current, deadline_after, if_current, try_current};
 pub(crate) use monitor::RunMonitor;
 pub(crate) use spawn::{SpawnOptions, run_exit_hooks, unwrap_spawn};
 pub(crate) use test_hooks::{Fault, PlannedFault};
+#[cfg(feature = "signal")]
+pub(crate) use ticker::block_signals;
 
 use crate::clock::Clock;
-use crate::green::{GreenRef, GreenThread, Identity, RemoteHandle, SchedulerHandle, ThreadTable};
+use crate::green::{
+    GreenRef, GreenThread, Identity, RemoteHandle, RemoteSpawn, SchedulerHandle, ThreadTable,
+};
 use crate::list::List;
 use crate::reactor::Reactor;
 use crate::timer::Timers;
@@ -98,6 +104,8 @@ pub(crate) struct Scheduler {
     pub(crate) unforeseen_waiters: Cell<usize>,
     /// The hooks of waits for what OS threads share, to be called at the end of this OS thread.
     pub(crate) abandon_hooks: List<AbandonHook>,
+    /// The green threads that other OS threads have spawned and that have not ended, by id.
+    pub(crate) remote_spawns: RefCell<BTreeMap<u64, Arc<dyn RemoteSpawn>>>,
     /// The number of green threads that are parked in the middle of unwinding.
     pub(crate) unwinding: Cell<usize>,
     /// Incremented whenever `unwinding` rises from zero.
@@ -158,6 +166,7 @@ impl Scheduler {
             no_park: Cell::new(0),
             unforeseen_waiters: Cell::new(0),
             abandon_hooks: List::new(),
+            remote_spawns: RefCell::default(),
             unwinding: Cell::new(0),
             unwinding_period: Cell::new(1),
             random: RefCell::new(fastrand::Rng::new()),

@@ -176,7 +176,7 @@ fn run() {
 }
 
 /// Leaves all signals to the OS threads of the program.
-fn block_signals() {
+pub(crate) fn block_signals() {
     // SAFETY: the set is initialized by `sigfillset` before it is used, and lives on this stack.
     unsafe {
         let mut all = std::mem::MaybeUninit::<libc::sigset_t>::uninit();

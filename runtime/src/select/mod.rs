@@ -17,6 +17,8 @@ mod join;
 mod queue;
 mod queue_entry;
 mod semaphore;
+#[cfg(feature = "signal")]
+mod signal;
 mod timer;
 
 pub use arms::{Arm, Arms, Either, Never};
@@ -26,6 +28,8 @@ pub use io::{Ready, readable, writable};
 pub use join::{Join, join};
 pub use queue::{Get, Put, get, put};
 pub use semaphore::{Acquire, acquire};
+#[cfg(feature = "signal")]
+pub use signal::{Signal, signal};
 pub use timer::{Timer, after, at};
 
 pub use crate::queue::AnyQueue;
@@ -54,6 +58,7 @@ use crate::thread::{self, CountGuard, Selection};
 /// | `acquire(&semaphore)` | a permit is available | `SemaphoreGuard`, which releases the permit |
 /// | `readable(&fd)` | the descriptor can be read: there is data, or the end of the stream | `io::Result<()>` |
 /// | `writable(&fd)` | the descriptor can be written to, or has failed | `io::Result<()>` |
+/// | `signal(&signals)` | one of the signals has been sent | `i32`, the number of the signal |
 /// | `after(duration)` | `duration` has passed since the `select!` began | `()` |
 /// | `at(instant)` | the time `instant` has come | `()` |
 ///

@@ -24,7 +24,7 @@ use crate::sched::{self, SpawnOptions};
 #[derive(Debug)]
 #[must_use = "a builder spawns nothing until `spawn` is called"]
 pub struct Builder {
-    options: SpawnOptions,
+    pub(super) options: SpawnOptions,
 }
 
 impl Builder {

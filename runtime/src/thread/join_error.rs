@@ -47,6 +47,11 @@ impl JoinError {
         }
     }
 
+    /// The green thread could not be spawned.
+    pub(super) fn not_spawned(error: &std::io::Error) -> Self {
+        Self::panicked(Box::new(format!("cannot spawn a green thread: {error}")))
+    }
+
     pub(super) fn abandoned() -> Self {
         Self {
             reason: Reason::Abandoned,

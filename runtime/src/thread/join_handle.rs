@@ -48,6 +48,11 @@ impl<T> JoinHandle<T> {
         self.0.identity.set(Some(green.identity()));
     }
 
+    /// Returns the green thread, unless it has ended.
+    pub(super) fn green(&self) -> Option<GreenRef> {
+        self.0.green.get()
+    }
+
     /// Waits for the green thread to finish and returns its result.
     ///
     /// Parks until the green thread has finished.

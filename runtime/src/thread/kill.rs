@@ -8,7 +8,29 @@ use std::ptr;
 
 use super::unwinding::{self, os_thread_panicking, panicking};
 use crate::green::{GreenRef, Payload, State, Wake};
-use crate::sched;
+use crate::sched::{self, Scheduler};
+
+/// Marks `victim`, of this scheduler, as killed without running it. Unlike [`request_kill`], this can
+/// be called between two turns.
+pub(super) fn request_kill_later(scheduler: &Scheduler, victim: GreenRef) {
+    let is_marked = mark(victim);
+    let is_deferred =
+        victim.shields.get() > 0 || (victim.uninterruptible.get() && os_thread_panicking());
+    if is_marked && !is_deferred {
+        victim.uninterruptible.set(false);
+        scheduler.unpark(victim, Wake::Interrupted);
+    }
+}
+
+/// Marks `victim` as killed. Returns `false` if it was marked before, or has ended.
+fn mark(victim: GreenRef) -> bool {
+    if victim.killed.get() || victim.state.get() == State::Done {
+        return false;
+    }
+    victim.killed.set(true);
+    victim.update_interrupt_pending();
+    true
+}
 
 /// Marks `victim` as killed, to unwind with `error` if there is one. A victim that is parked, ready
 /// or not started runs at once, up to where it parks next.
@@ -20,11 +42,9 @@ pub(super) fn request_kill(victim: GreenRef, error: Option<Payload>) -> bool {
     };
     // The green threads of an OS thread that is ending stay where they are.
     let own = ptr::eq(victim.scheduler, ptr::from_ref(scheduler).cast());
-    if !own || victim.killed.get() || victim.state.get() == State::Done {
+    if !own || !mark(victim) {
         return false;
     }
-    victim.killed.set(true);
-    victim.update_interrupt_pending();
     if error.is_some() {
         victim.cold_or_init().error.set(error);
     }

@@ -24,6 +24,7 @@ mod kill_handle;
 mod local;
 mod packet;
 mod parker;
+mod remote;
 mod scoped;
 #[expect(
     unnameable_types,
@@ -54,6 +55,7 @@ pub use join_handle::JoinHandle;
 pub use join_set::{AsCompleted, JoinSet, as_completed, wait_all};
 pub use kill_handle::KillHandle;
 pub use local::{AccessError, LocalKey};
+pub use remote::{Remote, RemoteJoinHandle};
 pub use scoped::{Scope, ScopedJoinHandle, scope};
 pub use shield::shield;
 pub use shutdown::shutdown;

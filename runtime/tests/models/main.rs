@@ -25,6 +25,8 @@ mod green {
     )]
     mod wait_reason;
 
+    pub(crate) mod remote_calls;
+
     pub(crate) use wait_reason::WaitReason;
 }
 
@@ -69,6 +71,7 @@ mod models {
     mod mailbox;
     mod mutex;
     mod once;
+    mod remote_calls;
     mod rwlock;
     mod selection;
     mod wait_list;

@@ -132,6 +132,7 @@ fn calls_evy_in_a_child() {
     let locked = Arc::new(Mutex::new(()));
     let (ready, holder) = (Arc::clone(&locked), Arc::clone(&locked));
     let guard = holder.lock().unwrap();
+    let remote = thread::Remote::current();
     let code = in_child(|| {
         let error = stream.read(&mut [0]).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::Unsupported);
@@ -140,6 +141,10 @@ fn calls_evy_in_a_child() {
         assert_eq!(error.kind(), io::ErrorKind::Unsupported);
         assert!(catch_unwind(|| sleep(SHORT)).is_err());
         assert!(catch_unwind(|| evy_runtime::unblock(|| ())).is_err());
+        assert!(catch_unwind(thread::Remote::current).is_err());
+        // No OS thread of the parent exists here.
+        let job = remote.spawn(|| unreachable!("it never runs"));
+        assert!(job.join().unwrap_err().is_abandoned());
         // A wait that no other OS thread could end.
         assert!(catch_unwind(AssertUnwindSafe(|| drop(ready.lock()))).is_err());
         // Plain code goes on, and so does what needs no scheduler.

@@ -8,6 +8,7 @@ mod futures;
 mod green_threads;
 mod join_set;
 mod locals;
+mod remote;
 mod timeout;
 mod unwinding;
 mod watchdog;
