@@ -51,8 +51,8 @@
 #![forbid(unsafe_code)]
 
 pub use evy_runtime::{
-    AlreadySent, BoundedSemaphore, CappedSemaphore, CappedSemaphoreGuard, Elapsed, Event,
-    EventError, Full, HogReport, JoinSet, LifoQueue, NotSent, PriorityQueue, Queue,
+    AlreadySent, BoundedSemaphore, CappedSemaphore, CappedSemaphoreGuard, Closed, Elapsed, Event,
+    EventError, Full, HogReport, JoinSet, LifoQueue, NotSent, PriorityQueue, Queue, QueueIter,
     ReleasedTooOften, Semaphore, SemaphoreGuard, Watchdog, as_completed, block_on, fs, green_local,
     lowlevel, scope, select, shield, shutdown, sleep, spawn, spawn_after, spawn_after_local,
     spawn_n, sync, test, thread, timeout, timeout_at, unblock, wait_all, watchdog, yield_now,

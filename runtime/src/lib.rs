@@ -48,7 +48,7 @@ pub use block_on::block_on;
 pub use blocking::unblock;
 pub use diag::{HogReport, Watchdog, watchdog};
 pub use event::{AlreadySent, Event, EventError, NotSent};
-pub use queue::{Full, LifoQueue, PriorityQueue, Queue};
+pub use queue::{Closed, Full, LifoQueue, PriorityQueue, Queue, QueueIter};
 pub use semaphore::{
     BoundedSemaphore, CappedSemaphore, CappedSemaphoreGuard, ReleasedTooOften, Semaphore,
     SemaphoreGuard,

@@ -9,6 +9,7 @@
 //! If an arm has been selected, but the green thread unwinds before it can use what it was given,
 //! the arm gives that back.
 
+mod any;
 mod arms;
 mod channel;
 mod event;
@@ -19,12 +20,13 @@ mod queue_entry;
 mod semaphore;
 mod timer;
 
+pub use any::{AnyReceiver, AnySender, recv, send};
 pub use arms::{Arm, Arms, Either, Never};
-pub use channel::{AnySender, Recv, Send, recv, send};
+pub use channel::{Recv, Send};
 pub use event::{Wait, wait};
 pub use io::{Ready, readable, writable};
 pub use join::{Join, join};
-pub use queue::{Get, Put, get, put};
+pub use queue::{Get, Put, QueueRecv, QueueSend, get, put};
 pub use semaphore::{Acquire, acquire};
 pub use timer::{Timer, after, at};
 
@@ -47,8 +49,10 @@ use crate::thread::{self, CountGuard, Selection};
 /// | --- | --- | --- |
 /// | `recv(&receiver)` | the channel has a message, or all its senders have been dropped | `Result<T, RecvError>`, with the message |
 /// | `send(&sender, message)` | the channel has room or a waiting receiver, or its receiver has been dropped | `Result<(), SendError<T>>` |
-/// | `get(&queue)` | the queue has an item or a waiting putter | `T`, the item |
-/// | `put(&queue, item)` | the queue has room or a waiting getter | `()` |
+/// | `recv(&queue)` | the queue has an item or a waiting putter, or is closed | `Option<T>`, as returned by `Queue::recv` |
+/// | `send(&queue, item)` | the queue has room or a waiting getter, or is closed | `Result<(), Closed<T>>` |
+/// | `get(&queue)` | as `recv(&queue)` | `T`, the item; panics if the queue is closed |
+/// | `put(&queue, item)` | as `send(&queue, item)` | `()`; panics if the queue is closed |
 /// | `join(&handle)` | the green thread has finished | `Result<T, JoinError>`, as returned by `JoinHandle::take_result` |
 /// | `wait(&event)` | the event is set | `Result<T, EventError>`, with the value of the event |
 /// | `acquire(&semaphore)` | a permit is available | `SemaphoreGuard`, which releases the permit |

@@ -5,6 +5,7 @@ mod event;
 mod helper_pool;
 mod priority_queue;
 mod queue;
+mod queue_close;
 mod select;
 mod select_edges;
 mod semaphore;
