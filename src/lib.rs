@@ -52,10 +52,11 @@
 
 pub use evy_runtime::{
     AlreadySent, BoundedSemaphore, CappedSemaphore, CappedSemaphoreGuard, Closed, Elapsed, Event,
-    EventError, Full, HogReport, JoinSet, LifoQueue, NotSent, PriorityQueue, Queue, QueueIter,
-    ReleasedTooOften, Semaphore, SemaphoreGuard, Watchdog, as_completed, block_on, fs, green_local,
-    lowlevel, scope, select, shield, shutdown, sleep, spawn, spawn_after, spawn_after_local,
-    spawn_n, sync, test, thread, timeout, timeout_at, unblock, wait_all, watchdog, yield_now,
+    EventError, Full, HogReport, Interval, JoinSet, LifoQueue, NotSent, PriorityQueue, Queue,
+    QueueIter, ReleasedTooOften, Semaphore, SemaphoreGuard, Watchdog, as_completed, block_on, fs,
+    green_local, interval, interval_at, lowlevel, scope, select, shield, shutdown, sleep, spawn,
+    spawn_after, spawn_after_local, spawn_n, sync, test, thread, timeout, timeout_at, unblock,
+    wait_all, watchdog, yield_now,
 };
 
 pub use std::time;

@@ -26,6 +26,7 @@ const LAYERS: [&[&str]; 7] = [
         "event",
         "fs",
         "helper_pool",
+        "interval",
         "queue",
         "select",
         "semaphore",

@@ -162,7 +162,7 @@ fn join_on_a_closed_queue_still_waits_until_every_item_is_done() {
         wait_all_parked();
         queue.close();
         back.join().unwrap().unwrap_err();
-        queue.get();
+        queue.recv().unwrap();
         wait_all_parked();
         assert!(!joiner.is_finished());
         assert_eq!(queue.unfinished(), 1, "what came back does not count");
