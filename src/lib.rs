@@ -94,5 +94,7 @@ pub use evy_pool::{GreenPile, GreenPool};
 /// Pools of green threads, and of resources.
 #[cfg(feature = "pool")]
 pub mod pool {
-    pub use evy_pool::{Full, GreenPile, GreenPool, Imap, Pool, PoolBuilder, PoolGuard, Splat};
+    pub use evy_pool::{
+        Full, GreenPile, GreenPool, Imap, Pool, PoolBuilder, PoolGuard, ScopedImap, Splat,
+    };
 }

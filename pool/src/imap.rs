@@ -6,8 +6,12 @@
 //!
 //! However the feeder ends, the reader learns it from the feeder's handle. So the iterator never
 //! ends early without a panic.
+//!
+//! Feeder and jobs notify the reader by destructors in their closures, because the closure of a
+//! scoped green thread may borrow, and an exit hook may not. When the reader is notified, the green
+//! thread has not quite finished, so the reader waits for that too.
 
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::VecDeque;
 use std::fmt;
 use std::rc::Rc;
@@ -25,6 +29,38 @@ pub(crate) enum Order {
     Completion,
 }
 
+/// Spawns the feeder and the jobs, whose closures live for `'a`.
+pub(crate) trait Spawner<'a>: Copy + 'a {
+    fn spawn_feeder(self, site: SpawnSite, f: impl FnOnce() + 'a) -> JoinHandle<()>;
+
+    /// Spawns a job of the pool. Parks until there is a free slot.
+    fn spawn_job(
+        self,
+        pool: &Rc<PoolState>,
+        site: SpawnSite,
+        f: impl FnOnce() + 'a,
+    ) -> JoinHandle<()>;
+}
+
+/// Spawns green threads that borrow nothing.
+#[derive(Clone, Copy)]
+pub(crate) struct Unscoped;
+
+impl Spawner<'static> for Unscoped {
+    fn spawn_feeder(self, site: SpawnSite, f: impl FnOnce() + 'static) -> JoinHandle<()> {
+        spawn_at(site, f)
+    }
+
+    fn spawn_job(
+        self,
+        pool: &Rc<PoolState>,
+        site: SpawnSite,
+        f: impl FnOnce() + 'static,
+    ) -> JoinHandle<()> {
+        pool.spawn(site, f)
+    }
+}
+
 /// Iterator returned by [`GreenPool::imap`](crate::GreenPool::imap) and related methods.
 ///
 /// [`next`](Iterator::next) parks until there is a result. It panics on the root green thread if a
@@ -40,10 +76,10 @@ pub struct Imap<T> {
 struct Shared<T> {
     order: Order,
     /// The unread jobs, in the order of the inputs.
-    jobs: RefCell<VecDeque<Rc<JoinHandle<T>>>>,
+    jobs: RefCell<VecDeque<Rc<MapJob<T>>>>,
     /// The unread jobs that have ended, in the order of their ends. Only used for
     /// `Order::Completion`.
-    ended: RefCell<VecDeque<Rc<JoinHandle<T>>>>,
+    ended: RefCell<VecDeque<Rc<MapJob<T>>>>,
     /// No more jobs are spawned: the feeder has ended, or the iterator was dropped.
     closed: Cell<bool>,
     /// The reader waits here for a job, or for the end.
@@ -52,19 +88,29 @@ struct Shared<T> {
     space: WaitQueue,
 }
 
-impl<T: 'static> Imap<T> {
+/// A job and its result.
+struct MapJob<T> {
+    /// Set as soon as the job was spawned, before it can run.
+    handle: OnceCell<JoinHandle<()>>,
+    result: Cell<Option<T>>,
+}
+
+impl<T> Imap<T> {
     #[track_caller]
-    pub(crate) fn start<F, I>(
+    pub(crate) fn start<'a, F, I, S>(
         pool: &Rc<PoolState>,
+        spawner: S,
         site: SpawnSite,
         order: Order,
         f: F,
         inputs: I,
     ) -> Self
     where
-        F: Fn(I::Item) -> T + 'static,
-        I: Iterator + 'static,
-        I::Item: 'static,
+        F: Fn(I::Item) -> T + 'a,
+        I: Iterator + 'a,
+        I::Item: 'a,
+        S: Spawner<'a>,
+        T: 'a,
     {
         assert!(
             pool.size() > 0,
@@ -78,74 +124,141 @@ impl<T: 'static> Imap<T> {
             progress: WaitQueue::new(),
             space: WaitQueue::new(),
         });
-        let (feeding, pool) = (Rc::clone(&shared), Rc::clone(pool));
-        // The feeder of a member must not wait for that member's slot, so it becomes a member too.
-        let inherits_membership = pool.is_member();
-        let feeder = spawn_at(site, move || {
-            let _member = inherits_membership.then(|| pool.enter(None));
-            feed(&feeding, &pool, site, &Rc::new(f), inputs);
-        });
-        let ended = Rc::clone(&shared);
-        feeder.on_exit(move || {
-            ended.closed.set(true);
-            ended.progress.wake_all();
-        });
+        let feeder = Feeder {
+            f: Rc::new(f),
+            inputs,
+            // The feeder of a member must not wait for that member's slot, so it becomes a member
+            // too.
+            inherits_membership: pool.is_member(),
+            pool: Rc::clone(pool),
+            site,
+            end: FeederEnd(Rc::clone(&shared)),
+        };
+        let feeder = spawner.spawn_feeder(site, move || feeder.run(spawner));
         Self {
             shared,
             feeder: Some(feeder),
         }
     }
+
+    /// Returns the number of jobs that are running or have an unread result.
+    pub(crate) fn unread(&self) -> usize {
+        self.shared.jobs.borrow().len()
+    }
 }
 
-fn feed<F, I, T>(
-    shared: &Rc<Shared<T>>,
-    pool: &Rc<PoolState>,
-    site: SpawnSite,
-    f: &Rc<F>,
+/// What the feeder runs. If it does not run, the fields are dropped in this order.
+struct Feeder<F, I, T> {
+    f: Rc<F>,
     inputs: I,
-) where
-    F: Fn(I::Item) -> T + 'static,
-    I: Iterator,
-    I::Item: 'static,
-    T: 'static,
-{
-    for input in inputs {
-        while shared.jobs.borrow().len() >= pool.size().max(1) && !shared.closed.get() {
-            shared.space.wait(WaitReason::Other("results to be read"));
-        }
-        if shared.closed.get() {
-            // The input iterator has deferred or caught the kill that ends this feeder.
-            return;
-        }
-        let f = Rc::clone(f);
-        let job = Rc::new(pool.spawn(site, move || f(input)));
-        shared.jobs.borrow_mut().push_back(Rc::clone(&job));
-        if shared.order == Order::Completion {
-            let (ended, own) = (Rc::downgrade(shared), Rc::downgrade(&job));
-            job.on_exit(move || {
-                if let (Some(shared), Some(job)) = (ended.upgrade(), own.upgrade()) {
-                    shared.ended.borrow_mut().push_back(job);
-                    shared.progress.wake_all();
-                }
+    inherits_membership: bool,
+    pool: Rc<PoolState>,
+    site: SpawnSite,
+    end: FeederEnd<T>,
+}
+
+impl<F, I: Iterator, T> Feeder<F, I, T> {
+    fn run<'a, S: Spawner<'a>>(self, spawner: S)
+    where
+        F: Fn(I::Item) -> T + 'a,
+        I::Item: 'a,
+        T: 'a,
+    {
+        // Dropped last.
+        let end = self.end;
+        let (shared, pool) = (&end.0, self.pool);
+        let _member = self.inherits_membership.then(|| pool.enter(None));
+        let f = self.f;
+        for input in self.inputs {
+            while shared.jobs.borrow().len() >= pool.size().max(1) && !shared.closed.get() {
+                shared.space.wait(WaitReason::Other("results to be read"));
+            }
+            if shared.closed.get() {
+                // The input iterator has deferred or caught the kill that ends this feeder.
+                return;
+            }
+            let job = Rc::new(MapJob {
+                handle: OnceCell::new(),
+                result: Cell::new(None),
             });
+            let call = Call {
+                f: Rc::clone(&f),
+                input,
+                end: JobEnd {
+                    job: Rc::clone(&job),
+                    shared: Rc::clone(shared),
+                },
+            };
+            let handle = spawner.spawn_job(&pool, self.site, move || call.run());
+            job.handle.get_or_init(|| handle);
+            shared.jobs.borrow_mut().push_back(job);
+            shared.progress.wake_all();
         }
-        shared.progress.wake_all();
+    }
+}
+
+/// What a job runs. If it does not run, the fields are dropped in this order.
+struct Call<F, A, T> {
+    f: Rc<F>,
+    input: A,
+    end: JobEnd<T>,
+}
+
+impl<F: Fn(A) -> T, A, T> Call<F, A, T> {
+    fn run(self) {
+        // Variables are dropped in reverse order, and `end` last.
+        let Self { end, f, input } = self;
+        end.job.result.set(Some(f(input)));
+    }
+}
+
+/// Notifies the reader of the end of the feeder.
+struct FeederEnd<T>(Rc<Shared<T>>);
+
+impl<T> Drop for FeederEnd<T> {
+    fn drop(&mut self) {
+        self.0.closed.set(true);
+        self.0.progress.wake_all();
+    }
+}
+
+/// Notifies the reader of the end of a job.
+struct JobEnd<T> {
+    job: Rc<MapJob<T>>,
+    shared: Rc<Shared<T>>,
+}
+
+impl<T> Drop for JobEnd<T> {
+    fn drop(&mut self) {
+        let was_spawned = self.job.handle.get().is_some();
+        if was_spawned && self.shared.order == Order::Completion {
+            let job = Rc::clone(&self.job);
+            self.shared.ended.borrow_mut().push_back(job);
+            self.shared.progress.wake_all();
+        }
+    }
+}
+
+impl<T> MapJob<T> {
+    fn handle(&self) -> &JoinHandle<()> {
+        self.handle.get().expect("a job in a list was spawned")
     }
 }
 
 impl<T> Shared<T> {
     /// Returns the finished job that is to be read next, or `None` after the last.
-    fn next_job(&self) -> Option<Rc<JoinHandle<T>>> {
+    fn next_job(&self) -> Option<Rc<MapJob<T>>> {
         loop {
-            let job = match self.order {
-                Order::Inputs => self.jobs.borrow().front().cloned(),
-                Order::Completion => self.ended.borrow_mut().pop_front(),
+            let jobs = match self.order {
+                Order::Inputs => &self.jobs,
+                Order::Completion => &self.ended,
             };
+            let job = jobs.borrow().front().cloned();
             if let Some(job) = job {
                 // The job stays where it is during the wait, so that nothing is lost if the reader
                 // is killed or times out.
-                if !job.is_finished() {
-                    job.wait();
+                if !job.handle().is_finished() {
+                    job.handle().wait();
                 }
                 return Some(job);
             }
@@ -156,8 +269,11 @@ impl<T> Shared<T> {
         }
     }
 
-    /// Removes a job that has been read. In the order of inputs it is the first.
-    fn forget(&self, job: &Rc<JoinHandle<T>>) {
+    /// Removes a job that has been read. It is the first in its order.
+    fn forget(&self, job: &Rc<MapJob<T>>) {
+        if self.order == Order::Completion {
+            self.ended.borrow_mut().pop_front();
+        }
         let mut jobs = self.jobs.borrow_mut();
         let at = jobs.iter().position(|other| Rc::ptr_eq(other, job));
         at.and_then(|at| jobs.remove(at))
@@ -176,7 +292,8 @@ impl<T> Iterator for Imap<T> {
         };
         shared.forget(&job);
         shared.space.wake_one();
-        Some(unwrap_job(&job))
+        unwrap_job(job.handle());
+        job.result.take()
     }
 }
 
@@ -201,7 +318,7 @@ impl<T> Drop for Imap<T> {
         }
         let jobs = self.shared.jobs.take();
         for job in jobs {
-            job.cancel();
+            job.handle().cancel();
         }
     }
 }
@@ -209,7 +326,7 @@ impl<T> Drop for Imap<T> {
 impl<T> fmt::Debug for Imap<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Imap")
-            .field("unread", &self.shared.jobs.borrow().len())
+            .field("unread", &self.unread())
             .finish_non_exhaustive()
     }
 }

@@ -12,6 +12,7 @@ mod pool;
 mod pool_guard;
 mod pool_state;
 mod resource_state;
+mod scoped_imap;
 mod splat;
 
 pub use green_pile::GreenPile;
@@ -19,4 +20,5 @@ pub use green_pool::{Full, GreenPool};
 pub use imap::Imap;
 pub use pool::{Pool, PoolBuilder};
 pub use pool_guard::PoolGuard;
+pub use scoped_imap::ScopedImap;
 pub use splat::Splat;

@@ -198,17 +198,21 @@ fn iterating_a_queue_ends_when_it_is_closed() {
 fn an_item_handed_to_a_getter_that_is_killed_goes_to_a_getter_that_close_has_woken() {
     virtual_time(|| {
         for by_kill in [true, false] {
-            let queue = Queue::unbounded();
-            let victim = receiver(&queue);
-            let other = receiver(&queue);
-            wait_all_parked();
-            queue.put("item");
-            queue.close();
-            match by_kill {
-                true => victim.kill(),
-                false => assert_eq!(victim.join().unwrap(), Some("item")),
+            let get: [fn(&Queue<_>) -> _; 2] = [Queue::recv, |queue| queue.get_timeout(LONG)];
+            for get in get {
+                let queue = Queue::unbounded();
+                let victim = receiver(&queue);
+                let own = queue.clone();
+                let other = spawn(move || get(&own));
+                wait_all_parked();
+                queue.put("item");
+                queue.close();
+                match by_kill {
+                    true => victim.kill(),
+                    false => assert_eq!(victim.join().unwrap(), Some("item")),
+                }
+                assert_eq!(other.join().unwrap(), by_kill.then_some("item"));
             }
-            assert_eq!(other.join().unwrap(), by_kill.then_some("item"));
         }
     });
 }
