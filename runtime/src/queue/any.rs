@@ -71,7 +71,7 @@ impl<T, S: Store<T>> QueueCore<T> for Core<T, S> {
     }
 
     fn recv(&self) -> Option<T> {
-        self.recv()
+        self.get_until(None)
     }
 
     fn try_get(&self) -> Option<T> {

@@ -40,6 +40,8 @@ pub(super) struct Core<T, S> {
     stored: Cell<usize>,
     /// The maximum number of items, or `None` if only memory limits it.
     capacity: Cell<Option<usize>>,
+    /// A putter waits while this many items are stored: the capacity, but zero in a closed queue.
+    limit: Cell<usize>,
     pub(super) getters: WaitQueue<T>,
     pub(super) putters: WaitQueue<T>,
     /// The number of items that were put and not yet marked as done.
@@ -54,6 +56,7 @@ impl<T, S: Store<T>> Core<T, S> {
             store: S::default(),
             stored: Cell::new(0),
             capacity: Cell::new(capacity),
+            limit: Cell::new(capacity.unwrap_or(usize::MAX)),
             getters: WaitQueue::with_slots(),
             putters: WaitQueue::with_slots(),
             unfinished: Cell::new(0),
@@ -67,8 +70,7 @@ impl<T, S: Store<T>> Core<T, S> {
     }
 
     pub(super) fn is_full(&self) -> bool {
-        let has_room = |capacity| self.len() < capacity;
-        self.is_closed.get() || !self.capacity.get().is_none_or(has_room)
+        self.len() >= self.limit.get()
     }
 
     pub(super) fn capacity(&self) -> Option<usize> {
@@ -95,46 +97,51 @@ impl<T, S: Store<T>> Core<T, S> {
         item
     }
 
-    #[inline(always)]
-    pub(super) fn recv(&self) -> Option<T> {
-        loop {
-            let item = self.get_until(None);
-            // A kill that cannot unwind (`panic = "abort"`) ends a wait too.
-            if item.is_some() || self.is_drained() {
-                return item;
-            }
-        }
-    }
-
     /// Takes an item. Parks until there is one. Returns `None` if `deadline` passes first, or if
     /// the queue is drained.
     #[inline(always)]
     pub(super) fn get_until(&self, deadline: Option<Instant>) -> Option<T> {
-        let mut is_woken = false;
+        let is_empty = || self.stored.get() == 0 && self.putters.is_empty();
+        thread::charge(|| is_empty() && !self.is_closed.get());
+        if let Some(item) = self.try_get() {
+            return Some(item);
+        }
+        if self.is_drained() {
+            return None;
+        }
+        match self.wait_for_item(deadline) {
+            Ok(Some(item)) => Some(item),
+            Ok(None) => self.get_again(deadline),
+            Err(_) => None,
+        }
+    }
+
+    /// Takes an item after the getter was woken with nothing. Until it waits again it is not
+    /// interrupted, because it would not pass the wake-up on.
+    #[cold]
+    #[inline(never)]
+    fn get_again(&self, deadline: Option<Instant>) -> Option<T> {
         loop {
-            if self.stored.get() > 0 || !self.putters.is_empty() || self.is_closed.get() {
-                // A getter that was woken to try again is not interrupted here, because it would
-                // not pass the wake-up on. After a yield there may be nothing left.
-                if !is_woken {
-                    thread::charge(|| false);
-                }
-                if let Some(item) = self.try_get() {
-                    return Some(item);
-                }
-                if self.is_drained() {
-                    return None;
-                }
+            if let Some(item) = self.try_get() {
+                return Some(item);
             }
-            let pass_on = |item| self.pass_on(item);
-            let slot = self
-                .getters
-                .wait_with_slot(WaitReason::Item, deadline, None, pass_on);
-            match slot {
-                Ok(Some(item)) => return Some(item),
-                Ok(None) => is_woken = true,
-                Err(_) => return None,
+            if self.is_drained() {
+                return None;
+            }
+            match self.wait_for_item(deadline) {
+                Ok(None) => {}
+                slot => return slot.ok().flatten(),
             }
         }
+    }
+
+    /// Parks until there is an item. Returns the content of the getter's slot, as an error if
+    /// `deadline` has passed first.
+    #[inline(always)]
+    fn wait_for_item(&self, deadline: Option<Instant>) -> Result<Option<T>, Option<T>> {
+        let pass_on = |item| self.pass_on(item);
+        self.getters
+            .wait_with_slot(WaitReason::Item, deadline, None, pass_on)
     }
 
     /// Passes on what a woken getter will not use. An item goes to the longest waiting getter, or to
@@ -189,19 +196,6 @@ impl<T, S: Store<T>> Core<T, S> {
         Ok(())
     }
 
-    /// Puts an item. Parks until there is room. Returns the item if the queue is closed.
-    #[inline(always)]
-    pub(super) fn send(&self, item: T) -> Result<(), T> {
-        let mut left = self.put_until(item, None);
-        // A kill that cannot unwind (`panic = "abort"`) ends a wait too.
-        while !self.is_closed.get()
-            && let Err(item) = left
-        {
-            left = self.put_until(item, None);
-        }
-        left
-    }
-
     /// Puts an item. Parks until there is room. Returns the item if `deadline` passes first, or if
     /// the queue is closed.
     #[inline(always)]
@@ -220,6 +214,7 @@ impl<T, S: Store<T>> Core<T, S> {
             Err(item) => {
                 let putters = &self.putters;
                 match putters.wait_with_slot(WaitReason::Room, deadline, Some(item), drop) {
+                    Ok(None) => Ok(()),
                     // A putter that is woken by `close` finds its item in its slot.
                     Ok(slot) | Err(slot) => slot.map_or(Ok(()), Err),
                 }
@@ -247,6 +242,7 @@ impl<T, S: Store<T>> Core<T, S> {
 
     pub(super) fn close(&self) {
         self.is_closed.set(true);
+        self.limit.set(0);
         self.putters.wake_all();
         self.end_getters();
     }
@@ -263,7 +259,10 @@ impl<T, S: Store<T>> Core<T, S> {
 
     pub(super) fn resize(&self, capacity: Option<usize>) {
         self.capacity.set(capacity);
-        self.accept_parked_puts();
+        if !self.is_closed.get() {
+            self.limit.set(capacity.unwrap_or(usize::MAX));
+            self.accept_parked_puts();
+        }
     }
 
     pub(super) fn unfinished(&self) -> usize {

@@ -57,7 +57,7 @@ macro_rules! queue {
             #[track_caller]
             pub fn put(&self, item: T) {
                 // The item is dropped before the panic.
-                if self.0.send(item).is_err() {
+                if self.0.put_until(item, None).is_err() {
                     panic_closed();
                 }
             }
@@ -76,7 +76,7 @@ macro_rules! queue {
             /// Panics on the root green thread if a deadlock is detected.
             #[inline]
             pub fn send(&self, item: T) -> Result<(), Closed<T>> {
-                self.0.send(item).map_err(Closed)
+                self.0.put_until(item, None).map_err(Closed)
             }
 
             /// Puts an item into the queue like [`put`](Self::put), waiting for at most `timeout`.
@@ -122,7 +122,7 @@ macro_rules! queue {
             #[inline]
             #[track_caller]
             pub fn get(&self) -> T {
-                match self.0.recv() {
+                match self.0.get_until(None) {
                     Some(item) => item,
                     None => panic_closed(),
                 }
@@ -139,7 +139,7 @@ macro_rules! queue {
             #[must_use = "the item has been removed from the queue"]
             #[inline]
             pub fn recv(&self) -> Option<T> {
-                self.0.recv()
+                self.0.get_until(None)
             }
 
             /// Takes the next item like [`get`](Self::get), waiting for at most `timeout`. Returns

@@ -30,14 +30,12 @@ fn sender<T: 'static>(queue: &Queue<T>, item: T) -> JoinHandle<Result<(), Closed
 }
 
 /// Returns the message of the panic of `f`.
-fn panic_of<R>(f: impl FnOnce() -> R) -> String {
-    let Err(payload) = catch_unwind(AssertUnwindSafe(f)) else {
-        panic!("no panic");
-    };
-    match payload.downcast::<&str>() {
-        Ok(message) => (*message).to_owned(),
-        Err(payload) => *payload.downcast::<String>().unwrap(),
-    }
+fn panic_of<R>(f: impl FnOnce() -> R) -> &'static str {
+    let payload = catch_unwind(AssertUnwindSafe(f)).err().expect("it panics");
+    payload
+        .downcast_ref::<&str>()
+        .copied()
+        .expect("it has a message")
 }
 
 #[test]
@@ -399,7 +397,7 @@ fn getters_that_wait_for_a_comparison_share_what_is_left_and_then_end() {
 }
 
 /// Closes a queue when dropped.
-struct CloseOnDrop(Queue<Option<CloseOnDrop>>);
+struct CloseOnDrop(Queue<Option<Self>>);
 
 impl Drop for CloseOnDrop {
     fn drop(&mut self) {
@@ -442,7 +440,7 @@ fn a_destructor_may_close_a_queue_while_its_green_thread_unwinds() {
     within(|| {
         let queue = Queue::<Option<CloseOnDrop>>::unbounded();
         let ended = receiver(&queue);
-        let closer = CloseOnDrop(queue.clone());
+        let closer = CloseOnDrop(queue);
         let unwinding = spawn(move || {
             let _closer = closer;
             std::panic::resume_unwind(Box::new("unwinds"))
@@ -611,10 +609,10 @@ fn closing_does_not_park_and_wakes_in_fifo_order() {
         wait_all_parked();
         let ran = Rc::new(RefCell::new(Vec::new()));
         // An exit hook must not park.
-        let (closing, seen, order) = (queue.clone(), Rc::clone(&ran), log.clone());
+        let (seen, order) = (Rc::clone(&ran), log.clone());
         let ending = spawn(|| ());
         ending.on_exit(move || {
-            closing.close();
+            queue.close();
             seen.replace(order.take());
         });
         ending.join().unwrap();

@@ -85,23 +85,21 @@ fn an_arm_that_becomes_ready_later_is_chosen_whatever_its_position() {
             Semaphore::new(0),
         );
         let (sender, receiver) = mpsc::channel();
-        let waiting = {
-            let (queue, event, permits) = (queue.clone(), event.clone(), permits.clone());
-            spawn(move || {
-                let mut chosen = Vec::new();
-                for _ in 0..3 {
-                    select! {
-                        biased;
-                        get(&queue) => chosen.push("get"),
-                        recv(&receiver) -> message => chosen.push(message.unwrap()),
-                        acquire(&permits) => chosen.push("acquire"),
-                        wait(&event) => chosen.push("wait"),
-                        after(MINUTE) => chosen.push("after"),
-                    }
+        let awaited = event.clone();
+        let waiting = spawn(move || {
+            let mut chosen = Vec::new();
+            for _ in 0..3 {
+                select! {
+                    biased;
+                    get(&queue) => chosen.push("get"),
+                    recv(&receiver) -> message => chosen.push(message.unwrap()),
+                    acquire(&permits) => chosen.push("acquire"),
+                    wait(&awaited) => chosen.push("wait"),
+                    after(MINUTE) => chosen.push("after"),
                 }
-                chosen
-            })
-        };
+            }
+            chosen
+        });
         wait_all_parked();
         event.send(()).unwrap();
         wait_all_parked();
