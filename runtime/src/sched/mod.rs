@@ -28,6 +28,7 @@ mod pace;
 mod panic_hook;
 mod park;
 mod queue_index;
+mod ring;
 mod run_queue;
 mod spawn;
 mod test_hooks;
