@@ -7,7 +7,9 @@ use std::rc::Rc;
 use evy_runtime::lowlevel::charge_failure;
 use evy_runtime::thread::{JoinHandle, Scope};
 
-use crate::imap::{Imap, Order, Unscoped};
+use crate::feeder::Unscoped;
+use crate::imap::Imap;
+use crate::imap_state::Order;
 use crate::pool_state::PoolState;
 use crate::scoped_imap::ScopedImap;
 use crate::splat::Splat;

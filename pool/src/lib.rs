@@ -3,9 +3,11 @@
 #![forbid(unsafe_code)]
 #![warn(clippy::print_stdout, clippy::print_stderr)]
 
+mod feeder;
 mod green_pile;
 mod green_pool;
 mod imap;
+mod imap_state;
 mod job;
 mod permits;
 mod pool;

@@ -7,7 +7,9 @@ use std::rc::Rc;
 use evy_runtime::lowlevel::spawn_scoped_at;
 use evy_runtime::thread::{JoinHandle, Scope};
 
-use crate::imap::{Imap, Order, Spawner};
+use crate::feeder::Spawner;
+use crate::imap::Imap;
+use crate::imap_state::Order;
 use crate::pool_state::{PoolState, SpawnSite};
 
 /// Iterator returned by [`GreenPool::imap_scoped`](crate::GreenPool::imap_scoped) and

@@ -27,7 +27,7 @@ macro_rules! queue {
         pub struct $name<T>(Rc<Core<T, $store<T>>>);
 
         impl<T $(: $bound)?> $name<T> {
-            /// Creates a queue that is never full.
+            /// Creates a queue that is full only when it is closed.
             #[must_use]
             pub fn unbounded() -> Self {
                 Self(Rc::new(Core::new(None)))
@@ -180,8 +180,9 @@ macro_rules! queue {
             /// panics. Parked getters find that there is nothing left.
             ///
             /// Closing affects all handles to the queue and cannot be undone, not even by
-            /// [`resize`](Self::resize). To close a closed queue has no effect.
-            /// [`join`](Self::join) still waits until the items are marked as done.
+            /// [`resize`](Self::resize). Closing it again has no effect. A queue is not closed by
+            /// dropping its handles. [`join`](Self::join) still waits until the items are marked
+            /// as done.
             ///
             /// # Examples
             ///

@@ -199,8 +199,9 @@ macro_rules! select {
 /// The maximum number of arms of a select. More do not compile.
 const MAX_ARMS: usize = 32;
 
-/// The order in which the arms are tried.
+/// The order in which [`run`] and [`try_run`] try the arms. [`select!`](crate::select!) passes it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Order {
     /// A random one, with timers last.
     Random,
