@@ -53,12 +53,12 @@
 #![forbid(unsafe_code)]
 
 pub use evy_runtime::{
-    AlreadySent, BoundedSemaphore, CappedSemaphore, CappedSemaphoreGuard, Elapsed, Event,
-    EventError, Full, HogReport, JoinSet, LifoQueue, NotSent, PriorityQueue, Queue,
-    ReleasedTooOften, Semaphore, SemaphoreGuard, Watchdog, as_completed, block_on, fs, green_local,
-    lowlevel, process, scope, select, shield, shutdown, sleep, spawn, spawn_after,
-    spawn_after_local, spawn_n, sync, test, thread, timeout, timeout_at, unblock, wait_all,
-    watchdog, yield_now,
+    AlreadySent, BoundedSemaphore, CappedSemaphore, CappedSemaphoreGuard, Closed, Elapsed, Event,
+    EventError, Full, HogReport, Interval, JoinSet, LifoQueue, NotSent, PriorityQueue, Queue,
+    QueueIter, ReleasedTooOften, Semaphore, SemaphoreGuard, Watchdog, as_completed, block_on, fs,
+    green_local, interval, interval_at, lowlevel, process, scope, select, shield, shutdown, sleep,
+    spawn, spawn_after, spawn_after_local, spawn_n, sync, test, thread, timeout, timeout_at,
+    unblock, wait_all, watchdog, yield_now,
 };
 
 pub use std::time;
@@ -107,5 +107,7 @@ pub use evy_pool::{GreenPile, GreenPool};
 /// Pools of green threads, and of resources.
 #[cfg(feature = "pool")]
 pub mod pool {
-    pub use evy_pool::{Full, GreenPile, GreenPool, Imap, Pool, PoolBuilder, PoolGuard, Splat};
+    pub use evy_pool::{
+        Full, GreenPile, GreenPool, Imap, Pool, PoolBuilder, PoolGuard, ScopedImap, Splat,
+    };
 }

@@ -28,6 +28,7 @@ const LAYERS: [&[&str]; 7] = [
         "helper_pool",
         "os",
         "process",
+        "interval",
         "queue",
         "select",
         "semaphore",

@@ -5,10 +5,13 @@ use std::panic::Location;
 use std::rc::Rc;
 
 use evy_runtime::lowlevel::charge_failure;
-use evy_runtime::thread::JoinHandle;
+use evy_runtime::thread::{JoinHandle, Scope};
 
-use crate::imap::{Imap, Order};
+use crate::feeder::Unscoped;
+use crate::imap::Imap;
+use crate::imap_state::Order;
 use crate::pool_state::PoolState;
+use crate::scoped_imap::ScopedImap;
 use crate::splat::Splat;
 
 const DEFAULT_SIZE: usize = 1000;
@@ -138,7 +141,14 @@ impl GreenPool {
         T: 'static,
     {
         let inputs = inputs.into_iter();
-        Imap::start(&self.state, Location::caller(), Order::Inputs, f, inputs)
+        Imap::start(
+            &self.state,
+            Unscoped,
+            Location::caller(),
+            Order::Inputs,
+            f,
+            inputs,
+        )
     }
 
     /// Maps like [`imap`](Self::imap), returning the results in the order in which the jobs end.
@@ -156,13 +166,71 @@ impl GreenPool {
         T: 'static,
     {
         let inputs = inputs.into_iter();
-        Imap::start(
-            &self.state,
-            Location::caller(),
-            Order::Completion,
-            f,
-            inputs,
-        )
+        let site = Location::caller();
+        Imap::start(&self.state, Unscoped, site, Order::Completion, f, inputs)
+    }
+
+    /// Maps like [`imap`](Self::imap), with `f`, inputs and results that may borrow from outside of
+    /// `scope`.
+    ///
+    /// The feeder and the jobs are children of `scope`, which waits for them. So the iterator must
+    /// be consumed or dropped inside the scope. A panic of the feeder or of a job is resumed by
+    /// `next` and does not make the scope panic.
+    ///
+    /// # Panics
+    ///
+    /// Panics as `imap` does.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let words = vec!["a".to_owned(), "bc".to_owned()];
+    /// let pool = evy::GreenPool::new(2);
+    /// let lengths: Vec<usize> = evy::scope(|s| {
+    ///     pool.imap_scoped(s, |word: &String| word.len(), &words).collect()
+    /// });
+    /// assert_eq!(lengths, [1, 2]);
+    /// ```
+    #[track_caller]
+    pub fn imap_scoped<'scope, F, I, T>(
+        &self,
+        scope: &'scope Scope<'scope, '_>,
+        f: F,
+        inputs: I,
+    ) -> ScopedImap<'scope, T>
+    where
+        F: Fn(I::Item) -> T + 'scope,
+        I: IntoIterator,
+        I::IntoIter: 'scope,
+        I::Item: 'scope,
+        T: 'scope,
+    {
+        let (site, inputs) = (Location::caller(), inputs.into_iter());
+        ScopedImap::start(&self.state, scope, site, Order::Inputs, f, inputs)
+    }
+
+    /// Maps like [`imap_unordered`](Self::imap_unordered), with `f`, inputs and results that may
+    /// borrow from outside of `scope`; see [`imap_scoped`](Self::imap_scoped).
+    ///
+    /// # Panics
+    ///
+    /// Panics as `imap` does.
+    #[track_caller]
+    pub fn imap_unordered_scoped<'scope, F, I, T>(
+        &self,
+        scope: &'scope Scope<'scope, '_>,
+        f: F,
+        inputs: I,
+    ) -> ScopedImap<'scope, T>
+    where
+        F: Fn(I::Item) -> T + 'scope,
+        I: IntoIterator,
+        I::IntoIter: 'scope,
+        I::Item: 'scope,
+        T: 'scope,
+    {
+        let (site, inputs) = (Location::caller(), inputs.into_iter());
+        ScopedImap::start(&self.state, scope, site, Order::Completion, f, inputs)
     }
 
     /// Maps like [`imap`](Self::imap), unpacking each input tuple into the arguments of `f`.

@@ -7,9 +7,9 @@ use std::panic::Location;
 use std::rc::Rc;
 
 use evy_runtime::lowlevel::{
-    MAX_INLINE_CLOSURE, WaitQueue, WaitReason, charge, current_id, spawn_at,
+    MAX_INLINE_CLOSURE, WaitQueue, WaitReason, charge, current_id, spawn_at, spawn_scoped_at,
 };
-use evy_runtime::thread::{JoinHandle, KillHandle};
+use evy_runtime::thread::{JoinHandle, KillHandle, Scope};
 
 use crate::permits::Permits;
 
@@ -90,8 +90,30 @@ impl PoolState {
         let number = permit.number;
         let job = Job { f, permit };
         let handle = spawn_at(site, move || job.run());
-        self.jobs.borrow_mut().insert(number, handle.kill_handle());
+        self.register(number, &handle);
         handle
+    }
+
+    /// Spawns a job like [`spawn`](Self::spawn), as a child of `scope`.
+    pub(crate) fn spawn_scoped<'scope, F>(
+        self: &Rc<Self>,
+        scope: &'scope Scope<'scope, '_>,
+        site: SpawnSite,
+        f: F,
+    ) -> JoinHandle<()>
+    where
+        F: FnOnce() + 'scope,
+    {
+        let permit = self.acquire();
+        let number = permit.number;
+        let job = Job { f, permit };
+        let handle = spawn_scoped_at(scope, site, move || job.run());
+        self.register(number, &handle);
+        handle
+    }
+
+    fn register<T: 'static>(&self, number: u64, job: &JoinHandle<T>) {
+        self.jobs.borrow_mut().insert(number, job.kill_handle());
     }
 
     /// Takes a permit if one is available.

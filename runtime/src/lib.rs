@@ -32,6 +32,7 @@ mod blocking;
 mod event;
 pub mod fs;
 mod helper_pool;
+mod interval;
 pub mod os;
 pub mod process;
 mod queue;
@@ -52,7 +53,8 @@ pub use block_on::block_on;
 pub use blocking::unblock;
 pub use diag::{HogReport, Watchdog, watchdog};
 pub use event::{AlreadySent, Event, EventError, NotSent};
-pub use queue::{Full, LifoQueue, PriorityQueue, Queue};
+pub use interval::{Interval, interval, interval_at};
+pub use queue::{Closed, Full, LifoQueue, PriorityQueue, Queue, QueueIter};
 pub use semaphore::{
     BoundedSemaphore, CappedSemaphore, CappedSemaphoreGuard, ReleasedTooOften, Semaphore,
     SemaphoreGuard,

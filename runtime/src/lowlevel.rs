@@ -7,7 +7,7 @@
 use std::any::Any;
 use std::panic::Location;
 
-use crate::thread::JoinHandle;
+use crate::thread::{JoinHandle, Scope};
 
 pub use crate::green::{MAX_INLINE_CLOSURE, WaitReason};
 pub use crate::helper_pool::HelperPool;
@@ -97,6 +97,40 @@ where
     T: 'static,
 {
     crate::thread::spawn_at(site, f)
+}
+
+/// Spawns a child of `scope` like [`Scope::spawn`]. Reports name `site` as its spawn site.
+///
+/// Unlike that of other children, its panic does not make the scope panic. Only the handle, which
+/// need not be joined, returns it.
+///
+/// # Panics
+///
+/// Panics if no stack can be allocated.
+///
+/// # Examples
+///
+/// ```
+/// use std::panic::Location;
+///
+/// let words = ["a", "b"];
+/// let site = Location::caller();
+/// let count = evy::scope(|s| {
+///     let job = evy::lowlevel::spawn_scoped_at(s, site, || words.len());
+///     job.join().unwrap()
+/// });
+/// assert_eq!(count, 2);
+/// ```
+pub fn spawn_scoped_at<'scope, F, T>(
+    scope: &'scope Scope<'scope, '_>,
+    site: &'static Location<'static>,
+    f: F,
+) -> JoinHandle<T>
+where
+    F: FnOnce() -> T + 'scope,
+    T: 'scope,
+{
+    scope.spawn_at(site, f)
 }
 
 /// Returns the id of the current green thread.

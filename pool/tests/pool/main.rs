@@ -6,3 +6,4 @@ mod green_pile;
 mod green_pool;
 mod imap;
 mod resource;
+mod scoped_imap;

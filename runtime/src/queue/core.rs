@@ -13,6 +13,11 @@
 //! | get | an item | takes it; then stores the longest waiting putter's item, wakes the putter |
 //! | get | a waiting putter, and no item (capacity 0) | takes the putter's item, wakes the putter |
 //! | get | neither | parks |
+//! | close | waiting putters | wakes them, with their items still in their slots |
+//! | close | waiting getters, and no item | wakes them, with nothing in their slots |
+//!
+//! In a closed queue no putter waits, and a getter only for a comparison. A getter that was woken
+//! with nothing tries again, because an item may have been put back meanwhile.
 //!
 //! A getter that unwinds with an item in its slot puts the item back in front. A putter that
 //! unwinds takes its item with it, unless the item has already left its slot: then the item has
@@ -35,11 +40,14 @@ pub(super) struct Core<T, S> {
     stored: Cell<usize>,
     /// The maximum number of items, or `None` if only memory limits it.
     capacity: Cell<Option<usize>>,
+    /// A putter waits while this many items are stored: the capacity, but zero in a closed queue.
+    limit: Cell<usize>,
     pub(super) getters: WaitQueue<T>,
     pub(super) putters: WaitQueue<T>,
     /// The number of items that were put and not yet marked as done.
     unfinished: Cell<usize>,
     joiners: WaitQueue,
+    is_closed: Cell<bool>,
 }
 
 impl<T, S: Store<T>> Core<T, S> {
@@ -48,10 +56,12 @@ impl<T, S: Store<T>> Core<T, S> {
             store: S::default(),
             stored: Cell::new(0),
             capacity: Cell::new(capacity),
+            limit: Cell::new(capacity.unwrap_or(usize::MAX)),
             getters: WaitQueue::with_slots(),
             putters: WaitQueue::with_slots(),
             unfinished: Cell::new(0),
             joiners: WaitQueue::new(),
+            is_closed: Cell::new(false),
         }
     }
 
@@ -60,9 +70,7 @@ impl<T, S: Store<T>> Core<T, S> {
     }
 
     pub(super) fn is_full(&self) -> bool {
-        self.capacity
-            .get()
-            .is_some_and(|capacity| self.len() >= capacity)
+        self.len() >= self.limit.get()
     }
 
     pub(super) fn capacity(&self) -> Option<usize> {
@@ -89,30 +97,51 @@ impl<T, S: Store<T>> Core<T, S> {
         item
     }
 
+    /// Takes an item. Parks until there is one. Returns `None` if `deadline` passes first, or if
+    /// the queue is drained.
     #[inline(always)]
     pub(super) fn get_until(&self, deadline: Option<Instant>) -> Option<T> {
-        let mut is_woken = false;
-        loop {
-            if self.stored.get() > 0 || !self.putters.is_empty() {
-                // A getter that was woken to try again is not interrupted here, because it would
-                // not pass the wake-up on. After a yield there may be nothing left.
-                if !is_woken {
-                    thread::charge(|| false);
-                }
-                if let Some(item) = self.try_get() {
-                    return Some(item);
-                }
-            }
-            let pass_on = |item| self.pass_on(item);
-            let slot = self
-                .getters
-                .wait_with_slot(WaitReason::Item, deadline, None, pass_on);
-            // Only a getter that waits for a comparison is woken without an item.
-            if !S::COMPARES || !matches!(slot, Ok(None)) {
-                return slot.ok().flatten();
-            }
-            is_woken = true;
+        let is_empty = || self.stored.get() == 0 && self.putters.is_empty();
+        thread::charge(|| is_empty() && !self.is_closed.get());
+        if let Some(item) = self.try_get() {
+            return Some(item);
         }
+        if self.is_drained() {
+            return None;
+        }
+        match self.wait_for_item(deadline) {
+            Ok(Some(item)) => Some(item),
+            Ok(None) => self.get_again(deadline),
+            Err(_) => None,
+        }
+    }
+
+    /// Takes an item after the getter was woken with nothing. Until it waits again it is not
+    /// interrupted, because it would not pass the wake-up on.
+    #[cold]
+    #[inline(never)]
+    fn get_again(&self, deadline: Option<Instant>) -> Option<T> {
+        loop {
+            if let Some(item) = self.try_get() {
+                return Some(item);
+            }
+            if self.is_drained() {
+                return None;
+            }
+            match self.wait_for_item(deadline) {
+                Ok(None) => {}
+                slot => return slot.ok().flatten(),
+            }
+        }
+    }
+
+    /// Parks until there is an item. Returns the content of the getter's slot, as an error if
+    /// `deadline` has passed first.
+    #[inline(always)]
+    fn wait_for_item(&self, deadline: Option<Instant>) -> Result<Option<T>, Option<T>> {
+        let pass_on = |item| self.pass_on(item);
+        self.getters
+            .wait_with_slot(WaitReason::Item, deadline, None, pass_on)
     }
 
     /// Passes on what a woken getter will not use. An item goes to the longest waiting getter, or to
@@ -137,10 +166,20 @@ impl<T, S: Store<T>> Core<T, S> {
         self.getters.wake_one_with(item)
     }
 
-    /// Wakes a getter that waits although there are items, to try again.
+    /// Wakes a getter that waits although there are items, to try again; all of them if there will
+    /// be no more items.
     fn renotify_getter(&self) {
         if self.stored.get() > 0 {
             self.getters.wake_one();
+        } else {
+            self.end_getters();
+        }
+    }
+
+    /// Wakes all getters if the queue is drained.
+    fn end_getters(&self) {
+        if self.is_drained() {
+            self.getters.wake_all();
         }
     }
 
@@ -157,9 +196,11 @@ impl<T, S: Store<T>> Core<T, S> {
         Ok(())
     }
 
+    /// Puts an item. Parks until there is room. Returns the item if `deadline` passes first, or if
+    /// the queue is closed.
     #[inline(always)]
     pub(super) fn put_until(&self, item: T, deadline: Option<Instant>) -> Result<(), T> {
-        thread::charge(|| self.is_full() && self.getters.is_empty());
+        thread::charge(|| self.is_full() && self.getters.is_empty() && !self.is_closed.get());
         match self.try_put(item) {
             Ok(()) => {
                 // Without capacity, a put is complete only when the item has been taken. So the
@@ -169,11 +210,14 @@ impl<T, S: Store<T>> Core<T, S> {
                 }
                 Ok(())
             }
+            Err(item) if self.is_closed.get() => Err(item),
             Err(item) => {
-                let slot =
-                    self.putters
-                        .wait_with_slot(WaitReason::Room, deadline, Some(item), drop);
-                slot.err().flatten().map_or(Ok(()), Err)
+                let putters = &self.putters;
+                match putters.wait_with_slot(WaitReason::Room, deadline, Some(item), drop) {
+                    Ok(None) => Ok(()),
+                    // A putter that is woken by `close` finds its item in its slot.
+                    Ok(slot) | Err(slot) => slot.map_or(Ok(()), Err),
+                }
             }
         }
     }
@@ -196,9 +240,29 @@ impl<T, S: Store<T>> Core<T, S> {
         self.count_unfinished();
     }
 
+    pub(super) fn close(&self) {
+        self.is_closed.set(true);
+        self.limit.set(0);
+        self.putters.wake_all();
+        self.end_getters();
+    }
+
+    pub(super) fn is_closed(&self) -> bool {
+        self.is_closed.get()
+    }
+
+    /// Whether the queue is closed and has no items. An item that a getter was given, but does not
+    /// take, may still be put back.
+    pub(super) fn is_drained(&self) -> bool {
+        self.is_closed.get() && self.stored.get() == 0
+    }
+
     pub(super) fn resize(&self, capacity: Option<usize>) {
         self.capacity.set(capacity);
-        self.accept_parked_puts();
+        if !self.is_closed.get() {
+            self.limit.set(capacity.unwrap_or(usize::MAX));
+            self.accept_parked_puts();
+        }
     }
 
     pub(super) fn unfinished(&self) -> usize {
@@ -236,49 +300,5 @@ impl<T, S: Store<T>> Drop for TakeGuard<'_, T, S> {
         let Self(core) = self;
         core.stored.set(core.stored.get() + 1);
         core.renotify_getter();
-    }
-}
-
-/// The operations of a queue that `select!` uses, whatever the order of the queue.
-#[expect(
-    unnameable_types,
-    reason = "only the queues of this module implement it"
-)]
-pub trait SelectQueue<T> {
-    #[doc(hidden)]
-    fn getters(&self) -> &WaitQueue<T>;
-    #[doc(hidden)]
-    fn putters(&self) -> &WaitQueue<T>;
-    #[doc(hidden)]
-    fn try_get(&self) -> Option<T>;
-    /// Passes on what a woken getter will not use.
-    #[doc(hidden)]
-    fn pass_on(&self, item: Option<T>);
-    /// # Errors
-    ///
-    /// Returns the item if there is no room.
-    #[doc(hidden)]
-    fn try_put(&self, item: T) -> Result<(), T>;
-}
-
-impl<T, S: Store<T>> SelectQueue<T> for Core<T, S> {
-    fn getters(&self) -> &WaitQueue<T> {
-        &self.getters
-    }
-
-    fn putters(&self) -> &WaitQueue<T> {
-        &self.putters
-    }
-
-    fn try_get(&self) -> Option<T> {
-        self.try_get()
-    }
-
-    fn pass_on(&self, item: Option<T>) {
-        self.pass_on(item);
-    }
-
-    fn try_put(&self, item: T) -> Result<(), T> {
-        self.try_put(item)
     }
 }

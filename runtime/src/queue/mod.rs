@@ -1,30 +1,24 @@
 //! Queues that pass items between the green threads of one OS thread.
 
+mod any;
 mod core;
+mod error;
 mod priority;
 mod store;
 
-use std::error::Error;
 use std::fmt;
 use std::rc::Rc;
 use std::time::Duration;
 
+pub(crate) use self::any::QueueCore;
+pub use self::any::{AnyQueue, QueueIter};
 use self::core::Core;
-pub(crate) use self::core::SelectQueue;
+pub(crate) use self::error::panic_closed;
+pub use self::error::{Closed, Full};
 use self::priority::Priority;
 use self::store::{Fifo, Lifo};
 use crate::sched;
 use crate::thread::charge_try;
-
-/// A queue that [`select!`](crate::select!) can wait for: a [`Queue`], a [`LifoQueue`] or a
-/// [`PriorityQueue`].
-pub trait AnyQueue {
-    /// The type of the items.
-    type Item;
-
-    #[doc(hidden)]
-    fn as_select(&self) -> &dyn SelectQueue<Self::Item>;
-}
 
 /// Defines a queue. The three types differ in nothing but the order of their items.
 macro_rules! queue {
@@ -33,7 +27,7 @@ macro_rules! queue {
         pub struct $name<T>(Rc<Core<T, $store<T>>>);
 
         impl<T $(: $bound)?> $name<T> {
-            /// Creates a queue that is never full.
+            /// Creates a queue that is full only when it is closed.
             #[must_use]
             pub fn unbounded() -> Self {
                 Self(Rc::new(Core::new(None)))
@@ -57,13 +51,32 @@ macro_rules! queue {
             ///
             /// # Panics
             ///
+            /// Panics if the queue is closed, now or while the putter is parked; see
+            /// [`send`](Self::send). Panics on the root green thread if a deadlock is detected.
+            #[inline]
+            #[track_caller]
+            pub fn put(&self, item: T) {
+                // The item is dropped before the panic.
+                if self.0.put_until(item, None).is_err() {
+                    panic_closed();
+                }
+            }
+
+            /// Puts an item into the queue like [`put`](Self::put), unless the queue is closed.
+            ///
+            /// Parks as `put` does.
+            ///
+            /// # Errors
+            ///
+            /// Returns [`Closed`], which contains the item, if the queue is closed, now or while the
+            /// putter is parked.
+            ///
+            /// # Panics
+            ///
             /// Panics on the root green thread if a deadlock is detected.
             #[inline]
-            pub fn put(&self, item: T) {
-                let mut left = self.0.put_until(item, None);
-                while let Err(item) = left {
-                    left = self.0.put_until(item, None);
-                }
+            pub fn send(&self, item: T) -> Result<(), Closed<T>> {
+                self.0.put_until(item, None).map_err(Closed)
             }
 
             /// Puts an item into the queue like [`put`](Self::put), waiting for at most `timeout`.
@@ -72,11 +85,12 @@ macro_rules! queue {
             ///
             /// # Errors
             ///
-            /// Returns [`Full`], which contains the item, if there is no room in time.
+            /// Returns [`Full`], which contains the item, if there is no room in time, or if the
+            /// queue is closed. [`is_closed`](Self::is_closed) tells these apart.
             ///
             /// # Panics
             ///
-            /// Panics as `put` does.
+            /// Panics on the root green thread if a deadlock is detected.
             pub fn put_timeout(&self, item: T, timeout: Duration) -> Result<(), Full<T>> {
                 self.0
                     .put_until(item, sched::deadline_after(timeout))
@@ -89,7 +103,8 @@ macro_rules! queue {
             ///
             /// # Errors
             ///
-            /// Returns [`Full`], which contains the item, if the queue is full and no getter waits.
+            /// Returns [`Full`], which contains the item, if the queue is full and no getter waits,
+            /// or if the queue is closed. [`is_closed`](Self::is_closed) tells these apart.
             #[inline]
             pub fn try_put(&self, item: T) -> Result<(), Full<T>> {
                 charge_try(|| self.0.try_put(item), Result::is_err).map_err(Full)
@@ -101,25 +116,40 @@ macro_rules! queue {
             ///
             /// # Panics
             ///
-            /// Panics on the root green thread if a deadlock is detected.
+            /// Panics if the queue is closed and has no items, now or while the getter is parked;
+            /// see [`recv`](Self::recv). Panics on the root green thread if a deadlock is detected.
             #[must_use = "the item has been removed from the queue"]
             #[inline]
+            #[track_caller]
             pub fn get(&self) -> T {
-                loop {
-                    if let Some(item) = self.0.get_until(None) {
-                        return item;
-                    }
+                match self.0.get_until(None) {
+                    Some(item) => item,
+                    None => panic_closed(),
                 }
             }
 
+            /// Takes the next item like [`get`](Self::get). Returns `None` if the queue is closed
+            /// and has no items.
+            ///
+            /// Parks until there is an item, or until the queue is closed.
+            ///
+            /// # Panics
+            ///
+            /// Panics on the root green thread if a deadlock is detected.
+            #[must_use = "the item has been removed from the queue"]
+            #[inline]
+            pub fn recv(&self) -> Option<T> {
+                self.0.get_until(None)
+            }
+
             /// Takes the next item like [`get`](Self::get), waiting for at most `timeout`. Returns
-            /// `None` if there is none in time.
+            /// `None` if there is none in time, or if the queue is closed and has no items.
             ///
             /// Parks until there is an item, or for `timeout`.
             ///
             /// # Panics
             ///
-            /// Panics as `get` does.
+            /// Panics on the root green thread if a deadlock is detected.
             #[must_use = "the item has been removed from the queue"]
             pub fn get_timeout(&self, timeout: Duration) -> Option<T> {
                 self.0.get_until(sched::deadline_after(timeout))
@@ -135,6 +165,47 @@ macro_rules! queue {
                 charge_try(|| self.0.try_get(), Option::is_none)
             }
 
+            /// Returns an iterator that takes items out of the queue, until the queue is closed and
+            /// has no items.
+            ///
+            /// Its `next` parks as [`recv`](Self::recv) does.
+            pub fn iter(&self) -> QueueIter<&Self> {
+                QueueIter::new(self)
+            }
+
+            /// Closes the queue: no item can be put into it any more.
+            ///
+            /// The items that are in the queue can still be taken. Parked putters get their item
+            /// back: their `send` returns [`Closed`], their `put_timeout` [`Full`], and their `put`
+            /// panics. Parked getters find that there is nothing left.
+            ///
+            /// Closing affects all handles to the queue and cannot be undone, not even by
+            /// [`resize`](Self::resize). Closing it again has no effect. A queue is not closed by
+            /// dropping its handles. [`join`](Self::join) still waits until the items are marked
+            /// as done.
+            ///
+            /// # Examples
+            ///
+            /// ```
+            #[doc = concat!("let queue = evy::", stringify!($name), "::unbounded();")]
+            /// let worker = queue.clone();
+            /// let sum = evy::spawn(move || worker.iter().sum::<i32>());
+            /// (1..=3).for_each(|n| queue.put(n));
+            /// queue.close();
+            /// assert_eq!(sum.join().unwrap(), 6);
+            /// assert_eq!(queue.send(4), Err(evy::Closed(4)));
+            /// assert_eq!(queue.recv(), None);
+            /// ```
+            pub fn close(&self) {
+                self.0.close();
+            }
+
+            /// Returns `true` if the queue was closed. It may still have items.
+            #[must_use]
+            pub fn is_closed(&self) -> bool {
+                self.0.is_closed()
+            }
+
             /// Returns the number of items in the queue. The items of parked putters are not
             /// counted.
             #[must_use]
@@ -148,7 +219,7 @@ macro_rules! queue {
                 self.len() == 0
             }
 
-            /// Returns `true` if the queue has no room for another item.
+            /// Returns `true` if the queue has no room for another item, or is closed.
             #[must_use]
             pub fn is_full(&self) -> bool {
                 self.0.is_full()
@@ -212,8 +283,26 @@ macro_rules! queue {
         impl<T $(: $bound)?> AnyQueue for $name<T> {
             type Item = T;
 
-            fn as_select(&self) -> &dyn SelectQueue<T> {
+            fn core(&self) -> &dyn QueueCore<T> {
                 &*self.0
+            }
+        }
+
+        impl<'a, T $(: $bound)?> IntoIterator for &'a $name<T> {
+            type Item = T;
+            type IntoIter = QueueIter<Self>;
+
+            fn into_iter(self) -> QueueIter<Self> {
+                QueueIter::new(self)
+            }
+        }
+
+        impl<T $(: $bound)?> IntoIterator for $name<T> {
+            type Item = T;
+            type IntoIter = QueueIter<Self>;
+
+            fn into_iter(self) -> QueueIter<Self> {
+                QueueIter::new(self)
             }
         }
 
@@ -230,6 +319,7 @@ macro_rules! queue {
                     .field("capacity", &self.capacity())
                     .field("getting", &self.getting())
                     .field("putting", &self.putting())
+                    .field("closed", &self.is_closed())
                     .finish()
             }
         }
@@ -297,22 +387,3 @@ queue! {
     /// ```
     PriorityQueue<T: Ord> in Priority
 }
-
-/// Error returned by [`Queue::try_put`] and [`Queue::put_timeout`] if the queue is full; contains
-/// the item.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub struct Full<T>(pub T);
-
-impl<T> fmt::Debug for Full<T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Full")
-    }
-}
-
-impl<T> fmt::Display for Full<T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the queue is full")
-    }
-}
-
-impl<T> Error for Full<T> {}

@@ -29,6 +29,7 @@ mod panic_hook;
 mod park;
 mod queue_index;
 mod remote_calls;
+mod ring;
 mod run_queue;
 mod spawn;
 mod test_hooks;

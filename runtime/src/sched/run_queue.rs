@@ -10,22 +10,18 @@ use std::cell::{Cell, RefCell};
 use std::ptr::{self, NonNull};
 
 use super::queue_index::QueueIndex;
+use super::ring::Ring;
 use crate::green::{GreenRef, GreenThread};
-
-/// A slot of the ring.
-type RingSlot = Cell<*const GreenThread>;
 
 /// References to green threads that are `Ready`.
 ///
-/// Invariant `[ring]`:
-/// - `slots` is an allocation of `mask + 1` slots, a power of two, that this queue owns;
-/// - `head` wraps around, and an index is masked before it is used;
+/// Invariant `[run-queue]`:
 /// - the `len` slots from `head` on hold what was pushed, or null where an entry was removed;
 /// - the slot at the head is not null when an entry is taken from it.
 #[derive(Debug)]
 pub(crate) struct RunQueue {
-    slots: Cell<NonNull<RingSlot>>,
-    mask: Cell<usize>,
+    ring: Ring,
+    /// The index of the first entry. It wraps around.
     head: Cell<usize>,
     len: Cell<usize>,
     /// The number of entries that were removed from the middle, and still have a slot.
@@ -49,8 +45,7 @@ impl RunQueue {
     pub(crate) fn new() -> Self {
         const FIRST: usize = 64;
         Self {
-            slots: Cell::new(allocate(FIRST)),
-            mask: Cell::new(FIRST - 1),
+            ring: Ring::new(FIRST),
             head: Cell::new(0),
             len: Cell::new(0),
             holes: Cell::new(0),
@@ -72,33 +67,20 @@ impl RunQueue {
     }
 
     #[inline(always)]
-    fn slot(&self, index: usize) -> &RingSlot {
-        // SAFETY:
-        // - a masked index lies inside the allocation ([ring]);
-        // - no caller, and all of them are in this file, uses the reference after a call that could
-        //   replace the allocation.
-        unsafe { self.slots.get().add(index & self.mask.get()).as_ref() }
-    }
-
-    #[inline(always)]
     pub(crate) fn push(&self, green: GreenRef) {
         let len = self.len.get();
-        if len > self.mask.get() {
-            self.grow();
-        }
-        self.slot(self.head.get().wrapping_add(len))
-            .set(green.as_ptr());
+        self.ring.reserve(self.head.get(), len);
+        let end = self.head.get().wrapping_add(len);
+        self.ring.set(end, green.as_ptr());
         self.len.set(len + 1);
     }
 
     /// Puts `green` at the front. A killer uses it, to continue as soon as its victim has stopped.
     pub(crate) fn push_front(&self, green: GreenRef) {
         let len = self.len.get();
-        if len > self.mask.get() {
-            self.grow();
-        }
+        self.ring.reserve(self.head.get(), len);
         let head = self.head.get().wrapping_sub(1);
-        self.slot(head).set(green.as_ptr());
+        self.ring.set(head, green.as_ptr());
         self.head.set(head);
         self.len.set(len + 1);
     }
@@ -124,7 +106,7 @@ impl RunQueue {
         }
         let first = self.take_head(len);
         // If the ring is full, this is the slot that was just taken.
-        self.slot(head.wrapping_add(len)).set(green.as_ptr());
+        self.ring.set(head.wrapping_add(len), green.as_ptr());
         Some(first)
     }
 
@@ -141,14 +123,15 @@ impl RunQueue {
     #[inline(always)]
     fn take_head(&self, len: usize) -> GreenRef {
         let head = self.head.get();
-        let green = self.slot(head).get();
+        let green = self.ring.get(head);
         self.head.set(head.wrapping_add(1));
         if len > PREFETCH_MIN_LEN {
-            GreenThread::prefetch(self.slot(head.wrapping_add(PREFETCH_DISTANCE)).get());
-            GreenThread::prefetch_stack(self.slot(head.wrapping_add(PREFETCH_DISTANCE / 2)).get());
+            let ahead = |distance| self.ring.get(head.wrapping_add(distance));
+            GreenThread::prefetch(ahead(PREFETCH_DISTANCE));
+            GreenThread::prefetch_stack(ahead(PREFETCH_DISTANCE / 2));
         }
         // SAFETY:
-        // - the slot at the head holds what `push` has stored ([ring]), so it is not null. The
+        // - the slot at the head holds what `push` has stored ([run-queue]), so it is not null. The
         //   scheduler has skipped the holes before it (`maintenance`);
         // - that green thread has been ready since then, so it is live ([live-ref] 1).
         unsafe { GreenRef::new(NonNull::new_unchecked(green.cast_mut())) }
@@ -156,7 +139,7 @@ impl RunQueue {
 
     /// Returns the green thread that `pop` would take.
     pub(super) fn first(&self) -> Option<GreenRef> {
-        let head = self.slot(self.head.get()).get();
+        let head = self.ring.get(self.head.get());
         // SAFETY: as in `take_head`, because the queue is not empty.
         (self.len.get() > 0)
             .then(|| unsafe { GreenRef::new(NonNull::new_unchecked(head.cast_mut())) })
@@ -175,7 +158,7 @@ impl RunQueue {
                 self.len.set(len - 1);
             }
             n => {
-                self.slot(at).set(ptr::null());
+                self.ring.set(at, ptr::null());
                 self.holes.set(self.holes.get() + 1);
                 if n == len - 1 {
                     self.drop_last_holes();
@@ -188,7 +171,7 @@ impl RunQueue {
     fn position(&self, green: GreenRef) -> Option<usize> {
         let (head, len) = (self.head.get(), self.len.get());
         let at = |n: usize| head.wrapping_add(n);
-        let is_at = |at: &usize| self.slot(*at).get() == green.as_ptr().cast_const();
+        let is_at = |at: &usize| self.ring.get(*at) == green.as_ptr().cast_const();
         // It was usually spawned just now, or those before it were killed just now.
         let near = len.min(SEARCH_DISTANCE);
         let ends = (len - near..len).rev().chain(0..near);
@@ -202,7 +185,7 @@ impl RunQueue {
             .get(green.as_ptr())
             .filter(is_in)
             .or_else(|| {
-                index.record(head, len, |at| self.slot(at).get());
+                index.record(head, len, |at| self.ring.get(at));
                 index.get(green.as_ptr()).filter(is_in)
             })
             // A test may have swapped entries.
@@ -213,7 +196,7 @@ impl RunQueue {
     fn drop_last_holes(&self) {
         let head = self.head.get();
         let mut len = self.len.get();
-        while len > 0 && self.slot(head.wrapping_add(len - 1)).get().is_null() {
+        while len > 0 && self.ring.get(head.wrapping_add(len - 1)).is_null() {
             len -= 1;
             self.holes.set(self.holes.get() - 1);
         }
@@ -231,7 +214,7 @@ impl RunQueue {
 
     /// Skips a hole at the head, which counts as a turn. Returns `false` if there is none.
     pub(super) fn skip_hole(&self) -> bool {
-        let is_hole = self.len.get() > 0 && self.slot(self.head.get()).get().is_null();
+        let is_hole = self.len.get() > 0 && self.ring.get(self.head.get()).is_null();
         if is_hole {
             self.skip_turn();
             self.len.set(self.len.get() - 1);
@@ -251,9 +234,9 @@ impl RunQueue {
         let (head, len) = (self.head.get(), self.len.get());
         let mut kept = 0;
         for n in 0..len {
-            let entry = self.slot(head.wrapping_add(n)).get();
+            let entry = self.ring.get(head.wrapping_add(n));
             if !entry.is_null() {
-                self.slot(head.wrapping_add(kept)).set(entry);
+                self.ring.set(head.wrapping_add(kept), entry);
                 kept += 1;
             }
         }
@@ -266,49 +249,11 @@ impl RunQueue {
     pub(super) fn swap_with_front(&self, nth: usize) {
         debug_assert!(nth < self.len() && !self.has_holes());
         let head = self.head.get();
-        self.slot(head).swap(self.slot(head.wrapping_add(nth)));
+        let nth = head.wrapping_add(nth);
+        let first = self.ring.get(head);
+        self.ring.set(head, self.ring.get(nth));
+        self.ring.set(nth, first);
     }
-
-    #[cold]
-    #[inline(never)]
-    fn grow(&self) {
-        let (len, capacity) = (self.len.get(), self.mask.get() + 1);
-        let new = allocate(capacity * 2);
-        for n in 0..len {
-            let index = self.head.get().wrapping_add(n);
-            let green = self.slot(index).get();
-            // SAFETY: an index that is masked for twice the capacity lies inside the new
-            // allocation.
-            unsafe { new.add(index & (capacity * 2 - 1)).as_ref() }.set(green);
-        }
-        // The head counts turns, so it cannot change. That is why each entry was copied to the slot
-        // where the same index finds it in the new allocation.
-        let old = self.slots.replace(new);
-        self.mask.set(capacity * 2 - 1);
-        // SAFETY: it is the queue's own allocation of that many slots ([ring]), now unused.
-        unsafe { free(old, capacity) };
-    }
-}
-
-impl Drop for RunQueue {
-    fn drop(&mut self) {
-        // SAFETY: it is the queue's own allocation ([ring]), which is not used after this.
-        unsafe { free(self.slots.get(), self.mask.get() + 1) };
-    }
-}
-
-fn allocate(capacity: usize) -> NonNull<RingSlot> {
-    let slots = vec![RingSlot::new(ptr::null()); capacity].into_boxed_slice();
-    NonNull::from(Box::leak(slots)).cast()
-}
-
-/// # Safety
-///
-/// `slots` came from `allocate(capacity)`, and is not used after this call.
-unsafe fn free(slots: NonNull<RingSlot>, capacity: usize) {
-    let slice = NonNull::slice_from_raw_parts(slots, capacity);
-    // SAFETY: `allocate` has leaked a box of this length (caller).
-    drop(unsafe { Box::from_raw(slice.as_ptr()) });
 }
 
 #[cfg(test)]

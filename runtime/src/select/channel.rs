@@ -3,55 +3,51 @@
 use std::fmt;
 use std::sync::mpsc::{RecvError, SendError, TryRecvError, TrySendError};
 
+use super::any::{AnyReceiver, AnySender};
 use super::arms::{Arm, SelectHandle};
 use crate::sync::mpsc::{Channel, Receiver, Sender, SyncSender};
 use crate::sync::wait_list::WaitEntry;
 use crate::thread::SelectToken;
 
-/// Returns an arm that is ready when the channel has a message or all its senders have been
-/// dropped. Its output is what [`Receiver::recv`] returns.
-pub fn recv<T>(receiver: &Receiver<T>) -> Recv<'_, T> {
-    Recv {
-        channel: receiver.channel(),
-        entry: WaitEntry::new(None),
+impl<T> AnyReceiver for Receiver<T> {
+    type Recv<'a>
+        = Recv<'a, T>
+    where
+        T: 'a;
+
+    fn recv_arm(&self) -> Recv<'_, T> {
+        Recv {
+            channel: self.channel(),
+            entry: WaitEntry::new(None),
+        }
     }
-}
-
-/// Returns an arm that is ready when the channel has room for `message` or its receiver has been
-/// dropped. Its output is what the sender's `send` returns.
-pub fn send<S: AnySender>(sender: &S, message: S::Message) -> Send<'_, S::Message> {
-    Send {
-        channel: sender.channel(),
-        entry: WaitEntry::new(Some(message)),
-    }
-}
-
-/// A sender that [`select!`](crate::select!) can wait for: a [`Sender`] or a [`SyncSender`].
-pub trait AnySender {
-    /// The type of the messages.
-    type Message;
-
-    #[doc(hidden)]
-    fn channel(&self) -> &Channel<Self::Message>;
 }
 
 impl<T> AnySender for Sender<T> {
     type Message = T;
+    type Send<'a>
+        = Send<'a, T>
+    where
+        T: 'a;
 
-    fn channel(&self) -> &Channel<T> {
-        self.channel()
+    fn send_arm(&self, message: T) -> Send<'_, T> {
+        Send::new(self.channel(), message)
     }
 }
 
 impl<T> AnySender for SyncSender<T> {
     type Message = T;
+    type Send<'a>
+        = Send<'a, T>
+    where
+        T: 'a;
 
-    fn channel(&self) -> &Channel<T> {
-        self.channel()
+    fn send_arm(&self, message: T) -> Send<'_, T> {
+        Send::new(self.channel(), message)
     }
 }
 
-/// The arm returned by [`recv`].
+/// The arm returned by [`recv`](super::recv) for a channel.
 pub struct Recv<'a, T> {
     channel: &'a Channel<T>,
     entry: WaitEntry<()>,
@@ -91,11 +87,20 @@ impl<T> Arm for Recv<'_, T> {
     }
 }
 
-/// The arm returned by [`send`].
+/// The arm returned by [`send`](super::send) for a channel.
 pub struct Send<'a, T> {
     channel: &'a Channel<T>,
     /// Contains the message until a receiver takes it.
     entry: WaitEntry<T>,
+}
+
+impl<'a, T> Send<'a, T> {
+    fn new(channel: &'a Channel<T>, message: T) -> Self {
+        Self {
+            channel,
+            entry: WaitEntry::new(Some(message)),
+        }
+    }
 }
 
 impl<T> SelectHandle for Send<'_, T> {

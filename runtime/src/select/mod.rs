@@ -1,14 +1,16 @@
 //! `select!`: waits for the first of several operations.
 //!
 //! Each function here creates an *arm*: an operation that can be tried, and that can be waited for.
-//! [`run`] tries all arms in random order, timers last. If no arm is ready, each arm registers an
-//! entry in its own queue. All entries belong to one `Selection`. The first queue to select an
-//! entry completes the selection; the other queues skip theirs. Therefore an item is taken from one
-//! queue and no other, and two selects can rendezvous on a queue without room.
+//! [`run`] tries all arms, in random order with timers last, or in the order in which they are
+//! written. If no arm is ready, each arm registers an entry in its own queue. All entries belong to
+//! one `Selection`. The first queue to select an entry completes the selection; the other queues
+//! skip theirs. Therefore an item is taken from one queue and no other, and two selects can
+//! rendezvous on a queue without room.
 //!
 //! If an arm has been selected, but the green thread unwinds before it can use what it was given,
 //! the arm gives that back.
 
+mod any;
 mod arms;
 mod channel;
 mod event;
@@ -21,16 +23,17 @@ mod semaphore;
 mod signal;
 mod timer;
 
+pub use any::{AnyReceiver, AnySender, recv, send};
 pub use arms::{Arm, Arms, Either, Never};
-pub use channel::{AnySender, Recv, Send, recv, send};
+pub use channel::{Recv, Send};
 pub use event::{Wait, wait};
 pub use io::{Ready, readable, writable};
 pub use join::{Join, join};
-pub use queue::{Get, Put, get, put};
+pub use queue::{Get, Put, QueueRecv, QueueSend, get, put};
 pub use semaphore::{Acquire, acquire};
 #[cfg(feature = "signal")]
 pub use signal::{Signal, signal};
-pub use timer::{Timer, after, at};
+pub use timer::{Tick, Timer, after, at, tick};
 
 pub use crate::queue::AnyQueue;
 
@@ -51,21 +54,28 @@ use crate::thread::{self, CountGuard, Selection};
 /// | --- | --- | --- |
 /// | `recv(&receiver)` | the channel has a message, or all its senders have been dropped | `Result<T, RecvError>`, with the message |
 /// | `send(&sender, message)` | the channel has room or a waiting receiver, or its receiver has been dropped | `Result<(), SendError<T>>` |
-/// | `get(&queue)` | the queue has an item or a waiting putter | `T`, the item |
-/// | `put(&queue, item)` | the queue has room or a waiting getter | `()` |
+/// | `recv(&queue)` | the queue has an item or a waiting putter, or is closed | `Option<T>`, as returned by `Queue::recv` |
+/// | `get(&queue)` | the same | `T`, the item; panics instead if the queue is closed and empty |
+/// | `send(&queue, item)` | the queue has room or a waiting getter, or is closed | `Result<(), Closed<T>>` |
+/// | `put(&queue, item)` | the same | `()`; panics instead if the queue is closed |
 /// | `join(&handle)` | the green thread has finished | `Result<T, JoinError>`, as returned by `JoinHandle::take_result` |
 /// | `wait(&event)` | the event is set | `Result<T, EventError>`, with the value of the event |
 /// | `acquire(&semaphore)` | a permit is available | `SemaphoreGuard`, which releases the permit |
 /// | `readable(&fd)` | the descriptor can be read: there is data, or the end of the stream | `io::Result<()>` |
 /// | `writable(&fd)` | the descriptor can be written to, or has failed | `io::Result<()>` |
 /// | `signal(&signals)` | one of the signals has been sent | `i32`, the number of the signal |
+/// | `tick(&interval)` | the next tick of the interval is due | `Instant`, as returned by `Interval::tick` |
 /// | `after(duration)` | `duration` has passed since the `select!` began | `()` |
 /// | `at(instant)` | the time `instant` has come | `()` |
 ///
-/// If several arms are ready, one is chosen at random. Timers (`after` and `at`) are considered
-/// only if no other arm is ready. The message or the item of an arm that is not chosen is dropped.
-/// The body runs after all arms have been dropped, so it may use what they had borrowed, and it may
-/// `return` and `break`.
+/// If several arms are ready, one is chosen at random. Timers (`after`, `at` and `tick`) are
+/// considered only if no other arm is ready. With `biased;` before the first arm, the first arm that
+/// is ready is chosen, in the order in which they are written, timers too. Then an arm that is
+/// always ready starves those after it. If no arm is ready at first, the one that becomes ready
+/// first is chosen, with or without `biased;`.
+///
+/// The message or the item of an arm that is not chosen is dropped. The body runs after all arms
+/// have been dropped, so it may use what they had borrowed, and it may `return` and `break`.
 ///
 /// Parks until an arm is ready, unless there is a `default` arm.
 ///
@@ -98,40 +108,77 @@ use crate::thread::{self, CountGuard, Selection};
 /// };
 /// assert_eq!((sum, why), (6, "done"));
 /// ```
+///
+/// With `biased;`, a request to stop comes before further work:
+///
+/// ```
+/// use evy::{Event, Queue, select};
+///
+/// let (work, stop) = (Queue::unbounded(), Event::new());
+/// work.put(1);
+/// stop.send(()).unwrap();
+/// select! {
+///     biased;
+///     wait(&stop) => println!("stopped"),
+///     get(&work) -> _ => unreachable!("both are ready, and `stop` comes first"),
+/// }
+/// ```
+///
+/// The mark is an error elsewhere:
+///
+/// ```compile_fail
+/// # let work = evy::Queue::<()>::unbounded();
+/// evy::select! {
+///     get(&work) => {},
+///     biased;
+/// }
+/// ```
 #[macro_export]
 macro_rules! select {
     // Parses the arms one by one into `{ [call] [pattern] body }`.
-    (@read [$($done:tt)*]) => {{
-        let chosen = $crate::select::run($crate::select!(@list $($done)*));
+    (@read $order:ident [$($done:tt)*]) => {{
+        let chosen = $crate::select::run(
+            $crate::select::Order::$order,
+            $crate::select!(@list $($done)*),
+        );
         $crate::select!(@choose chosen; $($done)*)
     }};
-    (@read [$($done:tt)*] default => $body:expr $(,)?) => {{
-        let chosen = $crate::select::try_run($crate::select!(@list $($done)*));
+    (@read $order:ident [$($done:tt)*] default => $body:expr $(,)?) => {{
+        let chosen = $crate::select::try_run(
+            $crate::select::Order::$order,
+            $crate::select!(@list $($done)*),
+        );
         match chosen {
             ::core::option::Option::Some(chosen) => $crate::select!(@choose chosen; $($done)*),
             ::core::option::Option::None => $body,
         }
     }};
-    (@read [$($done:tt)*] default => $body:expr, $($rest:tt)+) => {
+    (@read $order:ident [$($done:tt)*] default => $body:expr, $($rest:tt)+) => {
         ::core::compile_error!("`default` must be the last arm of `select!`")
     };
-    (@read [$($done:tt)*] $arm:ident($($argument:tt)*) => $($rest:tt)*) => {
-        $crate::select!(@body [$($done)*] [$arm($($argument)*)] [_] $($rest)*)
+    (@read $order:ident [$($done:tt)*] biased; $($rest:tt)*) => {
+        ::core::compile_error!("`biased;` must come first in `select!`, and only once")
     };
-    (@read [$($done:tt)*] $arm:ident($($argument:tt)*) -> $pattern:pat => $($rest:tt)*) => {
-        $crate::select!(@body [$($done)*] [$arm($($argument)*)] [$pattern] $($rest)*)
+    (@read $order:ident [$($done:tt)*] $arm:ident($($argument:tt)*) => $($rest:tt)*) => {
+        $crate::select!(@body $order [$($done)*] [$arm($($argument)*)] [_] $($rest)*)
     };
-    (@body [$($done:tt)*] $call:tt $pattern:tt $body:block, $($rest:tt)*) => {
-        $crate::select!(@read [$($done)* { $call $pattern $body }] $($rest)*)
+    (
+        @read $order:ident [$($done:tt)*]
+        $arm:ident($($argument:tt)*) -> $pattern:pat => $($rest:tt)*
+    ) => {
+        $crate::select!(@body $order [$($done)*] [$arm($($argument)*)] [$pattern] $($rest)*)
     };
-    (@body [$($done:tt)*] $call:tt $pattern:tt $body:block $($rest:tt)*) => {
-        $crate::select!(@read [$($done)* { $call $pattern $body }] $($rest)*)
+    (@body $order:ident [$($done:tt)*] $call:tt $pattern:tt $body:block, $($rest:tt)*) => {
+        $crate::select!(@read $order [$($done)* { $call $pattern $body }] $($rest)*)
     };
-    (@body [$($done:tt)*] $call:tt $pattern:tt $body:expr, $($rest:tt)*) => {
-        $crate::select!(@read [$($done)* { $call $pattern $body }] $($rest)*)
+    (@body $order:ident [$($done:tt)*] $call:tt $pattern:tt $body:block $($rest:tt)*) => {
+        $crate::select!(@read $order [$($done)* { $call $pattern $body }] $($rest)*)
     };
-    (@body [$($done:tt)*] $call:tt $pattern:tt $body:expr) => {
-        $crate::select!(@read [$($done)* { $call $pattern $body }])
+    (@body $order:ident [$($done:tt)*] $call:tt $pattern:tt $body:expr, $($rest:tt)*) => {
+        $crate::select!(@read $order [$($done)* { $call $pattern $body }] $($rest)*)
+    };
+    (@body $order:ident [$($done:tt)*] $call:tt $pattern:tt $body:expr) => {
+        $crate::select!(@read $order [$($done)* { $call $pattern $body }])
     };
     // Builds the list of the arms as nested pairs.
     (@list) => { () };
@@ -146,13 +193,26 @@ macro_rules! select {
             $crate::select::Either::Right(other) => $crate::select!(@choose other; $($rest)*),
         }
     };
+    (biased; $($rest:tt)+) => {
+        $crate::select!(@read Written [] $($rest)*)
+    };
     ($arm:ident $($rest:tt)*) => {
-        $crate::select!(@read [] $arm $($rest)*)
+        $crate::select!(@read Random [] $arm $($rest)*)
     };
 }
 
 /// The maximum number of arms of a select. More do not compile.
 const MAX_ARMS: usize = 32;
+
+/// The order in which [`run`] and [`try_run`] try the arms. [`select!`](crate::select!) passes it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Order {
+    /// A random one, with timers last.
+    Random,
+    /// The order in which they are written, after the mark `biased;`.
+    Written,
+}
 
 /// Waits until one of the arms is ready, and returns its output. [`select!`](crate::select!) calls
 /// this function.
@@ -162,11 +222,11 @@ const MAX_ARMS: usize = 32;
 /// # Panics
 ///
 /// Panics on the root green thread if a deadlock is detected.
-pub fn run<A: Arms>(arms: A) -> A::Output {
+pub fn run<A: Arms>(order: Order, arms: A) -> A::Output {
     let scheduler = sched::current();
     thread::charge(|| false);
     let output = loop {
-        if let Some(output) = try_select(scheduler, &arms) {
+        if let Some(output) = try_select(scheduler, order, &arms) {
             break output;
         }
         if let Some(output) = wait_for_one(scheduler, &arms) {
@@ -179,9 +239,9 @@ pub fn run<A: Arms>(arms: A) -> A::Output {
 
 /// Returns the output of an arm that is ready, or `None` if there is none, without parking.
 /// [`select!`](crate::select!) calls this function if it has a `default` arm.
-pub fn try_run<A: Arms>(arms: A) -> Option<A::Output> {
+pub fn try_run<A: Arms>(order: Order, arms: A) -> Option<A::Output> {
     let try_once = || {
-        let output = try_select(sched::current(), &arms);
+        let output = try_select(sched::current(), order, &arms);
         drop_arms(arms);
         output
     };
@@ -196,9 +256,12 @@ fn drop_arms<A: Arms>(arms: A) {
     }
 }
 
-/// Tries all arms in random order; those with a deadline only if no other arm is ready.
-fn try_select<A: Arms>(scheduler: &Scheduler, arms: &A) -> Option<A::Output> {
+/// Tries all arms. In random order, those with a deadline are tried only if no other arm is ready.
+fn try_select<A: Arms>(scheduler: &Scheduler, order: Order, arms: &A) -> Option<A::Output> {
     const { assert!(A::LEN <= MAX_ARMS, "`select!` has too many arms") };
+    if order == Order::Written {
+        return (0..A::LEN).find_map(|n| arms.try_select(n));
+    }
     let mut order: [usize; MAX_ARMS] = std::array::from_fn(|n| n);
     let order = &mut order[..A::LEN];
     for n in (1..order.len()).rev() {

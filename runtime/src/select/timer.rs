@@ -1,8 +1,9 @@
-//! The `after` and `at` arms: timers.
+//! The `after`, `at` and `tick` arms: timers.
 
 use std::time::{Duration, Instant};
 
 use super::arms::{Arm, SelectHandle};
+use crate::interval::Interval;
 use crate::sched;
 use crate::thread::SelectToken;
 
@@ -22,6 +23,15 @@ pub fn at(deadline: Instant) -> Timer {
     Timer {
         deadline: Some(deadline),
     }
+}
+
+/// Returns an arm that is ready when the next tick of `interval` is due. Its output is that of
+/// [`Interval::tick`].
+///
+/// The tick is consumed only if the arm is chosen.
+#[must_use]
+pub fn tick(interval: &Interval) -> Tick<'_> {
+    Tick(interval)
 }
 
 /// The arm returned by [`after`] and [`at`].
@@ -51,5 +61,29 @@ impl Arm for Timer {
         self.deadline
             .is_some_and(|deadline| deadline <= now)
             .then_some(())
+    }
+}
+
+/// The arm returned by [`tick`].
+#[derive(Debug)]
+pub struct Tick<'a>(&'a Interval);
+
+impl SelectHandle for Tick<'_> {
+    fn deadline(&self) -> Option<Instant> {
+        self.0.next_tick()
+    }
+
+    unsafe fn register(&self, _: SelectToken) -> bool {
+        true
+    }
+
+    fn unregister(&self) {}
+}
+
+impl Arm for Tick<'_> {
+    type Output = Instant;
+
+    fn try_select(&self) -> Option<Instant> {
+        self.0.take_due(sched::current().clock.now())
     }
 }

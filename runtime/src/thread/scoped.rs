@@ -15,8 +15,8 @@
 //!    thrown into it. If anything else unwinds from it, for example a panic of the scheduler, the
 //!    process is aborted.
 //! 4. *A child counts as gone* only when its closure and all captures have been dropped. Their
-//!    destructors may park. The child's entry is dropped last. Results lie on the heap, and a
-//!    `ScopedJoinHandle` cannot outlive `'scope`.
+//!    destructors may park. The child's entry is dropped last. Results lie on the heap, and those
+//!    that borrow have a type that cannot outlive `'scope`, like the handles that own them.
 //! 5. *No child is abandoned* while its scope can continue. An OS thread may end while a scope is
 //!    open on its own stack. Then that stack has ended too: the frame of the scope was left by
 //!    `process::exit`, or not at all. A scope on an abandoned green thread never continues. So its
@@ -41,7 +41,7 @@ use super::shield::shield;
 use super::thread::Thread;
 use super::unwinding::{catch, rethrow};
 use super::wait_queue::WaitQueue;
-use crate::green::{GreenRef, MAX_INLINE_CLOSURE, WaitReason};
+use crate::green::{GreenRef, MAX_INLINE_CLOSURE, SpawnSite, WaitReason};
 use crate::sched::{self, SpawnOptions, unwrap_spawn};
 
 /// The children of one scope.
@@ -105,13 +105,19 @@ impl Drop for Child {
 /// The closure that a child runs. If it does not run, the fields are dropped in this order.
 struct Body<F, T> {
     job: Job<F, T>,
+    /// Whether a panic of the child is one of the scope, unless it is joined.
+    counts_panic: bool,
     child: Child,
 }
 
 impl<F: FnOnce() -> T, T> Body<F, T> {
     fn run(self) {
-        let Self { job, child } = self;
-        if job.run() {
+        let Self {
+            job,
+            counts_panic,
+            child,
+        } = self;
+        if job.run() && counts_panic {
             let panicked = &child.children.panicked;
             panicked.set(panicked.get() + 1);
         }
@@ -227,10 +233,36 @@ impl<'scope> Scope<'scope, '_> {
         F: FnOnce() -> T + 'scope,
         T: 'scope,
     {
+        Ok(ScopedJoinHandle {
+            handle: self.start_child(options, true, f)?,
+            children: Rc::clone(&self.children),
+            scope: PhantomData,
+        })
+    }
+
+    /// Spawns a child like [`spawn`](Self::spawn), at `site`. Only its handle learns of its panic.
+    pub(crate) fn spawn_at<F, T>(&'scope self, site: SpawnSite, f: F) -> JoinHandle<T>
+    where
+        F: FnOnce() -> T + 'scope,
+        T: 'scope,
+    {
+        unwrap_spawn(self.start_child(SpawnOptions::new(site), false, f))
+    }
+
+    fn start_child<F, T>(
+        &'scope self,
+        options: SpawnOptions,
+        counts_panic: bool,
+        f: F,
+    ) -> io::Result<JoinHandle<T>>
+    where
+        F: FnOnce() -> T + 'scope,
+        T: 'scope,
+    {
         if size_of::<F>() > MAX_INLINE_CLOSURE {
             // As in `Builder::start`.
             let f: Box<dyn FnOnce() -> T + 'scope> = Box::new(f);
-            return self.start(options, f);
+            return self.start_child(options, counts_panic, f);
         }
         let scheduler = sched::try_current()?;
         let children = &self.children;
@@ -242,7 +274,11 @@ impl<'scope> Scope<'scope, '_> {
             number,
         };
         let (job, handle) = JoinHandle::new(f);
-        let body = Body { job, child };
+        let body = Body {
+            job,
+            counts_panic,
+            child,
+        };
         let body: Box<dyn FnOnce() + 'scope> = Box::new(move || body.run());
         // SAFETY: only the lifetime changes. `scope` neither returns nor unwinds before the body is
         // dropped; see the top of this file.
@@ -257,11 +293,7 @@ impl<'scope> Scope<'scope, '_> {
             green.update_interrupt_pending();
         }
         children.running.borrow_mut().insert(number, Some(green));
-        Ok(ScopedJoinHandle {
-            handle,
-            children: Rc::clone(children),
-            scope: PhantomData,
-        })
+        Ok(handle)
     }
 }
 

@@ -3,9 +3,12 @@
 
 mod event;
 mod helper_pool;
+mod interval;
 mod priority_queue;
 mod queue;
+mod queue_close;
 mod select;
+mod select_biased;
 mod select_edges;
 mod semaphore;
 mod stress;
