@@ -29,6 +29,7 @@ const LAYERS: [&[&str]; 7] = [
         "queue",
         "select",
         "semaphore",
+        "stdio",
         "sync",
     ],
     &["diag"],

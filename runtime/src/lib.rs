@@ -35,6 +35,7 @@ mod helper_pool;
 mod queue;
 pub mod select;
 mod semaphore;
+pub mod stdio;
 pub mod sync;
 
 // Layer 6: diagnostics.

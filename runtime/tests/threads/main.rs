@@ -8,6 +8,8 @@ mod futures;
 mod green_threads;
 mod join_set;
 mod locals;
+mod pipes;
+mod shared_descriptors;
 mod timeout;
 mod unwinding;
 mod watchdog;
