@@ -86,12 +86,16 @@ impl<T: AsFd> Green<T> {
     /// Wraps a descriptor that others use too, and leaves it as it is.
     ///
     /// Reads and writes are system calls on the descriptor. A buffer inside of `inner`, such as that
-    /// of [`std::io::Stdin`], is passed over. A write takes at most `PIPE_BUF` bytes, and from a
-    /// terminal's buffer less, because more might block the OS thread.
+    /// of [`std::io::Stdin`], is passed over. A write to a pipe takes at most `PIPE_BUF` bytes,
+    /// because more might block the OS thread.
     ///
-    /// If others read from the same terminal, or from a pipe on a Linux before 6.5, they can take the
-    /// data between the moment when it is seen and the read. Then the read blocks the OS thread until
-    /// there is more.
+    /// Two cases remain in which the OS thread is blocked:
+    ///
+    /// - Others read from the same pipe on a Linux before 6.5, from the same terminal on another
+    ///   system, or from the same device. They can take the data between the moment when it is seen
+    ///   and the read.
+    /// - A terminal is not read by its emulator, and cannot be opened anew, as in a process that has
+    ///   changed its user.
     ///
     /// # Errors
     ///
@@ -323,6 +327,6 @@ impl<T: AsFd> AsFd for Green<T> {
 
 impl<T: AsFd + fmt::Debug> fmt::Debug for Green<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.inner.fmt(f)
+        self.inner().fmt(f)
     }
 }

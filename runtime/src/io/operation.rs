@@ -9,17 +9,21 @@ use std::ptr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use super::attempt::{Attempt, check_not_busy, is_busy, timed_out, wait_at};
 use super::drained;
 use super::future_waits::FutureWaits;
-use super::readiness::{ReadinessWaiter, wait_until_ready};
+use super::readiness::{ReadinessWaiter, is_ready, wait_until_ready};
 use super::registration::{Registered, Registration};
 use super::shared;
 use super::timeout::{Sharing, Timeout};
 use crate::reactor::Direction;
 use crate::sched::{self, Scheduler};
 use crate::thread;
+
+/// The pause after a call that would block although the descriptor is ready.
+const PAUSE: Duration = Duration::from_millis(5);
 
 /// What a descriptor keeps between operations.
 #[derive(Debug, Default)]
@@ -206,7 +210,12 @@ impl Operation {
             let deadline = timeout.deadline(scheduler)?;
             if self.is_shared() {
                 registered = None;
+                // A terminal may be ready and have no room for a newline.
+                if in_front && is_ready(inner.as_fd(), direction)? {
+                    thread::sleep(PAUSE);
+                }
                 wait_until_ready(scheduler, inner.as_fd(), direction, deadline)?;
+                in_front = true;
                 continue;
             }
             let source = match &registered {

@@ -10,10 +10,12 @@
 //! | regular file, directory, block device | at once, because it is always ready |
 //! | socket | with `MSG_DONTWAIT` |
 //! | pipe | with `RWF_NOWAIT`, where the kernel has that for pipes (Linux 6.5) |
-//! | anything else | if it is ready according to `poll` |
+//! | terminal | through a non-blocking description of its own, opened for this call (Linux) |
+//! | anything else, and where the above fails | if it is ready according to `poll` |
 //!
 //! In the last row another reader may take the data between `poll` and the read. Then the OS thread
-//! is blocked until there is more. Writes are short, so that what is ready takes all of it.
+//! is blocked until there is more. Writes are short, so that what is ready takes all of it. A
+//! terminal does not promise that: it may be ready for one byte only, and block for the second.
 //!
 //! The kind is asked for at each operation, because `dup2` can put another description behind the
 //! same number at any time.
@@ -30,8 +32,7 @@ use crate::reactor::Direction;
 /// The most bytes that a pipe which is ready takes at once.
 const PIPE_BUF: usize = rustix::pipe::PIPE_BUF;
 
-/// The most bytes that a terminal which is ready takes at once. Its buffer has units of 256 bytes,
-/// and a newline may become two bytes.
+/// The most bytes that are written to a terminal at once, if that may block.
 const TERMINAL_BUF: usize = 128;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,7 +41,8 @@ enum Kind {
     File,
     Socket,
     Pipe,
-    /// A terminal, another character device, or something without a file, such as an eventfd.
+    Terminal,
+    /// Another character device, or something without a file, such as an eventfd.
     Other,
 }
 
@@ -51,6 +53,7 @@ impl Kind {
             FileType::RegularFile | FileType::Directory | FileType::BlockDevice => Self::File,
             FileType::Socket => Self::Socket,
             FileType::Fifo => Self::Pipe,
+            FileType::CharacterDevice if fd.is_terminal() => Self::Terminal,
             _ => Self::Other,
         })
     }
@@ -69,6 +72,11 @@ pub(super) fn read(fd: BorrowedFd<'_>, buf: &mut [u8]) -> io::Result<usize> {
         Kind::Pipe => {
             if let Some(result) = nowait::read(fd, buf) {
                 return result;
+            }
+        }
+        Kind::Terminal => {
+            if let Some(own) = nowait::reopen(fd, Direction::Read) {
+                return Ok(rustix::io::read(own, buf)?);
             }
         }
         Kind::Other => {}
@@ -92,7 +100,12 @@ pub(super) fn write(fd: BorrowedFd<'_>, buf: &[u8]) -> io::Result<usize> {
             }
             at_once(PIPE_BUF)
         }
-        Kind::Other if fd.is_terminal() => at_once(TERMINAL_BUF),
+        Kind::Terminal => {
+            if let Some(own) = nowait::reopen(fd, Direction::Write) {
+                return Ok(rustix::io::write(own, buf)?);
+            }
+            at_once(TERMINAL_BUF)
+        }
         Kind::Other => at_once(PIPE_BUF),
     };
     check_ready(fd, Direction::Write)?;
@@ -107,14 +120,17 @@ pub(super) fn check_ready(fd: BorrowedFd<'_>, direction: Direction) -> io::Resul
     }
 }
 
-/// Reads and writes that never wait, whatever the mode of the description. They return `None` where
-/// the kernel has no such operation for the descriptor.
+/// Ways not to wait, whatever the mode of the description. They return `None` where the kernel has
+/// none for the descriptor.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 mod nowait {
     use std::io::{self, IoSlice, IoSliceMut};
-    use std::os::fd::BorrowedFd;
+    use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 
+    use rustix::fs::{Mode, OFlags};
     use rustix::io::{Errno, ReadWriteFlags, preadv2, pwritev2};
+
+    use crate::reactor::Direction;
 
     /// Stands for the position of the description. A pipe has none.
     const CURRENT_POSITION: u64 = u64::MAX;
@@ -139,6 +155,27 @@ mod nowait {
         ))
     }
 
+    /// The device number of all terminals as their emulators have them. Opening it creates another
+    /// terminal.
+    const PTMX: (u32, u32) = (5, 2);
+
+    /// Opens the terminal `fd` anew, so that the mode of the new description is its own.
+    pub(super) fn reopen(fd: BorrowedFd<'_>, direction: Direction) -> Option<OwnedFd> {
+        let device = rustix::fs::fstat(fd).ok()?.st_rdev;
+        if (rustix::fs::major(device), rustix::fs::minor(device)) == PTMX {
+            return None;
+        }
+        let mode = match direction {
+            Direction::Read => OFlags::RDONLY,
+            Direction::Write => OFlags::WRONLY,
+        };
+        let path = format!("/proc/self/fd/{}", fd.as_raw_fd());
+        let flags = mode | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+        let own = rustix::fs::open(path, flags, Mode::empty()).ok()?;
+        // Another terminal may have the same name by now.
+        (rustix::fs::fstat(&own).ok()?.st_rdev == device).then_some(own)
+    }
+
     fn answer(result: Result<usize, Errno>) -> Option<io::Result<usize>> {
         match result {
             Ok(n) => Some(Ok(n)),
@@ -155,13 +192,19 @@ mod nowait {
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
 mod nowait {
     use std::io;
-    use std::os::fd::BorrowedFd;
+    use std::os::fd::{BorrowedFd, OwnedFd};
+
+    use crate::reactor::Direction;
 
     pub(super) fn read(_: BorrowedFd<'_>, _: &mut [u8]) -> Option<io::Result<usize>> {
         None
     }
 
     pub(super) fn write(_: BorrowedFd<'_>, _: &[u8]) -> Option<io::Result<usize>> {
+        None
+    }
+
+    pub(super) fn reopen(_: BorrowedFd<'_>, _: Direction) -> Option<OwnedFd> {
         None
     }
 }
