@@ -2,7 +2,7 @@
 //! besides, and those on a descriptor that others share.
 
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd, RawFd};
 use std::ptr::NonNull;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -17,6 +17,9 @@ use crate::green::GreenRef;
 use crate::list::Node;
 use crate::reactor::{Direction, Source};
 use crate::sched::{self, Scheduler};
+
+/// The lowest number of a duplicate. Those of the standard streams are not taken if they are closed.
+const FIRST_NUMBER: RawFd = 3;
 
 /// Unparks the green thread that created it, once, when the descriptor is ready.
 #[derive(Debug)]
@@ -39,7 +42,7 @@ impl ReadinessWaiter {
     /// Returns the error of the system, if there are too many descriptors or `fd` cannot be polled.
     pub(crate) fn new(fd: BorrowedFd<'_>, direction: Direction) -> io::Result<Self> {
         let scheduler = sched::try_current()?;
-        let duplicate = rustix::io::fcntl_dupfd_cloexec(fd, 0)?;
+        let duplicate = rustix::io::fcntl_dupfd_cloexec(fd, FIRST_NUMBER)?;
         let source = scheduler.reactor.register_duplicate(duplicate.as_fd())?;
         Ok(Self::queue(scheduler, Some(duplicate), source, direction))
     }
@@ -136,7 +139,7 @@ pub(super) fn wait_until_ready(
     direction: Direction,
     deadline: Option<Instant>,
 ) -> io::Result<()> {
-    let duplicate = rustix::io::fcntl_dupfd_cloexec(fd, 0)?;
+    let duplicate = rustix::io::fcntl_dupfd_cloexec(fd, FIRST_NUMBER)?;
     // Declared after the descriptor, so dropped before it.
     let temporary = match TemporaryRegistration::of_duplicate(scheduler, duplicate.as_fd()) {
         // Regular files and some devices cannot be polled.

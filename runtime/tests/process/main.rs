@@ -3,4 +3,5 @@
 mod abort;
 mod crash;
 mod fork;
+mod stdio;
 mod timers;

@@ -5,6 +5,8 @@ mod descriptors;
 mod fairness;
 mod fs;
 mod futures;
+#[cfg(feature = "futures-io")]
+mod futures_io;
 mod green_threads;
 mod join_set;
 mod locals;
