@@ -22,3 +22,4 @@ pub use timeout::{Sharing, Timeout};
 
 pub(crate) use future_waits::FutureWaits;
 pub(crate) use readiness::{ReadinessWaiter, is_ready};
+pub(crate) use shared::is_always_ready;

@@ -64,6 +64,15 @@ pub(super) fn check_open(fd: BorrowedFd<'_>) -> io::Result<()> {
     Kind::of(fd).map(|_| ())
 }
 
+/// Whether `fd` is always ready: a regular file, a directory or a block device.
+///
+/// # Errors
+///
+/// Returns the error of the system.
+pub(crate) fn is_always_ready(fd: BorrowedFd<'_>) -> io::Result<bool> {
+    Ok(Kind::of(fd)? == Kind::File)
+}
+
 /// Reads what there is. Returns `WouldBlock` if there is nothing.
 pub(super) fn read(fd: BorrowedFd<'_>, buf: &mut [u8]) -> io::Result<usize> {
     match Kind::of(fd)? {

@@ -56,7 +56,10 @@ fn is_non_blocking(fd: &impl AsFd) -> bool {
 #[test]
 fn reading_a_line_parks_and_leaves_the_rest_to_others() {
     let text = with_input("reads_lines", b"first\nsecond\nthird");
-    assert!(text.contains("read [\"first\\n\", \"second\", \"third\"]"), "{text}");
+    assert!(
+        text.contains("read [\"first\\n\", \"second\", \"third\"]"),
+        "{text}"
+    );
 }
 
 #[test]
@@ -337,7 +340,11 @@ fn prints_both_ways() {
 
 #[test]
 fn the_lock_of_the_output_is_reentrant_and_keeps_other_green_threads_out() {
-    let text = finish(start("locks_the_output_twice", Stdio::null(), Stdio::piped()));
+    let text = finish(start(
+        "locks_the_output_twice",
+        Stdio::null(),
+        Stdio::piped(),
+    ));
     assert!(text.contains("one two three\nother\n"), "{text}");
 }
 
@@ -361,7 +368,11 @@ fn locks_the_output_twice() {
 
 #[test]
 fn a_closed_reader_of_the_output_is_an_error_and_not_the_end() {
-    finish(start("writes_to_a_closed_pipe", Stdio::null(), Stdio::piped()));
+    finish(start(
+        "writes_to_a_closed_pipe",
+        Stdio::null(),
+        Stdio::piped(),
+    ));
 }
 
 #[test]

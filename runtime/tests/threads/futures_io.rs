@@ -152,7 +152,13 @@ fn a_future_that_was_dropped_passes_its_event_to_the_next_reader() {
         test::wait_all_parked();
         let reader = spawn(move || {
             let (sharing, timeout) = (Sharing::Shared, Timeout::Never);
-            near.with_io(Direction::Read, sharing, timeout, blocking::read_byte, |_| false)
+            near.with_io(
+                Direction::Read,
+                sharing,
+                timeout,
+                blocking::read_byte,
+                |_| false,
+            )
         });
         test::wait_all_parked();
         blocking::write(&far, b"x");
@@ -340,7 +346,9 @@ fn many_tasks_of_an_executor_inside_of_block_on_echo() {
             let (near, far) = pair();
             executor.add(async move {
                 let (mut reads, mut writes) = (&far, &far);
-                futures_lite::io::copy(&mut reads, &mut writes).await.unwrap();
+                futures_lite::io::copy(&mut reads, &mut writes)
+                    .await
+                    .unwrap();
             });
             let sum = Rc::clone(&sum);
             executor.add(async move {
