@@ -125,9 +125,9 @@ impl File {
         self.unblock(fs::File::sync_data)
     }
 
-    /// Locks the file exclusively.
+    /// Acquires an exclusive lock on the file.
     ///
-    /// Parks until no one else has a lock.
+    /// Parks until the lock can be acquired.
     ///
     /// # Errors
     ///
@@ -136,9 +136,9 @@ impl File {
         retry(|| self.try_lock())
     }
 
-    /// Locks the file, together with others that do the same.
+    /// Acquires a shared lock on the file. Any number of handles may hold one at the same time.
     ///
-    /// Parks until no one else has an exclusive lock.
+    /// Parks until the lock can be acquired.
     ///
     /// # Errors
     ///
@@ -147,25 +147,25 @@ impl File {
         retry(|| self.try_lock_shared())
     }
 
-    /// Locks the file exclusively, if no one else has a lock.
+    /// Attempts to acquire an exclusive lock on the file, without parking.
     ///
     /// # Errors
     ///
-    /// Returns `WouldBlock` if someone has a lock, and the error of the system.
+    /// Returns `WouldBlock` if another handle holds a lock, and the error of the system.
     pub fn try_lock(&self) -> Result<(), TryLockError> {
         self.std.try_lock()
     }
 
-    /// Locks the file, together with others that do the same, if no one else has an exclusive lock.
+    /// Attempts to acquire a shared lock on the file, without parking.
     ///
     /// # Errors
     ///
-    /// Returns `WouldBlock` if someone has an exclusive lock, and the error of the system.
+    /// Returns `WouldBlock` if another handle holds an exclusive lock, and the error of the system.
     pub fn try_lock_shared(&self) -> Result<(), TryLockError> {
         self.std.try_lock_shared()
     }
 
-    /// Releases the lock.
+    /// Releases all locks that this handle holds.
     ///
     /// # Errors
     ///

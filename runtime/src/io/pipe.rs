@@ -39,7 +39,7 @@ pub fn pipe() -> io::Result<(PipeReader, PipeWriter)> {
     Ok((PipeReader(own(reader)?), PipeWriter(own(writer)?)))
 }
 
-/// Wraps an end of a pipe that no one else has.
+/// Wraps an end of a new pipe, which nothing else uses.
 fn own<T: AsFd>(end: T) -> io::Result<Arc<Green<T>>> {
     rustix::io::ioctl_fionbio(&end, true)?;
     Ok(Arc::new(Green::from_non_blocking(end)))

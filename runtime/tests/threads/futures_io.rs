@@ -97,7 +97,7 @@ fn both_directions_of_several_descriptors_are_joined_in_one_block_on() {
         let sent = vec![number; LENGTH];
         let mut received = vec![0; LENGTH];
         let (read, written) = zip(reads.read_exact(&mut received), writes.write_all(&sent)).await;
-        (read.unwrap(), written.unwrap());
+        read.and(written).unwrap();
         assert!(received.iter().all(|byte| *byte == number ^ 1));
     }
     within(|| {
@@ -251,7 +251,7 @@ fn a_shared_descriptor_and_a_pipe_wake_a_future() {
         let mut reader = Green::shared(reader).unwrap();
         let (mut output, mut input) = pipe().unwrap();
         let peer = std::thread::spawn(move || {
-            std::thread::sleep(SOON);
+            sleep(SOON);
             blocking::write_pipe(writer, b"shared");
         });
         let copied = block_on_in_time(async {
@@ -260,7 +260,7 @@ fn a_shared_descriptor_and_a_pipe_wake_a_future() {
             let write = input.write_all(&bytes[..n]);
             let mut copied = vec![0; n];
             let (written, read) = zip(write, output.read_exact(&mut copied)).await;
-            (written.unwrap(), read.unwrap());
+            written.and(read).unwrap();
             copied
         });
         assert_eq!(copied, b"shared");

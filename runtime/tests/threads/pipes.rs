@@ -34,7 +34,7 @@ fn a_pipe_parks_its_reader_and_its_writer() {
             data.len()
         });
         test::wait_all_parked();
-        let writing = spawn(move || writer.write_all(&[7; 1 << 20]));
+        let writing = spawn(move || writer.write_all(&vec![7; 1 << 20]));
         join_in_time(writing).unwrap();
         assert_eq!(join_in_time(reading), 1 << 20);
     });
