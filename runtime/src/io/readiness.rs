@@ -125,7 +125,8 @@ pub(crate) fn is_ready(fd: BorrowedFd<'_>, direction: Direction) -> io::Result<b
     }
 }
 
-/// Parks until `fd` is ready. Returns at once if it is one that is always ready.
+/// Parks until `fd` is ready. The caller has found that it is not, so it is none of those that are
+/// always ready, and cannot be registered.
 ///
 /// A new registration reports at once what is ready already, whatever readiness other registrations
 /// have cached. It is that of a duplicate, and ends with the wait.
@@ -141,10 +142,6 @@ pub(super) fn wait_until_ready(
 ) -> io::Result<()> {
     let duplicate = rustix::io::fcntl_dupfd_cloexec(fd, FIRST_NUMBER)?;
     // Declared after the descriptor, so dropped before it.
-    let temporary = match TemporaryRegistration::of_duplicate(scheduler, duplicate.as_fd()) {
-        // Regular files and some devices cannot be polled.
-        Err(error) if error.raw_os_error() == Some(Errno::PERM.raw_os_error()) => return Ok(()),
-        temporary => temporary?,
-    };
+    let temporary = TemporaryRegistration::of_duplicate(scheduler, duplicate.as_fd())?;
     wait_at(scheduler, temporary.source(), direction, false, deadline)
 }

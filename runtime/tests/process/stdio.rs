@@ -8,12 +8,32 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::process::{Child, Output, Stdio};
 use std::time::Duration;
 
-use evy_runtime::stdio::{IsTerminal, stderr, stdin, stdout};
+use evy_runtime::fs::File;
+use evy_runtime::io::{PipeReader, PipeWriter};
+use evy_runtime::stdio::{
+    IsTerminal, Stderr, StderrLock, Stdin, StdinLock, Stdout, StdoutLock, stderr, stdin, stdout,
+};
 use evy_runtime::{sleep, spawn, spawn_n, test, timeout, yield_now};
 use evy_test_support::{rerun_ignored, within};
 
 const SOON: Duration = Duration::from_millis(50);
 const LONG: Duration = Duration::from_secs(30);
+
+#[test]
+fn the_handles_and_locks_have_the_auto_traits_of_those_of_std() {
+    use std::panic::{RefUnwindSafe, UnwindSafe};
+    fn check<T: UnwindSafe + RefUnwindSafe>() {}
+    fn check_shared<T: UnwindSafe + RefUnwindSafe + Send + Sync>() {}
+    check_shared::<Stdin>();
+    check_shared::<Stdout>();
+    check_shared::<Stderr>();
+    check_shared::<PipeReader>();
+    check_shared::<PipeWriter>();
+    check_shared::<File>();
+    check::<StdinLock<'_>>();
+    check::<StdoutLock<'_>>();
+    check::<StderrLock<'_>>();
+}
 
 /// Starts the ignored test `name` with these descriptors.
 fn start(name: &str, input: impl Into<Stdio>, output: impl Into<Stdio>) -> Child {

@@ -207,7 +207,7 @@ fn each_wake_up_reaches_the_waker_of_the_last_poll() {
 }
 
 #[test]
-fn a_future_of_another_executor_is_told_where_it_works() {
+fn a_future_outside_of_block_on_gets_an_error_that_says_so() {
     within(|| {
         let (mut near, far) = pair();
         let mut context = Context::from_waker(Waker::noop());

@@ -156,10 +156,7 @@ fn check_large_write<T: AsFd + Write + 'static>(writer: T, mut reader: impl Read
     assert!(!writing.is_finished(), "it does not fit");
     let so_far = turns.0.get();
     sleep(Duration::from_millis(100));
-    assert!(
-        turns.0.get() > so_far,
-        "the writer blocks the OS thread"
-    );
+    assert!(turns.0.get() > so_far, "the writer blocks the OS thread");
     assert_eq!(is_non_blocking(&duplicate), mode);
     let peer = std::thread::spawn(move || {
         let (mut newlines, mut buffer) = (0, [0; 4096]);
