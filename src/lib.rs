@@ -9,7 +9,7 @@
 //! - [`sync`] is like `std::sync`: locks, channels and more, for green threads and OS threads.
 //! - [`net`] is like `std::net`, with the same types, methods and traits. A wait parks the green
 //!   thread.
-//! - [`fs`] is like `std::fs`, and works on helper OS threads.
+//! - [`fs`] is like `std::fs`. What may take long is done on helper OS threads.
 //! - [`io`] is like `std::io`: standard input and output and pipes park the green thread. Its
 //!   [`io::Green`] makes any other descriptor cooperative.
 //!

@@ -23,6 +23,9 @@ static STDIN: Mutex<StdinBuffer> = Mutex::new(StdinBuffer::new());
 /// - The buffer is another one than that of [`std::io::stdin`]. A program should use one of them.
 /// - If reading a line fails, the part that was read stays in the buffer.
 ///
+/// The `readable` arm of `select!` asks the descriptor. It does not see what is in the buffer already,
+/// so read all of it first.
+///
 /// # Examples
 ///
 /// ```no_run

@@ -152,7 +152,7 @@ fn flush_at_exit() {
         // What is in the buffer of a child that was created with `fork` belongs to the parent. A
         // green thread that is in the middle of a write will not finish it.
         if !fork::is_child()
-            && let Some(lock) = STDOUT.get().and_then(ReentrantLock::try_lock)
+            && let Some(lock) = STDOUT.get().and_then(ReentrantLock::lock_at_exit)
             && let Ok(mut writer) = lock.try_borrow_mut()
         {
             // There is nothing to report an error to.

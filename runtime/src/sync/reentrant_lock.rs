@@ -4,7 +4,7 @@ use std::cell::Cell;
 use std::marker::PhantomData;
 use std::ops::Deref;
 use std::panic::{RefUnwindSafe, UnwindSafe};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use super::raw_mutex::RawMutex;
 use crate::sched;
@@ -21,6 +21,8 @@ pub(crate) struct ReentrantLock<T> {
     raw: RawMutex,
     /// The id of the green thread that holds the lock.
     owner: AtomicU64,
+    /// Its OS thread, as [`os_thread`] returns it. Zero if the lock is free.
+    os_thread: AtomicUsize,
     /// The number of guards. Only the OS thread of the owner touches it.
     guards: Cell<u32>,
     data: T,
@@ -39,6 +41,7 @@ impl<T> ReentrantLock<T> {
         Self {
             raw: RawMutex::new(),
             owner: AtomicU64::new(NONE),
+            os_thread: AtomicUsize::new(0),
             guards: Cell::new(0),
             data,
         }
@@ -52,13 +55,17 @@ impl<T> ReentrantLock<T> {
             charge(|| self.raw.is_locked());
             self.raw.lock();
             self.owner.store(me, Ordering::Relaxed);
+            self.os_thread.store(os_thread(), Ordering::Relaxed);
         }
         self.guard()
     }
 
-    /// Takes the lock if no green thread has it. Works also where evy does not.
-    pub(crate) fn try_lock(&self) -> Option<ReentrantLockGuard<'_, T>> {
-        self.raw.try_lock().then(|| self.guard())
+    /// Takes the lock if it is free, or joins a holder of this OS thread. For the exit of the process,
+    /// where evy does not work any more and no other green thread will run.
+    pub(crate) fn lock_at_exit(&self) -> Option<ReentrantLockGuard<'_, T>> {
+        let is_available =
+            self.raw.try_lock() || self.os_thread.load(Ordering::Relaxed) == os_thread();
+        is_available.then(|| self.guard())
     }
 
     /// Creates a guard, for a caller that holds the lock.
@@ -93,7 +100,15 @@ impl<T> Drop for ReentrantLockGuard<'_, T> {
         self.lock.guards.set(left);
         if left == 0 {
             self.lock.owner.store(NONE, Ordering::Relaxed);
+            self.lock.os_thread.store(0, Ordering::Relaxed);
             self.lock.raw.unlock();
         }
     }
+}
+
+/// Returns a number that identifies the calling OS thread, and is not zero. Unlike
+/// `std::thread::current`, it works until the very end of the OS thread.
+fn os_thread() -> usize {
+    // SAFETY: the function has no preconditions.
+    unsafe { libc::pthread_self() as usize }
 }

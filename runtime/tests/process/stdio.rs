@@ -325,7 +325,11 @@ fn uses_a_terminal() {
 
 #[test]
 fn the_rest_of_the_output_is_written_when_the_process_exits() {
-    for name in ["exits_by_a_call", "exits_by_a_call_in_a_green_thread"] {
+    for name in [
+        "exits_by_a_call",
+        "exits_by_a_call_in_a_green_thread",
+        "exits_while_the_output_is_locked",
+    ] {
         let text = finish(start(name, Stdio::null(), Stdio::piped()));
         assert!(text.ends_with("a part, and the last"), "{name}: {text}");
     }
@@ -348,6 +352,15 @@ fn exits_by_a_call_in_a_green_thread() {
         std::process::exit(0);
     });
     sleep(LONG);
+}
+
+#[test]
+#[ignore = "ends the process"]
+fn exits_while_the_output_is_locked() {
+    spawn_n(|| sleep(LONG));
+    let mut lock = stdout().lock();
+    write!(lock, "a part, and the last").unwrap();
+    std::process::exit(0);
 }
 
 #[test]
