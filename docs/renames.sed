@@ -30,6 +30,7 @@ s/\bPatience::None\b/Timeout::NonBlocking/g
 s/\bPatience\b/Timeout/g
 s/\bSharing::Queue\b/Sharing::Shared/g
 s/\.attempt\(/.with_io(/g
+s/\bGreen::new\((std::)?io::(stdin|stdout|stderr)\(\)\)/Green::shared(\1io::\2())/g
 
 # semaphores, select
 s/\.access\(\)/.acquire_guard()/g

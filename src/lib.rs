@@ -9,9 +9,10 @@
 //! - [`sync`] is like `std::sync`: locks, channels and more, for green threads and OS threads.
 //! - [`net`] is like `std::net`, with the same types, methods and traits. A wait parks the green
 //!   thread.
-//! - [`fs`] is like `std::fs`, and works on helper OS threads.
+//! - [`fs`] is like `std::fs`. What may take long is done on helper OS threads.
 //! - [`process`] is like `std::process`. Waiting for a child parks the green thread.
-//! - [`io`] re-exports `std::io`. Its [`io::Green`] makes any other descriptor cooperative.
+//! - [`io`] is like `std::io`: standard input and output and pipes park the green thread. Its
+//!   [`io::Green`] makes any other descriptor cooperative.
 //!
 //! The others have no counterpart in std:
 //!
@@ -63,12 +64,14 @@ pub use evy_runtime::{
 
 pub use std::time;
 
-/// Everything in [`std::io`], and [`Green`](io::Green), which makes any descriptor cooperative.
-///
-/// Standard input and output, and [`pipe`](io::pipe), are std's, and block the OS thread. Wrapped
-/// in a `Green`, they park the green thread instead.
+/// Everything in [`std::io`], with cooperative standard streams and pipes, and
+/// [`Green`](io::Green), which makes any descriptor cooperative.
 pub mod io {
     pub use evy_runtime::io::*;
+    pub use evy_runtime::io::{PipeReader, PipeWriter, pipe};
+    pub use evy_runtime::stdio::{
+        IsTerminal, Stderr, StderrLock, Stdin, StdinLock, Stdout, StdoutLock, stderr, stdin, stdout,
+    };
     pub use std::io::*;
 }
 

@@ -33,6 +33,7 @@ const LAYERS: [&[&str]; 7] = [
         "select",
         "semaphore",
         "signal",
+        "stdio",
         "sync",
     ],
     &["diag"],

@@ -16,7 +16,8 @@ macro_rules! conversions {
             ///
             /// Returns the error of the system if the mode cannot be changed.
             pub fn from_std(inner: $std) -> std::io::Result<Self> {
-                let io = evy_runtime::io::Green::new(inner)?;
+                inner.set_nonblocking(true)?;
+                let io = evy_runtime::io::Green::from_non_blocking(inner);
                 Ok(Self($crate::socket::Socket::from_green(io)))
             }
 

@@ -9,6 +9,8 @@ mod accept_error;
 mod addr;
 mod convert;
 mod dns;
+#[cfg(feature = "futures-io")]
+mod futures_io;
 mod listener;
 mod on_error;
 mod server;

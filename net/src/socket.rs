@@ -62,6 +62,12 @@ impl<T: AsFd> Socket<T> {
         self.0.io.inner()
     }
 
+    /// Returns the descriptor, for the operations of futures.
+    #[cfg(feature = "futures-io")]
+    pub(crate) fn io(&self) -> &Green<T> {
+        &self.0.io
+    }
+
     pub(crate) fn set_nonblocking(&self, nonblocking: bool) {
         self.0.nonblocking.store(nonblocking, Ordering::Relaxed);
     }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker};
 
 use crate::green::WaitReason;
+use crate::io::FutureWaits;
 use crate::primitive::{AtomicBool, Ordering};
 use crate::thread::{Parker, Unparker, charge, current, park_while};
 
@@ -15,8 +16,40 @@ use crate::thread::{Parker, Unparker, charge, current, park_while};
 /// call functions that park. If the caller is killed or times out, the future is dropped where it
 /// is.
 ///
-/// A future that needs a runtime of its own, with a reactor or timers, finds none here. Enter the
-/// context of that runtime, or spawn the future there and await its handle.
+/// # What a future can wait for
+///
+/// - Channels and other things that need no runtime.
+/// - Cooperative descriptors. With the feature `futures-io`, [`Green`](crate::io::Green), the pipes
+///   of `evy::io` and the sockets of `evy::net` implement `AsyncRead` and `AsyncWrite` of the crate
+///   `futures-io`. They work inside of `block_on`, and in no other executor. Several futures can be
+///   joined in one call; each wake-up takes time in proportion to the number of descriptors that
+///   they wait for.
+/// - Nothing of tokio's I/O and timers. They need a tokio runtime that runs on another OS thread.
+///
+/// # Beside a tokio runtime
+///
+/// Build one runtime with worker threads, and keep it for as long as it is needed. Spawn what needs
+/// tokio there, and await the handle here:
+///
+/// ```
+/// # use std::time::Duration;
+/// let runtime = tokio::runtime::Builder::new_multi_thread()
+///     .worker_threads(1)
+///     .enable_all()
+///     .build()?;
+/// let task = runtime.spawn(async {
+///     tokio::time::sleep(Duration::from_millis(1)).await;
+///     6 * 7
+/// });
+/// assert_eq!(evy::block_on(task)?, 42);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// For a library that looks up the current runtime itself, call `Runtime::enter` once on the OS
+/// thread, before the green threads are spawned, and keep the guard until the end. The guard belongs
+/// to the OS thread. Guards of several green threads would be dropped in another order than they
+/// were created in, at which tokio panics. For the same reason do not call `Runtime::block_on` on a
+/// green thread: it blocks the OS thread.
 ///
 /// Parks until the future is ready.
 ///
@@ -43,14 +76,17 @@ pub fn block_on<F: Future>(future: F) -> F::Output {
     });
     let waker = Waker::from(Arc::clone(&signal));
     let mut context = Context::from_waker(&waker);
+    // Declared after the future, so dropped before it: its destructor runs in no `block_on`.
+    let waits = FutureWaits::enter();
     loop {
         charge(|| false);
         if let Poll::Ready(output) = future.as_mut().poll(&mut context) {
             return output;
         }
         while !park_while(WaitReason::Future, None, || {
-            !signal.woken.load(Ordering::Acquire)
+            !signal.woken.load(Ordering::Acquire) && !waits.is_any_notified()
         }) {}
+        waits.wake_notified();
         // `Acquire`, so that the poll sees everything that was done before the latest wake-up.
         signal.woken.swap(false, Ordering::AcqRel);
     }

@@ -40,6 +40,7 @@ pub mod select;
 mod semaphore;
 #[cfg(feature = "signal")]
 pub mod signal;
+pub mod stdio;
 pub mod sync;
 
 // Layer 6: diagnostics.

@@ -111,7 +111,9 @@ impl TcpListener {
     fn try_accept(&self) -> io::Result<(TcpStream, SocketAddr)> {
         let op = std::net::TcpListener::accept;
         let (stream, addr) = self.0.read_with(Sharing::Shared, op, |_| false)?;
-        Ok((TcpStream::from_green(Green::new(stream)?), addr))
+        stream.set_nonblocking(true)?;
+        let io = Green::from_non_blocking(stream);
+        Ok((TcpStream::from_green(io), addr))
     }
 
     /// Returns an endless iterator over connections, each `next` of which is an

@@ -57,7 +57,7 @@ pub fn connect_timeout<A: ToSocketAddrs>(addr: A, timeout: Duration) -> io::Resu
 ///   `WouldBlock`.
 /// - `try_clone` duplicates no descriptor.
 #[derive(Debug)]
-pub struct TcpStream(Socket<std::net::TcpStream>);
+pub struct TcpStream(pub(crate) Socket<std::net::TcpStream>);
 
 impl TcpStream {
     pub(super) fn from_green(io: Green<std::net::TcpStream>) -> Self {

@@ -2,5 +2,7 @@
 
 mod conformance;
 mod connect;
+#[cfg(feature = "futures-io")]
+mod futures_io;
 mod server;
 mod tcp;

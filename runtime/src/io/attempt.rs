@@ -99,7 +99,7 @@ impl Drop for Attempt<'_> {
 
 /// Wakes the next waiter, because there may be more to take.
 #[inline]
-fn renotify(scheduler: &Scheduler, source: &Source, direction: Direction) {
+pub(super) fn renotify(scheduler: &Scheduler, source: &Source, direction: Direction) {
     if source.is_ready(direction)
         && let Some(next) = source.pop_waiter(direction)
     {

@@ -1,28 +1,31 @@
-//! `ReadinessWaiter`: wakes a green thread that waits for a descriptor and for other things
-//! besides.
-//!
-//! It performs no operation on the descriptor.
+//! Waits for readiness apart from an operation: those of a green thread that waits for other things
+//! besides, and those on a descriptor that others share.
 
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd, RawFd};
 use std::ptr::NonNull;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec};
+use rustix::io::Errno;
+
+use super::attempt::{renotify, wait_at};
+use super::registration::TemporaryRegistration;
 
 use crate::green::GreenRef;
 use crate::list::Node;
 use crate::reactor::{Direction, Source};
-use crate::sched;
+use crate::sched::{self, Scheduler};
 
-/// Unparks the green thread that created it, once, when the descriptor is ready. A descriptor that
-/// is ready from the start counts too.
+/// The lowest number of a duplicate. Those of the standard streams are not taken if they are closed.
+const FIRST_NUMBER: RawFd = 3;
+
+/// Unparks the green thread that created it, once, when the descriptor is ready.
 #[derive(Debug)]
 pub(crate) struct ReadinessWaiter {
-    /// A duplicate of the descriptor, with a registration of its own. A new registration reports at
-    /// once what is ready already, whatever readiness other registrations have cached.
-    duplicate: OwnedFd,
+    /// The duplicate of the descriptor, if the registration is one of its own.
+    duplicate: Option<OwnedFd>,
     source: Arc<Source>,
     direction: Direction,
     node: Box<Node<GreenRef>>,
@@ -31,43 +34,71 @@ pub(crate) struct ReadinessWaiter {
 impl ReadinessWaiter {
     /// Registers the running green thread as a waiter for readiness in `direction`.
     ///
+    /// It registers a duplicate of `fd`. A new registration reports at once what is ready already,
+    /// whatever readiness other registrations have cached.
+    ///
     /// # Errors
     ///
     /// Returns the error of the system, if there are too many descriptors or `fd` cannot be polled.
     pub(crate) fn new(fd: BorrowedFd<'_>, direction: Direction) -> io::Result<Self> {
         let scheduler = sched::try_current()?;
-        let duplicate = rustix::io::fcntl_dupfd_cloexec(fd, 0)?;
+        let duplicate = rustix::io::fcntl_dupfd_cloexec(fd, FIRST_NUMBER)?;
         let source = scheduler.reactor.register_duplicate(duplicate.as_fd())?;
+        Ok(Self::queue(scheduler, Some(duplicate), source, direction))
+    }
+
+    /// Registers the running green thread at a source of this OS thread. Its readiness has been used
+    /// up, so the next event ends the wait.
+    pub(super) fn at(scheduler: &Scheduler, source: &Arc<Source>, direction: Direction) -> Self {
+        Self::queue(scheduler, None, Arc::clone(source), direction)
+    }
+
+    fn queue(
+        scheduler: &Scheduler,
+        duplicate: Option<OwnedFd>,
+        source: Arc<Source>,
+        direction: Direction,
+    ) -> Self {
         let node = Box::new(Node::new(scheduler.running()));
         // SAFETY:
         // - The node is valid and does not move, because it is boxed.
         // - It is unregistered before it is freed, in `drop`.
         // - If the `ReadinessWaiter` is leaked, the node stays where it is. The wait that it
-        //   belongs to does not end then, so its green thread lives.
+        //   belongs to, a `select!` or a `block_on`, does not end then, so its green thread lives.
         unsafe { source.register_waiter(direction, NonNull::from(&*node), false) };
         scheduler.reactor.adjust_waiting(1);
-        Ok(Self {
+        Self {
             duplicate,
             source,
             direction,
             node,
-        })
+        }
+    }
+
+    /// Whether the descriptor has become ready.
+    pub(super) fn is_notified(&self) -> bool {
+        !self.node.is_linked()
     }
 }
 
 impl Drop for ReadinessWaiter {
     fn drop(&mut self) {
         let scheduler = sched::current();
-        // SAFETY: `new` has registered the node with this source, in this direction.
+        let is_notified = self.is_notified();
+        // SAFETY: `queue` has registered the node with this source, in this direction.
         unsafe {
             self.source
                 .unregister_waiter(self.direction, NonNull::from(&*self.node));
         }
         scheduler.reactor.adjust_waiting(-1);
-        scheduler.reactor.deregister(&self.source);
-        // `duplicate` is closed after this function, with the other fields. It may be closed only
-        // when it is no longer registered.
-        let _: &OwnedFd = &self.duplicate;
+        if let Some(duplicate) = self.duplicate.take() {
+            // It may be closed only when it is no longer registered.
+            scheduler.reactor.deregister(&self.source);
+            drop(duplicate);
+        } else if is_notified {
+            // It has not used the readiness, so another waiter may.
+            renotify(scheduler, &self.source, self.direction);
+        }
     }
 }
 
@@ -88,8 +119,29 @@ pub(crate) fn is_ready(fd: BorrowedFd<'_>, direction: Direction) -> io::Result<b
             Some(&zero_timeout),
         ) {
             Ok(ready) => return Ok(ready > 0),
-            Err(rustix::io::Errno::INTR) => {}
+            Err(Errno::INTR) => {}
             Err(error) => return Err(error.into()),
         }
     }
+}
+
+/// Parks until `fd` is ready. The caller has found that it is not, so it is none of those that are
+/// always ready, and cannot be registered.
+///
+/// A new registration reports at once what is ready already, whatever readiness other registrations
+/// have cached. It is that of a duplicate, and ends with the wait.
+///
+/// # Errors
+///
+/// Returns `TimedOut` once `deadline` has passed, and the error of the system.
+pub(super) fn wait_until_ready(
+    scheduler: &Scheduler,
+    fd: BorrowedFd<'_>,
+    direction: Direction,
+    deadline: Option<Instant>,
+) -> io::Result<()> {
+    let duplicate = rustix::io::fcntl_dupfd_cloexec(fd, FIRST_NUMBER)?;
+    // Declared after the descriptor, so dropped before it.
+    let temporary = TemporaryRegistration::of_duplicate(scheduler, duplicate.as_fd())?;
+    wait_at(scheduler, temporary.source(), direction, false, deadline)
 }

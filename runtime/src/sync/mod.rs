@@ -23,6 +23,7 @@ mod once_lock;
 mod poison;
 mod raw_mutex;
 mod raw_rwlock;
+pub(crate) mod reentrant_lock;
 mod rwlock;
 pub(crate) mod wait_list;
 

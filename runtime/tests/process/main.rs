@@ -4,4 +4,5 @@ mod abort;
 mod crash;
 mod fork;
 mod signals;
+mod stdio;
 mod timers;

@@ -1,12 +1,19 @@
 //! Tests of `evy::fs`, which does file operations off the OS thread that the green threads share.
 
 use std::cell::Cell;
-use std::io::ErrorKind;
+use std::io::{ErrorKind, IoSlice, IoSliceMut, Read, Seek, SeekFrom, Write};
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt, PermissionsExt};
 use std::path::PathBuf;
 use std::rc::Rc;
+use std::time::{Duration, SystemTime};
 
-use evy_runtime::{fs, spawn, yield_now};
+use evy_runtime::fs::{DirBuilder, File, FileTimes, OpenOptions, TryLockError};
+use evy_runtime::{fs, sleep, spawn, test, timeout, yield_now};
 use evy_test_support::within;
+
+const SOON: Duration = Duration::from_millis(20);
+const LIMIT: Duration = Duration::from_secs(20);
 
 /// A temporary directory that is removed when dropped.
 struct Folder(PathBuf);
@@ -84,4 +91,208 @@ fn other_green_threads_run_during_a_file_operation() {
         fs::write(fifo, "through").unwrap();
         assert_eq!(reader.join().unwrap(), "through");
     });
+}
+
+#[test]
+fn a_file_does_what_its_counterpart_in_std_does() {
+    within(|| {
+        let folder = Folder::new("file");
+        let path = folder.0.join("file");
+        assert_eq!(File::open(&path).unwrap_err().kind(), ErrorKind::NotFound);
+        let mut file = File::create_new(&path).unwrap();
+        let exists = File::create_new(&path).unwrap_err();
+        assert_eq!(exists.kind(), ErrorKind::AlreadyExists);
+        let bufs = [IoSlice::new(b"one "), IoSlice::new(b"two")];
+        assert_eq!(file.write_vectored(&bufs).unwrap(), 7);
+        (&file).write_all(b" three").unwrap();
+        file.flush().unwrap();
+        file.sync_all().unwrap();
+        file.sync_data().unwrap();
+        assert_eq!(file.seek(SeekFrom::Start(4)).unwrap(), 4);
+        let mut text = String::from("rest: ");
+        assert_eq!(file.read_to_string(&mut text).unwrap(), 9);
+        assert_eq!(text, "rest: two three");
+        (&file).rewind().unwrap();
+        let (mut first, mut second) = ([0; 4], [0; 16]);
+        let mut bufs = [IoSliceMut::new(&mut first), IoSliceMut::new(&mut second)];
+        assert_eq!((&file).read_vectored(&mut bufs).unwrap(), 13);
+        assert_eq!((&first, &second[..9]), (b"one ", b"two three".as_slice()));
+        file.write_all_at(b"TWO", 4).unwrap();
+        let mut part = [0; 3];
+        file.read_exact_at(&mut part, 4).unwrap();
+        assert_eq!(&part, b"TWO");
+        file.set_len(7).unwrap();
+        assert_eq!(file.metadata().unwrap().len(), 7);
+        file.set_permissions(fs::Permissions::from_mode(0o600))
+            .unwrap();
+        let long_ago = SystemTime::UNIX_EPOCH + Duration::from_secs(1000);
+        file.set_modified(long_ago).unwrap();
+        file.set_times(FileTimes::new().set_accessed(long_ago))
+            .unwrap();
+        let metadata = fs::metadata(&path).unwrap();
+        assert_eq!(metadata.permissions().mode() & 0o777, 0o600);
+        assert_eq!(metadata.modified().unwrap(), long_ago);
+        assert_eq!(metadata.accessed().unwrap(), long_ago);
+        let mut clone = file.try_clone().unwrap();
+        clone.rewind().unwrap();
+        assert_eq!(file.stream_position().unwrap(), 0);
+        let std = std::fs::File::from(file);
+        let shown = format!("{std:?}");
+        let file = File::from(std);
+        assert_eq!(format!("{file:?}"), shown);
+        let mut file = File::from(OwnedFd::from(file));
+        let mut bytes = Vec::new();
+        assert_eq!(file.read_to_end(&mut bytes).unwrap(), 7);
+        assert_eq!(bytes, b"one TWO");
+        let mut options = OpenOptions::new();
+        options.append(true).create(true).mode(0o640);
+        options.open(&path).unwrap().write_all(b"!").unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"one TWO!");
+        File::create(&path).unwrap();
+        assert_eq!(fs::metadata(&path).unwrap().len(), 0);
+        let inner = folder.0.join("a/b");
+        assert!(DirBuilder::new().create(&inner).is_err());
+        DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(&inner)
+            .unwrap();
+        assert_eq!(
+            fs::metadata(inner).unwrap().permissions().mode() & 0o777,
+            0o700
+        );
+    });
+}
+
+/// It is a named pipe: opening it waits for the other end, and so does reading it.
+#[test]
+fn a_named_pipe_that_is_opened_as_a_file_parks() {
+    within(|| {
+        let folder = Folder::new("named");
+        let fifo = folder.0.join("fifo");
+        let made = std::process::Command::new("mkfifo").arg(&fifo).status();
+        assert!(made.unwrap().success());
+        let from = fifo.clone();
+        let reader = spawn(move || {
+            let mut file = File::open(from).unwrap();
+            let mut text = String::new();
+            file.read_to_string(&mut text).unwrap();
+            text
+        });
+        let mut writer = File::options().write(true).open(fifo).unwrap();
+        // The reader has opened it by now, and waits for data.
+        for _ in 0..10 {
+            sleep(Duration::from_millis(1));
+        }
+        writer.write_all(b"through").unwrap();
+        sleep(Duration::from_millis(1));
+        assert!(!reader.is_finished());
+        let flags = rustix::fs::fcntl_getfl(writer.as_fd()).unwrap();
+        assert!(!flags.contains(rustix::fs::OFlags::NONBLOCK));
+        drop(writer);
+        assert_eq!(
+            timeout(LIMIT, || reader.join()).unwrap().unwrap(),
+            "through"
+        );
+    });
+}
+
+#[test]
+fn waiting_for_the_lock_of_a_file_parks_and_can_be_given_up() {
+    within(|| {
+        let folder = Folder::new("lock");
+        let path = folder.0.join("locked");
+        let (first, second) = (File::create(&path).unwrap(), File::open(&path).unwrap());
+        first.lock().unwrap();
+        assert!(matches!(second.try_lock(), Err(TryLockError::WouldBlock)));
+        assert!(matches!(
+            second.try_lock_shared(),
+            Err(TryLockError::WouldBlock)
+        ));
+        assert!(timeout(SOON, || second.lock()).is_err());
+        let second = Rc::new(second);
+        let waits = Rc::clone(&second);
+        let waiter = spawn(move || waits.lock_shared().unwrap());
+        test::wait_all_parked();
+        first.unlock().unwrap();
+        timeout(LIMIT, || waiter.join()).unwrap().unwrap();
+        first.lock_shared().unwrap();
+        assert!(first.try_lock().is_err(), "both have a shared lock");
+        second.unlock().unwrap();
+        // A wait that was given up takes no lock later.
+        first.lock().unwrap();
+        assert!(timeout(SOON, || second.lock()).is_err());
+        first.unlock().unwrap();
+        sleep(SOON);
+        first.try_lock().unwrap();
+    });
+}
+
+#[test]
+fn all_entries_of_a_directory_are_listed_even_if_a_step_is_given_up() {
+    const COUNT: usize = 500;
+    within(|| {
+        let folder = Folder::new("entries");
+        for n in 0..COUNT {
+            std::fs::write(folder.0.join(n.to_string()), "").unwrap();
+        }
+        let mut entries = fs::read_dir(&folder.0).unwrap();
+        let mut names = Vec::new();
+        // Each step that would park is given up once.
+        loop {
+            let step = timeout(Duration::ZERO, || entries.next());
+            match step.unwrap_or_else(|_| entries.next()) {
+                Some(entry) => names.push(entry.unwrap().file_name()),
+                None => break,
+            }
+        }
+        assert!(entries.next().is_none());
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), COUNT);
+        let missing = fs::read_dir(folder.0.join("nowhere")).unwrap_err();
+        assert_eq!(missing.kind(), ErrorKind::NotFound);
+    });
+}
+
+#[test]
+fn other_green_threads_run_while_a_large_file_is_read() {
+    within(|| {
+        let folder = Folder::new("large");
+        let path = folder.0.join("file");
+        std::fs::write(&path, vec![7; 64 << 20]).unwrap();
+        let turns = Rc::new(Cell::new(0));
+        let counted = Rc::clone(&turns);
+        let counter = spawn(move || {
+            loop {
+                counted.set(counted.get() + 1);
+                yield_now();
+            }
+        });
+        let mut file = File::open(&path).unwrap();
+        turns.set(0);
+        let mut bytes = vec![0; 1000];
+        for _ in 0..1000 {
+            file.read_exact(&mut bytes).unwrap();
+        }
+        assert!(turns.get() >= 5, "small reads: {}", turns.get());
+        counter.kill();
+        file.rewind().unwrap();
+        let mut all = Vec::new();
+        assert_eq!(file.read_to_end(&mut all).unwrap(), 64 << 20);
+    });
+}
+
+/// The names that std has and that are stable, apart from `soft_link`, which is deprecated.
+#[test]
+fn each_name_of_std_fs_exists() {
+    #[expect(deprecated, unused_imports, reason = "it is only named")]
+    use evy_runtime::fs::soft_link;
+    #[expect(unused_imports, reason = "they are only named")]
+    use evy_runtime::fs::{
+        DirBuilder, DirEntry, File, FileTimes, FileType, Metadata, OpenOptions, Permissions,
+        ReadDir, TryLockError, canonicalize, copy, create_dir, create_dir_all, exists, hard_link,
+        metadata, read, read_dir, read_link, read_to_string, remove_dir, remove_dir_all,
+        remove_file, rename, set_permissions, symlink_metadata, write,
+    };
 }

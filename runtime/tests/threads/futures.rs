@@ -106,6 +106,33 @@ fn a_green_thread_awaits_a_task_on_a_tokio_runtime_of_another_os_thread() {
     });
 }
 
+/// As the docs of `block_on` advise: the runtime is entered once, before the green threads are spawned.
+#[test]
+fn green_threads_use_the_timers_of_a_tokio_runtime_that_their_os_thread_has_entered() {
+    within(|| {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .enable_all()
+            .build()
+            .unwrap();
+        let entered = runtime.enter();
+        let tasks: Vec<_> = (0..20)
+            .map(|n| {
+                spawn(move || {
+                    block_on(async {
+                        tokio::time::sleep(Duration::from_millis(n % 5)).await;
+                        tokio::spawn(async move { n }).await.unwrap()
+                    })
+                })
+            })
+            .collect();
+        let sum: u64 = tasks.into_iter().map(|task| task.join().unwrap()).sum();
+        assert_eq!(sum, 190);
+        drop(entered);
+        runtime.shutdown_background();
+    });
+}
+
 #[test]
 fn a_poll_may_park_and_a_future_may_wake_itself() {
     within(|| {

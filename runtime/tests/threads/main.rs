@@ -5,10 +5,14 @@ mod descriptors;
 mod fairness;
 mod fs;
 mod futures;
+#[cfg(feature = "futures-io")]
+mod futures_io;
 mod green_threads;
 mod join_set;
 mod locals;
+mod pipes;
 mod remote;
+mod shared_descriptors;
 mod timeout;
 mod unwinding;
 mod watchdog;

@@ -5,11 +5,18 @@
 //! the end of the whole operation; see [`unblock`]. If the caller is killed or times out, the
 //! operation still runs to its end.
 //!
+//! A [`File`] is read and written on this OS thread, because that takes less than a microsecond if
+//! the data is in memory, and a helper OS thread takes ten to thirty. What may take long is done on a
+//! helper: opening, `sync_all`, `set_len`, stepping through a [`ReadDir`]. Waiting for a lock parks.
+//! A named pipe or a terminal that is opened as a `File` parks too.
+//!
+//! A read of a regular file blocks the OS thread if the data must come from a slow disk or from the
+//! network. Where that is to be expected, use [`read()`], or wrap the loop in `unblock`.
+//!
 //! # Differences from std
 //!
-//! - The types are std's own. The methods of [`File`], [`OpenOptions`], [`DirBuilder`] and
-//!   [`DirEntry`], and each step through a [`ReadDir`], therefore block the OS thread. That is
-//!   usually short. Where it may not be, wrap the call in `unblock`.
+//! - [`File`], [`OpenOptions`], [`DirBuilder`] and [`ReadDir`] are types of their own. `From` converts
+//!   a `File` from and into std's.
 //! - [`write()`] copies the contents first.
 //!
 //! # Examples
@@ -25,14 +32,21 @@
 //! # Ok::<(), std::io::Error>(())
 //! ```
 
+mod dir_builder;
+mod file;
+mod open_options;
+mod read_dir;
+
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-pub use std::fs::{
-    DirBuilder, DirEntry, File, FileTimes, FileType, Metadata, OpenOptions, Permissions, ReadDir,
-    TryLockError,
-};
+pub use std::fs::{DirEntry, FileTimes, FileType, Metadata, Permissions, TryLockError};
+
+pub use dir_builder::DirBuilder;
+pub use file::File;
+pub use open_options::OpenOptions;
+pub use read_dir::{ReadDir, read_dir};
 
 use crate::blocking::unblock;
 
@@ -77,10 +91,6 @@ of_a_path! {
     read_to_string -> String;
     /// Reads a symbolic link, returning the path that it points to.
     read_link -> PathBuf;
-    /// Returns an iterator over the entries within a directory.
-    ///
-    /// Stepping through the entries blocks the OS thread.
-    read_dir -> ReadDir;
     /// Queries the metadata of a file or directory, following symbolic links.
     metadata -> Metadata;
     /// Queries the metadata of a file or directory, without following symbolic links.
@@ -109,6 +119,19 @@ of_two_paths! {
     hard_link(original, link) -> ();
     /// Renames a file or directory, replacing the destination if it already exists.
     rename(from, to) -> ();
+}
+
+/// Creates a new symbolic link to a file or directory.
+///
+/// Parks until the operation is done.
+///
+/// # Errors
+///
+/// Returns an error as [`std::os::unix::fs::symlink`] does.
+#[deprecated(note = "replaced with std::os::unix::fs::symlink")]
+pub fn soft_link<P: AsRef<Path>, Q: AsRef<Path>>(original: P, link: Q) -> io::Result<()> {
+    let (original, link) = (original.as_ref().to_owned(), link.as_ref().to_owned());
+    unblock(move || std::os::unix::fs::symlink(original, link))
 }
 
 /// Writes a slice as the entire contents of a file, replacing the file if it already exists.
