@@ -9,6 +9,7 @@
 //! - [`sync`] is like `std::sync`: locks, channels and more, for green threads and OS threads.
 //! - [`net`] is like `std::net`, with the same types, methods and traits. A wait parks the green
 //!   thread.
+//! - [`os`] is like `std::os`, with cooperative Unix sockets.
 //! - [`fs`] is like `std::fs`, and works on helper OS threads.
 //! - [`io`] re-exports `std::io`. Its [`io::Green`] makes any other descriptor cooperative.
 //!
@@ -77,10 +78,41 @@ pub use net::{connect, connect_timeout, listen, serve};
 #[cfg(feature = "net")]
 pub mod net {
     pub use evy_net::{
-        AddrParseError, HandlerResult, Incoming, IpAddr, Ipv4Addr, Ipv6Addr, Listener, Server,
-        ServerHandle, Shutdown, SocketAddr, SocketAddrV4, SocketAddrV6, Stream, TcpListener,
-        TcpStream, ToSocketAddrs, connect, connect_timeout, listen, serve,
+        AddrParseError, CopyError, Duplex, HandlerResult, Incoming, IpAddr, Ipv4Addr, Ipv6Addr,
+        Listener, Server, ServerHandle, Shutdown, SocketAddr, SocketAddrV4, SocketAddrV6, Stream,
+        TcpListener, TcpStream, ToSocketAddrs, UdpSocket, connect, connect_timeout, copy,
+        copy_bidirectional, listen, serve,
     };
+}
+
+/// Like [`std::os`]: what only some systems have. The modules that have nothing to park for are
+/// std's.
+pub mod os {
+    pub use std::os::fd;
+
+    /// Like [`std::os::unix`].
+    pub mod unix {
+        pub use std::os::unix::{ffi, fs, io, prelude, thread};
+
+        /// Cooperative Unix sockets, like those of [`std::os::unix::net`].
+        #[cfg(feature = "net")]
+        pub mod net {
+            pub use evy_net::unix::{Incoming, SocketAddr, UnixDatagram, UnixListener, UnixStream};
+        }
+    }
+
+    /// Like [`std::os::linux`].
+    #[cfg(target_os = "linux")]
+    pub mod linux {
+        pub use std::os::linux::fs;
+
+        /// Extensions of sockets, like those of [`std::os::linux::net`].
+        #[cfg(feature = "net")]
+        pub mod net {
+            pub use evy_net::linux::TcpStreamExt;
+            pub use std::os::linux::net::SocketAddrExt;
+        }
+    }
 }
 
 #[cfg(feature = "http")]

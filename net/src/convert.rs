@@ -16,8 +16,7 @@ macro_rules! conversions {
             ///
             /// Returns the error of the system if the mode cannot be changed.
             pub fn from_std(inner: $std) -> std::io::Result<Self> {
-                let io = evy_runtime::io::Green::new(inner)?;
-                Ok(Self($crate::socket::Socket::from_green(io)))
+                $crate::socket::Socket::new(inner).map(Self)
             }
 
             /// Converts the socket into std's, which is blocking again. If there are other handles
