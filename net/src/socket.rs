@@ -248,6 +248,6 @@ impl<T: AsFd> AsFd for Socket<T> {
 
 impl<T: AsFd + fmt::Debug> fmt::Debug for Socket<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.io.fmt(f)
+        self.std().fmt(f)
     }
 }

@@ -6,7 +6,7 @@ use std::os::unix::net::SocketAddr;
 use std::path::Path;
 
 use evy_runtime::lowlevel::charge;
-use rustix::net::RecvFlags;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use crate::convert::conversions;
 use crate::methods::{forward, socket, timeouts};
@@ -102,7 +102,8 @@ impl UnixDatagram {
     ///
     /// Returns `TimedOut` after a read timeout, and the error of the system.
     pub fn recv_from(&self, buf: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
-        self.0.recv_with(|socket| socket.recv_from(buf))
+        let unnamed = || SocketAddr::from_pathname("");
+        self.recv_with(|socket| socket.recv_from(buf), || Ok((0, unnamed()?)))
     }
 
     /// Receives one datagram, and returns its length. What the buffer has no room for is cut off.
@@ -113,7 +114,24 @@ impl UnixDatagram {
     ///
     /// Returns an error as [`recv_from`](Self::recv_from) does.
     pub fn recv(&self, buf: &mut [u8]) -> io::Result<usize> {
-        self.0.recv(buf, RecvFlags::empty())
+        self.recv_with(|socket| socket.recv(buf), || Ok(0))
+    }
+
+    /// Receives by `op`, or returns `nothing` if the socket was shut down for reading.
+    ///
+    /// A blocking socket receives 0 bytes then, but Linux has a non-blocking one fail as if a
+    /// datagram could still come.
+    fn recv_with<R>(
+        &self,
+        mut op: impl FnMut(&std::os::unix::net::UnixDatagram) -> io::Result<R>,
+        nothing: impl Fn() -> io::Result<R>,
+    ) -> io::Result<R> {
+        self.0.recv_with(|socket| match op(socket) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock && is_shut_down(socket) => {
+                nothing()
+            }
+            received => received,
+        })
     }
 
     /// Sends `buf` as one datagram to the socket at `path`.
@@ -168,3 +186,18 @@ forward! { UnixDatagram:
 socket!(UnixDatagram);
 conversions!(UnixDatagram, std::os::unix::net::UnixDatagram);
 timeouts!(UnixDatagram);
+
+#[cfg(any(target_os = "linux", target_os = "android"))]
+const SHUT_DOWN: PollFlags = PollFlags::RDHUP;
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+const SHUT_DOWN: PollFlags = PollFlags::empty();
+
+/// Whether the socket was shut down for reading.
+fn is_shut_down(socket: &std::os::unix::net::UnixDatagram) -> bool {
+    let at_once = Timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
+    let mut socket = [PollFd::new(socket, SHUT_DOWN)];
+    poll(&mut socket, Some(&at_once)).is_ok() && socket[0].revents().intersects(SHUT_DOWN)
+}

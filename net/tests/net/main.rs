@@ -2,5 +2,10 @@
 
 mod conformance;
 mod connect;
+mod conversions;
+mod copy;
+mod peer;
 mod server;
 mod tcp;
+mod udp;
+mod unix;
