@@ -47,6 +47,20 @@ macro_rules! conversions {
             }
         }
 
+        impl From<$kind> for $std {
+            /// Converts like `into_std`.
+            ///
+            /// # Panics
+            ///
+            /// Panics if there are other handles and no descriptor is available for a duplicate;
+            /// `into_std` returns an error instead.
+            fn from(socket: $kind) -> Self {
+                socket
+                    .into_std()
+                    .expect("failed to duplicate the descriptor")
+            }
+        }
+
         impl From<std::os::fd::OwnedFd> for $kind {
             /// Converts like `from_std`.
             ///
@@ -66,8 +80,7 @@ macro_rules! conversions {
             /// Panics if there are other handles and no descriptor is available for a duplicate;
             /// `into_std` returns an error instead.
             fn from(socket: $kind) -> Self {
-                let inner = socket.into_std();
-                inner.expect("failed to duplicate the descriptor").into()
+                <$std>::from(socket).into()
             }
         }
 

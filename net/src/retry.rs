@@ -18,7 +18,8 @@ const PAUSE_MAX: Duration = Duration::from_millis(10);
 
 /// Runs `op` until it does not return `WouldBlock`.
 ///
-/// Parks in the pauses between two attempts, for at most `timeout` in all.
+/// Parks in the pauses between two attempts, for at most `timeout` in all. Several green threads
+/// that wait for the same room get it in any order.
 ///
 /// # Errors
 ///

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
 use std::io::{self, ErrorKind, Read, Write};
+use std::os::fd::AsRawFd;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -197,8 +198,9 @@ fn an_error_ends_both_directions_and_tells_how_far_they_came() {
         let ((mut client, mut front), (mut back, mut server)) = (tcp_pair(), tcp_pair());
         let proxy = spawn(move || {
             let error = copy_bidirectional(&mut front, &mut back).unwrap_err();
-            // The streams are the caller's alone again.
-            front.into_std().unwrap();
+            // The caller has the only handle again.
+            let number = front.as_raw_fd();
+            assert_eq!(front.into_std().unwrap().as_raw_fd(), number);
             (counts(&error), error)
         });
         client.write_all(b"12345").unwrap();
@@ -334,10 +336,8 @@ fn a_child_interrupts_copies_and_counts_descriptors() {
         rlim_max: 64,
     };
     // SAFETY: the call only reads the limit.
-    assert_eq!(
-        unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit) },
-        0
-    );
+    let is_set = unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit) };
+    assert_eq!(is_set, 0);
     let mut held = Vec::new();
     while let Ok(file) = std::fs::File::open("/dev/null") {
         held.push(file);

@@ -1,7 +1,7 @@
 //! Programs from outside that the tests talk to.
 #![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -18,7 +18,7 @@ impl Peer {
         match command.spawn() {
             Ok(child) => Some(Self(child)),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                writeln!(std::io::stderr(), "skipped: {program} is not installed").unwrap();
+                eprintln!("skipped: {program} is not installed");
                 None
             }
             Err(error) => panic!("{program}: {error}"),
