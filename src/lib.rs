@@ -88,7 +88,7 @@ pub mod net {
 /// Like [`std::os`]: what only some systems have. The modules that have nothing to park for are
 /// std's.
 pub mod os {
-    pub use std::os::fd;
+    pub use std::os::{fd, raw};
 
     /// Like [`std::os::unix`].
     pub mod unix {

@@ -64,6 +64,22 @@ impl UnixStream {
     /// # Errors
     ///
     /// Returns the error of the system.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[cfg(target_os = "linux")]
+    /// # {
+    /// use evy::os::linux::net::SocketAddrExt;
+    /// use evy::os::unix::net::{SocketAddr, UnixListener, UnixStream};
+    ///
+    /// let name = format!("evy-example-{}", std::process::id());
+    /// let addr = SocketAddr::from_abstract_name(name)?;
+    /// let server = UnixListener::bind_addr(&addr)?;
+    /// let client = UnixStream::connect_addr(&addr)?;
+    /// # }
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn connect_addr(socket_addr: &SocketAddr) -> io::Result<Self> {
         connect(|socket| socket.connect_addr(socket_addr)).map(Self::from_connected)
     }

@@ -193,7 +193,7 @@ fn counts(error: &io::Error) -> (u64, u64) {
 }
 
 #[test]
-fn an_error_ends_both_directions_and_tells_how_far_they_came() {
+fn an_error_ends_both_directions_and_has_their_counts() {
     within(|| {
         let ((mut client, mut front), (mut back, mut server)) = (tcp_pair(), tcp_pair());
         let proxy = spawn(move || {

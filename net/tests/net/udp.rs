@@ -385,10 +385,12 @@ fn a_member_of_a_multicast_group_receives_what_is_sent_to_it() {
             .join_multicast_v4(&group, &Ipv4Addr::LOCALHOST)
             .unwrap();
         let sender = bound();
-        if sender.send_to(b"all", (group, port)).is_ok() {
-            let mut buf = [0; 10];
-            assert_eq!(member.recv(&mut buf).unwrap(), 3);
-        }
+        let interface = socket2::SockRef::from(&sender);
+        let interface = interface.set_multicast_if_v4(&Ipv4Addr::LOCALHOST);
+        interface.unwrap();
+        sender.send_to(b"all", (group, port)).unwrap();
+        let mut buf = [0; 10];
+        assert_eq!(member.recv(&mut buf).unwrap(), 3);
         member
             .leave_multicast_v4(&group, &Ipv4Addr::LOCALHOST)
             .unwrap();
