@@ -13,6 +13,7 @@
 //! - [`process`] is like `std::process`. Waiting for a child parks the green thread.
 //! - [`io`] is like `std::io`: standard input and output and pipes park the green thread. Its
 //!   [`io::Green`] makes any other descriptor cooperative.
+//! - [`os`] is like `std::os`, with cooperative Unix sockets.
 //!
 //! The others have no counterpart in std:
 //!
@@ -83,17 +84,42 @@ pub use net::{connect, connect_timeout, listen, serve};
 #[cfg(feature = "net")]
 pub mod net {
     pub use evy_net::{
-        AddrParseError, HandlerResult, Incoming, IpAddr, Ipv4Addr, Ipv6Addr, Listener, Server,
-        ServerHandle, Shutdown, SocketAddr, SocketAddrV4, SocketAddrV6, Stream, TcpListener,
-        TcpStream, ToSocketAddrs, connect, connect_timeout, listen, serve,
+        AddrParseError, CopyError, Duplex, HandlerResult, Incoming, IpAddr, Ipv4Addr, Ipv6Addr,
+        Listener, Server, ServerHandle, Shutdown, SocketAddr, SocketAddrV4, SocketAddrV6, Stream,
+        TcpListener, TcpStream, ToSocketAddrs, UdpSocket, connect, connect_timeout, copy,
+        copy_bidirectional, listen, serve,
     };
 }
 
-/// What exists on Unix only, like [`std::os`].
+/// Like [`std::os`]: what only some systems have. The modules that have nothing to park for are
+/// std's.
 pub mod os {
-    /// Extensions for Unix, like [`std::os::unix`].
+    pub use std::os::{fd, raw};
+
+    /// Like [`std::os::unix`].
     pub mod unix {
+        pub use std::os::unix::{ffi, fs, io, prelude, thread};
+
         pub use evy_runtime::os::unix::process;
+
+        /// Cooperative Unix sockets, like those of [`std::os::unix::net`].
+        #[cfg(feature = "net")]
+        pub mod net {
+            pub use evy_net::unix::{Incoming, SocketAddr, UnixDatagram, UnixListener, UnixStream};
+        }
+    }
+
+    /// Like [`std::os::linux`].
+    #[cfg(target_os = "linux")]
+    pub mod linux {
+        pub use std::os::linux::fs;
+
+        /// Extensions of sockets, like those of [`std::os::linux::net`].
+        #[cfg(feature = "net")]
+        pub mod net {
+            pub use evy_net::linux::TcpStreamExt;
+            pub use std::os::linux::net::SocketAddrExt;
+        }
     }
 }
 

@@ -6,7 +6,7 @@ use std::option;
 use std::slice;
 use std::{iter, vec};
 
-use evy_runtime::lowlevel::charge_failure;
+use evy_runtime::lowlevel::{charge, charge_failure};
 
 use crate::dns;
 
@@ -151,6 +151,7 @@ fn first_success<T>(
     addr: impl ToSocketAddrs,
     mut f: impl FnMut(SocketAddr) -> io::Result<T>,
 ) -> io::Result<T> {
+    charge();
     let mut last = None;
     for addr in addr.to_socket_addrs()? {
         match f(addr) {
@@ -158,6 +159,21 @@ fn first_success<T>(
             Err(error) => last = Some(error),
         }
     }
-    let none = || io::Error::new(io::ErrorKind::InvalidInput, "the host name has no address");
-    Err(last.unwrap_or_else(none))
+    Err(last.unwrap_or_else(no_address))
+}
+
+/// Returns the first address.
+///
+/// # Errors
+///
+/// Returns the error of the resolution, and `InvalidInput` if there is no address.
+pub(crate) fn first_addr(addr: impl ToSocketAddrs) -> io::Result<SocketAddr> {
+    let first = addr.to_socket_addrs().map(|mut addrs| addrs.next());
+    let first = first.and_then(|first| first.ok_or_else(no_address));
+    first.inspect_err(|_| charge_failure())
+}
+
+#[cold]
+pub(crate) fn no_address() -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidInput, "the host name has no address")
 }

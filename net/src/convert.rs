@@ -16,9 +16,7 @@ macro_rules! conversions {
             ///
             /// Returns the error of the system if the mode cannot be changed.
             pub fn from_std(inner: $std) -> std::io::Result<Self> {
-                inner.set_nonblocking(true)?;
-                let io = evy_runtime::io::Green::from_non_blocking(inner);
-                Ok(Self($crate::socket::Socket::from_green(io)))
+                $crate::socket::Socket::new(inner).map(Self)
             }
 
             /// Converts the socket into std's, which is blocking again. If there are other handles
@@ -49,6 +47,20 @@ macro_rules! conversions {
             }
         }
 
+        impl From<$kind> for $std {
+            /// Converts like `into_std`.
+            ///
+            /// # Panics
+            ///
+            /// Panics if there are other handles and no descriptor is available for a duplicate;
+            /// `into_std` returns an error instead.
+            fn from(socket: $kind) -> Self {
+                socket
+                    .into_std()
+                    .expect("failed to duplicate the descriptor")
+            }
+        }
+
         impl From<std::os::fd::OwnedFd> for $kind {
             /// Converts like `from_std`.
             ///
@@ -68,8 +80,7 @@ macro_rules! conversions {
             /// Panics if there are other handles and no descriptor is available for a duplicate;
             /// `into_std` returns an error instead.
             fn from(socket: $kind) -> Self {
-                let inner = socket.into_std();
-                inner.expect("failed to duplicate the descriptor").into()
+                <$std>::from(socket).into()
             }
         }
 

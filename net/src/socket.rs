@@ -1,16 +1,20 @@
-//! `Socket<T>`: what all cooperative sockets have in common, for any socket `T` of std.
+//! `Socket<T>`: what all cooperative sockets have in common, for any socket `T` of std; and the
+//! operations on streams of bytes. Those on datagrams are in [`datagram`](crate::datagram).
 
 use std::fmt;
 use std::io::{self, IoSlice, IoSliceMut, Read, Write};
 use std::ops::Deref;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use evy_runtime::io::{Direction, Green, Sharing, Timeout};
 use evy_runtime::lowlevel::charge;
-use rustix::net::{RecvFlags, SendFlags};
+use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags};
+
+use crate::retry::retry;
+use crate::timeouts::AtomicTimeout;
 
 /// The most bytes that one system call moves: 2 GiB less one page, of at most 64 KiB.
 const MAX_BYTES: usize = 0x7fff_0000;
@@ -42,6 +46,16 @@ impl<T: AsFd> Socket<T> {
             write_timeout: AtomicTimeout::default(),
             nonblocking: AtomicBool::new(false),
         }))
+    }
+
+    /// Makes `inner` non-blocking and wraps it.
+    ///
+    /// # Errors
+    ///
+    /// Returns the error of the system if the mode cannot be changed.
+    pub(crate) fn new(inner: T) -> io::Result<Self> {
+        rustix::io::ioctl_fionbio(inner.as_fd(), true)?;
+        Ok(Self::from_non_blocking(inner))
     }
 
     /// Returns the wrapped value, still non-blocking.
@@ -123,11 +137,33 @@ impl<T: AsFd> Socket<T> {
             .io
             .with_io(Direction::Write, sharing, timeout, op, drained)
     }
+
+    /// Runs `op` until it does not return `WouldBlock`, with pauses, because the system does not
+    /// report when it is worth another attempt; see [`retry`].
+    pub(crate) fn write_with_retries<R>(
+        &self,
+        mut op: impl FnMut(&T) -> io::Result<R>,
+    ) -> io::Result<R> {
+        let timeout = self.io_timeout(&self.0.write_timeout);
+        retry(&self.0.io, timeout, |inner| op(inner))
+    }
 }
 
-/// A read that fills less than its buffers has drained a stream; a write that takes less than it
-/// was offered has filled it. An empty read parks for nothing, and an empty write needs no room.
-impl<T: AsFd> Socket<T>
+/// A connection of std that carries bytes.
+pub(crate) trait StdStream: AsFd
+where
+    for<'a> &'a Self: Read + Write,
+{
+    /// Whether a read that fills less than its buffers has drained the stream, and a write that
+    /// takes less than it was offered has filled it. So it is with TCP alone: a read from a Unix
+    /// socket also ends where descriptors are attached.
+    const SHORT_IS_DRAINED: bool;
+}
+
+/// An empty read parks for nothing, and an empty write needs no room.
+///
+/// No write raises SIGPIPE, whatever the program does with signals.
+impl<T: StdStream> Socket<T>
 where
     for<'a> &'a T: Read + Write,
 {
@@ -143,7 +179,7 @@ where
             Ok(n)
         };
         self.read_with(Sharing::Exclusive, op, |n| {
-            *n > 0 && is_short(*n, wanted, 1)
+            *n > 0 && is_drained::<T>(*n, wanted, 1)
         })
     }
 
@@ -155,31 +191,36 @@ where
         }
         let op = |mut stream: &T| stream.read_vectored(bufs);
         self.read_with(Sharing::Exclusive, op, |n| {
-            *n > 0 && is_short(*n, wanted, count)
+            *n > 0 && is_drained::<T>(*n, wanted, count)
         })
     }
 
     #[inline]
     pub(crate) fn write(&self, buf: &[u8]) -> io::Result<usize> {
-        let mut stream = self.std();
+        let op = |stream: &T| Ok(rustix::net::send(stream, buf, SendFlags::NOSIGNAL)?);
         if buf.is_empty() {
             charge();
-            return stream.write(buf);
+            return op(self.std());
         }
-        let op = |stream: &T| Ok(rustix::net::send(stream, buf, SendFlags::NOSIGNAL)?);
-        self.write_with(Sharing::Exclusive, op, |n| is_short(*n, buf.len(), 1))
+        self.write_with(Sharing::Exclusive, op, |n| {
+            is_drained::<T>(*n, buf.len(), 1)
+        })
     }
 
     pub(crate) fn write_vectored(&self, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
         let offered = total_len(bufs);
-        let mut stream = self.std();
         if offered == 0 {
-            charge();
-            return stream.write(&[]);
+            return self.write(&[]);
         }
-        let op = |mut stream: &T| stream.write_vectored(bufs);
+        // The system refuses more buffers than it takes.
+        let taken = &bufs[..bufs.len().min(MAX_BUFFERS)];
+        let op = |stream: &T| {
+            let mut control = SendAncillaryBuffer::default();
+            let sent = rustix::net::sendmsg(stream, taken, &mut control, SendFlags::NOSIGNAL);
+            Ok(sent?)
+        };
         self.write_with(Sharing::Exclusive, op, |n| {
-            is_short(*n, offered, bufs.len())
+            is_drained::<T>(*n, offered, bufs.len())
         })
     }
 }
@@ -189,12 +230,15 @@ fn total_len<B: Deref<Target = [u8]>>(bufs: &[B]) -> usize {
     lens.fold(0, usize::saturating_add)
 }
 
-/// Whether an operation that moved `n` bytes has done less than it was asked to, because the socket
-/// had no more to offer. A request beyond the limits of one system call is never completed, so it
-/// shows nothing.
+/// Whether an operation that moved `n` bytes has used up what the stream had to offer, because it
+/// has done less than it was asked to. A request beyond the limits of one system call is never
+/// completed, so it shows nothing.
 #[inline]
-fn is_short(n: usize, asked: usize, buffers: usize) -> bool {
-    n < asked && asked <= MAX_BYTES && buffers <= MAX_BUFFERS
+fn is_drained<T: StdStream>(n: usize, asked: usize, buffers: usize) -> bool
+where
+    for<'a> &'a T: Read + Write,
+{
+    T::SHORT_IS_DRAINED && n < asked && asked <= MAX_BYTES && buffers <= MAX_BUFFERS
 }
 
 impl<T: AsFd> Clone for Socket<T> {
@@ -211,58 +255,6 @@ impl<T: AsFd> AsFd for Socket<T> {
 
 impl<T: AsFd + fmt::Debug> fmt::Debug for Socket<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.io.fmt(f)
+        self.std().fmt(f)
     }
 }
-
-/// An optional timeout that several OS threads share: nanoseconds, or zero for none.
-#[derive(Debug, Default)]
-struct AtomicTimeout(AtomicU64);
-
-impl AtomicTimeout {
-    fn set(&self, timeout: Option<Duration>) -> io::Result<()> {
-        timeout.map_or(Ok(()), check_nonzero)?;
-        let nanos = timeout.map_or(0, |timeout| {
-            u64::try_from(timeout.as_nanos()).unwrap_or(u64::MAX)
-        });
-        self.0.store(nanos, Ordering::Relaxed);
-        Ok(())
-    }
-
-    #[inline]
-    fn get(&self) -> Option<Duration> {
-        match self.0.load(Ordering::Relaxed) {
-            0 => None,
-            nanos => Some(Duration::from_nanos(nanos)),
-        }
-    }
-}
-
-/// Rejects a timeout of zero, as std does: it could mean "at once" or "never".
-pub(crate) fn check_nonzero(timeout: Duration) -> io::Result<()> {
-    if timeout.is_zero() {
-        return Err(io::Error::new(
-            io::ErrorKind::InvalidInput,
-            "a timeout of zero is not allowed",
-        ));
-    }
-    Ok(())
-}
-
-/// Implements methods that never block by calling those of std's socket.
-macro_rules! forward {
-    ($kind:ident: $($(#[$doc:meta])* $name:ident($($arg:ident: $type:ty),*) -> $result:ty;)*) => {
-        /// Options of the socket, like std's.
-        impl $kind { $(
-            $(#[$doc])*
-            ///
-            /// # Errors
-            ///
-            /// Returns the error of the system.
-            pub fn $name(&self, $($arg: $type),*) -> io::Result<$result> {
-                self.0.std().$name($($arg),*)
-            }
-        )* }
-    };
-}
-pub(crate) use forward;

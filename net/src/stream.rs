@@ -1,11 +1,11 @@
-//! `Stream`: a connection, for protocols that are independent of the transport.
+//! `Stream` and `Duplex`: a connection, for protocols that are independent of the transport.
 
 use std::io::{self, Read, Write};
 use std::time::Duration;
 
 /// A connection: a byte stream in both directions. Reads and writes park the green thread.
 ///
-/// [`TcpStream`](crate::TcpStream) implements it. Servers and protocols that are generic over it
+/// [`TcpStream`](crate::TcpStream) and the `UnixStream` of `evy::os::unix::net` implement it. Servers and protocols that are generic over it
 /// run over any other transport too.
 ///
 /// # Examples
@@ -66,4 +66,18 @@ pub trait Stream: Read + Write + 'static {
     fn handshake(&mut self) -> io::Result<()> {
         Ok(())
     }
+}
+
+/// A [`Stream`] that can have several handles, so that one green thread reads while another one
+/// writes.
+///
+/// [`TcpStream`](crate::TcpStream) and the `UnixStream` of `evy::os::unix::net` implement it.
+/// [`copy_bidirectional`](crate::copy_bidirectional) needs it.
+pub trait Duplex: Stream + Sized {
+    /// Returns another handle to the same stream, like std's method of that name.
+    ///
+    /// # Errors
+    ///
+    /// Returns the error of the transport.
+    fn try_clone(&self) -> io::Result<Self>;
 }

@@ -13,6 +13,8 @@ use evy_runtime::lowlevel::{charge, now, wait_any};
 use evy_runtime::yield_now;
 use socket2::{Domain, Protocol, Socket, Type};
 
+use crate::addr::no_address;
+
 /// The time between the starts of two attempts, if none succeeds or fails meanwhile.
 const ATTEMPT_DELAY: Duration = Duration::from_millis(250);
 
@@ -29,10 +31,7 @@ pub(super) fn connect_first(
     deadline: Option<Instant>,
 ) -> io::Result<Green<TcpStream>> {
     match *addrs {
-        [] => Err(io::Error::new(
-            io::ErrorKind::InvalidInput,
-            "the host name has no address",
-        )),
+        [] => Err(no_address()),
         [addr] => connect_addr(addr, deadline.map_or(Timeout::Never, Timeout::At)),
         _ => Race::new(addrs, deadline).run(),
     }

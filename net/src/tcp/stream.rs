@@ -1,6 +1,6 @@
 //! `TcpStream`, and `connect`.
 
-use std::io::{self, IoSlice, IoSliceMut, Read, Write};
+use std::io;
 use std::net::{Shutdown, SocketAddr};
 use std::time::{Duration, Instant};
 
@@ -12,8 +12,9 @@ use super::connect::{connect_addr, connect_first};
 use crate::addr::ToSocketAddrs;
 use crate::convert::conversions;
 use crate::dns;
-use crate::socket::{Socket, check_nonzero, forward};
-use crate::stream::Stream;
+use crate::methods::{byte_stream, forward, socket, timeouts};
+use crate::socket::{Socket, StdStream};
+use crate::timeouts::check_nonzero;
 
 /// Opens a TCP connection to `addr`. The same as [`TcpStream::connect`].
 ///
@@ -56,7 +57,6 @@ pub fn connect_timeout<A: ToSocketAddrs>(addr: A, timeout: Duration) -> io::Resu
 /// - When a read or write timeout passes, the error is of kind `TimedOut`; on unix, std returns
 ///   `WouldBlock`.
 /// - `try_clone` duplicates no descriptor.
-#[derive(Debug)]
 pub struct TcpStream(pub(crate) Socket<std::net::TcpStream>);
 
 impl TcpStream {
@@ -100,15 +100,6 @@ impl TcpStream {
         connect_addr(*addr, Timeout::After(timeout)).map(Self::from_green)
     }
 
-    /// Returns another handle to the same connection.
-    ///
-    /// # Errors
-    ///
-    /// Never fails; the signature is std's.
-    pub fn try_clone(&self) -> io::Result<Self> {
-        Ok(Self(self.0.clone()))
-    }
-
     /// Receives data without removing it from the queue.
     ///
     /// Parks until there is some.
@@ -123,52 +114,6 @@ impl TcpStream {
         }
         let op = |stream: &std::net::TcpStream| stream.peek(buf);
         self.0.read_with(Sharing::Exclusive, op, |_| false)
-    }
-
-    /// Sets how long a read may park, for all handles; `None` means without limit.
-    ///
-    /// # Errors
-    ///
-    /// Returns `InvalidInput` if the timeout is zero.
-    pub fn set_read_timeout(&self, timeout: Option<Duration>) -> io::Result<()> {
-        self.0.set_read_timeout(timeout)
-    }
-
-    /// Sets how long a write may park, for all handles; `None` means without limit.
-    ///
-    /// # Errors
-    ///
-    /// Returns `InvalidInput` if the timeout is zero.
-    pub fn set_write_timeout(&self, timeout: Option<Duration>) -> io::Result<()> {
-        self.0.set_write_timeout(timeout)
-    }
-
-    /// Returns the read timeout.
-    ///
-    /// # Errors
-    ///
-    /// Never fails; the signature is std's.
-    pub fn read_timeout(&self) -> io::Result<Option<Duration>> {
-        Ok(self.0.read_timeout())
-    }
-
-    /// Returns the write timeout.
-    ///
-    /// # Errors
-    ///
-    /// Never fails; the signature is std's.
-    pub fn write_timeout(&self) -> io::Result<Option<Duration>> {
-        Ok(self.0.write_timeout())
-    }
-
-    /// Makes reads and writes return `WouldBlock` instead of parking, for all handles.
-    ///
-    /// # Errors
-    ///
-    /// Never fails; the signature is std's.
-    pub fn set_nonblocking(&self, nonblocking: bool) -> io::Result<()> {
-        self.0.set_nonblocking(nonblocking);
-        Ok(())
     }
 }
 
@@ -187,25 +132,12 @@ forward! { TcpStream:
     set_ttl(ttl: u32) -> ();
     /// Returns the time-to-live of the packets that the socket sends.
     ttl() -> u32;
-    /// Takes the pending error of the socket.
-    take_error() -> Option<io::Error>;
 }
 
+socket!(TcpStream);
 conversions!(TcpStream, std::net::TcpStream);
-
-impl Stream for TcpStream {
-    fn set_read_timeout(&self, timeout: Option<Duration>) -> io::Result<()> {
-        self.set_read_timeout(timeout)
-    }
-
-    fn set_write_timeout(&self, timeout: Option<Duration>) -> io::Result<()> {
-        self.set_write_timeout(timeout)
-    }
-
-    fn close_write(&mut self) -> io::Result<()> {
-        self.shutdown(Shutdown::Write)
-    }
-
+timeouts!(TcpStream);
+byte_stream! { TcpStream {
     /// Sets `SO_LINGER` to zero.
     fn reset(&mut self) {
         // If that fails, the connection is gone already.
@@ -213,59 +145,8 @@ impl Stream for TcpStream {
             .set_linger(Some(Duration::ZERO))
             .ok();
     }
-}
+} }
 
-impl Read for &TcpStream {
-    #[inline]
-    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        self.0.read(buf)
-    }
-
-    fn read_vectored(&mut self, bufs: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
-        self.0.read_vectored(bufs)
-    }
-}
-
-impl Write for &TcpStream {
-    #[inline]
-    fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
-        self.0.write(buf)
-    }
-
-    fn write_vectored(&mut self, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
-        self.0.write_vectored(bufs)
-    }
-
-    /// Does nothing, because nothing is buffered.
-    #[inline]
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-impl Read for TcpStream {
-    #[inline]
-    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        self.0.read(buf)
-    }
-
-    fn read_vectored(&mut self, bufs: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
-        self.0.read_vectored(bufs)
-    }
-}
-
-impl Write for TcpStream {
-    #[inline]
-    fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
-        self.0.write(buf)
-    }
-
-    fn write_vectored(&mut self, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
-        self.0.write_vectored(bufs)
-    }
-
-    #[inline]
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
+impl StdStream for std::net::TcpStream {
+    const SHORT_IS_DRAINED: bool = true;
 }

@@ -1,3 +1,9 @@
-//! The conformance suite for streams, over TCP.
+//! The conformance suite for streams, over TCP and over Unix sockets.
 
-evy_test_support::stream_conformance!(evy_test_support::stream::tcp_pair);
+mod tcp {
+    evy_test_support::stream_conformance!(evy_test_support::stream::tcp_pair);
+}
+
+mod unix {
+    evy_test_support::stream_conformance!(no reset evy_test_support::stream::unix_pair);
+}

@@ -2,7 +2,12 @@
 
 mod conformance;
 mod connect;
+mod conversions;
+mod copy;
 #[cfg(feature = "futures-io")]
 mod futures_io;
+mod peer;
 mod server;
 mod tcp;
+mod udp;
+mod unix;

@@ -18,7 +18,7 @@ use super::readiness::{ReadinessWaiter, is_ready, wait_until_ready};
 use super::registration::{Registered, Registration};
 use super::shared;
 use super::timeout::{Sharing, Timeout};
-use crate::reactor::Direction;
+use crate::reactor::{Direction, Source};
 use crate::sched::{self, Scheduler};
 use crate::thread;
 
@@ -183,8 +183,13 @@ impl Operation {
                 check_not_busy(source, direction, sharing)?;
             }
             // Without cached readiness, only the call itself can show it, so it is tried. A call that
-            // must not park always asks the system.
-            if !is_blocking || source.is_none_or(|source| source.is_ready(direction)) {
+            // must not park always asks the system. Any other call begins behind those that wait:
+            // the first of them has been woken, and wakes the next.
+            let is_first = in_front || sharing == Sharing::Exclusive;
+            let may_try = |source: &Source| {
+                source.is_ready(direction) && (is_first || source.waiter(direction).is_none())
+            };
+            if !is_blocking || source.is_none_or(may_try) {
                 let attempt = source.map(|source| Attempt::new(scheduler, source, direction));
                 match op(inner) {
                     Ok(value) => {
