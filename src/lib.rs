@@ -58,6 +58,7 @@ pub use evy_runtime::{
     spawn_n, sync, test, thread, timeout, timeout_at, unblock, wait_all, watchdog, yield_now,
 };
 
+pub use evy_runtime::green_local as thread_local;
 pub use std::time;
 
 /// Everything in [`std::io`], and [`Green`](io::Green), which makes any descriptor cooperative.

@@ -5,3 +5,4 @@ mod drop_in;
 mod macros;
 #[cfg(all(feature = "http", feature = "pool"))]
 mod readme_patterns;
+mod std_types;

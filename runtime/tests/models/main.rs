@@ -18,6 +18,8 @@ mod list;
 
 #[path = "../../src/green"]
 mod green {
+    #[expect(dead_code, unreachable_pub, reason = "mounted only as a marker")]
+    mod owner;
     #[expect(
         dead_code,
         unreachable_pub,
@@ -25,6 +27,7 @@ mod green {
     )]
     mod wait_reason;
 
+    pub(crate) use owner::StaysOnItsOsThread;
     pub(crate) use wait_reason::WaitReason;
 }
 
