@@ -89,7 +89,7 @@ pub(crate) fn names(std: &Path) -> Vec<Example> {
             let Some(page) = between(entry, "href=\"", "\"") else {
                 continue;
             };
-            if entry.contains("class=\"stab") || page.starts_with("primitive.") {
+            if entry.contains("stab unstable") || page.starts_with("primitive.") {
                 continue;
             }
             let name = item(&Path::new(module).join(page));
@@ -155,7 +155,9 @@ fn examples_of_page<'a>(item: &'a str, page: &'a str) -> impl Iterator<Item = Ex
         let within = section.map_or("", |start| &page[start..at]);
         let method = between(within, "id=\"", "\"").map(|id| id.rsplit('.').next().unwrap_or(id));
         Some(Example {
-            name: method.map_or(item.to_owned(), |method| format!("{item}::{method}")),
+            name: method.map_or(item.to_owned(), |method| {
+                format!("{item}::{}", decode(method))
+            }),
             code,
             expect: match kind.trim() {
                 "should_panic" => Expect::Panic,
