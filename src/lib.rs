@@ -12,6 +12,8 @@
 //! - [`fs`] is like `std::fs`, and works on helper OS threads.
 //! - [`io`] re-exports `std::io`. Its [`io::Green`] makes any other descriptor cooperative.
 //!
+//! The file `docs/STD_DIFFERENCES.md` lists everything that differs.
+//!
 //! The others have no counterpart in std:
 //!
 //! - [`http`] is an HTTP/1.1 client and server in blocking style.
@@ -39,6 +41,11 @@
 //!   given to `LocalKey::with`** that other green threads enter too. std assumes that the code of
 //!   one OS thread runs in one piece, and evy cannot check this. Parking there can be undefined
 //!   behavior. With [`green_local!`] it is allowed.
+//! - **The prelude's `thread_local!` is shared by all green threads of an OS thread**, and so is
+//!   everything that libraries keep there, such as the current span of `tracing`. Declare your own
+//!   with [`thread_local!`](macro@thread_local) of evy, and pass the context of a library
+//!   explicitly (`parent: &span`), or leave it before you park (`span.in_scope(..)` around code that
+//!   does not park).
 //! - **After `fork`**, evy does not work in the child, where its calls fail with the reason. The
 //!   child may run other code, and call `exec` or `_exit`. The parent is not affected.
 //! - **With `panic = "abort"`**, kills and timeouts cannot unwind, and only make I/O fail. The file

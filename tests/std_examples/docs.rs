@@ -31,15 +31,6 @@ const PAGES_OF_IO: [&str; 9] = [
     "struct.Stderr",
 ];
 
-/// What the documentation says of an example.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Expect {
-    Success,
-    Panic,
-    /// The example does not compile.
-    Refusal,
-}
-
 /// An example, or the import of a name.
 #[derive(Clone, Debug)]
 pub(crate) struct Example {
@@ -47,7 +38,8 @@ pub(crate) struct Example {
     pub(crate) name: String,
     /// A file with a function `main`.
     pub(crate) code: String,
-    pub(crate) expect: Expect,
+    /// Whether the documentation says that it does not compile.
+    pub(crate) is_refused: bool,
     /// The minor version of Rust that has introduced the item.
     pub(crate) since: Option<u32>,
 }
@@ -97,7 +89,7 @@ pub(crate) fn names(std: &Path) -> Vec<Example> {
                 code: format!("#![allow(unused)]\npub use std::{name};\nfn main() {{}}\n"),
                 since: since(&read(&std.join(module).join(page))),
                 name: format!("use {name}"),
-                expect: Expect::Success,
+                is_refused: false,
             });
         }
     }
@@ -159,11 +151,7 @@ fn examples_of_page<'a>(item: &'a str, page: &'a str) -> impl Iterator<Item = Ex
                 format!("{item}::{}", decode(method))
             }),
             code,
-            expect: match kind.trim() {
-                "should_panic" => Expect::Panic,
-                "compile_fail" => Expect::Refusal,
-                _ => Expect::Success,
-            },
+            is_refused: kind.contains("compile_fail"),
             since: since(within).or_else(|| since(page)),
         })
     })

@@ -14,34 +14,45 @@ mod program;
 mod translate;
 
 use std::collections::BTreeMap;
+use std::env;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use docs::{Example, Expect};
+use docs::Example;
+use exceptions::Exception;
 use program::{Ending, Program};
 
-/// The minor version of the oldest Rust that evy supports.
-fn oldest_rust() -> u32 {
-    let version = env!("CARGO_PKG_RUST_VERSION").split('.').nth(1);
-    version
-        .and_then(|minor| minor.parse().ok())
-        .expect("a Rust version is set")
-}
+/// What is wrong with examples, by their index.
+type Faults = BTreeMap<usize, String>;
 
-/// Whether an example can run here: one that std's documentation does not run names files of the
-/// machine, or addresses of the network.
+/// Whether an example can run here. Those that name files of the machine, or addresses of the
+/// network, are not run by std's documentation tests either.
 fn can_run(example: &Example) -> bool {
     let outside = ["\"/", "bind(", "connect(", "bind_addr(", "connect_addr("];
-    example.expect != Expect::Refusal && !outside.iter().any(|mark| example.code.contains(mark))
+    !example.is_refused && !outside.iter().any(|mark| example.code.contains(mark))
 }
 
-/// Runs the examples of these indices on both programs. Returns those that end with success with
-/// std, but not with evy.
-fn run(evy: &Program, std: &Program, indices: &[usize]) -> (usize, BTreeMap<usize, String>) {
-    let next = AtomicUsize::new(0);
-    let ran = AtomicUsize::new(0);
-    let failed = Mutex::new(BTreeMap::new());
+/// Compiles all examples with evy, and returns those that do not do what they should.
+fn compile(evy: &Program, examples: &[Example]) -> Faults {
+    let (refused, accepted): (Vec<_>, Vec<_>) =
+        (0..examples.len()).partition(|index| examples[*index].is_refused);
+    let errors = evy.build(refused.iter().copied());
+    let mut faults = evy.build(accepted.into_iter());
+    for index in refused
+        .into_iter()
+        .filter(|index| !errors.contains_key(index))
+    {
+        faults.insert(index, "compiles, and must not".to_owned());
+    }
+    faults
+}
+
+/// Runs the examples of these indices in both programs. Returns how many have ended in time with
+/// std, and those of them that end differently with evy.
+fn run(evy: &Program, std: &Program, indices: &[usize]) -> (usize, Faults) {
+    let (next, ran) = (AtomicUsize::new(0), AtomicUsize::new(0));
+    let faults = Mutex::new(Faults::new());
     let work = || {
         while let Some(&index) = indices.get(next.fetch_add(1, Ordering::Relaxed)) {
             let with_std = std.run(index, Duration::from_secs(4));
@@ -51,109 +62,97 @@ fn run(evy: &Program, std: &Program, indices: &[usize]) -> (usize, BTreeMap<usiz
             ran.fetch_add(1, Ordering::Relaxed);
             let with_evy = evy.run(index, Duration::from_secs(60));
             if with_evy != with_std {
-                let difference = format!("ends with {with_evy:?}, and with std {with_std:?}");
-                let mut failed = failed.lock().unwrap_or_else(PoisonError::into_inner);
-                failed.insert(index, difference);
+                let fault = format!("ends with {with_evy:?}, and with std {with_std:?}");
+                let mut faults = faults.lock().unwrap_or_else(PoisonError::into_inner);
+                faults.insert(index, fault);
             }
         }
     };
     std::thread::scope(|s| (0..4).for_each(|_| drop(s.spawn(work))));
-    (
-        ran.into_inner(),
-        failed.into_inner().unwrap_or_else(PoisonError::into_inner),
-    )
+    let faults = faults.into_inner().unwrap_or_else(PoisonError::into_inner);
+    (ran.into_inner(), faults)
+}
+
+/// Whether an example belongs to an item that the oldest Rust that evy supports does not have.
+fn is_newer(example: &Example) -> bool {
+    let oldest = env!("CARGO_PKG_RUST_VERSION").split('.').nth(1);
+    let oldest = oldest.and_then(|minor| minor.parse().ok());
+    example.since > oldest
+}
+
+/// Compares the faults with the list of exceptions.
+fn check(examples: &[Example], faults: &Faults) {
+    let exceptions = exceptions::list();
+    let exception = |name: &str| exceptions.iter().find(|exception| exception.covers(name));
+    let is_newer = |index: &usize| is_newer(&examples[*index]);
+    let found = |index: &usize| exception(&examples[*index].name);
+
+    let unexpected: Vec<_> = faults
+        .iter()
+        .filter(|(index, _)| found(index).is_none() && !is_newer(index))
+        .map(|(index, fault)| format!("{} (e{index}): {fault}", examples[*index].name))
+        .collect();
+    assert!(unexpected.is_empty(), "these fail: {unexpected:#?}");
+
+    let is_stale = |exception: &&Exception| {
+        let covered = |index: &usize| exception.covers(&examples[*index].name);
+        (0..examples.len()).any(|index| covered(&index)) && !faults.keys().any(covered)
+    };
+    let stale: Vec<_> = exceptions
+        .iter()
+        .filter(is_stale)
+        .map(|exception| exception.name)
+        .collect();
+    assert!(stale.is_empty(), "these do not fail any more: {stale:#?}");
+
+    let is_temporary = |index: &&usize| found(index).is_some_and(|found| found.is_temporary);
+    let temporary = faults.keys().filter(is_temporary).count();
+    let counted = examples.len() - temporary;
+    let share = 100 * (examples.len() - faults.len()) / counted;
+    assert!(share >= 98, "only {share} % of the examples work");
 }
 
 #[test]
 fn the_examples_of_std_compile_and_run_and_its_names_exist() {
-    let Some(folder) = docs::folder().filter(|_| std::env::var_os("EVY_UNDER_QEMU").is_none())
-    else {
+    let emulated = env::var_os("EVY_UNDER_QEMU").is_some();
+    let Some(folder) = docs::folder().filter(|_| !emulated) else {
         println!("not tested: the component `rust-docs` is not installed");
         return;
     };
-    let examples = [docs::examples(&folder), docs::names(&folder)].concat();
+    let mut examples = [docs::examples(&folder), docs::names(&folder)].concat();
     assert!(
         examples.len() > 300,
         "only {} examples were found",
         examples.len()
     );
-    let translated: Vec<_> = examples
-        .iter()
-        .cloned()
-        .map(|example| Example {
-            code: translate::to_evy(&example.code),
-            ..example
-        })
-        .collect();
+
+    // An example that does not compile with std, as a module among others, says nothing.
     let std = Program::new("on_std", &examples);
-    let evy = Program::new("on_evy", &translated);
-    let to_refuse = |index: &usize| examples[*index].expect == Expect::Refusal;
+    let useless = std.build((0..examples.len()).filter(|index| !examples[*index].is_refused));
 
-    // An example that does not compile with std either, with all in one program, says nothing.
-    let all = || 0..examples.len();
-    let useless = std.build(all().filter(|index| !to_refuse(index)));
-    let usable = || all().filter(|index| !useless.contains_key(index));
-
-    let refused = evy.build(usable().filter(to_refuse));
-    let not_refused = usable().filter(|index| to_refuse(index) && !refused.contains_key(index));
-    let mut failed: BTreeMap<_, _> = not_refused
-        .map(|index| (index, "compiles".into()))
-        .collect();
-    failed.extend(evy.build(usable().filter(|index| !to_refuse(index))));
-
-    let compiled: Vec<_> = usable()
-        .filter(|index| !failed.contains_key(index) && can_run(&examples[*index]))
-        .collect();
-    let (ran, differ) = run(&evy, &std, &compiled);
-    let not_compiled = failed.len();
-    failed.extend(differ);
-
-    let exceptions = exceptions::list();
-    let is_newer = |example: &Example| example.since.is_some_and(|minor| minor > oldest_rust());
-    let (mut unexpected, mut outside, mut deliberate) = (Vec::new(), 0, 0);
-    for (index, error) in &failed {
-        let example = &examples[*index];
-        let mut covers = exceptions
-            .iter()
-            .filter(|exception| exception.covers(&example.name));
-        match covers.next() {
-            Some(exception) if exception.is_temporary => outside += 1,
-            Some(_) => deliberate += 1,
-            None if is_newer(example) => deliberate += 1,
-            None => unexpected.push(format!("{} (e{index}): {error}", example.name)),
-        }
+    for example in &mut examples {
+        example.code = translate::to_evy(&example.code);
     }
+    let evy = Program::new("on_evy", &examples);
+    let mut faults = compile(&evy, &examples);
+    faults.retain(|index, _| !useless.contains_key(index));
+    let is_good = |index: &usize| {
+        let compiles = !faults.contains_key(index) && !useless.contains_key(index);
+        compiles && can_run(&examples[*index])
+    };
+    let good: Vec<_> = (0..examples.len()).filter(is_good).collect();
+    let (ran, differ) = run(&evy, &std, &good);
     println!(
-        "{} examples and names, {} of no use here, {ran} ran, {} do not compile, {} end differently",
+        "{} examples and names, {} of no use: {} do not compile; {ran} ran, of which {} end \
+         differently",
         examples.len(),
         useless.len(),
-        not_compiled,
-        failed.len() - not_compiled
+        faults.len(),
+        differ.len()
     );
-    for (index, error) in &useless {
-        println!("of no use: {}: {error}", examples[*index].name);
+    faults.extend(differ);
+    for (index, fault) in &faults {
+        println!("{} (e{index}): {fault}", examples[*index].name);
     }
-    for (index, error) in &failed {
-        println!("{} (e{index}): {error}", examples[*index].name);
-    }
-    let fails = |name: &str| failed.keys().any(|index| examples[*index].name == name);
-    let stale: Vec<_> = exceptions
-        .iter()
-        .filter(|exception| {
-            let mut covered = examples
-                .iter()
-                .filter(|example| exception.covers(&example.name));
-            let mut covered = covered.by_ref().peekable();
-            covered.peek().is_some() && !covered.any(|example| fails(&example.name))
-        })
-        .map(exceptions::Exception::name)
-        .collect();
-    assert!(unexpected.is_empty(), "these fail: {unexpected:#?}");
-    assert!(
-        stale.is_empty(),
-        "these do not fail, but are listed as exceptions: {stale:#?}"
-    );
-    let counted = examples.len() - useless.len() - outside;
-    let share = 100 * (counted - deliberate) / counted;
-    assert!(share >= 98, "only {share} % of the examples work");
+    check(&examples, &faults);
 }

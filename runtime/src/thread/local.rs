@@ -15,7 +15,8 @@ use crate::sched;
 /// Declares green locals, like [`std::thread_local!`]: each green thread has a value of its own.
 ///
 /// The crate `evy` exports this macro as `evy::thread_local!` too. Without an import of that name,
-/// `thread_local!` is std's macro, which is in the prelude.
+/// `thread_local!` is std's macro, which is in the prelude. After `use evy::*` the name is ambiguous,
+/// and the compiler asks for an import of one of the two.
 ///
 /// The initializer, the destructor, and the closures that use the value may park.
 ///
