@@ -1,8 +1,6 @@
 //! What a program can do with a type of std, it can do with the type of the same name in evy: catch
 //! panics around it, print it, and pass type arguments.
 
-#![expect(clippy::unwrap_used, reason = "helpers of tests")]
-
 use std::cell::Cell;
 use std::panic::{RefUnwindSafe, UnwindSafe, catch_unwind};
 
@@ -129,6 +127,71 @@ mod on_evy {
         thread_local!(static KEY: u8 = const { 0 });
         printed!(evy)
     }
+}
+
+macro_rules! statics_and_trait_objects {
+    ($std:ident) => {{
+        use $std::sync::{Arc, Barrier, Condvar, LazyLock, Mutex, Once, OnceLock, RwLock};
+        static BARRIER: Barrier = Barrier::new(1);
+        static CONDVAR: Condvar = Condvar::new();
+        static LAZY: LazyLock<String> = LazyLock::new(|| "lazy".into());
+        static MUTEX: Mutex<Vec<u8>> = Mutex::new(Vec::new());
+        static ONCE: Once = Once::new();
+        static ONCE_LOCK: OnceLock<String> = OnceLock::new();
+        static RWLOCK: RwLock<Vec<u8>> = RwLock::new(Vec::new());
+        ONCE.call_once(|| MUTEX.lock().unwrap().push(1));
+        CONDVAR.notify_all();
+        RWLOCK.write().unwrap().push(2);
+        let object: Arc<Mutex<dyn ToString + Send>> = Arc::new(Mutex::new(3));
+        let slice: &RwLock<[u8]> = &RwLock::new([4, 5]);
+        let text = object.lock().unwrap().to_string();
+        let numbers = [
+            &**MUTEX.lock().unwrap(),
+            &RWLOCK.read().unwrap(),
+            &slice.read().unwrap(),
+        ];
+        let numbers = numbers.concat();
+        let set = ONCE_LOCK.get_or_init(|| "set".into());
+        format!(
+            "{} {set} {text} {numbers:?} {}",
+            *LAZY,
+            BARRIER.wait().is_leader()
+        )
+    }};
+}
+
+#[test]
+fn types_can_be_statics_and_can_contain_trait_objects_as_in_std() {
+    let on_evy = statics_and_trait_objects!(evy);
+    assert_eq!(on_evy, statics_and_trait_objects!(std));
+    assert_eq!(on_evy, "lazy set 3 [1, 2, 4, 5] true");
+}
+
+macro_rules! poison_messages {
+    ($std:ident) => {{
+        use $std::sync::{LazyLock, Once};
+        let message = |f: &dyn Fn()| {
+            let payload = catch_unwind(std::panic::AssertUnwindSafe(f)).unwrap_err();
+            let text = payload.downcast_ref::<String>().cloned();
+            text.unwrap_or_else(|| payload.downcast_ref::<&str>().unwrap().to_string())
+        };
+        let (once, lazy) = (Once::new(), LazyLock::<u8>::new(|| panic!("first")));
+        let call = || once.call_once(|| panic!("first"));
+        let force = || assert_ne!(*lazy, 0);
+        [
+            message(&call),
+            message(&call),
+            message(&force),
+            message(&force),
+        ]
+    }};
+}
+
+#[test]
+fn the_message_of_a_poisoned_once_or_lazy_lock_names_its_type_as_in_std() {
+    let on_evy = poison_messages!(evy);
+    assert_eq!(on_evy, poison_messages!(std));
+    assert_eq!(on_evy[3], "LazyLock instance has previously been poisoned");
 }
 
 #[test]

@@ -120,7 +120,7 @@ impl Program {
             }
         }
         assert!(
-            output.status.success() != !errors.is_empty(),
+            output.status.success() == errors.is_empty(),
             "errors that belong to no example:\n{text}"
         );
         errors

@@ -18,7 +18,7 @@ mod list;
 
 #[path = "../../src/green"]
 mod green {
-    #[expect(dead_code, unreachable_pub, reason = "mounted only as a marker")]
+    #[expect(unreachable_pub, reason = "mounted only as a marker")]
     mod owner;
     #[expect(
         dead_code,

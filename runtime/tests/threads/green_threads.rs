@@ -1322,7 +1322,7 @@ fn a_timer_set_by_the_last_destructor_of_a_green_thread_is_canceled() {
 }
 
 #[test]
-fn a_scoped_child_of_a_builder_has_its_name_stack_and_spawn_site() {
+fn a_scoped_child_of_a_builder_has_its_name_and_the_spawn_site_of_the_call() {
     virtually(|| {
         let mut seen = None;
         scope(|s| {
