@@ -108,10 +108,9 @@ impl Builder {
     /// let mut words = vec!["a", "b"];
     /// thread::scope(|s| {
     ///     let writer = thread::Builder::new().name("writer".into());
-    ///     writer.spawn_scoped(s, || words.push("c"))
-    /// })?;
+    ///     writer.spawn_scoped(s, || words.push("c")).unwrap();
+    /// });
     /// assert_eq!(words.len(), 3);
-    /// # Ok::<(), std::io::Error>(())
     /// ```
     #[track_caller]
     pub fn spawn_scoped<'scope, 'env, F, T>(
