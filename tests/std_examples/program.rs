@@ -57,7 +57,7 @@ impl Program {
     /// Compiles the examples of these indices, and returns the error of each that does not compile.
     ///
     /// One that cannot be resolved hides the type errors of others. So those that fail are left
-    /// out, and the rest is compiled again, until all compile.
+    /// out, and the others are compiled again, until all compile.
     pub(crate) fn build(&self, indices: impl Iterator<Item = usize>) -> BTreeMap<usize, String> {
         let mut included: BTreeSet<usize> = indices.collect();
         let mut failed = BTreeMap::new();
@@ -109,10 +109,10 @@ impl Program {
         let text = String::from_utf8_lossy(&output.stderr);
         let mut errors = BTreeMap::new();
         for line in text.lines() {
-            let Some((place, error)) = line.split_once(": error") else {
+            let Some((location, error)) = line.split_once(": error") else {
                 continue;
             };
-            let index = place
+            let index = location
                 .strip_prefix("src/e")
                 .and_then(|rest| rest.split('.').next()?.parse().ok());
             if let Some(index) = index {
