@@ -14,6 +14,7 @@ s/\bLinkId\b/ExitHookId/g
 s/\.unlink\(/.remove_exit_hook(/g
 s/\blowlevel::is_unwinding\b/thread::panicking/g
 s/\bran_for\b/busy_time/g
+s/\.name\(("[^"]*")\)/.name(\1.into())/g
 
 # lowlevel::WaitQueue and WaitReason
 s/\bthread::WaitQueue\b/lowlevel::WaitQueue/g

@@ -15,6 +15,8 @@
 //!   [`io::Green`] makes any other descriptor cooperative.
 //! - [`os`] is like `std::os`, with cooperative Unix sockets.
 //!
+//! The file `docs/STD_DIFFERENCES.md` lists everything that differs.
+//!
 //! The others have no counterpart in std:
 //!
 //! - [`http`] is an HTTP/1.1 client and server in blocking style.
@@ -43,6 +45,11 @@
 //!   given to `LocalKey::with`** that other green threads enter too. std assumes that the code of
 //!   one OS thread runs in one piece, and evy cannot check this. Parking there can be undefined
 //!   behavior. With [`green_local!`] it is allowed.
+//! - **The prelude's `thread_local!` is shared by all green threads of an OS thread**, and so is
+//!   everything that libraries keep there, such as the current span of `tracing`. Declare your own
+//!   with [`thread_local!`](macro@thread_local) of evy, and pass the context of a library
+//!   explicitly (`parent: &span`), or leave it before you park (`span.in_scope(..)` around code that
+//!   does not park).
 //! - **After `fork`**, evy does not work in the child, where its calls fail with the reason. The
 //!   child may run other code, and call `exec` or `_exit`. The parent is not affected.
 //! - **With `panic = "abort"`**, kills and timeouts cannot unwind, and only make I/O fail. The file
@@ -63,6 +70,7 @@ pub use evy_runtime::{
     unblock, wait_all, watchdog, yield_now,
 };
 
+pub use evy_runtime::green_local as thread_local;
 pub use std::time;
 
 /// Everything in [`std::io`], with cooperative standard streams and pipes, and

@@ -233,6 +233,7 @@ fn links_between_documents_lead_to_files_that_exist() {
         "docs/BENCHMARKS.md",
         "docs/DESIGN.md",
         "docs/PANIC_ABORT.md",
+        "docs/STD_DIFFERENCES.md",
         "examples/README.md",
         "benches/README.md",
     ] {
@@ -262,6 +263,37 @@ fn the_tests_that_the_lists_of_behaviors_name_exist() {
         checked += 1;
     }
     assert!(checked > 100, "only {checked} behaviors were seen");
+}
+
+/// Returns the name of the public item that a line declares.
+fn public_item(line: &str) -> Option<&str> {
+    let line = line.trim().strip_prefix("pub ")?;
+    let words = ["const", "fn", "struct", "trait", "type"];
+    let mut rest = line.split(' ').skip_while(|word| words.contains(word));
+    let name = rest.next()?;
+    name.split(|c: char| !c.is_alphanumeric() && c != '_')
+        .next()
+}
+
+#[test]
+fn the_table_of_differences_from_std_names_each_item_whose_docs_list_some() {
+    let table = read(&root().join("docs/STD_DIFFERENCES.md"));
+    let names: Vec<&str> = table
+        .split(|c: char| !c.is_alphanumeric() && c != '_')
+        .collect();
+    let mut checked = 0;
+    for folder in ["runtime/src", "net/src"] {
+        let source = root().join(folder);
+        for path in rust_files().iter().filter(|path| path.starts_with(&source)) {
+            let text = read(path);
+            let sections = text.split("/// # Differences from std").skip(1);
+            for name in sections.filter_map(|rest| rest.lines().find_map(public_item)) {
+                checked += 1;
+                assert!(names.contains(&name), "{}: {name}", path.display());
+            }
+        }
+    }
+    assert!(checked > 15, "only {checked} items were seen");
 }
 
 /// An invariant is written as its name in brackets.

@@ -1,10 +1,11 @@
 //! `GreenPool`: runs green threads, at most a certain number at a time.
 
 use std::fmt;
+use std::marker::PhantomData;
 use std::panic::Location;
 use std::rc::Rc;
 
-use evy_runtime::lowlevel::charge_failure;
+use evy_runtime::lowlevel::{StaysOnItsOsThread, charge_failure};
 use evy_runtime::thread::{JoinHandle, Scope};
 
 use crate::feeder::Unscoped;
@@ -38,6 +39,7 @@ const DEFAULT_SIZE: usize = 1000;
 /// ```
 #[derive(Clone, Debug)]
 pub struct GreenPool {
+    owner: PhantomData<*const StaysOnItsOsThread>,
     pub(crate) state: Rc<PoolState>,
 }
 
@@ -46,6 +48,7 @@ impl GreenPool {
     #[must_use]
     pub fn new(size: usize) -> Self {
         Self {
+            owner: PhantomData,
             state: PoolState::new(size),
         }
     }

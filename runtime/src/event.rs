@@ -3,11 +3,12 @@
 use std::cell::RefCell;
 use std::error::Error;
 use std::fmt;
+use std::marker::PhantomData;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::green::WaitReason;
+use crate::green::{StaysOnItsOsThread, WaitReason};
 use crate::sched;
 use crate::thread::{WaitQueue, charge, charge_try, charge_without_yield};
 
@@ -36,7 +37,10 @@ use crate::thread::{WaitQueue, charge, charge_try, charge_without_yield};
 ///     assert_eq!(waiter.join().unwrap().unwrap(), "go");
 /// }
 /// ```
-pub struct Event<T>(Rc<State<T>>);
+pub struct Event<T> {
+    owner: PhantomData<*const StaysOnItsOsThread>,
+    state: Rc<State<T>>,
+}
 
 struct State<T> {
     sent: RefCell<Option<Sent<T>>>,
@@ -49,11 +53,20 @@ struct State<T> {
 /// while the event is borrowed.
 pub(crate) type Sent<T> = Rc<Result<T, EventError>>;
 
+impl<T> Event<T> {
+    fn of(state: Rc<State<T>>) -> Self {
+        Self {
+            owner: PhantomData,
+            state,
+        }
+    }
+}
+
 impl<T: Clone> Event<T> {
     /// Creates an event that is not set.
     #[must_use]
     pub fn new() -> Self {
-        Self(Rc::new(State {
+        Self::of(Rc::new(State {
             sent: RefCell::new(None),
             waiters: WaitQueue::with_slots(),
         }))
@@ -84,7 +97,7 @@ impl<T: Clone> Event<T> {
     }
 
     fn complete(&self, result: Result<T, EventError>) -> Result<(), AlreadySent> {
-        let Self(state) = self;
+        let state = &self.state;
         charge_without_yield();
         if self.is_set() {
             return Err(AlreadySent(()));
@@ -131,7 +144,7 @@ impl<T: Clone> Event<T> {
         if let Some(sent) = self.sent() {
             return Some(sent);
         }
-        let waiters = &self.0.waiters;
+        let waiters = &self.state.waiters;
         let slot = waiters.wait_with_slot(WaitReason::Event, deadline, None, drop);
         slot.ok().flatten().map(|sent| Result::clone(&sent))
     }
@@ -153,7 +166,7 @@ impl<T: Clone> Event<T> {
     }
 
     pub(crate) fn sent(&self) -> Option<Result<T, EventError>> {
-        let sent = self.0.sent.borrow().as_ref().map(Rc::clone);
+        let sent = self.state.sent.borrow().as_ref().map(Rc::clone);
         sent.map(|sent| Result::clone(&sent))
     }
 
@@ -165,7 +178,7 @@ impl<T: Clone> Event<T> {
     ///
     /// Returns [`NotSent`] if the event is not set.
     pub fn reset(&self) -> Result<(), NotSent> {
-        let sent = self.0.sent.take();
+        let sent = self.state.sent.take();
         sent.map(drop).ok_or(NotSent(()))
     }
 }
@@ -174,11 +187,11 @@ impl<T> Event<T> {
     /// Returns `true` if the event is set.
     #[must_use]
     pub fn is_set(&self) -> bool {
-        self.0.sent.borrow().is_some()
+        self.state.sent.borrow().is_some()
     }
 
     pub(crate) fn waiters(&self) -> &WaitQueue<Sent<T>> {
-        &self.0.waiters
+        &self.state.waiters
     }
 }
 
@@ -190,7 +203,7 @@ impl<T: Clone> Default for Event<T> {
 
 impl<T> Clone for Event<T> {
     fn clone(&self) -> Self {
-        Self(Rc::clone(&self.0))
+        Self::of(Rc::clone(&self.state))
     }
 }
 
@@ -198,7 +211,7 @@ impl<T> fmt::Debug for Event<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Event")
             .field("is_set", &self.is_set())
-            .field("waiting", &self.0.waiters.len())
+            .field("waiting", &self.state.waiters.len())
             .finish()
     }
 }

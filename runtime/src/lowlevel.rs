@@ -9,7 +9,7 @@ use std::panic::Location;
 
 use crate::thread::{JoinHandle, Scope};
 
-pub use crate::green::{MAX_INLINE_CLOSURE, WaitReason};
+pub use crate::green::{MAX_INLINE_CLOSURE, StaysOnItsOsThread, WaitReason};
 pub use crate::helper_pool::HelperPool;
 pub use crate::io::wait_any::wait_any;
 pub use crate::thread::wait_queue::WaitQueue;

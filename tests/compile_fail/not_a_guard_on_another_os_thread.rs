@@ -9,7 +9,7 @@ static LOCK: RwLock<u8> = RwLock::new(1);
 fn cross<T: Send + 'static>(_: T) {}
 
 fn main() {
-    cross(MUTEX.lock().unwrap()); //~ E0277: cannot be sent between threads safely
+    cross(MUTEX.lock().unwrap()); //~ E0277: `*const StaysOnItsOsThread` cannot be sent
     cross(LOCK.read().unwrap()); //~ E0277: cannot be sent between threads safely
-    cross(LOCK.write().unwrap()); //~ E0277: cannot be sent between threads safely
+    cross(LOCK.write().unwrap()); //~ E0277: `*const StaysOnItsOsThread` cannot be sent
 }

@@ -3,7 +3,7 @@
 fn main() {
     evy::scope(|s| {
         std::thread::scope(|os| {
-            os.spawn(|| { //~ E0277: cannot be shared between threads safely
+            os.spawn(|| { //~ E0277: `*const StaysOnItsOsThread` cannot be shared //~ E0277: `Rc<
                 s.spawn(|| ());
             });
         });

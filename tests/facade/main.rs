@@ -7,3 +7,4 @@ mod macros;
 mod processes;
 #[cfg(all(feature = "http", feature = "pool"))]
 mod readme_patterns;
+mod std_types;

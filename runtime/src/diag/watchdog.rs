@@ -19,7 +19,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use crate::clock::Clock;
-use crate::green::RemoteHandle;
+use crate::green::{RemoteHandle, StaysOnItsOsThread};
 use crate::sched::{self, RunMonitor};
 use crate::thread::ThreadId;
 
@@ -60,7 +60,7 @@ pub struct Watchdog {
     stopped: Arc<AtomicBool>,
     helper: Option<JoinHandle<()>>,
     /// The guard belongs to the OS thread that is watched.
-    not_send: PhantomData<*const ()>,
+    owner: PhantomData<*const StaysOnItsOsThread>,
 }
 
 impl Watchdog {
@@ -91,7 +91,7 @@ impl Watchdog {
             monitor,
             stopped,
             helper: None,
-            not_send: PhantomData,
+            owner: PhantomData,
         };
         let helper = {
             let monitor = Arc::clone(&watchdog.monitor);
@@ -135,7 +135,7 @@ impl HogReport {
     /// Returns the id of the green thread.
     #[must_use]
     pub fn id(&self) -> ThreadId {
-        ThreadId(self.hog.identity.id)
+        ThreadId::of(self.hog.identity)
     }
 
     /// Returns the name of the green thread, if it has one.

@@ -25,6 +25,7 @@
 
 use std::cell::Cell;
 use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
+use std::panic::RefUnwindSafe;
 use std::ptr::NonNull;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -99,6 +100,9 @@ pub(crate) struct Source {
 unsafe impl Send for Source {}
 // SAFETY: as for `Send`.
 unsafe impl Sync for Source {}
+// No panic can leave a source in an inconsistent state, because no code of the program runs while it
+// changes.
+impl RefUnwindSafe for Source {}
 
 impl Source {
     pub(super) fn new(fd: BorrowedFd<'_>, key: usize, owner: Arc<SchedulerHandle>) -> Self {

@@ -75,7 +75,7 @@ impl BoundedSemaphore {
     ///
     /// Returns [`ReleasedTooOften`] if all permits are available already.
     pub fn release(&self) -> Result<(), ReleasedTooOften> {
-        if self.permits.0.permits.get() >= self.limit {
+        if self.permits.state.permits.get() >= self.limit {
             return Err(ReleasedTooOften(()));
         }
         self.permits.release();

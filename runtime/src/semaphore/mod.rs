@@ -9,13 +9,14 @@ mod capped;
 
 use std::cell::Cell;
 use std::fmt;
+use std::marker::PhantomData;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 pub use bounded::{BoundedSemaphore, ReleasedTooOften};
 pub use capped::{CappedSemaphore, CappedSemaphoreGuard};
 
-use crate::green::WaitReason;
+use crate::green::{StaysOnItsOsThread, WaitReason};
 use crate::sched;
 use crate::thread::{WaitQueue, charge, charge_try, charge_without_yield};
 
@@ -38,7 +39,10 @@ use crate::thread::{WaitQueue, charge, charge_try, charge_without_yield};
 /// assert_eq!(permits.balance(), 1);
 /// ```
 #[derive(Clone)]
-pub struct Semaphore(Rc<State>);
+pub struct Semaphore {
+    owner: PhantomData<*const StaysOnItsOsThread>,
+    state: Rc<State>,
+}
 
 struct State {
     permits: Cell<usize>,
@@ -49,10 +53,14 @@ impl Semaphore {
     /// Creates a semaphore with `permits` permits.
     #[must_use]
     pub fn new(permits: usize) -> Self {
-        Self(Rc::new(State {
+        let state = State {
             permits: Cell::new(permits),
             waiters: WaitQueue::new(),
-        }))
+        };
+        Self {
+            owner: PhantomData,
+            state: Rc::new(state),
+        }
     }
 
     /// Takes a permit.
@@ -80,8 +88,8 @@ impl Semaphore {
     }
 
     fn acquire_until(&self, deadline: Option<Instant>) -> bool {
-        charge(|| self.0.permits.get() == 0);
-        let waiters = &self.0.waiters;
+        charge(|| self.state.permits.get() == 0);
+        let waiters = &self.state.waiters;
         self.take_permit()
             || waiters.wait_deadline_with(WaitReason::Acquire, deadline, || self.release())
     }
@@ -93,8 +101,8 @@ impl Semaphore {
     }
 
     fn take_permit(&self) -> bool {
-        let permits = self.0.permits.get();
-        self.0.permits.set(permits.saturating_sub(1));
+        let permits = self.state.permits.get();
+        self.state.permits.set(permits.saturating_sub(1));
         permits > 0
     }
 
@@ -105,9 +113,9 @@ impl Semaphore {
     /// Panics if there are `usize::MAX` permits already.
     pub fn release(&self) {
         charge_without_yield();
-        if !self.0.waiters.wake_one() {
-            let more = self.0.permits.get().checked_add(1);
-            self.0
+        if !self.state.waiters.wake_one() {
+            let more = self.state.permits.get().checked_add(1);
+            self.state
                 .permits
                 .set(more.expect("a semaphore cannot have more than `usize::MAX` permits"));
         }
@@ -136,7 +144,7 @@ impl Semaphore {
     }
 
     pub(crate) fn waiters(&self) -> &WaitQueue {
-        &self.0.waiters
+        &self.state.waiters
     }
 
     /// Returns the number of permits that can be taken without parking. While it is 0,
@@ -153,14 +161,14 @@ impl Semaphore {
     #[doc(alias = "locked")]
     #[must_use]
     pub fn available_permits(&self) -> usize {
-        self.0.permits.get()
+        self.state.permits.get()
     }
 
     /// Returns the number of available permits, minus the number of green threads that wait for
     /// one.
     #[must_use]
     pub fn balance(&self) -> isize {
-        signed(self.0.permits.get()).saturating_sub(signed(self.0.waiters.len()))
+        signed(self.state.permits.get()).saturating_sub(signed(self.state.waiters.len()))
     }
 }
 
@@ -172,8 +180,8 @@ fn signed(count: usize) -> isize {
 impl fmt::Debug for Semaphore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Semaphore")
-            .field("permits", &self.0.permits.get())
-            .field("waiting", &self.0.waiters.len())
+            .field("permits", &self.state.permits.get())
+            .field("waiting", &self.state.waiters.len())
             .finish()
     }
 }

@@ -78,7 +78,7 @@ impl<T, F: FnOnce() -> T> LazyLock<T, F> {
 
     #[cold]
     fn init(&self) -> &T {
-        self.once.call_once(|| {
+        self.once.call_once_or_panic(POISON, || {
             let f = lock(&self.init)
                 .take()
                 .expect("the initialization runs once");
@@ -90,6 +90,8 @@ impl<T, F: FnOnce() -> T> LazyLock<T, F> {
             .expect("the value was written by the initialization")
     }
 }
+
+const POISON: &str = "LazyLock instance has previously been poisoned";
 
 impl<T, F> LazyLock<T, F> {
     /// Returns a reference to the value, or `None` if it has not been initialized.

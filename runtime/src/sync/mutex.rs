@@ -9,6 +9,7 @@ use std::sync::{LockResult, TryLockError, TryLockResult};
 
 use super::poison::{Flag, PanickingAtLock, map_result};
 use super::raw_mutex::RawMutex;
+use crate::green::StaysOnItsOsThread;
 use crate::primitive::const_fn_unless_loom;
 use crate::thread::{charge, charge_failure};
 
@@ -125,7 +126,7 @@ impl<T: ?Sized> Mutex<T> {
         let guard = MutexGuard {
             mutex: self,
             panicking: PanickingAtLock::new(),
-            not_send: PhantomData,
+            owner: PhantomData,
         };
         map_result(self.is_poisoned(), guard)
     }
@@ -186,7 +187,7 @@ pub struct MutexGuard<'a, T: ?Sized> {
     panicking: PanickingAtLock,
     /// Makes the guard `!Send`, like std's: the green thread that drops it is the one that is
     /// checked for unwinding.
-    not_send: PhantomData<*const ()>,
+    owner: PhantomData<*const StaysOnItsOsThread>,
 }
 
 // SAFETY: a shared guard gives shared access to the data and nothing else.

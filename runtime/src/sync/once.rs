@@ -67,7 +67,7 @@ impl Once {
     #[inline]
     pub fn call_once<F: FnOnce()>(&self, f: F) {
         if !self.is_completed() {
-            self.call(false, |_| shield_any_thread(f));
+            self.call(Some(POISON), |_| shield_any_thread(f));
         }
     }
 
@@ -82,7 +82,7 @@ impl Once {
     #[inline]
     pub fn call_once_force<F: FnOnce(&OnceState)>(&self, f: F) {
         if !self.is_completed() {
-            self.call(true, |state| shield_any_thread(|| f(state)));
+            self.call(None, |state| shield_any_thread(|| f(state)));
         }
     }
 
@@ -90,7 +90,15 @@ impl Once {
     /// short, another caller can run its own.
     pub(super) fn call_once_interruptible(&self, f: impl FnOnce()) {
         if !self.is_completed() {
-            self.call(true, |_| f());
+            self.call(None, |_| f());
+        }
+    }
+
+    /// Runs `f` like [`call_once`](Self::call_once). If the `Once` is poisoned, panics with
+    /// `message`, which names the type that contains it.
+    pub(super) fn call_once_or_panic(&self, message: &'static str, f: impl FnOnce()) {
+        if !self.is_completed() {
+            self.call(Some(message), |_| shield_any_thread(f));
         }
     }
 
@@ -127,22 +135,24 @@ impl Once {
         self.park_unless(|state| state == DONE || state == POISONED)
     }
 
+    /// `if_poisoned` is the message of the panic if an earlier initialization panicked. Without
+    /// one, `f` runs nevertheless.
     #[cold]
-    fn call(&self, force: bool, f: impl FnOnce(&OnceState)) {
+    fn call(&self, if_poisoned: Option<&'static str>, f: impl FnOnce(&OnceState)) {
         loop {
             let waiters = lock(&self.waiters);
-            match self.state.load(Ordering::Acquire) {
-                DONE => return,
-                POISONED if !force => {
+            match (self.state.load(Ordering::Acquire), if_poisoned) {
+                (DONE, _) => return,
+                (POISONED, Some(message)) => {
                     // A panic hook may use this value too.
                     drop(waiters);
-                    panic!("{POISON}")
+                    panic!("{message}")
                 }
-                RUNNING => {
+                (RUNNING, _) => {
                     drop(waiters);
                     self.park_unless(|state| state != RUNNING);
                 }
-                before => {
+                (before, _) => {
                     self.state.store(RUNNING, Ordering::Relaxed);
                     drop(waiters);
                     let mut guard = CompletionGuard {
@@ -182,7 +192,7 @@ impl Once {
     }
 }
 
-const POISON: &str = "a one-time initialization is poisoned: it panicked before it was completed";
+const POISON: &str = "Once instance has previously been poisoned";
 
 /// A guard that lives while the initialization runs. At its end, successful or not, all waiters are
 /// notified.

@@ -11,6 +11,7 @@ use std::sync::{LockResult, TryLockError, TryLockResult};
 
 use super::poison::{Flag, PanickingAtLock, map_result};
 use super::raw_rwlock::RawRwLock;
+use crate::green::StaysOnItsOsThread;
 use crate::primitive::const_fn_unless_loom;
 use crate::thread::{charge, charge_failure};
 
@@ -156,7 +157,7 @@ impl<T: ?Sized> RwLock<T> {
         let guard = RwLockWriteGuard {
             lock: self,
             panicking: PanickingAtLock::new(),
-            not_send: PhantomData,
+            owner: PhantomData,
         };
         map_result(self.is_poisoned(), guard)
     }
@@ -271,7 +272,7 @@ pub struct RwLockWriteGuard<'a, T: ?Sized> {
     lock: &'a RwLock<T>,
     panicking: PanickingAtLock,
     /// Makes the guard `!Send`, like std's.
-    not_send: PhantomData<*const ()>,
+    owner: PhantomData<*const StaysOnItsOsThread>,
 }
 
 // SAFETY: a shared guard gives shared access to the data and nothing else.

@@ -5,6 +5,7 @@ use std::panic::Location;
 use std::time::Duration;
 
 use super::join_handle::JoinHandle;
+use super::scoped::{Scope, ScopedJoinHandle};
 use crate::green::{MAX_INLINE_CLOSURE, SpawnSite};
 use crate::sched::{self, SpawnOptions};
 
@@ -15,7 +16,7 @@ use crate::sched::{self, SpawnOptions};
 /// ```
 /// use evy::thread;
 ///
-/// let deep = thread::Builder::new().name("deep").stack_size(1 << 20).spawn(|| {
+/// let deep = thread::Builder::new().name("deep".into()).stack_size(1 << 20).spawn(|| {
 ///     thread::current().name().map(str::to_owned)
 /// })?;
 /// assert_eq!(deep.join().unwrap().as_deref(), Some("deep"));
@@ -44,8 +45,8 @@ impl Builder {
     /// # Differences from std
     ///
     /// - Any string is allowed, since no system call receives it.
-    pub fn name(mut self, name: impl Into<String>) -> Self {
-        self.options.name = Some(name.into().into_boxed_str());
+    pub fn name(mut self, name: String) -> Self {
+        self.options.name = Some(name.into_boxed_str());
         self
     }
 
@@ -87,6 +88,42 @@ impl Builder {
     {
         self.options.site = site;
         self.start(None, f)
+    }
+
+    /// Spawns the green thread as a child of `scope`, like [`Scope::spawn`].
+    ///
+    /// # Differences from std
+    ///
+    /// - Neither the closure nor its result needs to be `Send`.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error as [`spawn`](Self::spawn) does.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use evy::thread;
+    ///
+    /// let mut words = vec!["a", "b"];
+    /// thread::scope(|s| {
+    ///     let writer = thread::Builder::new().name("writer".into());
+    ///     writer.spawn_scoped(s, || words.push("c")).unwrap();
+    /// });
+    /// assert_eq!(words.len(), 3);
+    /// ```
+    #[track_caller]
+    pub fn spawn_scoped<'scope, 'env, F, T>(
+        mut self,
+        scope: &'scope Scope<'scope, 'env>,
+        f: F,
+    ) -> io::Result<ScopedJoinHandle<'scope, T>>
+    where
+        F: FnOnce() -> T + 'scope,
+        T: 'scope,
+    {
+        self.options.site = Location::caller();
+        scope.start(self.options, f)
     }
 
     /// Spawns the green thread, to start after `delay`. See [`spawn_after`](super::spawn_after).

@@ -274,7 +274,7 @@ fn park_until(deadline: Option<Instant>) {
 /// # Examples
 ///
 /// ```
-/// let named = evy::thread::Builder::new().name("worker").spawn(|| {
+/// let named = evy::thread::Builder::new().name("worker".into()).spawn(|| {
 ///     evy::thread::current().name().map(str::to_owned)
 /// });
 /// assert_eq!(named?.join().unwrap().as_deref(), Some("worker"));

@@ -2,6 +2,7 @@
 
 use std::any::Any;
 use std::fmt;
+use std::marker::PhantomData;
 use std::ptr;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -15,7 +16,7 @@ use super::kill_handle::{KillHandle, Killable};
 use super::packet::{Completion, Job, Packet, Stage};
 use super::thread::Thread;
 use super::wait_queue::WaitQueue;
-use crate::green::{GreenRef, RemoteHandle, WaitReason};
+use crate::green::{GreenRef, RemoteHandle, StaysOnItsOsThread, WaitReason};
 use crate::sched;
 
 /// An owned permission to join or kill a green thread, like [`std::thread::JoinHandle`].
@@ -33,24 +34,34 @@ use crate::sched;
 /// let answer = evy::spawn(|| 6 * 7);
 /// assert_eq!(answer.join().unwrap(), 42);
 /// ```
-pub struct JoinHandle<T>(Rc<Packet<T>>);
+pub struct JoinHandle<T> {
+    owner: PhantomData<*const StaysOnItsOsThread>,
+    packet: Rc<Packet<T>>,
+}
 
 impl<T> JoinHandle<T> {
     /// Creates a handle, and the job that a green thread must run for it.
     pub(super) fn new<F: FnOnce() -> T>(f: F) -> (Job<F, T>, Self) {
         let packet = Packet::new();
         let completion = Completion::new(Rc::clone(&packet));
-        (Job { f, completion }, Self(packet))
+        (Job { f, completion }, Self::of(packet))
+    }
+
+    fn of(packet: Rc<Packet<T>>) -> Self {
+        Self {
+            owner: PhantomData,
+            packet,
+        }
     }
 
     pub(super) fn attach(&self, green: GreenRef) {
-        self.0.green.set(Some(green));
-        self.0.identity.set(Some(green.identity()));
+        self.packet.green.set(Some(green));
+        self.packet.identity.set(Some(green.identity()));
     }
 
     /// Returns the green thread, unless it has ended.
     pub(super) fn green(&self) -> Option<GreenRef> {
-        self.0.green.get()
+        self.packet.green.get()
     }
 
     /// Waits for the green thread to finish and returns its result.
@@ -88,7 +99,7 @@ impl<T> JoinHandle<T> {
         if !self.wait_until(None) && self.is_abandoned() {
             return Err(JoinError::abandoned());
         }
-        self.0
+        self.packet
             .result
             .take()
             .expect("the result of this green thread was already taken")
@@ -128,7 +139,7 @@ impl<T> JoinHandle<T> {
     /// if the green thread will never finish.
     #[inline(always)]
     pub(super) fn wait_until(&self, deadline: Option<Instant>) -> bool {
-        match self.0.stage.get() {
+        match self.packet.stage.get() {
             Stage::Running => assert!(!self.is_own(), "a green thread cannot join itself"),
             // An exit hook, which finds the result in place.
             Stage::RunningExitHooks if self.is_own() => return true,
@@ -138,14 +149,14 @@ impl<T> JoinHandle<T> {
         if self.is_abandoned() {
             return false;
         }
-        let joiners = &self.0.joiners;
+        let joiners = &self.packet.joiners;
         joiners.wait_deadline(WaitReason::Join, deadline) || self.is_finished()
     }
 
     /// Whether the scheduler of the green thread has ended. A handle can outlive it in a
     /// thread-local variable, and be used by another one's destructor.
     fn is_abandoned(&self) -> bool {
-        let Some(green) = self.0.green.get() else {
+        let Some(green) = self.packet.green.get() else {
             return false;
         };
         let current = sched::if_current().map_or(ptr::null(), ptr::from_ref);
@@ -154,17 +165,17 @@ impl<T> JoinHandle<T> {
 
     /// Whether the handle belongs to the running green thread.
     pub(super) fn is_own(&self) -> bool {
-        self.0.is_own()
+        self.packet.is_own()
     }
 
     pub(crate) fn joiners(&self) -> &WaitQueue {
-        &self.0.joiners
+        &self.packet.joiners
     }
 
     /// Returns `true` if the green thread has finished.
     #[must_use]
     pub fn is_finished(&self) -> bool {
-        self.0.stage.get() == Stage::Finished
+        self.packet.stage.get() == Stage::Finished
     }
 
     /// Kills the green thread: it unwinds from where it is parked, and its destructors run.
@@ -189,7 +200,7 @@ impl<T> JoinHandle<T> {
     #[doc(alias = "abort")]
     pub fn kill(&self) {
         charge_without_yield();
-        self.0.kill();
+        self.packet.kill();
     }
 
     /// Kills the green thread like [`kill`](Self::kill), unwinding it with `error` as the panic
@@ -211,7 +222,7 @@ impl<T> JoinHandle<T> {
     /// assert_eq!(payload.downcast_ref(), Some(&"took too long"));
     /// ```
     pub fn kill_with(&self, error: impl Any + Send) {
-        if let Some(green) = self.0.green.get() {
+        if let Some(green) = self.packet.green.get() {
             interrupt::kill(green, Some(Box::new(error)));
         }
     }
@@ -219,7 +230,7 @@ impl<T> JoinHandle<T> {
     /// Kills the green thread if it has not started. Returns `true` if it was killed.
     pub fn cancel(&self) -> bool {
         let unstarted = |green: &GreenRef| !green.started.get();
-        let Some(green) = self.0.green.get().filter(unstarted) else {
+        let Some(green) = self.packet.green.get().filter(unstarted) else {
             return false;
         };
         interrupt::kill(green, None);
@@ -233,7 +244,7 @@ impl<T> JoinHandle<T> {
     where
         T: 'static,
     {
-        let packet: Rc<dyn Killable> = Rc::clone(&self.0) as Rc<dyn Killable>;
+        let packet: Rc<dyn Killable> = Rc::clone(&self.packet) as Rc<dyn Killable>;
         KillHandle::new(Rc::downgrade(&packet))
     }
 
@@ -242,10 +253,10 @@ impl<T> JoinHandle<T> {
     where
         T: 'static,
     {
-        let packet = Rc::downgrade(&self.0);
+        let packet = Rc::downgrade(&self.packet);
         move || {
             if let Some(packet) = packet.upgrade() {
-                Self(packet).cancel();
+                Self::of(packet).cancel();
             }
         }
     }
@@ -257,13 +268,13 @@ impl<T> JoinHandle<T> {
         reason = "a handle has an identity before it is returned"
     )]
     pub fn thread(&self) -> &Thread {
-        self.0.thread.get_or_init(|| {
+        self.packet.thread.get_or_init(|| {
             let scheduler = sched::current();
-            Thread::new(match self.0.green.get() {
+            Thread::new(match self.packet.green.get() {
                 Some(green) => scheduler.remote_handle(green),
                 None => {
                     let owner = Arc::clone(&scheduler.own_handle);
-                    let identity = self.0.identity.get().expect("set by `attach`");
+                    let identity = self.packet.identity.get().expect("set by `attach`");
                     Arc::new(RemoteHandle::ended(identity, owner))
                 }
             })
@@ -285,7 +296,7 @@ impl<T> JoinHandle<T> {
     /// Panics if `f` runs at once and panics.
     #[doc(alias = "link")]
     pub fn on_exit(&self, f: impl FnOnce() + 'static) -> ExitHookId {
-        match self.0.green.get() {
+        match self.packet.green.get() {
             Some(green) => exit_hooks::add(green, Box::new(f)),
             None => {
                 f();
@@ -298,7 +309,7 @@ impl<T> JoinHandle<T> {
     /// or been removed, or if it was registered for another green thread.
     #[doc(alias = "unlink")]
     pub fn remove_exit_hook(&self, id: ExitHookId) -> bool {
-        let green = self.0.green.get();
+        let green = self.packet.green.get();
         green.is_some_and(|green| exit_hooks::remove(green, id))
     }
 }

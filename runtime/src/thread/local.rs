@@ -14,11 +14,15 @@ use crate::sched;
 
 /// Declares green locals, like [`std::thread_local!`]: each green thread has a value of its own.
 ///
+/// The crate `evy` exports this macro as `evy::thread_local!` too. Without an import of that name,
+/// `thread_local!` is std's macro, which is in the prelude. After `use evy::*` the name is ambiguous,
+/// and the compiler asks for an import of one of the two.
+///
 /// The initializer, the destructor, and the closures that use the value may park.
 ///
 /// # Differences from std
 ///
-/// With [`std::thread_local!`] none of these may park, because all green threads of an OS thread
+/// With [`std::thread_local!`] none of them may park, because all green threads of an OS thread
 /// share the value, and std assumes that they do not interleave. An initializer that parks can run
 /// twice, and std then drops the first value while it is borrowed. A destructor that parks lets
 /// other green threads continue that have borrowed what is destroyed already. Both are undefined
@@ -42,7 +46,8 @@ use crate::sched;
 macro_rules! green_local {
     () => {};
     ($(#[$attribute:meta])* $vis:vis static $name:ident: $type:ty = const $init:block $(; $($rest:tt)*)?) => {
-        $crate::green_local!($(#[$attribute])* $vis static $name: $type = $init $(; $($rest)*)?);
+        $crate::green_local!($(#[$attribute])* $vis static $name: $type = { const $init });
+        $($crate::green_local!($($rest)*);)?
     };
     ($(#[$attribute:meta])* $vis:vis static $name:ident: $type:ty = $init:expr $(; $($rest:tt)*)?) => {
         $(#[$attribute])*
@@ -79,7 +84,10 @@ impl<T: 'static> LocalKey<T> {
     /// # Panics
     ///
     /// Panics if the value is being dropped or has been dropped, or if `f` panics.
-    pub fn with<R>(&'static self, f: impl FnOnce(&T) -> R) -> R {
+    pub fn with<F, R>(&'static self, f: F) -> R
+    where
+        F: FnOnce(&T) -> R,
+    {
         match self.try_with(f) {
             Ok(value) => value,
             Err(error) => panic!("{error}"),
@@ -97,10 +105,29 @@ impl<T: 'static> LocalKey<T> {
     /// # Panics
     ///
     /// Panics if `f` panics.
-    pub fn try_with<R>(&'static self, f: impl FnOnce(&T) -> R) -> Result<R, AccessError> {
-        let value = self.value()?;
-        let value = value.downcast_ref().expect("a key has values of one type");
-        Ok(f(value))
+    pub fn try_with<F, R>(&'static self, f: F) -> Result<R, AccessError>
+    where
+        F: FnOnce(&T) -> R,
+    {
+        let value = match self.find() {
+            Some(found) => found?,
+            // The initializer is code of the program and may use this same key, so nothing is
+            // borrowed here.
+            None => self.insert((self.init)())?,
+        };
+        Ok(f(Self::downcast(&value)))
+    }
+
+    /// Gives `new` and the value to `f`. If there is no value, `new` becomes the value instead, and
+    /// the initializer does not run.
+    fn with_or_insert(&'static self, new: T, f: impl FnOnce(T, &T)) {
+        let done = match self.find() {
+            Some(found) => found.map(|value| f(new, Self::downcast(&value))),
+            None => self.insert(new).map(drop),
+        };
+        if let Err(error) = done {
+            panic!("{error}");
+        }
     }
 
     /// Returns the address of the key, which is unique because a key is a static.
@@ -108,34 +135,58 @@ impl<T: 'static> LocalKey<T> {
         std::ptr::from_ref(self).addr()
     }
 
-    fn value(&'static self) -> Result<Rc<dyn Any>, AccessError> {
+    fn downcast(value: &Rc<dyn Any>) -> &T {
+        value.downcast_ref().expect("a key has values of one type")
+    }
+
+    /// Returns the value of the running green thread, or `None` if it has not been initialized.
+    fn find(&'static self) -> Option<Result<Rc<dyn Any>, AccessError>> {
         let me = sched::current().running();
-        let locals = &me.cold_or_init().locals;
-        let find = || {
-            let locals = locals.borrow();
-            let (_, value) = locals.iter().find(|(id, _)| *id == self.id())?;
-            Some(value.clone().ok_or(AccessError(())))
+        let locals = me.cold_or_init().locals.borrow();
+        let (_, value) = locals.iter().find(|(id, _)| *id == self.id())?;
+        Some(value.clone().ok_or(AccessError))
+    }
+
+    /// Makes `value` the value of the running green thread. If the initializer has used its own
+    /// key, its result replaces the value from that use, as in std.
+    fn insert(&'static self, value: T) -> Result<Rc<dyn Any>, AccessError> {
+        let new: Rc<dyn Any> = Rc::new(value);
+        let me = sched::current().running();
+        let mut locals = me.cold_or_init().locals.borrow_mut();
+        let replaced = match locals.iter_mut().find(|(id, _)| *id == self.id()) {
+            None => {
+                locals.push((self.id(), Some(Rc::clone(&new))));
+                Ok(None)
+            }
+            Some((_, None)) => Err(AccessError),
+            Some((_, old)) => Ok(old.replace(Rc::clone(&new))),
         };
-        if let Some(found) = find() {
-            return found;
-        }
-        // `init` is code of the program and may use this same key, so nothing is borrowed here.
-        let new: Rc<dyn Any> = Rc::new((self.init)());
-        find().unwrap_or_else(|| {
-            locals.borrow_mut().push((self.id(), Some(Rc::clone(&new))));
-            Ok(new)
-        })
+        // The destructor of a value may use locals.
+        drop(locals);
+        replaced.map(|_| new)
     }
 }
 
 impl<T: 'static> LocalKey<Cell<T>> {
-    /// Sets the value.
+    /// Sets the value. If there is none, `value` becomes it, and the initializer does not run.
     ///
     /// # Panics
     ///
     /// Panics as [`with`](Self::with) does.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::cell::Cell;
+    ///
+    /// evy::thread_local! {
+    ///     static ID: Cell<u32> = panic!("set the id first");
+    /// }
+    /// ID.set(5);
+    /// assert_eq!(ID.get(), 5);
+    /// ```
     pub fn set(&'static self, value: T) {
-        self.with(|cell| cell.set(value));
+        self.with_or_insert(Cell::new(value), |new, cell| cell.set(new.into_inner()));
     }
 
     /// Returns a copy of the value.
@@ -180,7 +231,10 @@ impl<T: 'static> LocalKey<RefCell<T>> {
     /// # Panics
     ///
     /// Panics if the value is mutably borrowed, and as [`with`](Self::with) does.
-    pub fn with_borrow<R>(&'static self, f: impl FnOnce(&T) -> R) -> R {
+    pub fn with_borrow<F, R>(&'static self, f: F) -> R
+    where
+        F: FnOnce(&T) -> R,
+    {
         self.with(|cell| f(&cell.borrow()))
     }
 
@@ -191,17 +245,22 @@ impl<T: 'static> LocalKey<RefCell<T>> {
     /// # Panics
     ///
     /// Panics if the value is borrowed, and as [`with`](Self::with) does.
-    pub fn with_borrow_mut<R>(&'static self, f: impl FnOnce(&mut T) -> R) -> R {
+    pub fn with_borrow_mut<F, R>(&'static self, f: F) -> R
+    where
+        F: FnOnce(&mut T) -> R,
+    {
         self.with(|cell| f(&mut cell.borrow_mut()))
     }
 
-    /// Sets the value.
+    /// Sets the value. If there is none, `value` becomes it, and the initializer does not run.
     ///
     /// # Panics
     ///
     /// Panics if the value is borrowed, and as [`with`](Self::with) does.
     pub fn set(&'static self, value: T) {
-        drop(self.replace(value));
+        self.with_or_insert(RefCell::new(value), |new, cell| {
+            drop(cell.replace(new.into_inner()));
+        });
     }
 
     /// Takes the value, leaving `Default::default()` in its place.
@@ -234,7 +293,8 @@ impl<T: 'static> fmt::Debug for LocalKey<T> {
 
 /// Error returned by [`LocalKey::try_with`] when the value is being dropped or has been dropped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct AccessError(());
+#[non_exhaustive]
+pub struct AccessError;
 
 impl fmt::Display for AccessError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

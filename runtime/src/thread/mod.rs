@@ -4,6 +4,7 @@
 //! | --- | ---- | ------- |
 //! | `spawn`, `Builder`, `JoinHandle` | the same names | nothing needs to be `Send`; handles stay on their OS thread |
 //! | `sleep`, `yield_now`, `park`, `park_timeout`, `current` | the same | they stop the green thread, not the OS thread |
+//! | `thread_local!`, `LocalKey` | `green_local!`, [`LocalKey`] | a value for each green thread; the initializer and the destructor may park |
 //! | `scope` | [`scope`] | children are killed if the parent unwinds |
 //!
 //! Only the items that say so park. The code that calls them has no `.await` that would show it.

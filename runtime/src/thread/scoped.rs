@@ -29,7 +29,7 @@ use std::fmt;
 use std::io::{self, Write};
 use std::marker::PhantomData;
 use std::mem;
-use std::panic::Location;
+use std::panic::{Location, RefUnwindSafe};
 use std::process;
 use std::rc::Rc;
 
@@ -41,7 +41,7 @@ use super::shield::shield;
 use super::thread::Thread;
 use super::unwinding::{catch, rethrow};
 use super::wait_queue::WaitQueue;
-use crate::green::{GreenRef, MAX_INLINE_CLOSURE, SpawnSite, WaitReason};
+use crate::green::{GreenRef, MAX_INLINE_CLOSURE, SpawnSite, StaysOnItsOsThread, WaitReason};
 use crate::sched::{self, SpawnOptions, unwrap_spawn};
 
 /// The children of one scope.
@@ -127,6 +127,7 @@ impl<F: FnOnce() -> T, T> Body<F, T> {
 
 /// Spawns green threads that may borrow from outside of [`scope`], like [`std::thread::Scope`].
 pub struct Scope<'scope, 'env: 'scope> {
+    owner: PhantomData<*const StaysOnItsOsThread>,
     children: Rc<Children>,
     /// Invariant in both lifetimes. With a shorter `'scope`, a child could borrow from inside the
     /// body.
@@ -166,6 +167,7 @@ where
 {
     let children = Rc::new(Children::default());
     let scope = Scope {
+        owner: PhantomData,
         children: Rc::clone(&children),
         scope: PhantomData,
         env: PhantomData,
@@ -206,6 +208,10 @@ impl Drop for AbortOnUnwind {
     }
 }
 
+// The cells of a scope are changed by `scope` and by its children's ends, never by a closure that
+// unwinds in the middle.
+impl RefUnwindSafe for Scope<'_, '_> {}
+
 impl<'scope> Scope<'scope, '_> {
     /// Spawns a child of the scope.
     ///
@@ -224,7 +230,7 @@ impl<'scope> Scope<'scope, '_> {
         unwrap_spawn(self.start(SpawnOptions::new(Location::caller()), f))
     }
 
-    fn start<F, T>(
+    pub(super) fn start<F, T>(
         &'scope self,
         options: SpawnOptions,
         f: F,

@@ -2,17 +2,24 @@
 
 use std::fmt;
 use std::marker::PhantomData;
+use std::num::NonZeroU64;
 use std::sync::Arc;
 
 use super::budget::charge_without_yield;
 use super::interrupt;
 use super::unparker::Unparker;
-use crate::green::RemoteHandle;
+use crate::green::{Identity, RemoteHandle, StaysOnItsOsThread};
 use crate::sched;
 
 /// The id of a green thread, unique in the process. Like [`std::thread::ThreadId`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct ThreadId(pub(crate) u64);
+pub struct ThreadId(NonZeroU64);
+
+impl ThreadId {
+    pub(crate) fn of(identity: Identity) -> Self {
+        Self(NonZeroU64::new(identity.id).expect("ids begin at one"))
+    }
+}
 
 impl fmt::Display for ThreadId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -29,21 +36,21 @@ impl fmt::Display for ThreadId {
 pub struct Thread {
     handle: Arc<RemoteHandle>,
     /// `[owner-thread]` `unpark` and `kill` access the scheduler.
-    not_send: PhantomData<*const ()>,
+    owner: PhantomData<*const StaysOnItsOsThread>,
 }
 
 impl Thread {
     pub(super) fn new(handle: Arc<RemoteHandle>) -> Self {
         Self {
             handle,
-            not_send: PhantomData,
+            owner: PhantomData,
         }
     }
 
     /// Returns the unique id of the green thread.
     #[must_use]
     pub fn id(&self) -> ThreadId {
-        ThreadId(self.handle.identity.id)
+        ThreadId::of(self.handle.identity)
     }
 
     /// Returns the id of the green thread that spawned this one, or `None` for a root green thread.
@@ -58,9 +65,7 @@ impl Thread {
     /// ```
     #[must_use]
     pub fn parent(&self) -> Option<ThreadId> {
-        Some(self.handle.identity.parent)
-            .filter(|parent| *parent != 0)
-            .map(ThreadId)
+        NonZeroU64::new(self.handle.identity.parent).map(ThreadId)
     }
 
     /// Returns the source location of the spawn; for a root green thread, of the first evy call.

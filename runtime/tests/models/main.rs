@@ -18,6 +18,8 @@ mod list;
 
 #[path = "../../src/green"]
 mod green {
+    #[expect(unreachable_pub, reason = "mounted only as a marker")]
+    mod owner;
     #[expect(
         dead_code,
         unreachable_pub,
@@ -27,6 +29,7 @@ mod green {
 
     pub(crate) mod remote_calls;
 
+    pub(crate) use owner::StaysOnItsOsThread;
     pub(crate) use wait_reason::WaitReason;
 }
 

@@ -52,7 +52,7 @@ fn recursion_overflows_a_stack() {
         black_box(recurse(0));
     };
     let builder = thread::Builder::new()
-        .name("worker-42")
+        .name("worker-42".into())
         .stack_size(64 * 1024);
     let worker = builder.spawn(deep).unwrap();
     worker.join().unwrap();
@@ -80,7 +80,7 @@ fn large_frame() -> u8 {
 #[ignore = "ends the process"]
 fn one_large_frame_overflows_a_stack() {
     let builder = thread::Builder::new()
-        .name("large-frame")
+        .name("large-frame".into())
         .stack_size(64 * 1024);
     let worker = builder.spawn(large_frame).unwrap();
     worker.join().unwrap();
@@ -115,7 +115,7 @@ fn a_panic_is_printed_once_with_the_name_of_the_green_thread() {
 #[ignore = "prints a panic"]
 fn a_named_green_thread_panics() {
     let named = thread::Builder::new()
-        .name("fetcher")
+        .name("fetcher".into())
         .spawn(|| panic!("the reason"))
         .unwrap();
     assert!(named.join().is_err());
@@ -223,7 +223,7 @@ fn a_watched_green_thread_does_not_yield() {
     let limit = Duration::from_millis(100);
     let _watchdog = evy_runtime::watchdog(limit);
     let parser = thread::Builder::new()
-        .name("parser")
+        .name("parser".into())
         .spawn(move || {
             // For the watchdog, a call that blocks is the same as one that computes.
             #[expect(clippy::disallowed_methods, reason = "that is the test")]

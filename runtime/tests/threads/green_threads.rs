@@ -1087,7 +1087,7 @@ fn each_os_thread_has_its_own_scheduler() {
 #[test]
 fn a_green_thread_has_one_name_and_id_for_itself_and_its_handle() {
     virtually(|| {
-        let handle = thread::Builder::new().name("worker-7").spawn(|| {
+        let handle = thread::Builder::new().name("worker-7".into()).spawn(|| {
             let me = thread::current();
             (me.id(), me.name().map(str::to_owned))
         });
@@ -1104,7 +1104,7 @@ fn a_green_thread_has_one_name_and_id_for_itself_and_its_handle() {
 fn a_deadlock_is_a_panic_that_lists_the_parked_green_threads() {
     virtually(|| {
         let named = thread::Builder::new()
-            .name("left-behind")
+            .name("left-behind".into())
             .spawn(thread::park)
             .unwrap();
         let caught = catch_unwind(AssertUnwindSafe(thread::park)).unwrap_err();
@@ -1318,5 +1318,60 @@ fn a_timer_set_by_the_last_destructor_of_a_green_thread_is_canceled() {
         victim.join().unwrap();
         sleep(SHORT * 10);
         assert_eq!(count.load(Ordering::Relaxed), 1);
+    });
+}
+
+#[test]
+fn a_scoped_child_of_a_builder_has_its_name_and_the_spawn_site_of_the_call() {
+    virtually(|| {
+        let mut seen = None;
+        scope(|s| {
+            let builder = thread::Builder::new().name("child".into());
+            let line = line!() + 1;
+            let child = builder.spawn_scoped(s, || {
+                seen = thread::current().name().map(str::to_owned);
+            });
+            let child = child.unwrap();
+            assert_eq!(child.thread().name(), Some("child"));
+            assert_eq!(child.thread().spawned_at().line(), line);
+            child.join().unwrap();
+        });
+        assert_eq!(seen.as_deref(), Some("child"));
+    });
+}
+
+#[test]
+fn a_scoped_child_of_a_builder_is_killed_when_its_scope_unwinds() {
+    virtually(|| {
+        let dropped = Cell::new(false);
+        struct Sets<'a>(&'a Cell<bool>);
+        impl Drop for Sets<'_> {
+            fn drop(&mut self) {
+                self.0.set(true);
+            }
+        }
+        let caught = catch_unwind(AssertUnwindSafe(|| {
+            scope(|s| {
+                let sets = Sets(&dropped);
+                let child = thread::Builder::new().spawn_scoped(s, move || {
+                    let _sets = sets;
+                    thread::park();
+                });
+                drop(child);
+                yield_now();
+                panic!("in the scope");
+            })
+        }));
+        assert!(caught.is_err() && dropped.get());
+    });
+}
+
+#[test]
+fn a_scoped_child_of_a_builder_that_has_no_stack_is_an_error_and_no_child() {
+    virtually(|| {
+        scope(|s| {
+            let huge = thread::Builder::new().stack_size(1 << 60);
+            assert!(huge.spawn_scoped(s, || ()).is_err());
+        });
     });
 }

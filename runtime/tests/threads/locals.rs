@@ -227,3 +227,58 @@ fn an_initializer_may_park_while_others_initialize_and_use_their_values() {
     });
     assert_eq!(users.map(|user| user.join().unwrap()), [21; 3]);
 }
+
+#[test]
+fn a_value_that_is_set_first_is_not_initialized() {
+    green_local! {
+        static CELL: Cell<u32> = panic!("initialized");
+        static REF_CELL: RefCell<String> = panic!("initialized");
+    }
+    virtual_time(|| {
+        let child = spawn(|| {
+            CELL.set(5);
+            REF_CELL.set("set".to_owned());
+            CELL.set(CELL.get() + 1);
+            (CELL.get(), REF_CELL.take())
+        });
+        assert_eq!(child.join().unwrap(), (6, "set".to_owned()));
+        assert!(spawn(|| CELL.get()).join().unwrap_err().is_panic());
+    });
+}
+
+#[test]
+fn the_outermost_of_recursive_initializations_provides_the_value() {
+    green_local! {
+        static DEPTH: Cell<u32> = const { Cell::new(0) };
+        static LOG: RefCell<Vec<String>> = const { RefCell::new(Vec::new()) };
+        static RECURSIVE: Numbered = {
+            let depth = DEPTH.replace(DEPTH.get() + 1);
+            if depth < 2 {
+                RECURSIVE.with(|inner| LOG.with_borrow_mut(|log| log.push(inner.0.to_string())));
+            }
+            Numbered(depth)
+        };
+    }
+    struct Numbered(u32);
+    impl Drop for Numbered {
+        fn drop(&mut self) {
+            LOG.try_with(|log| log.borrow_mut().push(format!("drop {}", self.0)))
+                .ok();
+        }
+    }
+    virtual_time(|| {
+        let child = spawn(|| {
+            assert_eq!(RECURSIVE.with(|value| value.0), 0);
+            LOG.take()
+        });
+        assert_eq!(child.join().unwrap(), ["2", "drop 2", "1", "drop 1"]);
+    });
+}
+
+#[test]
+fn the_result_of_an_access_can_be_named_as_the_second_type_argument() {
+    assert_eq!(COUNT.with::<_, u32>(|count| count.get()), 7);
+    assert_eq!(COUNT.try_with::<_, u64>(|count| count.get().into()), Ok(7));
+    assert_eq!(TEXT.with_borrow::<_, usize>(String::len), 0);
+    assert_eq!(TEXT.with_borrow_mut::<_, usize>(|text| text.len()), 0);
+}

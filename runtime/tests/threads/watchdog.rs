@@ -52,7 +52,7 @@ fn a_green_thread_that_runs_for_too_long_is_reported_once() {
     within(|| {
         let (watchdog, reports) = watch(LIMIT);
         let other = spawn(|| (0..10).for_each(|_| yield_now()));
-        let hog = thread::Builder::new().name("hog").spawn(move || {
+        let hog = thread::Builder::new().name("hog".into()).spawn(move || {
             yield_now();
             // The report comes while it still runs.
             let mut report = None;
@@ -95,7 +95,7 @@ fn the_root_and_a_green_thread_that_is_being_killed_are_reported_too() {
 
         let found = Rc::new(Cell::new(None));
         let waits_on_drop = WaitsOnDrop(reports, Rc::clone(&found));
-        let victim = thread::Builder::new().name("victim").spawn(move || {
+        let victim = thread::Builder::new().name("victim".into()).spawn(move || {
             let _waits_on_drop = waits_on_drop;
             thread::park();
         });
