@@ -5,13 +5,13 @@ use std::io;
 use std::sync::OnceLock;
 
 use super::{SIGINT, Signals};
+use crate::thread::LocalKey;
 
 /// Keeps `SIGINT` installed for good.
 static KEPT: OnceLock<Signals> = OnceLock::new();
 
-crate::green_local! {
-    static OWN: OnceCell<Signals> = OnceCell::new();
-}
+/// What this green thread receives.
+static OWN: LocalKey<OnceCell<Signals>> = LocalKey::new(OnceCell::new);
 
 /// Waits for the next `SIGINT`, which the system sends when the user presses Ctrl-C.
 ///

@@ -5,7 +5,7 @@
 //!
 //! | the green thread | closure | result |
 //! | --- | --- | --- |
-//! | was never started, because its OS thread has ended | dropped with the handle | - |
+//! | was never started, because its OS thread has ended | dropped with the handle, or by a helper OS thread if there is none | - |
 //! | was killed before it ran | dropped on its stack | - |
 //! | has ended | consumed | given to the joiner, or dropped with the handle |
 //! | has ended after the handle was dropped | consumed | dropped on its stack |
