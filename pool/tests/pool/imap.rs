@@ -264,6 +264,29 @@ fn imap_reports_the_kill_of_its_feeder_after_the_results_before_it() {
 }
 
 #[test]
+fn imap_reports_the_kill_of_its_feeder_while_it_waits_for_a_slot() {
+    within(|| {
+        for unordered in [false, true] {
+            let (pool, feeder) = (GreenPool::new(1), Rc::new(OnceCell::new()));
+            let other = pool.spawn(thread::park);
+            let inputs = inputs_with_feeder(Rc::clone(&feeder));
+            let mut results = match unordered {
+                true => pool.imap_unordered(|n| n, inputs),
+                false => pool.imap(|n| n, inputs),
+            };
+            wait_all_parked();
+            assert_eq!(pool.waiting(), 1);
+            feeder.get().unwrap().kill();
+            let end = catch_unwind(AssertUnwindSafe(|| results.next()));
+            let message = end.unwrap_err().downcast::<String>().unwrap();
+            assert!(message.contains("not complete"), "{message}");
+            assert_eq!(results.next(), None);
+            other.kill();
+        }
+    });
+}
+
+#[test]
 fn a_dropped_imap_starts_nothing_more_although_its_inputs_defer_the_kill() {
     within(|| {
         let (pool, ran) = (GreenPool::new(4), Rc::new(Cell::new(0)));

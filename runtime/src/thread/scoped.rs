@@ -15,8 +15,8 @@
 //!    thrown into it. If anything else unwinds from it, for example a panic of the scheduler, the
 //!    process is aborted.
 //! 4. *A child counts as gone* only when its closure and all captures have been dropped. Their
-//!    destructors may park. The child's entry is dropped last. Results lie on the heap, and those
-//!    that borrow have a type that cannot outlive `'scope`, like the handles that own them.
+//!    destructors may park. The child's entry is dropped last. Results lie on the heap. One that
+//!    borrows has a type that cannot outlive `'scope`, and neither can a handle that owns it.
 //! 5. *No child is abandoned* while its scope can continue. An OS thread may end while a scope is
 //!    open on its own stack. Then that stack has ended too: the frame of the scope was left by
 //!    `process::exit`, or not at all. A scope on an abandoned green thread never continues. So its
