@@ -4,7 +4,7 @@
 fn cross<T: Send + 'static>(_: T) {}
 
 fn main() {
-    cross(evy::Queue::<u8>::unbounded()); //~ E0277: cannot be sent between threads safely
+    cross(evy::Queue::<u8>::unbounded()); //~ E0277: `*const StaysOnItsOsThread` cannot be sent //~ E0277: `Rc<
     cross(evy::Event::<u8>::new()); //~ E0277: `*const StaysOnItsOsThread` cannot be sent //~ E0277: `Rc<
     cross(evy::Semaphore::new(1)); //~ E0277: `*const StaysOnItsOsThread` cannot be sent //~ E0277: `Rc<
     cross(evy::GreenPool::new(1)); //~ E0277: `*const StaysOnItsOsThread` cannot be sent //~ E0277: `Rc<

@@ -4,24 +4,18 @@
 #[derive(Debug)]
 pub(crate) struct Exception {
     pub(crate) name: &'static str,
-    /// Whether it stands below the heading `not yet`.
-    pub(crate) is_temporary: bool,
 }
 
 /// Returns the list.
 pub(crate) fn list() -> Vec<Exception> {
-    let mut is_temporary = false;
-    let mut list = Vec::new();
-    for line in include_str!("exceptions.txt").lines() {
-        if let Some(heading) = line.strip_prefix('#') {
-            is_temporary = heading.trim().starts_with("Not yet");
-        } else if !line.is_empty() {
-            let (name, reason) = line.split_once(": ").expect("an exception has a reason");
-            assert!(reason.len() > 5, "{name} has no reason");
-            list.push(Exception { name, is_temporary });
-        }
-    }
-    list
+    let lines = include_str!("exceptions.txt").lines();
+    let entries = lines.filter(|line| !line.is_empty() && !line.starts_with('#'));
+    let exception = |line: &'static str| {
+        let (name, reason) = line.split_once(": ").expect("an exception has a reason");
+        assert!(reason.len() > 5, "{name} has no reason");
+        Exception { name }
+    };
+    entries.map(exception).collect()
 }
 
 impl Exception {

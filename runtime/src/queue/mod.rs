@@ -7,6 +7,7 @@ mod priority;
 mod store;
 
 use std::fmt;
+use std::marker::PhantomData;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -17,6 +18,7 @@ pub(crate) use self::error::panic_closed;
 pub use self::error::{Closed, Full};
 use self::priority::Priority;
 use self::store::{Fifo, Lifo};
+use crate::green::StaysOnItsOsThread;
 use crate::sched;
 use crate::thread::charge_try;
 
@@ -24,13 +26,19 @@ use crate::thread::charge_try;
 macro_rules! queue {
     ($(#[$doc:meta])* $name:ident<T $(: $bound:ident)?> in $store:ident) => {
         $(#[$doc])*
-        pub struct $name<T>(Rc<Core<T, $store<T>>>);
+        pub struct $name<T> {
+            owner: PhantomData<*const StaysOnItsOsThread>,
+            core: Rc<Core<T, $store<T>>>,
+        }
 
         impl<T $(: $bound)?> $name<T> {
             /// Creates a queue that is full only when it is closed.
             #[must_use]
             pub fn unbounded() -> Self {
-                Self(Rc::new(Core::new(None)))
+                Self {
+                    owner: PhantomData,
+                    core: Rc::new(Core::new(None)),
+                }
             }
 
             /// Creates a queue of at most `capacity` items.
@@ -38,7 +46,10 @@ macro_rules! queue {
             /// A queue of capacity 0 stores nothing: each put waits until a getter takes the item.
             #[must_use]
             pub fn bounded(capacity: usize) -> Self {
-                Self(Rc::new(Core::new(Some(capacity))))
+                Self {
+                    owner: PhantomData,
+                    core: Rc::new(Core::new(Some(capacity))),
+                }
             }
 
             /// Puts an item into the queue.
@@ -57,7 +68,7 @@ macro_rules! queue {
             #[track_caller]
             pub fn put(&self, item: T) {
                 // The item is dropped before the panic.
-                if self.0.put_until(item, None).is_err() {
+                if self.core.put_until(item, None).is_err() {
                     panic_closed();
                 }
             }
@@ -76,7 +87,7 @@ macro_rules! queue {
             /// Panics on the root green thread if a deadlock is detected.
             #[inline]
             pub fn send(&self, item: T) -> Result<(), Closed<T>> {
-                self.0.put_until(item, None).map_err(Closed)
+                self.core.put_until(item, None).map_err(Closed)
             }
 
             /// Puts an item into the queue like [`put`](Self::put), waiting for at most `timeout`.
@@ -92,7 +103,7 @@ macro_rules! queue {
             ///
             /// Panics on the root green thread if a deadlock is detected.
             pub fn put_timeout(&self, item: T, timeout: Duration) -> Result<(), Full<T>> {
-                self.0
+                self.core
                     .put_until(item, sched::deadline_after(timeout))
                     .map_err(Full)
             }
@@ -107,7 +118,7 @@ macro_rules! queue {
             /// or if the queue is closed. [`is_closed`](Self::is_closed) tells these apart.
             #[inline]
             pub fn try_put(&self, item: T) -> Result<(), Full<T>> {
-                charge_try(|| self.0.try_put(item), Result::is_err).map_err(Full)
+                charge_try(|| self.core.try_put(item), Result::is_err).map_err(Full)
             }
 
             /// Takes the next item out of the queue.
@@ -122,7 +133,7 @@ macro_rules! queue {
             #[inline]
             #[track_caller]
             pub fn get(&self) -> T {
-                match self.0.get_until(None) {
+                match self.core.get_until(None) {
                     Some(item) => item,
                     None => panic_closed(),
                 }
@@ -139,7 +150,7 @@ macro_rules! queue {
             #[must_use = "the item has been removed from the queue"]
             #[inline]
             pub fn recv(&self) -> Option<T> {
-                self.0.get_until(None)
+                self.core.get_until(None)
             }
 
             /// Takes the next item like [`get`](Self::get), waiting for at most `timeout`. Returns
@@ -152,7 +163,7 @@ macro_rules! queue {
             /// Panics on the root green thread if a deadlock is detected.
             #[must_use = "the item has been removed from the queue"]
             pub fn get_timeout(&self, timeout: Duration) -> Option<T> {
-                self.0.get_until(sched::deadline_after(timeout))
+                self.core.get_until(sched::deadline_after(timeout))
             }
 
             /// Takes the next item if there is one or a putter waits, without parking. Returns
@@ -162,7 +173,7 @@ macro_rules! queue {
             #[must_use = "the item has been removed from the queue"]
             #[inline]
             pub fn try_get(&self) -> Option<T> {
-                charge_try(|| self.0.try_get(), Option::is_none)
+                charge_try(|| self.core.try_get(), Option::is_none)
             }
 
             /// Returns an iterator that takes items out of the queue, until the queue is closed and
@@ -197,20 +208,20 @@ macro_rules! queue {
             /// assert_eq!(queue.recv(), None);
             /// ```
             pub fn close(&self) {
-                self.0.close();
+                self.core.close();
             }
 
             /// Returns `true` if the queue was closed. It may still have items.
             #[must_use]
             pub fn is_closed(&self) -> bool {
-                self.0.is_closed()
+                self.core.is_closed()
             }
 
             /// Returns the number of items in the queue. The items of parked putters are not
             /// counted.
             #[must_use]
             pub fn len(&self) -> usize {
-                self.0.len()
+                self.core.len()
             }
 
             /// Returns `true` if the queue contains no items.
@@ -222,13 +233,13 @@ macro_rules! queue {
             /// Returns `true` if the queue has no room for another item, or is closed.
             #[must_use]
             pub fn is_full(&self) -> bool {
-                self.0.is_full()
+                self.core.is_full()
             }
 
             /// Returns the maximum number of items, or `None` if there is no limit.
             #[must_use]
             pub fn capacity(&self) -> Option<usize> {
-                self.0.capacity()
+                self.core.capacity()
             }
 
             /// Changes the maximum number of items; `None` means no limit.
@@ -236,26 +247,26 @@ macro_rules! queue {
             /// Parked putters for which there is room now continue. Items that are in the queue
             /// stay there, even if they exceed the new capacity.
             pub fn resize(&self, capacity: impl Into<Option<usize>>) {
-                self.0.resize(capacity.into());
+                self.core.resize(capacity.into());
             }
 
             /// Returns the number of green threads that are parked until there is an item.
             #[must_use]
             pub fn getting(&self) -> usize {
-                self.0.getters.len()
+                self.core.getters.len()
             }
 
             /// Returns the number of green threads that are parked until there is room.
             #[must_use]
             pub fn putting(&self) -> usize {
-                self.0.putters.len()
+                self.core.putters.len()
             }
 
             /// Returns the number of items that were put and not yet marked as done by
             /// [`task_done`](Self::task_done).
             #[must_use]
             pub fn unfinished(&self) -> usize {
-                self.0.unfinished()
+                self.core.unfinished()
             }
 
             /// Marks an item as done, for [`join`](Self::join).
@@ -264,7 +275,7 @@ macro_rules! queue {
             ///
             /// Panics if it is called more often than items were put.
             pub fn task_done(&self) {
-                self.0.task_done();
+                self.core.task_done();
             }
 
             /// Waits until every item that was put has been marked as done by
@@ -276,7 +287,7 @@ macro_rules! queue {
             ///
             /// Panics on the root green thread if a deadlock is detected.
             pub fn join(&self) {
-                self.0.join();
+                self.core.join();
             }
         }
 
@@ -284,7 +295,7 @@ macro_rules! queue {
             type Item = T;
 
             fn core(&self) -> &dyn QueueCore<T> {
-                &*self.0
+                &*self.core
             }
         }
 
@@ -308,7 +319,10 @@ macro_rules! queue {
 
         impl<T $(: $bound)?> Clone for $name<T> {
             fn clone(&self) -> Self {
-                Self(Rc::clone(&self.0))
+                Self {
+                    owner: PhantomData,
+                    core: Rc::clone(&self.core),
+                }
             }
         }
 
