@@ -26,7 +26,8 @@
 //!   thread. Waiters are served in FIFO order, and nothing is lost when one of them is killed.
 //! - [`signal`] receives signals of the operating system, such as Ctrl-C.
 //! - [`select!`] waits for the first of several operations. [`timeout`] limits the time of a block
-//!   of code.
+//!   of code, and [`interval`] ticks without drift.
+//! - [`thread::Remote`] spawns green threads on another OS thread.
 //! - [`block_on`] runs a future. [`unblock`] runs blocking code on a helper OS thread.
 //! - [`test`](mod@test) makes tests of all these fast and repeatable.
 //!

@@ -11,6 +11,7 @@ use evy_runtime::io::Direction;
 use futures_io::{AsyncRead, AsyncWrite};
 
 use crate::tcp::TcpStream;
+use crate::unix::UnixStream;
 
 /// Implements the traits for a tuple struct that holds a [`Socket`](crate::socket::Socket), and for
 /// references to it.
@@ -50,4 +51,4 @@ macro_rules! async_stream {
     )*};
 }
 
-async_stream!(TcpStream, &TcpStream);
+async_stream!(TcpStream, &TcpStream, UnixStream, &UnixStream);

@@ -1,20 +1,21 @@
-//! Tests of TCP streams in futures inside of `block_on`.
+//! Tests of streams in futures inside of `block_on`.
 
 #![expect(clippy::unwrap_used, reason = "a failed helper is a failed test")]
 
 use std::time::Duration;
 
-use evy_net::{TcpStream, connect, listen};
+use evy_net::unix::UnixStream;
+use evy_net::{connect, listen};
 use evy_runtime::{block_on, spawn, timeout};
 use evy_test_support::within;
 use futures_lite::future::zip;
 use futures_lite::io::copy;
-use futures_lite::{AsyncReadExt, AsyncWriteExt};
+use futures_lite::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
 const LIMIT: Duration = Duration::from_secs(30);
 
 /// Echoes until the client has closed its side, and closes the other one.
-async fn echo(stream: &TcpStream) {
+async fn echo<S: AsyncRead + AsyncWrite + Copy + Unpin>(stream: S) {
     let (mut reads, mut writes) = (stream, stream);
     copy(&mut reads, &mut writes).await.unwrap();
     writes.close().await.unwrap();
@@ -23,7 +24,7 @@ async fn echo(stream: &TcpStream) {
 #[test]
 fn both_sides_of_several_connections_run_in_one_block_on() {
     const LENGTH: usize = 2 << 20;
-    async fn exchange(client: &TcpStream) {
+    async fn exchange<S: AsyncRead + AsyncWrite + Copy + Unpin>(client: S) {
         let (mut reads, mut writes) = (client, client);
         let sent: Vec<u8> = (0..LENGTH).map(|n| (n % 251) as u8).collect();
         let write = async {
@@ -41,7 +42,7 @@ fn both_sides_of_several_connections_run_in_one_block_on() {
             let client = connect(listener.local_addr().unwrap()).unwrap();
             (client, listener.accept().unwrap().0)
         };
-        let ((a, b), (c, d)) = (connection(), connection());
+        let ((a, b), (c, d)) = (connection(), UnixStream::pair().unwrap());
         let all = zip(zip(exchange(&a), echo(&b)), zip(exchange(&c), echo(&d)));
         timeout(LIMIT, || block_on(all)).expect("the futures are woken");
     });
