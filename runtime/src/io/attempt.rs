@@ -1,7 +1,7 @@
 //! Attempts to do what an operation asks for, and the wait between two attempts.
 //!
-//! Whoever was woken and leaves without having taken anything passes the news on to the next
-//! waiter.
+//! A waiter that was woken and leaves without having taken anything wakes
+//! the next one.
 
 use std::io;
 use std::mem;
