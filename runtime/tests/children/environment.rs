@@ -67,7 +67,10 @@ fn lists_descriptors() {
     let number = || std::fs::read_dir("/proc/self/fd").unwrap().count();
     let with_pidfd = number();
     assert!(waited.wait().unwrap().success());
-    assert_eq!(number(), with_pidfd - 1);
+    // An emulator may have no pidfds.
+    if !is_emulated() {
+        assert_eq!(number(), with_pidfd - 1);
+    }
 }
 
 #[test]
