@@ -114,5 +114,5 @@ timeouts!(UnixStream);
 byte_stream! { UnixStream {} }
 
 impl StdStream for std::os::unix::net::UnixStream {
-    const SHORT_IS_DRAINED: bool = false;
+    const IS_TCP: bool = false;
 }

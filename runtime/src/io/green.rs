@@ -158,8 +158,9 @@ impl<T: AsFd> Green<T> {
     /// `Interrupted` is retried.
     ///
     /// `drained` decides whether a successful `op` has used up what the descriptor had to offer, so
-    /// that the next call would block. For a TCP socket, that is so after a read that filled less than its
-    /// buffer. For most other descriptors it cannot be known, and `drained` must return `false`.
+    /// that the next call would block. For a [TCP socket](Self::is_tcp), that is so after a read that
+    /// filled less than its buffer. For most other descriptors it cannot be known, and `drained` must
+    /// return `false`.
     ///
     /// If the descriptor is [shared](Self::shared), `op` is called only if it is ready.
     ///
@@ -196,6 +197,13 @@ impl<T: AsFd> Green<T> {
             },
             |_, value| drained(value),
         )
+    }
+
+    /// Returns `true` if the descriptor is a TCP socket, and the system has events that make use of
+    /// that. The type of `T` does not show it, because a descriptor can be converted into any type.
+    #[inline]
+    pub fn is_tcp(&self) -> bool {
+        self.operation.is_tcp(self.as_fd())
     }
 
     /// Runs `op` once, for a future inside of [`block_on`](crate::block_on). If `op` returns
