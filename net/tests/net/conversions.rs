@@ -100,7 +100,7 @@ fn a_socket_with_other_handles_is_converted_into_a_non_blocking_duplicate() {
         assert_ne!(duplicate.as_raw_fd(), other.as_raw_fd());
         assert!(is_nonblocking(&duplicate) && is_closed_on_exec(&duplicate));
         b.write_all(b"x").unwrap();
-        std::io::Read::read_exact(&mut other, &mut [0]).unwrap();
+        other.read_exact(&mut [0]).unwrap();
     });
 }
 
@@ -155,7 +155,7 @@ fn a_child_writes_to_peers_that_are_gone() {
             if let Err(error) = write() {
                 break error;
             }
-            evy_runtime::sleep(std::time::Duration::from_millis(1));
+            evy_runtime::sleep(Duration::from_millis(1));
         };
         let expected = [
             ErrorKind::BrokenPipe,

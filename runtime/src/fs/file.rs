@@ -13,7 +13,7 @@ use std::time::{Duration, SystemTime};
 use super::OpenOptions;
 use crate::blocking::unblock;
 use crate::io::{Green, is_always_ready};
-use crate::thread::{charge, sleep};
+use crate::thread::{charge, charge_try, sleep};
 
 /// The first and the longest pause between two attempts to lock a file.
 const PAUSE: (Duration, Duration) = (Duration::from_millis(1), Duration::from_millis(20));
@@ -153,7 +153,7 @@ impl File {
     ///
     /// Returns `WouldBlock` if another handle holds a lock, and the error of the system.
     pub fn try_lock(&self) -> Result<(), TryLockError> {
-        self.std.try_lock()
+        charge_try(|| self.std.try_lock(), Result::is_err)
     }
 
     /// Attempts to acquire a shared lock on the file, without parking.
@@ -162,7 +162,7 @@ impl File {
     ///
     /// Returns `WouldBlock` if another handle holds an exclusive lock, and the error of the system.
     pub fn try_lock_shared(&self) -> Result<(), TryLockError> {
-        self.std.try_lock_shared()
+        charge_try(|| self.std.try_lock_shared(), Result::is_err)
     }
 
     /// Releases all locks that this handle holds.
@@ -191,6 +191,7 @@ impl File {
     ///
     /// Returns the error of the system.
     pub fn metadata(&self) -> io::Result<Metadata> {
+        charge(|| false);
         self.std.metadata()
     }
 
@@ -200,6 +201,7 @@ impl File {
     ///
     /// Returns the error of the system if no descriptor is available.
     pub fn try_clone(&self) -> io::Result<Self> {
+        charge(|| false);
         self.std.try_clone().map(Self::from)
     }
 
@@ -330,6 +332,7 @@ impl Write for &File {
 
 impl Seek for &File {
     fn seek(&mut self, position: SeekFrom) -> io::Result<u64> {
+        charge(|| false);
         (&*self.std).seek(position)
     }
 }

@@ -229,6 +229,23 @@ fn waiting_for_the_lock_of_a_file_parks_and_can_be_given_up() {
 }
 
 #[test]
+fn attempts_to_lock_a_file_that_fail_do_not_starve_other_green_threads() {
+    within(|| {
+        let folder = Folder::new("attempts");
+        let path = folder.0.join("locked");
+        let (first, second) = (File::create(&path).unwrap(), File::open(&path).unwrap());
+        first.lock().unwrap();
+        let unlocker = spawn(move || {
+            (0..100).for_each(|_| yield_now());
+            first.unlock().unwrap();
+        });
+        while second.try_lock_shared().is_err() {}
+        while second.try_lock().is_err() {}
+        unlocker.join().unwrap();
+    });
+}
+
+#[test]
 fn all_entries_of_a_directory_are_listed_even_if_a_step_is_given_up() {
     const COUNT: usize = 500;
     within(|| {
