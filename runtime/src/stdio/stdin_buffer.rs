@@ -11,6 +11,10 @@ use crate::thread::charge;
 /// The number of bytes that one read asks for at least.
 const CAPACITY: usize = 8 * 1024;
 
+/// The number of bytes that one read asks for at most. More would keep other green threads from
+/// running if the input is a file.
+const PIECE: usize = 1 << 20;
+
 #[derive(Debug)]
 pub(super) struct StdinBuffer {
     /// Storage, of which `start..end` holds data.
@@ -54,7 +58,8 @@ impl StdinBuffer {
             (self.start, self.end) = (0, self.end - self.start);
         }
         if self.end == self.bytes.len() {
-            self.bytes.resize((2 * self.end).max(CAPACITY), 0);
+            let more = self.end.clamp(CAPACITY, PIECE);
+            self.bytes.resize(self.end + more, 0);
         }
         let n = read_descriptor(&mut self.bytes[self.end..])?;
         self.end += n;
