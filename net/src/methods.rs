@@ -28,11 +28,16 @@ macro_rules! socket {
                 self.0.set_nonblocking(nonblocking);
                 Ok(())
             }
-        }
 
-        crate::methods::forward! { $kind:
             /// Takes the pending error of the socket.
-            take_error() -> Option<std::io::Error>;
+            ///
+            /// # Errors
+            ///
+            /// Returns the error of the system.
+            pub fn take_error(&self) -> std::io::Result<Option<std::io::Error>> {
+                evy_runtime::lowlevel::charge();
+                self.0.std().take_error()
+            }
         }
 
         /// Prints what std's socket prints.

@@ -154,10 +154,8 @@ pub(crate) trait StdStream: AsFd
 where
     for<'a> &'a Self: Read + Write,
 {
-    /// Whether a read that fills less than its buffers has drained the stream, and a write that
-    /// takes less than it was offered has filled it. So it is with TCP alone: a read from a Unix
-    /// socket also ends where descriptors are attached.
-    const SHORT_IS_DRAINED: bool;
+    /// Whether it is a TCP socket, unless it was created from the descriptor of another one.
+    const IS_TCP: bool;
 }
 
 /// An empty read parks for nothing, and an empty write needs no room.
@@ -179,7 +177,7 @@ where
             Ok(n)
         };
         self.read_with(Sharing::Exclusive, op, |n| {
-            *n > 0 && is_drained::<T>(*n, wanted, 1)
+            *n > 0 && self.is_drained(*n, wanted, 1)
         })
     }
 
@@ -191,7 +189,7 @@ where
         }
         let op = |mut stream: &T| stream.read_vectored(bufs);
         self.read_with(Sharing::Exclusive, op, |n| {
-            *n > 0 && is_drained::<T>(*n, wanted, count)
+            *n > 0 && self.is_drained(*n, wanted, count)
         })
     }
 
@@ -203,7 +201,7 @@ where
             return op(self.std());
         }
         self.write_with(Sharing::Exclusive, op, |n| {
-            is_drained::<T>(*n, buf.len(), 1)
+            self.is_drained(*n, buf.len(), 1)
         })
     }
 
@@ -220,25 +218,23 @@ where
             Ok(sent?)
         };
         self.write_with(Sharing::Exclusive, op, |n| {
-            is_drained::<T>(*n, offered, bufs.len())
+            self.is_drained(*n, offered, bufs.len())
         })
+    }
+
+    /// Whether an operation that moved `n` bytes has used up what the stream had to offer, because
+    /// it has done less than it was asked to. A request beyond the limits of one system call is
+    /// never completed, so it shows nothing.
+    #[inline]
+    fn is_drained(&self, n: usize, asked: usize, buffers: usize) -> bool {
+        let is_short = n < asked && asked <= MAX_BYTES && buffers <= MAX_BUFFERS;
+        T::IS_TCP && is_short && self.0.io.is_tcp()
     }
 }
 
 fn total_len<B: Deref<Target = [u8]>>(bufs: &[B]) -> usize {
     let lens = bufs.iter().map(|buf| buf.len());
     lens.fold(0, usize::saturating_add)
-}
-
-/// Whether an operation that moved `n` bytes has used up what the stream had to offer, because it
-/// has done less than it was asked to. A request beyond the limits of one system call is never
-/// completed, so it shows nothing.
-#[inline]
-fn is_drained<T: StdStream>(n: usize, asked: usize, buffers: usize) -> bool
-where
-    for<'a> &'a T: Read + Write,
-{
-    T::SHORT_IS_DRAINED && n < asked && asked <= MAX_BYTES && buffers <= MAX_BUFFERS
 }
 
 impl<T: AsFd> Clone for Socket<T> {

@@ -83,10 +83,12 @@ pub fn block_on<F: Future>(future: F) -> F::Output {
         if let Poll::Ready(output) = future.as_mut().poll(&mut context) {
             return output;
         }
+        let queued = waits.queue();
         while !park_while(WaitReason::Future, None, || {
-            !signal.woken.load(Ordering::Acquire) && !waits.is_any_notified()
+            !signal.woken.load(Ordering::Acquire) && !queued.is_any_due()
         }) {}
-        waits.wake_notified();
+        drop(queued);
+        waits.wake_due();
         // `Acquire`, so that the poll sees everything that was done before the latest wake-up.
         signal.woken.swap(false, Ordering::AcqRel);
     }

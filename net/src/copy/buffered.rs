@@ -3,6 +3,8 @@
 use std::cell::Cell;
 use std::io::{self, Read, Write};
 
+use evy_runtime::lowlevel::charge;
+
 const BUFFER: usize = 16 << 10;
 
 /// Copies until the reader ends, and adds the number of bytes that were written to `copied`.
@@ -13,6 +15,8 @@ pub(super) fn transfer(
 ) -> io::Result<()> {
     let mut buf = vec![0; BUFFER];
     loop {
+        // The streams may be of a kind that evy does not know.
+        charge();
         let len = match reader.read(&mut buf) {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
             read => read?,

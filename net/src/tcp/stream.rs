@@ -148,5 +148,5 @@ byte_stream! { TcpStream {
 } }
 
 impl StdStream for std::net::TcpStream {
-    const SHORT_IS_DRAINED: bool = true;
+    const IS_TCP: bool = true;
 }

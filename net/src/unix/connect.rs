@@ -5,6 +5,7 @@ use std::os::fd::OwnedFd;
 use std::os::unix::net::{UnixDatagram, UnixStream};
 
 use evy_runtime::io::{Green, Timeout};
+use evy_runtime::lowlevel::charge;
 use socket2::{Domain, Socket, Type};
 
 use crate::retry::retry;
@@ -22,6 +23,7 @@ use crate::retry::retry;
 pub(super) fn connect(
     connect: impl FnMut(&UnixDatagram) -> io::Result<()>,
 ) -> io::Result<UnixStream> {
+    charge();
     let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
     socket.set_nonblocking(true)?;
     let socket = Green::from_non_blocking(UnixDatagram::from(OwnedFd::from(socket)));

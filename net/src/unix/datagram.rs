@@ -70,6 +70,7 @@ impl UnixDatagram {
     ///
     /// Returns the error of the system.
     pub fn unbound() -> io::Result<Self> {
+        charge();
         Self::from_std(std::os::unix::net::UnixDatagram::unbound()?)
     }
 
@@ -79,6 +80,7 @@ impl UnixDatagram {
     ///
     /// Returns the error of the system.
     pub fn pair() -> io::Result<(Self, Self)> {
+        charge();
         let (a, b) = std::os::unix::net::UnixDatagram::pair()?;
         Ok((Self::from_std(a)?, Self::from_std(b)?))
     }
@@ -90,7 +92,18 @@ impl UnixDatagram {
     /// Returns the error of the system, and `InvalidInput` if the path is too long or contains a
     /// NUL.
     pub fn connect<P: AsRef<Path>>(&self, path: P) -> io::Result<()> {
+        charge();
         self.0.std().connect(path)
+    }
+
+    /// Connects the socket to the one at `socket_addr`, which may be an abstract name.
+    ///
+    /// # Errors
+    ///
+    /// Returns the error of the system.
+    pub fn connect_addr(&self, socket_addr: &SocketAddr) -> io::Result<()> {
+        charge();
+        self.0.std().connect_addr(socket_addr)
     }
 
     /// Receives one datagram, and returns its length and its sender. What the buffer has no room
@@ -173,8 +186,6 @@ impl UnixDatagram {
 }
 
 forward! { UnixDatagram:
-    /// Connects the socket to the one at `socket_addr`, which may be an abstract name.
-    connect_addr(socket_addr: &SocketAddr) -> ();
     /// Returns the address that the socket is bound to.
     local_addr() -> SocketAddr;
     /// Returns the address that the socket is connected to.

@@ -5,6 +5,8 @@ use std::net::Shutdown;
 use std::os::unix::net::SocketAddr;
 use std::path::Path;
 
+use evy_runtime::lowlevel::charge;
+
 use super::connect::connect;
 use crate::convert::conversions;
 use crate::methods::{byte_stream, forward, socket, timeouts};
@@ -94,6 +96,7 @@ impl UnixStream {
     ///
     /// Returns the error of the system.
     pub fn pair() -> io::Result<(Self, Self)> {
+        charge();
         let (a, b) = std::os::unix::net::UnixStream::pair()?;
         Ok((Self::from_std(a)?, Self::from_std(b)?))
     }
@@ -114,5 +117,5 @@ timeouts!(UnixStream);
 byte_stream! { UnixStream {} }
 
 impl StdStream for std::os::unix::net::UnixStream {
-    const SHORT_IS_DRAINED: bool = false;
+    const IS_TCP: bool = false;
 }

@@ -1,12 +1,13 @@
 //! Conversions of sockets of all kinds to and from descriptors, and what they print.
 
 use std::fmt::Debug;
-use std::io::{ErrorKind, IoSlice, Write};
+use std::io::{ErrorKind, IoSlice, Read, Write};
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, IntoRawFd, OwnedFd};
+use std::time::Duration;
 
 use evy_net::unix::{UnixDatagram, UnixListener, UnixStream};
 use evy_net::{TcpListener, TcpStream, UdpSocket, connect, copy, listen};
-use evy_runtime::spawn;
+use evy_runtime::{spawn, timeout, yield_now};
 use evy_test_support::stream::tcp_pair;
 use evy_test_support::{rerun_ignored, within};
 
@@ -99,7 +100,27 @@ fn a_socket_with_other_handles_is_converted_into_a_non_blocking_duplicate() {
         assert_ne!(duplicate.as_raw_fd(), other.as_raw_fd());
         assert!(is_nonblocking(&duplicate) && is_closed_on_exec(&duplicate));
         b.write_all(b"x").unwrap();
-        std::io::Read::read_exact(&mut other, &mut [0]).unwrap();
+        other.read_exact(&mut [0]).unwrap();
+    });
+}
+
+/// A program cannot know what kind of socket it inherits.
+#[test]
+fn a_tcp_stream_from_the_descriptor_of_another_socket_loses_no_message() {
+    within(|| {
+        let domain = socket2::Domain::UNIX;
+        let (near, far) = socket2::Socket::pair(domain, socket2::Type::SEQPACKET, None).unwrap();
+        let mut near = TcpStream::from(OwnedFd::from(near));
+        let reader = spawn(move || {
+            let mut buf = [0; 10];
+            [(); 3].map(|()| near.read(&mut buf).unwrap())
+        });
+        yield_now();
+        for len in 1..=3 {
+            far.send(&[0; 3][..len]).unwrap();
+        }
+        let read = timeout(Duration::from_secs(20), || reader.join());
+        assert_eq!(read.expect("no message is lost").unwrap(), [1, 2, 3]);
     });
 }
 
@@ -134,7 +155,7 @@ fn a_child_writes_to_peers_that_are_gone() {
             if let Err(error) = write() {
                 break error;
             }
-            evy_runtime::sleep(std::time::Duration::from_millis(1));
+            evy_runtime::sleep(Duration::from_millis(1));
         };
         let expected = [
             ErrorKind::BrokenPipe,

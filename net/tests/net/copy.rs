@@ -283,6 +283,13 @@ fn a_copy_that_never_parks_does_not_starve_other_green_threads() {
         }
     }
     within(|| {
+        let running = Rc::new(());
+        let endless = Rc::clone(&running);
+        let unknown = spawn(move || copy(&mut Endless(endless), &mut io::sink()).unwrap());
+        (0..1000).for_each(|_| yield_now());
+        drop(running);
+        unknown.join().unwrap();
+
         let (mut a, mut b) = unix_pair();
         let running = Rc::new(());
         let endless = Rc::clone(&running);

@@ -243,7 +243,9 @@ fn timeouts_and_the_non_blocking_mode_apply_to_all_handles() {
             assert_eq!(outcome.unwrap_err().kind(), ErrorKind::TimedOut);
         }
         clone.set_nonblocking(true).unwrap();
-        assert_eq!(a.recv(&mut buf).unwrap_err().kind(), ErrorKind::WouldBlock);
+        let error = a.recv(&mut buf).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::WouldBlock);
+        assert_eq!(error.raw_os_error(), Some(libc::EAGAIN));
         a.set_nonblocking(false).unwrap();
         a.set_read_timeout(None).unwrap();
         b.send(b"late").unwrap();

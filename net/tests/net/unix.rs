@@ -522,3 +522,26 @@ s.recv(1)
         assert_eq!(from.as_pathname(), Some(path.0.as_path()));
     });
 }
+
+#[test]
+fn operations_that_never_park_do_not_starve_other_green_threads() {
+    const MISSING: &str = "/missing/socket";
+    let repeated: [fn(&UnixDatagram); 7] = [
+        |_| drop(UnixDatagram::pair().unwrap()),
+        |_| drop(UnixDatagram::unbound().unwrap()),
+        |_| drop(UnixStream::pair().unwrap()),
+        |_| drop(UnixStream::connect(MISSING).unwrap_err()),
+        |socket| drop(socket.connect(MISSING).unwrap_err()),
+        |socket| drop(socket.connect_addr(&abstract_name()).unwrap_err()),
+        |socket| assert!(socket.take_error().unwrap().is_none()),
+    ];
+    for repeated in repeated {
+        within(move || {
+            let socket = UnixDatagram::unbound().unwrap();
+            let other = spawn(|| (0..100).for_each(|_| yield_now()));
+            while !other.is_finished() {
+                repeated(&socket);
+            }
+        });
+    }
+}

@@ -12,11 +12,14 @@ use std::time::{Duration, SystemTime};
 
 use super::OpenOptions;
 use crate::blocking::unblock;
-use crate::io::{Green, is_always_ready};
-use crate::thread::{charge, sleep};
+use crate::io::{Green, is_always_ready, not_utf8};
+use crate::thread::{charge, charge_try, sleep};
 
 /// The first and the longest pause between two attempts to lock a file.
 const PAUSE: (Duration, Duration) = (Duration::from_millis(1), Duration::from_millis(20));
+
+/// The number of bytes that a file is read in at a time, if all of it is read.
+const PIECE: u64 = 1 << 20;
 
 /// An open file, like [`std::fs::File`].
 ///
@@ -153,7 +156,7 @@ impl File {
     ///
     /// Returns `WouldBlock` if another handle holds a lock, and the error of the system.
     pub fn try_lock(&self) -> Result<(), TryLockError> {
-        self.std.try_lock()
+        charge_try(|| self.std.try_lock(), Result::is_err)
     }
 
     /// Attempts to acquire a shared lock on the file, without parking.
@@ -162,7 +165,7 @@ impl File {
     ///
     /// Returns `WouldBlock` if another handle holds an exclusive lock, and the error of the system.
     pub fn try_lock_shared(&self) -> Result<(), TryLockError> {
-        self.std.try_lock_shared()
+        charge_try(|| self.std.try_lock_shared(), Result::is_err)
     }
 
     /// Releases all locks that this handle holds.
@@ -191,6 +194,7 @@ impl File {
     ///
     /// Returns the error of the system.
     pub fn metadata(&self) -> io::Result<Metadata> {
+        charge(|| false);
         self.std.metadata()
     }
 
@@ -200,6 +204,7 @@ impl File {
     ///
     /// Returns the error of the system if no descriptor is available.
     pub fn try_clone(&self) -> io::Result<Self> {
+        charge(|| false);
         self.std.try_clone().map(Self::from)
     }
 
@@ -295,15 +300,23 @@ impl Read for &File {
         }
     }
 
-    // Std's would read a large file without letting other green threads run.
+    // Std's would read most of a large file in one system call, and other green threads could not
+    // run meanwhile.
     fn read_to_end(&mut self, buf: &mut Vec<u8>) -> io::Result<usize> {
         buf.try_reserve(self.bytes_left())?;
-        self.take(u64::MAX).read_to_end(buf)
+        let before = buf.len();
+        while self.take(PIECE).read_to_end(buf)? as u64 == PIECE {}
+        Ok(buf.len() - before)
     }
 
     fn read_to_string(&mut self, buf: &mut String) -> io::Result<usize> {
-        buf.try_reserve(self.bytes_left())?;
-        self.take(u64::MAX).read_to_string(buf)
+        let mut bytes = Vec::new();
+        let read = self.read_to_end(&mut bytes);
+        match str::from_utf8(&bytes) {
+            Ok(text) => buf.push_str(text),
+            Err(_) => return read.and(Err(not_utf8())),
+        }
+        read
     }
 }
 
@@ -330,6 +343,7 @@ impl Write for &File {
 
 impl Seek for &File {
     fn seek(&mut self, position: SeekFrom) -> io::Result<u64> {
+        charge(|| false);
         (&*self.std).seek(position)
     }
 }

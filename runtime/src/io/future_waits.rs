@@ -1,9 +1,14 @@
 //! `FutureWaits`: the descriptors that the futures inside of a `block_on` wait for.
 //!
-//! A future that would have to wait queues the green thread that polls it at the descriptor, and
-//! leaves its waker here. The green thread parks in `block_on` for all its futures at once. An event
+//! A future that would have to wait leaves its waker and the descriptor here. The green thread parks
+//! in `block_on` for all its futures at once, and only then it is queued at the descriptors. An event
 //! unparks it, and it calls the waker of that descriptor itself. A waker is code of the program, so
 //! neither the reactor nor the scheduler may call it.
+//!
+//! A future may also call functions that park. Meanwhile the green thread is queued at none of these
+//! descriptors, because it would use up an event that another waiter needs, or that the function
+//! itself waits for. What has become ready in between is seen before the green thread parks in
+//! `block_on`.
 //!
 //! A future that was dropped leaves its entry behind. It does no harm: its event wakes the next
 //! waiter of the descriptor too, and the end of `block_on` removes it.
@@ -37,12 +42,14 @@ struct FutureWait {
     /// The number of calls of `block_on` that were open.
     depth: usize,
     waiter: ReadinessWaiter,
+    /// Whether the descriptor has become ready.
+    is_due: Cell<bool>,
     waker: Waker,
 }
 
 impl FutureWaits {
     /// Begins a call of `block_on`, which lasts until the guard is dropped. It has to call
-    /// [`wake_notified`](Self::wake_notified) when the green thread was unparked.
+    /// [`wake_due`](Self::wake_due) after the green thread has parked.
     pub(crate) fn enter() -> FutureWaitsGuard {
         // Where the locals have been dropped, no future can wait for a descriptor.
         let waits = CURRENT.try_with(Rc::clone).unwrap_or_default();
@@ -73,6 +80,7 @@ impl FutureWaits {
             key,
             depth: self.depth.get(),
             waiter,
+            is_due: Cell::new(false),
             waker: waker.clone(),
         };
         let mut waits = self.waits.borrow_mut();
@@ -91,17 +99,21 @@ impl FutureWaits {
         }
     }
 
-    /// Whether [`wake_notified`](Self::wake_notified) has something to do.
-    pub(crate) fn is_any_notified(&self) -> bool {
-        let waits = self.waits.borrow();
-        waits.iter().any(|wait| wait.waiter.is_notified())
+    /// Queues the green thread at all descriptors, until the guard is dropped. It must not poll a
+    /// future before that.
+    pub(crate) fn queue(&self) -> QueuedWaits<'_> {
+        for wait in &*self.waits.borrow() {
+            match wait.waiter.is_ready() {
+                true => wait.is_due.set(true),
+                false => wait.waiter.queue(),
+            }
+        }
+        QueuedWaits(self)
     }
 
     /// Calls the wakers of the descriptors that have become ready.
-    pub(crate) fn wake_notified(&self) {
-        while let Some(wait) = self.take(|wait| wait.waiter.is_notified()) {
-            // The future need not read, so the next waiter of the descriptor is woken as well.
-            drop(wait.waiter);
+    pub(crate) fn wake_due(&self) {
+        while let Some(wait) = self.take(|wait| wait.is_due.get()) {
             wait.waker.wake();
         }
     }
@@ -110,6 +122,29 @@ impl FutureWaits {
         let mut waits = self.waits.borrow_mut();
         let index = waits.iter().position(is_wanted)?;
         Some(waits.swap_remove(index))
+    }
+}
+
+/// The green thread is queued at the descriptors of its futures.
+#[derive(Debug)]
+pub(crate) struct QueuedWaits<'a>(&'a FutureWaits);
+
+impl QueuedWaits<'_> {
+    /// Whether [`FutureWaits::wake_due`] has something to do.
+    pub(crate) fn is_any_due(&self) -> bool {
+        let waits = self.0.waits.borrow();
+        let is_due = |wait: &FutureWait| wait.is_due.get() || wait.waiter.is_notified();
+        waits.iter().any(is_due)
+    }
+}
+
+impl Drop for QueuedWaits<'_> {
+    fn drop(&mut self) {
+        for wait in &*self.0.waits.borrow() {
+            if wait.waiter.unqueue() {
+                wait.is_due.set(true);
+            }
+        }
     }
 }
 

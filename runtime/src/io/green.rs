@@ -7,7 +7,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::task::{Context, Poll};
 
-use super::attempt::{check_not_busy, is_busy};
+use super::attempt::check_not_busy;
 use super::operation::Operation;
 use super::readiness::{is_ready, wait_until_ready};
 use super::shared;
@@ -158,8 +158,9 @@ impl<T: AsFd> Green<T> {
     /// `Interrupted` is retried.
     ///
     /// `drained` decides whether a successful `op` has used up what the descriptor had to offer, so
-    /// that the next call would block. For a TCP socket, that is so after a read that filled less than its
-    /// buffer. For most other descriptors it cannot be known, and `drained` must return `false`.
+    /// that the next call would block. For a [TCP socket](Self::is_tcp), that is so after a read that
+    /// filled less than its buffer. For most other descriptors it cannot be known, and `drained` must
+    /// return `false`.
     ///
     /// If the descriptor is [shared](Self::shared), `op` is called only if it is ready.
     ///
@@ -196,6 +197,13 @@ impl<T: AsFd> Green<T> {
             },
             |_, value| drained(value),
         )
+    }
+
+    /// Returns `true` if the descriptor is a TCP socket, and the system has events that make use of
+    /// that. The type of `T` does not show it, because a descriptor can be converted into any type.
+    #[inline]
+    pub fn is_tcp(&self) -> bool {
+        self.operation.is_tcp(self.as_fd())
     }
 
     /// Runs `op` once, for a future inside of [`block_on`](crate::block_on). If `op` returns
@@ -279,9 +287,7 @@ impl<T: AsFd> Green<T> {
     pub fn wait_ready(&self, direction: Direction, mut timeout: Timeout) -> io::Result<()> {
         let scheduler = sched::try_current()?;
         let own = self.operation.registration.own(scheduler);
-        thread::charge(|| {
-            !own.is_some_and(|source| is_busy(source, direction, Sharing::Exclusive))
-        });
+        thread::charge(|| false);
         if let Some(source) = own {
             check_not_busy(source, direction, Sharing::Exclusive)?;
         }

@@ -21,5 +21,6 @@ pub use pipe::{PipeReader, PipeWriter, pipe};
 pub use timeout::{Sharing, Timeout};
 
 pub(crate) use future_waits::FutureWaits;
+pub(crate) use read_write::not_utf8;
 pub(crate) use readiness::{ReadinessWaiter, is_ready};
 pub(crate) use shared::is_always_ready;

@@ -14,6 +14,7 @@ use std::sync::Arc;
 use super::green::Green;
 use super::read_write::{read, read_vectored, write, write_vectored};
 use super::timeout::Sharing;
+use crate::thread::charge;
 
 /// Creates an anonymous pipe, like [`std::io::pipe`]: its ends park the green thread instead of
 /// blocking the OS thread.
@@ -35,6 +36,7 @@ use super::timeout::Sharing;
 /// # Ok::<(), std::io::Error>(())
 /// ```
 pub fn pipe() -> io::Result<(PipeReader, PipeWriter)> {
+    charge(|| false);
     let (reader, writer) = io::pipe()?;
     Ok((PipeReader(own(reader)?), PipeWriter(own(writer)?)))
 }

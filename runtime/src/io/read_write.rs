@@ -14,6 +14,12 @@ use crate::thread;
 /// request is never completed, so a short result shows nothing.
 const MAX_BYTES: usize = 0x7fff_0000;
 
+/// The error of std for what cannot be read as text.
+pub(crate) fn not_utf8() -> io::Error {
+    let message = "stream did not contain valid UTF-8";
+    io::Error::new(io::ErrorKind::InvalidData, message)
+}
+
 /// Reads once. Never blocks, whatever the mode of the descriptor.
 #[inline]
 pub(super) fn try_read<I: AsFd + Read>(

@@ -1,6 +1,7 @@
 //! Waits for readiness apart from an operation: those of a green thread that waits for other things
 //! besides, and those on a descriptor that others share.
 
+use std::cell::Cell;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd, RawFd};
 use std::ptr::NonNull;
@@ -21,7 +22,8 @@ use crate::sched::{self, Scheduler};
 /// The lowest number of a duplicate. Those of the standard streams are not taken if they are closed.
 const FIRST_NUMBER: RawFd = 3;
 
-/// Unparks the green thread that created it, once, when the descriptor is ready.
+/// Unparks the green thread that created it, once, when the descriptor is ready, while it is queued.
+/// Events are polled for as long as it exists.
 #[derive(Debug)]
 pub(crate) struct ReadinessWaiter {
     /// The duplicate of the descriptor, if the registration is one of its own.
@@ -29,10 +31,12 @@ pub(crate) struct ReadinessWaiter {
     source: Arc<Source>,
     direction: Direction,
     node: Box<Node<GreenRef>>,
+    /// Whether [`queue`](Self::queue) was called last, and not [`unqueue`](Self::unqueue).
+    is_queued: Cell<bool>,
 }
 
 impl ReadinessWaiter {
-    /// Registers the running green thread as a waiter for readiness in `direction`.
+    /// Creates a waiter for the running green thread that is not queued.
     ///
     /// It registers a duplicate of `fd`. A new registration reports at once what is ready already,
     /// whatever readiness other registrations have cached.
@@ -44,60 +48,76 @@ impl ReadinessWaiter {
         let scheduler = sched::try_current()?;
         let duplicate = rustix::io::fcntl_dupfd_cloexec(fd, FIRST_NUMBER)?;
         let source = scheduler.reactor.register_duplicate(duplicate.as_fd())?;
-        Ok(Self::queue(scheduler, Some(duplicate), source, direction))
+        let mut waiter = Self::at(scheduler, &source, direction);
+        waiter.duplicate = Some(duplicate);
+        Ok(waiter)
     }
 
-    /// Registers the running green thread at a source of this OS thread. Its readiness has been used
-    /// up, so the next event ends the wait.
+    /// Creates a waiter at a source of this OS thread that is not queued.
     pub(super) fn at(scheduler: &Scheduler, source: &Arc<Source>, direction: Direction) -> Self {
-        Self::queue(scheduler, None, Arc::clone(source), direction)
+        scheduler.reactor.adjust_waiting(1);
+        Self {
+            duplicate: None,
+            source: Arc::clone(source),
+            direction,
+            node: Box::new(Node::new(scheduler.running())),
+            is_queued: Cell::new(false),
+        }
     }
 
-    fn queue(
-        scheduler: &Scheduler,
-        duplicate: Option<OwnedFd>,
-        source: Arc<Source>,
-        direction: Direction,
-    ) -> Self {
-        let node = Box::new(Node::new(scheduler.running()));
+    /// Whether the source is known to be ready.
+    pub(super) fn is_ready(&self) -> bool {
+        self.source.is_ready(self.direction)
+    }
+
+    /// Queues the waiter at its source. From then on, an event unparks the green thread.
+    pub(crate) fn queue(&self) {
+        debug_assert!(!self.is_queued.get(), "a waiter is queued once");
         // SAFETY:
         // - The node is valid and does not move, because it is boxed.
         // - It is unregistered before it is freed, in `drop`.
         // - If the `ReadinessWaiter` is leaked, the node stays where it is. The wait that it
         //   belongs to, a `select!` or a `block_on`, does not end then, so its green thread lives.
-        unsafe { source.register_waiter(direction, NonNull::from(&*node), false) };
-        scheduler.reactor.adjust_waiting(1);
-        Self {
-            duplicate,
-            source,
-            direction,
-            node,
+        unsafe {
+            let node = NonNull::from(&*self.node);
+            self.source.register_waiter(self.direction, node, false);
         }
+        self.is_queued.set(true);
     }
 
-    /// Whether the descriptor has become ready.
+    /// Whether the descriptor has become ready since the waiter was queued.
     pub(super) fn is_notified(&self) -> bool {
-        !self.node.is_linked()
+        self.is_queued.get() && !self.node.is_linked()
+    }
+
+    /// Removes the waiter from the queue. Returns `true` if it was notified before. Then the next
+    /// waiter is notified, because this one has not used the readiness.
+    pub(super) fn unqueue(&self) -> bool {
+        let is_notified = self.is_notified();
+        if !self.is_queued.replace(false) {
+            return false;
+        }
+        // SAFETY: `queue` has registered the node with this source, in this direction.
+        unsafe {
+            let node = NonNull::from(&*self.node);
+            self.source.unregister_waiter(self.direction, node);
+        }
+        if is_notified && self.duplicate.is_none() {
+            renotify(sched::current(), &self.source, self.direction);
+        }
+        is_notified
     }
 }
 
 impl Drop for ReadinessWaiter {
     fn drop(&mut self) {
-        let scheduler = sched::current();
-        let is_notified = self.is_notified();
-        // SAFETY: `queue` has registered the node with this source, in this direction.
-        unsafe {
-            self.source
-                .unregister_waiter(self.direction, NonNull::from(&*self.node));
-        }
-        scheduler.reactor.adjust_waiting(-1);
+        self.unqueue();
+        let reactor = &sched::current().reactor;
+        reactor.adjust_waiting(-1);
         if let Some(duplicate) = self.duplicate.take() {
             // It may be closed only when it is no longer registered.
-            scheduler.reactor.deregister(&self.source);
+            reactor.deregister(&self.source);
             drop(duplicate);
-        } else if is_notified {
-            // It has not used the readiness, so another waiter may.
-            renotify(scheduler, &self.source, self.direction);
         }
     }
 }

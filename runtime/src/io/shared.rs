@@ -7,7 +7,7 @@
 //!
 //! | kind of descriptor | how |
 //! | --- | --- |
-//! | regular file, directory, block device | at once, because it is always ready |
+//! | regular file, directory, block device, `/dev/null` | at once, because it is always ready |
 //! | socket | with `MSG_DONTWAIT` |
 //! | pipe | with `RWF_NOWAIT`, where the kernel has that for pipes (Linux 6.5) |
 //! | terminal | through a non-blocking description of its own, opened for this call (Linux) |
@@ -53,6 +53,7 @@ impl Kind {
             FileType::RegularFile | FileType::Directory | FileType::BlockDevice => Self::File,
             FileType::Socket => Self::Socket,
             FileType::Fifo => Self::Pipe,
+            FileType::CharacterDevice if nowait::is_memory(&stat) => Self::File,
             FileType::CharacterDevice if fd.is_terminal() => Self::Terminal,
             _ => Self::Other,
         })
@@ -136,13 +137,20 @@ mod nowait {
     use std::io::{self, IoSlice, IoSliceMut};
     use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 
-    use rustix::fs::{Mode, OFlags};
+    use rustix::fs::{Mode, OFlags, Stat};
     use rustix::io::{Errno, ReadWriteFlags, preadv2, pwritev2};
 
     use crate::reactor::Direction;
 
     /// Stands for the position of the description. A pipe has none.
     const CURRENT_POSITION: u64 = u64::MAX;
+
+    /// Whether a character device is `/dev/null`, `/dev/zero` or `/dev/full`.
+    pub(super) fn is_memory(stat: &Stat) -> bool {
+        let device = stat.st_rdev;
+        let number = (rustix::fs::major(device), rustix::fs::minor(device));
+        matches!(number, (1, 3 | 5 | 7))
+    }
 
     pub(super) fn read(fd: BorrowedFd<'_>, buf: &mut [u8]) -> Option<io::Result<usize>> {
         let mut bufs = [IoSliceMut::new(buf)];
@@ -203,7 +211,13 @@ mod nowait {
     use std::io;
     use std::os::fd::{BorrowedFd, OwnedFd};
 
+    use rustix::fs::Stat;
+
     use crate::reactor::Direction;
+
+    pub(super) fn is_memory(_: &Stat) -> bool {
+        false
+    }
 
     pub(super) fn read(_: BorrowedFd<'_>, _: &mut [u8]) -> Option<io::Result<usize>> {
         None

@@ -3,6 +3,8 @@
 use std::io;
 use std::time::{Duration, Instant};
 
+use rustix::io::Errno;
+
 use crate::sched::Scheduler;
 
 /// A limit on how long an I/O operation may park.
@@ -36,7 +38,8 @@ impl Timeout {
         match *self {
             Self::At(deadline) => Ok(Some(deadline)),
             Self::Never | Self::After(_) => Ok(None),
-            Self::NonBlocking => Err(io::ErrorKind::WouldBlock.into()),
+            // As the system call itself, for programs that look at the number.
+            Self::NonBlocking => Err(Errno::WOULDBLOCK.into()),
         }
     }
 }

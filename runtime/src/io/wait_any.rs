@@ -42,7 +42,8 @@ pub fn wait_any(
         .deadline(scheduler)
         .inspect_err(|_| thread::charge_failure())?;
     let waiters = fds.iter().map(|fd| ReadinessWaiter::new(*fd, direction));
-    let _waiters: Vec<_> = waiters.collect::<io::Result<_>>()?;
+    let waiters: Vec<_> = waiters.collect::<io::Result<_>>()?;
+    waiters.iter().for_each(ReadinessWaiter::queue);
     match thread::wait_or_fail(scheduler, WaitReason::Select, deadline) {
         Wake::Unparked => Ok(()),
         Wake::TimedOut => Err(io::Error::new(

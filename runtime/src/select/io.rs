@@ -42,6 +42,7 @@ impl SelectHandle for Ready<'_> {
         // The waiter only wakes the green thread. Whether the descriptor is ready is checked when
         // all arms are tried again.
         let waiter = ReadinessWaiter::new(self.fd, self.direction);
+        let waiter = waiter.inspect(ReadinessWaiter::queue);
         let is_registered = waiter.is_ok();
         self.waiter.replace(Some(waiter));
         is_registered

@@ -5,6 +5,7 @@ use std::sync::PoisonError;
 
 use super::descriptor_of_std;
 use super::stdin_buffer::StdinBuffer;
+use crate::io::not_utf8;
 use crate::sync::{Mutex, MutexGuard};
 
 static STDIN: Mutex<StdinBuffer> = Mutex::new(StdinBuffer::new());
@@ -100,10 +101,7 @@ impl StdinLock<'_> {
                 buf.push_str(text);
                 Ok(n)
             }
-            Err(_) => Err(io::Error::new(
-                io::ErrorKind::InvalidData,
-                "stream did not contain valid UTF-8",
-            )),
+            Err(_) => Err(not_utf8()),
         };
         self.buffer.consume(n);
         result

@@ -6,9 +6,14 @@
 use std::io::{self, Read};
 
 use crate::io::Green;
+use crate::thread::charge;
 
 /// The number of bytes that one read asks for at least.
 const CAPACITY: usize = 8 * 1024;
+
+/// The number of bytes that one read asks for at most. More would keep other green threads from
+/// running if the input is a file.
+const PIECE: usize = 1 << 20;
 
 #[derive(Debug)]
 pub(super) struct StdinBuffer {
@@ -53,7 +58,8 @@ impl StdinBuffer {
             (self.start, self.end) = (0, self.end - self.start);
         }
         if self.end == self.bytes.len() {
-            self.bytes.resize((2 * self.end).max(CAPACITY), 0);
+            let more = self.end.clamp(CAPACITY, PIECE);
+            self.bytes.resize(self.end + more, 0);
         }
         let n = read_descriptor(&mut self.bytes[self.end..])?;
         self.end += n;
@@ -62,6 +68,7 @@ impl StdinBuffer {
 
     /// Reads data if there is none, and returns it. It is empty at the end of the stream.
     pub(super) fn fill(&mut self) -> io::Result<&[u8]> {
+        charge(|| false);
         if self.data().is_empty() {
             self.read_more()?;
         }
@@ -82,6 +89,7 @@ impl StdinBuffer {
     /// Reads until the data begins with a message that ends with `byte`, and returns its length. The
     /// last message may end with the stream.
     pub(super) fn wait_until(&mut self, byte: u8) -> io::Result<usize> {
+        charge(|| false);
         let mut searched = 0;
         loop {
             let found = self.data()[searched..].iter().position(|b| *b == byte);
@@ -97,6 +105,7 @@ impl StdinBuffer {
 
     /// Reads until there are `n` bytes of data, or until the end of the stream.
     pub(super) fn wait_for(&mut self, n: usize) -> io::Result<()> {
+        charge(|| false);
         while self.data().len() < n && self.read_more()? > 0 {}
         Ok(())
     }

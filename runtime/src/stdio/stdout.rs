@@ -1,6 +1,6 @@
 //! `stdout`: standard output that parks.
 
-use std::cell::RefCell;
+use std::cell::{RefCell, RefMut};
 use std::fmt;
 use std::io::{self, IoSlice, LineWriter, Write};
 use std::process::Stdio;
@@ -10,6 +10,7 @@ use super::descriptor_of_std;
 use super::output::{self, Output};
 use crate::fork;
 use crate::sync::reentrant_lock::{ReentrantLock, ReentrantLockGuard};
+use crate::thread::charge;
 
 type Writer = RefCell<LineWriter<Output<io::Stdout>>>;
 
@@ -76,21 +77,29 @@ pub struct StdoutLock<'a> {
 descriptor_of_std!(Stdout);
 descriptor_of_std!(StdoutLock<'_>);
 
+impl StdoutLock<'_> {
+    /// Charges an operation, most of which touch only the buffer, and returns the writer.
+    fn writer(&self) -> RefMut<'_, LineWriter<Output<io::Stdout>>> {
+        charge(|| false);
+        self.writer.borrow_mut()
+    }
+}
+
 impl Write for StdoutLock<'_> {
     fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
-        self.writer.borrow_mut().write(buf)
+        self.writer().write(buf)
     }
 
     fn write_vectored(&mut self, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
-        self.writer.borrow_mut().write_vectored(bufs)
+        self.writer().write_vectored(bufs)
     }
 
     fn write_all(&mut self, buf: &[u8]) -> io::Result<()> {
-        self.writer.borrow_mut().write_all(buf)
+        self.writer().write_all(buf)
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        self.writer.borrow_mut().flush()
+        self.writer().flush()
     }
 }
 

@@ -11,12 +11,14 @@
 #![expect(clippy::unwrap_used, reason = "a failed helper is a failed test")]
 
 use std::cell::Cell;
-use std::io::{Read, Write};
+use std::io::{Read, Seek, Write};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use evy_runtime::fs::File;
 use evy_runtime::io::{Direction, Green, Sharing, Timeout};
+use evy_runtime::stdio::stdout;
 use evy_runtime::sync::{Mutex, RwLock, mpsc};
 use evy_runtime::{
     CappedSemaphore, Event, Queue, Semaphore, block_on, select, sleep, spawn, spawn_n, thread,
@@ -128,6 +130,9 @@ fn operations() -> Vec<(&'static str, Operation)> {
     let zeros = Green::new(std::fs::File::open("/dev/zero").unwrap()).unwrap();
     let (pipe, kept_open) = std::io::pipe().unwrap();
     let empty = Green::new(pipe).unwrap();
+    let ended = Green::new(std::io::pipe().unwrap().0).unwrap();
+    let file = File::open("/dev/null").unwrap();
+    let mut positioned = file.try_clone().unwrap();
     vec![
         ("put", boxed(move || unbounded.put(1))),
         ("get", boxed(move || _ = filled.get())),
@@ -195,6 +200,20 @@ fn operations() -> Vec<(&'static str, Operation)> {
                 empty
                     .with_io(read, shared, Timeout::Never, fail, |()| false)
                     .unwrap_err();
+            }),
+        ),
+        (
+            "wait_readable",
+            boxed(move || ended.wait_readable().unwrap()),
+        ),
+        ("pipe", boxed(|| drop(evy_runtime::io::pipe().unwrap()))),
+        ("metadata", boxed(move || drop(file.metadata().unwrap()))),
+        ("seek", boxed(move || positioned.rewind().unwrap())),
+        (
+            "flush",
+            boxed({
+                let mut output = stdout().lock();
+                move || output.flush().unwrap()
             }),
         ),
         ("select", boxed(|| select! { after(Duration::ZERO) => {} })),

@@ -229,6 +229,58 @@ fn waiting_for_the_lock_of_a_file_parks_and_can_be_given_up() {
 }
 
 #[test]
+fn reading_all_of_a_large_file_lets_other_green_threads_run() {
+    const LEN: u64 = 64 << 20;
+    let folder = Folder::new("zeros");
+    let path = folder.0.join("file");
+    let zeros = std::fs::File::create(&path).unwrap();
+    zeros.set_len(LEN).unwrap();
+    // Any operation may let others run, so their turns show the number of operations.
+    test::explore_schedules(0..1, || {
+        let turns = Rc::new(Cell::new(0));
+        let counted = Rc::clone(&turns);
+        spawn(move || {
+            loop {
+                counted.set(counted.get() + 1);
+                yield_now();
+            }
+        });
+        let mut file = File::open(&path).unwrap();
+        turns.set(0);
+        let mut bytes = b"kept".to_vec();
+        assert_eq!(file.read_to_end(&mut bytes).unwrap() as u64, LEN);
+        assert_eq!(bytes.len() as u64, LEN + 4);
+        assert!(turns.get() >= 64, "{}", turns.get());
+    });
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_device_that_never_waits_takes_all_bytes_at_once() {
+    within(|| {
+        let mut null = File::options().write(true).open("/dev/null").unwrap();
+        assert_eq!(null.write(&[0; 100_000]).unwrap(), 100_000);
+    });
+}
+
+#[test]
+fn attempts_to_lock_a_file_that_fail_do_not_starve_other_green_threads() {
+    within(|| {
+        let folder = Folder::new("attempts");
+        let path = folder.0.join("locked");
+        let (first, second) = (File::create(&path).unwrap(), File::open(&path).unwrap());
+        first.lock().unwrap();
+        let unlocker = spawn(move || {
+            (0..100).for_each(|_| yield_now());
+            first.unlock().unwrap();
+        });
+        while second.try_lock_shared().is_err() {}
+        while second.try_lock().is_err() {}
+        unlocker.join().unwrap();
+    });
+}
+
+#[test]
 fn all_entries_of_a_directory_are_listed_even_if_a_step_is_given_up() {
     const COUNT: usize = 500;
     within(|| {

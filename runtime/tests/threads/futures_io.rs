@@ -316,6 +316,60 @@ fn a_fault_in_a_future_loses_no_byte() {
 }
 
 #[test]
+fn a_blocking_read_after_a_dropped_future_gets_the_event_itself() {
+    within(|| {
+        let (near, far) = pair();
+        spawn_n(move || {
+            for byte in [b"1", b"2"] {
+                sleep(SOON);
+                blocking::write(&far, byte);
+            }
+        });
+        block_on_in_time(async {
+            let mut reader = &near;
+            assert!(poll_once(reader.read(&mut [0])).await.is_none());
+            assert_eq!(blocking::read(&near).unwrap(), 1);
+            assert!(poll_once(reader.read(&mut [0])).await.is_none());
+            let (read, shared) = (Direction::Read, Sharing::Shared);
+            let read = near.with_io(read, shared, Timeout::Never, blocking::read_byte, |_| false);
+            assert_eq!(read.unwrap(), 1);
+        });
+    });
+}
+
+#[test]
+fn a_green_thread_that_parks_inside_of_a_future_takes_no_event_from_others() {
+    within(|| {
+        let (near, far) = pair();
+        let near = Rc::new(near);
+        let shared = Rc::clone(&near);
+        let (done, wait_for_done) = evy_runtime::sync::mpsc::channel();
+        let waiting = spawn(move || {
+            block_on_in_time(async {
+                let read = async { poll_io_byte(&shared).await };
+                assert!(poll_once(read).await.is_none());
+                wait_for_done.recv().unwrap();
+            });
+        });
+        yield_now();
+        let reader = spawn(move || {
+            let (read, shared) = (Direction::Read, Sharing::Shared);
+            let read = near.with_io(read, shared, Timeout::Never, blocking::read_byte, |_| false);
+            done.send(()).unwrap();
+            read.unwrap()
+        });
+        yield_now();
+        blocking::write(&far, b"!");
+        assert_eq!(join_in_time(reader), 1);
+        join_in_time(waiting);
+    });
+}
+
+async fn poll_io_byte(socket: &Socket) -> std::io::Result<usize> {
+    poll_fn(|context| socket.poll_io(context, Direction::Read, blocking::read_byte)).await
+}
+
+#[test]
 fn a_killed_block_on_leaves_the_descriptor_usable() {
     within(|| {
         let (near, far) = pair();
