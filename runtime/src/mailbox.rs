@@ -171,9 +171,13 @@ impl<T: Linked> Mailbox<T> {
         }
     }
 
+    pub(crate) fn senders(&self) -> usize {
+        self.senders.load(Ordering::Acquire)
+    }
+
     /// Whether the mailbox is empty and no sender is left. Called by the owner.
     pub(crate) fn is_disconnected(&self) -> bool {
         // The order matters: a handle may have sent something just before it was removed.
-        self.senders.load(Ordering::Acquire) == 0 && self.is_empty()
+        self.senders() == 0 && self.is_empty()
     }
 }

@@ -7,7 +7,7 @@
 use std::io;
 use std::ptr::{self, NonNull};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicPtr, Ordering};
+use std::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
 
 use polling::Poller;
 
@@ -118,6 +118,8 @@ pub(crate) struct SchedulerHandle {
     pub(crate) poller: Poller,
     /// Closed once the scheduler is gone.
     pub(crate) mailbox: Mailbox<RemoteHandle>,
+    /// The number of senders of the mailbox that are `Remote`s.
+    remotes: AtomicUsize,
     /// Closed when the scheduler can no longer run green threads.
     pub(crate) calls: RemoteCalls<RemoteCall>,
     /// The keys of registrations that have ended on other OS threads.
@@ -129,9 +131,28 @@ impl SchedulerHandle {
         Ok(Self {
             poller: Poller::new()?,
             mailbox: Mailbox::new(),
+            remotes: AtomicUsize::new(0),
             calls: RemoteCalls::new(),
             deregistered_remotely: std::sync::Mutex::new(Vec::new()),
         })
+    }
+
+    /// Counts a new `Remote`.
+    pub(crate) fn add_remote(&self) {
+        self.mailbox.add_sender();
+        self.remotes.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Removes a `Remote` from the count. The owner may be waiting for that, as for any sender.
+    pub(crate) fn remove_remote(&self) {
+        self.remotes.fetch_sub(1, Ordering::Relaxed);
+        self.mailbox.remove_sender(|| self.notify());
+    }
+
+    /// Whether there are `Remote`s, and no other senders. Called by the owner.
+    pub(crate) fn has_only_remotes(&self) -> bool {
+        let remotes = self.remotes.load(Ordering::Relaxed);
+        remotes > 0 && remotes == self.mailbox.senders()
     }
 
     /// Ends the current or the next wait of the scheduler's OS thread in the poller.

@@ -83,7 +83,7 @@ impl Child {
     pub fn wait(&mut self) -> io::Result<ExitStatus> {
         drop(self.stdin.take());
         thread::charge(|| false);
-        if let Some(status) = self.inner.try_wait()? {
+        if let Some(status) = self.reap()? {
             return Ok(status);
         }
         let pid = self.inner.id();
@@ -99,10 +99,17 @@ impl Child {
     ///
     /// Returns an error as [`std::process::Child::try_wait`] does.
     pub fn try_wait(&mut self) -> io::Result<Option<ExitStatus>> {
-        thread::charge_try(
-            || self.inner.try_wait(),
-            |status| matches!(status, Ok(None)),
-        )
+        thread::charge_try(|| self.reap(), |status| matches!(status, Ok(None)))
+    }
+
+    /// Returns the status of the child if it has ended. A handle that is kept then does not keep the
+    /// descriptor of an earlier wait.
+    fn reap(&mut self) -> io::Result<Option<ExitStatus>> {
+        let status = self.inner.try_wait();
+        if !matches!(status, Ok(None)) {
+            self.exit_notice = ExitNotice::default();
+        }
+        status
     }
 
     /// Waits for the end of the child and returns its status, and what can be read from its standard

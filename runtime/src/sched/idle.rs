@@ -3,11 +3,23 @@
 
 use std::io::Write;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use super::Scheduler;
 use super::attention::AttentionBit;
+use super::{Scheduler, os_threads};
 use crate::green::{GreenRef, RemoteHandle, State, WaitReason, Wake};
+
+/// The time after which a scheduler that waits for nothing but calls of `Remote`s finds out whether
+/// another OS thread can make one. That takes long, and such a scheduler may wait often.
+const REMOTES_CHECK: Duration = Duration::from_secs(1);
+
+/// The check whether another OS thread may hold a `Remote`. A wait makes it once.
+#[derive(Clone, Copy, Debug)]
+enum RemotesCheck {
+    NotBegun,
+    At(Instant),
+    Done,
+}
 
 impl Scheduler {
     /// Waits until a green thread is ready, on the stack of the one that has just stopped, and
@@ -27,6 +39,7 @@ impl Scheduler {
         } else {
             self.drain_mailbox();
         }
+        let mut remotes_check = RemotesCheck::NotBegun;
         loop {
             self.randomize_next();
             if let Some(next) = self.run_queue.pop() {
@@ -49,10 +62,13 @@ impl Scheduler {
                 }
                 _ => {}
             }
-            let timeout = first.map(|first| {
+            let mut timeout = first.map(|first| {
                 self.last_now.set(self.clock.now());
                 first.saturating_duration_since(self.last_now.get())
             });
+            if timeout.is_none() && self.waits_for_remotes() {
+                timeout = self.check_remotes(&mut remotes_check);
+            }
             if timeout.is_none_or(|timeout| !timeout.is_zero()) {
                 self.threads.trim();
             }
@@ -224,6 +240,34 @@ impl Scheduler {
         if green.reason.get() == WaitReason::Park {
             self.unpark(green, Wake::Unparked);
         }
+    }
+
+    /// Whether nothing but a call of a `Remote` could make a green thread ready.
+    fn waits_for_remotes(&self) -> bool {
+        self.own_handle.has_only_remotes()
+            && self.reactor.waiting() == 0
+            && self.unforeseen_waiters.get() == 0
+    }
+
+    /// Reports a deadlock if nothing has happened for a while, and no other OS thread could make a
+    /// call. Returns how long to wait, if that is limited.
+    #[cold]
+    fn check_remotes(&self, check: &mut RemotesCheck) -> Option<Duration> {
+        let now = self.clock.now();
+        let at = match *check {
+            RemotesCheck::NotBegun => now + REMOTES_CHECK,
+            RemotesCheck::At(at) => at,
+            RemotesCheck::Done => return None,
+        };
+        *check = RemotesCheck::At(at);
+        if at <= now {
+            *check = RemotesCheck::Done;
+            // The order matters: an OS thread may have made a call just before it ended.
+            if !os_threads::may_have_others() && self.own_handle.mailbox.is_empty() {
+                self.deadlock();
+            }
+        }
+        Some(at.saturating_duration_since(now))
     }
 
     /// Handles a deadlock: every green thread is parked, and nothing is left that could wake one.

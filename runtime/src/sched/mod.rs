@@ -23,6 +23,7 @@ mod fork;
 mod idle;
 mod monitor;
 mod os_thread_exit;
+mod os_threads;
 mod overflow;
 mod pace;
 mod panic_hook;

@@ -65,7 +65,7 @@ impl Disposition {
                 }
                 registry
             }
-            None => action(self.signal)?,
+            None => self.use_signal_stack(&before)?,
         };
         self.registry = Some(registry);
         self.installed = Some(Installed {
@@ -73,6 +73,28 @@ impl Disposition {
             before: (!is_same(&before, &registry)).then_some(before),
         });
         Ok(())
+    }
+
+    /// Makes the handler of the registry run on the signal stack of its OS thread, and returns its
+    /// action. A green thread may have no room left for it: the frame of a signal alone takes
+    /// several KiB on some processors.
+    ///
+    /// No other signal may interrupt the handler, so that handlers do not add up there. A handler
+    /// that the program had before does not expect a signal stack. Since the registry calls that one
+    /// too, nothing is changed then.
+    ///
+    /// # Errors
+    ///
+    /// Returns the error of the system.
+    fn use_signal_stack(&self, before: &libc::sigaction) -> io::Result<libc::sigaction> {
+        let mut registry = action(self.signal)?;
+        if [libc::SIG_DFL, libc::SIG_IGN].contains(&before.sa_sigaction) {
+            registry.sa_flags |= libc::SA_ONSTACK;
+            // SAFETY: the pointer is valid.
+            unsafe { libc::sigfillset(&raw mut registry.sa_mask) };
+            set_action(self.signal, &registry);
+        }
+        Ok(registry)
     }
 
     /// Ends an installation: the signal has its former effect again.
@@ -125,7 +147,7 @@ fn action(signal: i32) -> io::Result<libc::sigaction> {
     }
 }
 
-/// Sets the action of a signal to one that it had before.
+/// Sets the action of a signal to one whose handler it had before.
 fn set_action(signal: i32, action: &libc::sigaction) {
     // SAFETY: the pointer is valid, and so is the handler, because the signal had it before.
     unsafe { libc::sigaction(signal, action, ptr::null_mut()) };

@@ -30,10 +30,11 @@ use crate::sched::{self, SpawnOptions};
 
 /// Names an OS thread, on which it spawns green threads from any other one.
 ///
-/// While a `Remote` exists, no deadlock is reported on the OS thread that it names, because a green
-/// thread that it spawns may wake the others. This includes a `Remote` that the OS thread itself
-/// holds, because nothing shows whether it has been moved to another one. To detect deadlocks, call
-/// [`Remote::current`] where it is needed instead of storing its result.
+/// While another OS thread may hold a `Remote`, no deadlock is reported on the OS thread that it names,
+/// because a green thread that it spawns may wake the others. Nothing shows which OS thread holds it.
+/// So a deadlock is reported only if the program has no other OS thread, a second after the last
+/// green thread has parked. Those of [`unblock`](crate::unblock) count, and remain after its first
+/// call. Where `/proc` does not list the OS threads, as it does on Linux, none is reported.
 ///
 /// # Examples
 ///
@@ -76,7 +77,7 @@ impl Remote {
     }
 
     fn new(message: Arc<RemoteHandle>) -> Self {
-        message.scheduler.mailbox.add_sender();
+        message.scheduler.add_remote();
         Self { message }
     }
 
@@ -128,7 +129,10 @@ impl Remote {
             drop(state);
             drop(f);
         }
-        RemoteJoinHandle(packet)
+        RemoteJoinHandle {
+            packet,
+            _remote: self.clone(),
+        }
     }
 }
 
@@ -165,8 +169,7 @@ impl Clone for Remote {
 
 impl Drop for Remote {
     fn drop(&mut self) {
-        let scheduler = &self.message.scheduler;
-        scheduler.mailbox.remove_sender(|| scheduler.notify());
+        self.message.scheduler.remove_remote();
     }
 }
 
@@ -185,8 +188,13 @@ impl RefUnwindSafe for Remote {}
 ///
 /// Dropping the handle detaches the green thread, which runs on.
 ///
-/// A wait for one of these is never reported as a deadlock.
-pub struct RemoteJoinHandle<T>(Arc<Packet<T>>);
+/// A wait for one of these is never reported as a deadlock. While a handle exists, it counts as a
+/// [`Remote`] for deadlock reports.
+pub struct RemoteJoinHandle<T> {
+    packet: Arc<Packet<T>>,
+    /// A kill may wake others, so the handle counts as a `Remote`.
+    _remote: Remote,
+}
 
 impl<T> RemoteJoinHandle<T> {
     /// Waits for the green thread to finish and returns its result. The caller may be a green thread
@@ -231,7 +239,7 @@ impl<T> RemoteJoinHandle<T> {
             return true;
         }
         {
-            let mut state = lock(&self.0.state);
+            let mut state = lock(&self.packet.state);
             assert!(!state.is_own(), "a green thread cannot join itself");
             state.joiner = Some(Parker::current());
         }
@@ -241,7 +249,7 @@ impl<T> RemoteJoinHandle<T> {
     fn take_result(self) -> Result<T> {
         let result = match fork::is_child() {
             true => None,
-            false => lock(&self.0.state).result.take(),
+            false => lock(&self.packet.state).result.take(),
         };
         result.unwrap_or_else(|| Err(JoinError::abandoned()))
     }
@@ -249,7 +257,7 @@ impl<T> RemoteJoinHandle<T> {
     /// Returns `true` if the green thread has finished, or will never finish.
     #[must_use]
     pub fn is_finished(&self) -> bool {
-        fork::is_child() || lock(&self.0.state).is_finished
+        fork::is_child() || lock(&self.packet.state).is_finished
     }
 }
 
@@ -266,13 +274,13 @@ impl<T: Send + 'static> RemoteJoinHandle<T> {
         if fork::is_child() {
             return;
         }
-        let mut state = lock(&self.0.state);
+        let mut state = lock(&self.packet.state);
         if state.is_finished || state.is_kill_requested {
             return;
         }
         state.is_kill_requested = true;
         drop(state);
-        self.0.send(RemoteCall::Kill);
+        self.packet.send(RemoteCall::Kill);
     }
 }
 
@@ -281,7 +289,7 @@ impl<T> Drop for RemoteJoinHandle<T> {
         if fork::is_child() {
             return;
         }
-        let mut state = lock(&self.0.state);
+        let mut state = lock(&self.packet.state);
         state.is_detached = true;
         // What never ran is dropped here. Otherwise the green thread needs it, or has used it up.
         let f = match state.is_finished {

@@ -68,9 +68,17 @@ fn lists_descriptors() {
     let with_pidfd = number();
     assert!(waited.wait().unwrap().success());
     // An emulator may have no pidfds.
-    if !is_emulated() {
-        assert_eq!(number(), with_pidfd - 1);
+    if is_emulated() {
+        return;
     }
+    assert_eq!(number(), with_pidfd - 1);
+    let mut waited = Command::new("sleep").arg("100").spawn().unwrap();
+    let without_pidfd = number();
+    assert!(timeout(SOON, || waited.wait()).is_err());
+    assert_eq!(number(), without_pidfd + 1);
+    waited.kill().unwrap();
+    while waited.try_wait().unwrap().is_none() {}
+    assert_eq!(number(), without_pidfd);
 }
 
 #[test]

@@ -3,6 +3,7 @@
 mod abort;
 mod crash;
 mod fork;
+mod own_remotes;
 mod signals;
 mod stdio;
 mod timers;

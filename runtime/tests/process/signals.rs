@@ -570,3 +570,47 @@ fn shares_an_instance() {
         assert_eq!(received.load(Ordering::SeqCst), 1000);
     });
 }
+
+#[test]
+fn a_signal_needs_no_room_on_the_stack_of_a_green_thread() {
+    run("raises_on_a_full_stack");
+}
+
+#[test]
+#[ignore = "sends signals"]
+fn raises_on_a_full_stack() {
+    /// Raises signals at each depth, and returns the address that each handler has seen.
+    fn descend(depth: usize) -> Vec<(usize, usize)> {
+        let here = [depth; 8];
+        HANDLER.store(0, Ordering::SeqCst);
+        raise(SIGUSR1);
+        let own = std::hint::black_box(here.as_ptr().addr());
+        let seen = HANDLER.load(Ordering::SeqCst);
+        let mut deeper = match depth {
+            0 => Vec::new(),
+            _ => descend(depth - 1),
+        };
+        deeper.push((own, seen));
+        deeper
+    }
+    static HANDLER: AtomicUsize = AtomicUsize::new(0);
+    let signals = Signals::new([SIGUSR1]).unwrap();
+    let note = || {
+        let local = 0u8;
+        HANDLER.store(
+            std::hint::black_box(&raw const local).addr(),
+            Ordering::SeqCst,
+        );
+    };
+    // SAFETY: the handler changes an atomic only.
+    unsafe { signal_hook_registry::register(SIGUSR1, note) }.unwrap();
+    within(move || {
+        let size = 64 << 10;
+        let green = thread::Builder::new().stack_size(size);
+        let all = green.spawn(|| descend(10)).unwrap().join().unwrap();
+        for (own, seen) in all {
+            assert!(own.abs_diff(seen) > size, "{own:x} {seen:x}");
+        }
+        assert_eq!(signals.recv(), SIGUSR1);
+    });
+}

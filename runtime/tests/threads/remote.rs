@@ -532,6 +532,31 @@ fn the_last_remote_that_is_dropped_elsewhere_makes_a_deadlock_known() {
 }
 
 #[test]
+fn a_handle_that_another_os_thread_holds_suppresses_deadlock_reports() {
+    struct PutsWhenDropped;
+    impl Drop for PutsWhenDropped {
+        fn drop(&mut self) {
+            ITEMS.with(|items| items.put(7));
+        }
+    }
+    thread_local!(static ITEMS: Queue<u32> = Queue::unbounded());
+    within(|| {
+        let here = Remote::current();
+        let other = std::thread::spawn(move || {
+            let parked = here.spawn(|| {
+                let _guard = PutsWhenDropped;
+                thread::park();
+            });
+            drop(here);
+            std::thread::sleep(SHORT);
+            parked.kill();
+        });
+        assert_eq!(ITEMS.with(Queue::clone).get(), 7);
+        other.join().unwrap();
+    });
+}
+
+#[test]
 fn a_green_thread_cannot_join_itself() {
     within(|| {
         let here = Remote::current();

@@ -1,0 +1,97 @@
+//! Tests of deadlock reports where the OS thread itself holds every `Remote`. Each runs in a process
+//! with one OS thread, which a test has only in a child.
+#![expect(clippy::unwrap_used, reason = "helpers of tests")]
+#![expect(clippy::disallowed_methods, reason = "these tests use OS threads")]
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::{Duration, Instant};
+
+use evy_runtime::thread::Remote;
+use evy_runtime::{Queue, thread};
+use evy_test_support::{is_emulated, rerun_ignored};
+
+/// Runs an ignored test of this file in a process of its own.
+fn run(name: &str) {
+    // Without `/proc` of its own, an emulated program sees the OS threads of the emulator.
+    if is_emulated() || !cfg!(target_os = "linux") {
+        return;
+    }
+    let mut command = rerun_ignored(&format!("own_remotes::{name}"));
+    let output = command.env("RUST_BACKTRACE", "0").output().unwrap();
+    let text = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{text}");
+}
+
+/// Runs `body` in a process with one OS thread, in which evy has not been used.
+fn alone(body: impl FnOnce()) {
+    // SAFETY: the child runs on the stack of the caller only. The locks that it needs are free,
+    // because the other OS thread of this process waits for the test.
+    let child = unsafe { libc::fork() };
+    if child == 0 {
+        // Ends a child that would wait forever.
+        // SAFETY: no requirements.
+        unsafe { libc::alarm(20) };
+        let code = i32::from(catch_unwind(AssertUnwindSafe(body)).is_err());
+        // SAFETY: ends the process, and nothing else.
+        unsafe { libc::_exit(code) };
+    }
+    let mut status = 0;
+    // SAFETY: the pointer is valid, and the child belongs to this process.
+    assert_eq!(unsafe { libc::waitpid(child, &raw mut status, 0) }, child);
+    assert_eq!(status, 0);
+}
+
+fn is_reported(wait: impl FnOnce()) -> bool {
+    let payload = catch_unwind(AssertUnwindSafe(wait)).err();
+    payload.is_some_and(|payload| {
+        let text = payload.downcast_ref::<String>();
+        text.is_some_and(|text| text.starts_with("deadlock"))
+    })
+}
+
+#[test]
+fn a_remote_of_a_program_with_one_os_thread_does_not_hide_a_deadlock() {
+    run("deadlocks_alone");
+}
+
+#[test]
+#[ignore = "forks"]
+fn deadlocks_alone() {
+    alone(|| {
+        let own = Remote::current();
+        let parked = own.spawn(thread::park);
+        // Starts the ticker.
+        let begun = Instant::now();
+        while begun.elapsed() < Duration::from_millis(50) {
+            evy_runtime::yield_now();
+        }
+        assert!(is_reported(|| Queue::<()>::unbounded().get()));
+        // Another one is reported too.
+        assert!(is_reported(|| Queue::<()>::unbounded().get()));
+        parked.kill();
+        assert!(parked.join().unwrap_err().is_killed());
+    });
+}
+
+#[test]
+fn a_remote_that_another_os_thread_may_hold_hides_a_deadlock() {
+    run("waits_for_another_os_thread");
+}
+
+#[test]
+#[ignore = "forks"]
+fn waits_for_another_os_thread() {
+    alone(|| {
+        thread_local!(static ITEMS: Queue<Box<u32>> = Queue::unbounded());
+        let own = Remote::current();
+        let theirs = own.clone();
+        let other = std::thread::spawn(move || {
+            std::thread::sleep(Duration::from_secs(2));
+            drop(theirs.spawn(|| ITEMS.with(|items| items.put(Box::new(7)))));
+        });
+        assert_eq!(ITEMS.with(Queue::clone).get(), Box::new(7));
+        other.join().unwrap();
+        assert!(is_reported(|| drop(ITEMS.with(Queue::clone).get())));
+        drop(own);
+    });
+}
