@@ -33,14 +33,19 @@ mod client;
 mod decoder;
 mod error;
 mod head;
+mod host;
 mod limits;
 #[cfg(test)]
 mod mock_stream;
+mod pace;
 mod server;
+mod upgrade;
 
 pub use body::Body;
 pub use client::{Client, ClientBuilder, get};
 pub use http::{
-    HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri, Version, header,
+    Error, HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri, Version,
+    header,
 };
-pub use server::{IntoResponse, Server, ServerBuilder, serve};
+pub use server::{IntoResponse, Peer, Server, ServerBuilder, ServerHandle, StatusError, serve};
+pub use upgrade::{Upgrade, Upgraded};

@@ -1,7 +1,5 @@
 //! The responses of a server connection to an in-memory peer.
 
-use super::connection::serve_connection;
-use super::date_cache::DateCache;
 use super::{IntoResponse, Server};
 use crate::body::Body;
 use crate::mock_stream::MockStream;
@@ -17,8 +15,7 @@ fn responses_to<R: IntoResponse>(
     handler: impl Fn(Request<Body>) -> R,
 ) -> String {
     let writes = Rc::clone(&mock.writes);
-    let handler = |request| server.answer(&handler, request);
-    serve_connection(mock, &server.settings, &DateCache::default(), handler).ok();
+    server.serve_connection(mock, (), handler).ok();
     let response = String::from_utf8(writes.borrow().concat()).unwrap();
     let lines = response.split_inclusive("\r\n");
     lines.filter(|line| !line.starts_with("date: ")).collect()
@@ -44,14 +41,9 @@ fn a_small_exchange_takes_one_read_and_one_write() {
     let mock = MockStream::new(&[b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"]);
     let (reads, writes) = (Rc::clone(&mock.reads), Rc::clone(&mock.writes));
     let hello = |_request| Response::new(Body::from("hello"));
-    serve_connection(
-        mock,
-        &Server::default().settings,
-        &DateCache::default(),
-        hello,
-    )
-    .unwrap();
-    assert_eq!((reads.get(), writes.borrow().len()), (1, 1));
+    Server::default().serve_connection(mock, (), hello).unwrap();
+    // The second read finds the end of the stream.
+    assert_eq!((reads.get(), writes.borrow().len()), (2, 1));
     let response = String::from_utf8(writes.borrow()[0].clone()).unwrap();
     assert!(
         response.starts_with("HTTP/1.1 200 OK\r\ndate: "),
@@ -68,7 +60,7 @@ fn responses_do_not_depend_on_where_the_input_is_split() {
     let bytes = b"POST /1 HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\none\
         POST /2 HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n\
         2;x=y\r\ntw\r\n00A\r\no234567890\r\n0\r\nT: railer\r\n\r\n\
-        \r\nHEAD /3 HTTP/1.1\r\nHost: a\r\n\r\n\
+        \r\n\r\nHEAD /3 HTTP/1.1\r\nHost: a\r\n\r\n\
         GET /4 HTTP/1.1\r\nHost: a\r\nConnection: x, Close\r\n\r\nGET /5";
     let expected = "HTTP/1.1 200 OK\r\ncontent-length: 11\r\n\r\nPOST /1 one\
         HTTP/1.1 200 OK\r\ncontent-length: 20\r\n\r\nPOST /2 two234567890\
@@ -176,7 +168,8 @@ fn an_http_1_0_connection_is_closed_unless_keep_alive_is_requested() {
     );
     assert_eq!(
         kept,
-        "HTTP/1.1 200 OK\r\ncontent-length: 7\r\nconnection: keep-alive\r\n\r\nGET /1 \
+        "HTTP/1.1 200 OK\r\ncontent-length: 7\r\nconnection: keep-alive\r\n\
+         keep-alive: timeout=60\r\n\r\nGET /1 \
          HTTP/1.1 200 OK\r\ncontent-length: 7\r\nconnection: close\r\n\r\nGET /2 "
     );
 }
