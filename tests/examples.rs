@@ -150,3 +150,37 @@ fn feed_scraper_answers_a_get_request_and_reports_a_bad_feed() {
         "{posted}"
     );
 }
+
+#[test]
+fn chat_sends_each_message_to_all_clients() {
+    let (_server, addr) = start("chat");
+    let join = || {
+        let stream = TcpStream::connect(&addr).unwrap();
+        stream
+            .set_read_timeout(Some(Duration::from_secs(30)))
+            .unwrap();
+        tungstenite::client(format!("ws://{addr}/"), stream)
+            .unwrap()
+            .0
+    };
+    let mut clients = [join(), join(), join()];
+    // Each one has joined the room once it has got its own message.
+    for (n, sender) in (0..3).zip(["one", "two", "three"]) {
+        clients[n].send(sender.into()).unwrap();
+        while clients[n].read().unwrap().into_text().unwrap() != sender {}
+    }
+    clients[0].send("all".into()).unwrap();
+    for client in &mut clients {
+        while client.read().unwrap().into_text().unwrap() != "all" {}
+    }
+    clients[1].close(None).unwrap();
+    clients[0].send("the rest".into()).unwrap();
+    for client in [0, 2] {
+        while clients[client].read().unwrap().into_text().unwrap() != "the rest" {}
+    }
+    let mut plain = TcpStream::connect(&addr).unwrap();
+    plain.write_all(b"GET / HTTP/1.0\r\n\r\n").unwrap();
+    let mut answer = String::new();
+    plain.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 400 "), "{answer}");
+}

@@ -100,7 +100,7 @@ fn a_server_runs_over_a_listener_of_the_program() {
             })
         });
         let ask = move |bytes: &'static [u8]| evy_runtime::unblock(move || exchange(addr, bytes));
-        // A handshake that takes for ever holds back nobody, and ends.
+        // A handshake that takes for ever holds back no other client, and ends.
         let silent = spawn(move || ask(b""));
         let answer = ask(b"!GET / HTTP/1.0\r\n\r\n");
         assert!(
