@@ -51,5 +51,8 @@ pub use http::{
     Error, HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri, Version,
     header,
 };
-pub use server::{IntoResponse, Peer, Server, ServerBuilder, ServerHandle, StatusError, serve};
+pub use server::{
+    AccessLog, AccessRecord, IntoResponse, Peer, Server, ServerBuilder, ServerHandle, StatusError,
+    serve,
+};
 pub use upgrade::{Upgrade, Upgraded};

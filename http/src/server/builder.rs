@@ -1,13 +1,15 @@
 //! `ServerBuilder`: the settings of a server.
 
 use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
 use evy_net::Listener;
 use http::{HeaderValue, Request};
 
+use super::access_log::{AccessLog, TrustedProxies};
 use super::report::OnError;
-use super::{IntoResponse, Server};
+use super::{IntoResponse, Peer, Server};
 use crate::body::Body;
 use crate::limits::MAX_HEADERS;
 
@@ -134,6 +136,19 @@ impl ServerBuilder {
     /// gone is not an error. A panic of the callback affects nothing else.
     pub fn on_error(mut self, report: impl Fn(&io::Error) + Send + Sync + 'static) -> Self {
         self.0.on_error = Some(OnError::new(report));
+        self
+    }
+
+    /// Sets what is done with the record of each request. By default none is made.
+    pub fn access_log(mut self, log: AccessLog) -> Self {
+        self.0.access_log = Some(log);
+        self
+    }
+
+    /// Sets which peers are proxies whose `X-Forwarded-For` the access log believes. By default none
+    /// is, because any client can send that header.
+    pub fn trust_proxies(mut self, trust: impl Fn(&Peer) -> bool + Send + Sync + 'static) -> Self {
+        self.0.trusted_proxies = Some(TrustedProxies(Arc::new(trust)));
         self
     }
 

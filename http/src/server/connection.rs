@@ -101,6 +101,7 @@ impl<S: Stream> Connection<S> {
         entry: &ConnectionGuard,
     ) -> io::Result<Option<Request<()>>> {
         let is_first = self.request_number == 0;
+        self.line.clear();
         self.stream.skip_empty_lines();
         if self.stream.buffered().is_empty() && !is_first {
             self.pipelined = 0;
@@ -123,7 +124,6 @@ impl<S: Stream> Connection<S> {
         stream.deadline = transfer_deadline(settings);
         let bytes = &stream.buffered()[..length];
         let line = bytes.split(|&byte| byte == b'\r').next();
-        self.line.clear();
         self.line.extend_from_slice(line.unwrap_or_default());
         let request = head::parse_request(bytes, &settings.limits)?;
         stream.consume(length);

@@ -1,5 +1,6 @@
 //! The server: its settings, the accept loop, and how it stops.
 
+mod access_log;
 mod admission;
 mod builder;
 mod connection;
@@ -28,6 +29,7 @@ use evy_runtime::lowlevel::resume_unwind;
 use evy_runtime::scope;
 use http::Request;
 
+pub use access_log::{AccessLog, AccessRecord};
 pub use builder::ServerBuilder;
 pub use control::ServerHandle;
 pub use into_response::IntoResponse;
@@ -35,6 +37,7 @@ pub use peer::Peer;
 pub use status_error::StatusError;
 
 use crate::body::Body;
+use access_log::TrustedProxies;
 use admission::{Admission, Admitted, max_descriptors, set_nodelay};
 use control::Control;
 use date_cache::DateCache;
@@ -90,6 +93,8 @@ pub struct Server {
     settings: Settings,
     max_connections: usize,
     on_error: Option<OnError>,
+    access_log: Option<AccessLog>,
+    trusted_proxies: Option<TrustedProxies>,
     control: Arc<Control>,
 }
 
@@ -250,6 +255,8 @@ impl Server {
         Service {
             settings: self.settings.clone(),
             on_error: self.on_error.clone(),
+            access_log: self.access_log.clone(),
+            trusted_proxies: self.trusted_proxies.clone(),
             control: Arc::clone(&self.control),
             dates: DateCache::default(),
             handler,
@@ -263,6 +270,8 @@ impl Default for Server {
             settings: Settings::default(),
             max_connections: 10_000,
             on_error: None,
+            access_log: None,
+            trusted_proxies: None,
             control: Arc::default(),
         }
     }

@@ -3,6 +3,7 @@
 use std::cell::Cell;
 use std::error::Error;
 use std::io;
+use std::mem;
 use std::sync::Arc;
 
 use evy_net::Stream;
@@ -10,6 +11,7 @@ use evy_runtime::lowlevel::contain_panic;
 use evy_runtime::spawn_n;
 use http::{Request, Response, StatusCode};
 
+use super::access_log::{AccessLog, Begun, TrustedProxies};
 use super::connection::{Connection, Fault, is_timeout};
 use super::control::Control;
 use super::date_cache::DateCache;
@@ -30,6 +32,8 @@ use crate::upgrade::{UpgradeHandler, Upgraded};
 pub(super) struct Service<H> {
     pub(super) settings: Settings,
     pub(super) on_error: Option<OnError>,
+    pub(super) access_log: Option<AccessLog>,
+    pub(super) trusted_proxies: Option<TrustedProxies>,
     pub(super) control: Arc<Control>,
     pub(super) dates: DateCache,
     pub(super) handler: H,
@@ -63,18 +67,25 @@ where
         connection.handshake(&self.settings)?;
         let shared = SharedConnection::new(connection);
         let _closing = shared.close_on_drop();
-        let mut out = Vec::new();
+        let mut out = Outgoing::default();
         loop {
             let head = shared.with(|connection| connection.next_request(&self.settings, entry));
+            out.reset();
             let next = match head {
                 Ok(Some(request)) => {
                     entry.count_request();
-                    self.exchange(&shared, request, peer, &mut out)?
+                    let begun = self.access_log.as_ref().map(|_| Begun::new(Some(&request)));
+                    let next = self.exchange(&shared, request, peer, &mut out);
+                    self.log_access(&shared, begun, peer, &out);
+                    next?
                 }
                 Ok(None) => return Ok(()),
                 Err(error) => {
                     let status = status_for(&error).ok_or(error)?;
-                    self.refuse(&shared, status, &mut out)?
+                    let begun = self.access_log.as_ref().map(|_| Begun::new::<()>(None));
+                    let next = self.refuse(&shared, status, &mut out);
+                    self.log_access(&shared, begun, peer, &out);
+                    next?
                 }
             };
             match next {
@@ -91,7 +102,7 @@ where
         shared: &SharedConnection<S>,
         request: Request<()>,
         peer: &Peer,
-        out: &mut Vec<u8>,
+        out: &mut Outgoing,
     ) -> io::Result<Next> {
         let mut context = RequestContext::of(&request);
         let body = shared.with(|connection| {
@@ -125,8 +136,16 @@ where
         if body.is_upgrade() && !shared.with(is_ready)? {
             return self.refuse(shared, StatusCode::BAD_REQUEST, out);
         }
-        out.clear();
-        let head = write_head(out, &parts, &body, &context, &self.settings, &self.dates);
+        out.begin(parts.status);
+        let head = write_head(
+            &mut out.bytes,
+            &parts,
+            &body,
+            &context,
+            &self.settings,
+            &self.dates,
+        );
+        out.head_length = out.bytes.len();
         if let Some(next) = self.send_body(shared, &mut body, head.framing, out)? {
             return Ok(next);
         }
@@ -147,15 +166,16 @@ where
         shared: &SharedConnection<S>,
         body: &mut Body,
         framing: BodyFraming,
-        out: &mut Vec<u8>,
+        out: &mut Outgoing,
     ) -> io::Result<Option<Next>> {
         if framing == BodyFraming::Nothing {
             return Ok(None);
         }
         let (is_started, is_lost) = (Cell::new(false), Cell::new(false));
+        let Outgoing { bytes, sent, .. } = out;
         let mut outcome = None;
         contain_panic(|| {
-            outcome = Some(body.send_all_but_last(out, framing, |bytes| {
+            outcome = Some(body.send_all_but_last(bytes, framing, |bytes| {
                 is_started.set(true);
                 if is_lost.replace(true) {
                     return Err(io::Error::other("a part of the body was lost"));
@@ -163,9 +183,10 @@ where
                 shared.with(|connection| {
                     // If this unwinds, the connection keeps what is left.
                     is_lost.set(false);
-                    let sent = connection.send_part(bytes);
-                    is_lost.set(sent.is_err());
-                    sent
+                    let result = connection.send_part(bytes);
+                    is_lost.set(result.is_err());
+                    *sent += bytes.len();
+                    result
                 })
             }));
         });
@@ -192,6 +213,26 @@ where
                     .map(Some)
             }
         }
+    }
+
+    fn log_access<S: Stream>(
+        &self,
+        shared: &SharedConnection<S>,
+        begun: Option<Begun>,
+        peer: &Peer,
+        out: &Outgoing,
+    ) {
+        let (Some(log), Some(begun)) = (&self.access_log, begun) else {
+            return;
+        };
+        let line = shared.with(|connection| Ok(connection.line.clone()));
+        let is_trusted = self
+            .trusted_proxies
+            .as_ref()
+            .is_some_and(|trusted| trusted.0(peer));
+        let status = out.status.filter(|_| out.sent > 0);
+        let bytes = out.sent.saturating_sub(out.head_length) as u64;
+        log.write(&begun.end(peer, is_trusted, &line.unwrap_or_default(), status, bytes));
     }
 
     fn report<S: Stream>(
@@ -232,7 +273,7 @@ where
         &self,
         shared: &SharedConnection<S>,
         fault: Fault,
-        out: &mut Vec<u8>,
+        out: &mut Outgoing,
     ) -> io::Result<Next> {
         match fault {
             Fault::Answer(error) => self.refuse(shared, error.status, out),
@@ -247,16 +288,25 @@ where
         &self,
         shared: &SharedConnection<S>,
         status: StatusCode,
-        out: &mut Vec<u8>,
+        out: &mut Outgoing,
     ) -> io::Result<Next> {
         let (parts, body) = empty_response(status).into_parts();
-        out.clear();
+        out.begin(status);
         let context = RequestContext::UNKNOWN;
-        write_head(out, &parts, &body, &context, &self.settings, &self.dates);
+        write_head(
+            &mut out.bytes,
+            &parts,
+            &body,
+            &context,
+            &self.settings,
+            &self.dates,
+        );
         shared.with(|connection| {
             connection.restart_deadlines(&self.settings);
-            connection.send_last(out, false)
+            connection.send_last(&out.bytes, false)
         })?;
+        // There is no body.
+        (out.head_length, out.sent) = (out.bytes.len(), out.bytes.len());
         Ok(Next::Linger)
     }
 
@@ -288,15 +338,13 @@ fn finish<S: Stream>(
     shared: &SharedConnection<S>,
     body: Body,
     head: HeadOutcome,
-    out: &mut Vec<u8>,
+    out: &mut Outgoing,
 ) -> io::Result<Next> {
     let upgrade = body.into_upgrade();
     let keep_alive = head.keep_alive && upgrade.is_none();
     shared.with(|connection| {
-        connection.send_last(out, keep_alive)?;
-        if out.capacity() > MAX_KEPT_BYTES {
-            *out = Vec::new();
-        }
+        connection.send_last(&out.bytes, keep_alive)?;
+        out.sent += out.bytes.len();
         Ok(match upgrade {
             Some(handler) => Next::Upgrade(handler),
             None if keep_alive && connection.skip_body() => Next::Request,
@@ -307,6 +355,35 @@ fn finish<S: Stream>(
 
 /// The size up to which a buffer is kept for the next response.
 const MAX_KEPT_BYTES: usize = 16 * 1024;
+
+/// A response on its way.
+#[derive(Default)]
+struct Outgoing {
+    /// What is to be sent next.
+    bytes: Vec<u8>,
+    status: Option<StatusCode>,
+    head_length: usize,
+    /// The number of bytes that were sent.
+    sent: usize,
+}
+
+impl Outgoing {
+    fn reset(&mut self) {
+        let mut bytes = mem::take(&mut self.bytes);
+        if bytes.capacity() > MAX_KEPT_BYTES {
+            bytes = Vec::new();
+        }
+        *self = Self {
+            bytes,
+            ..Self::default()
+        };
+    }
+
+    fn begin(&mut self, status: StatusCode) {
+        self.bytes.clear();
+        self.status = Some(status);
+    }
+}
 
 /// Sends answers that wait to leave together as soon as the handler of the next request parks.
 fn flush_while_handling<S: Stream>(shared: &SharedConnection<S>, connection: &mut Connection<S>) {
