@@ -27,15 +27,31 @@ impl IoDeadline {
     /// Returns a deadline for all calls, `timeout` from now. If the clock cannot represent it,
     /// there is no limit.
     pub(crate) fn after(timeout: Duration) -> Self {
-        Self::Total(now().checked_add(timeout))
+        Self::since(now(), timeout)
+    }
+
+    /// Returns a deadline for all calls, `timeout` from `start`.
+    pub(crate) fn since(start: Instant, timeout: Duration) -> Self {
+        Self::Total(start.checked_add(timeout))
     }
 
     /// Returns how long a read may take.
-    pub(crate) fn remaining(self) -> io::Result<Option<Duration>> {
+    pub(crate) fn remaining(&self) -> io::Result<Option<Duration>> {
+        self.remaining_for(|reading, _| reading)
+    }
+
+    fn remaining_for_write(&self) -> io::Result<Option<Duration>> {
+        self.remaining_for(|_, writing| writing)
+    }
+
+    fn remaining_for<'a>(
+        &'a self,
+        choose: impl FnOnce(&'a Pace, &'a Pace) -> &'a Pace,
+    ) -> io::Result<Option<Duration>> {
         let left = match self {
             Self::Total(None) => return Ok(None),
             Self::Total(Some(deadline)) => deadline.saturating_duration_since(now()),
-            Self::Paced { reading, .. } => reading.remaining(),
+            Self::Paced { reading, writing } => choose(reading, writing).remaining(),
         };
         if left.is_zero() {
             Err(timed_out())
@@ -44,19 +60,8 @@ impl IoDeadline {
         }
     }
 
-    fn has_written(self) -> bool {
+    fn has_written(&self) -> bool {
         matches!(self, Self::Paced { writing, .. } if writing.has_moved())
-    }
-
-    fn remaining_for_write(self) -> io::Result<Option<Duration>> {
-        match self {
-            Self::Paced { writing, .. } => Self::Paced {
-                reading: writing,
-                writing,
-            }
-            .remaining(),
-            Self::Total(_) => self.remaining(),
-        }
     }
 }
 

@@ -36,17 +36,20 @@ impl HeadScanner {
         bytes: &[u8],
         limits: &Limits,
     ) -> Result<Option<usize>, ProtocolError> {
-        for &byte in &bytes[self.at..] {
-            let after_cr = self.at > 0 && bytes[self.at - 1] == b'\r';
-            self.at += 1;
-            match (self.lines, limits.target) {
-                (0, Some(target)) if self.at > target.saturating_add(REQUEST_LINE_OVERHEAD) => {
-                    return Err(ProtocolError::TARGET_TOO_LONG);
-                }
-                _ if self.at > limits.head => return Err(ProtocolError::HEAD_TOO_LONG),
-                _ => {}
+        while self.at < bytes.len() {
+            let is_after_cr = self.at > 0 && bytes[self.at - 1] == b'\r';
+            let is_special = |byte: &u8| matches!(byte, 0 | b'\n' | b'\r');
+            let found = match is_after_cr {
+                true => Some(0),
+                false => bytes[self.at..].iter().position(is_special),
+            };
+            let at = found.map_or(bytes.len(), |found| self.at + found + 1);
+            self.check(at, limits)?;
+            self.at = at;
+            if found.is_none() {
+                return Ok(None);
             }
-            match (byte, after_cr) {
+            match (bytes[at - 1], is_after_cr) {
                 (b'\n', true) => {
                     let is_empty = self.at - self.line_start == 2;
                     self.line_start = self.at;
@@ -67,6 +70,17 @@ impl HeadScanner {
             }
         }
         Ok(None)
+    }
+
+    /// Checks the limits for a head whose first `at` bytes are to be scanned.
+    fn check(&self, at: usize, limits: &Limits) -> Result<(), ProtocolError> {
+        match (self.lines, limits.target) {
+            (0, Some(target)) if at > target.saturating_add(REQUEST_LINE_OVERHEAD) => {
+                Err(ProtocolError::TARGET_TOO_LONG)
+            }
+            _ if at > limits.head => Err(ProtocolError::HEAD_TOO_LONG),
+            _ => Ok(()),
+        }
     }
 }
 

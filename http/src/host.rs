@@ -43,7 +43,11 @@ fn is_registered_name(text: &[u8]) -> bool {
 
 /// Whether the byte is one of RFC 3986's `unreserved` and `sub-delims`.
 fn is_name_byte(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=".contains(&byte)
+    matches!(
+        byte,
+        b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' | b'!' | b'$' | b'&' | b'\''
+            | b'(' | b')' | b'*' | b'+' | b',' | b';' | b'='
+    )
 }
 
 /// Whether `text` is an IPv6 address or a later kind of address, without brackets.

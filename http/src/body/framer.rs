@@ -20,11 +20,28 @@ impl BodyFraming {
         match self {
             Self::Nothing | Self::Close => {}
             Self::Length(length) => {
-                out.extend_from_slice(format!("content-length: {length}\r\n").as_bytes());
+                out.extend_from_slice(b"content-length: ");
+                write_decimal(out, length);
+                out.extend_from_slice(b"\r\n");
             }
             Self::Chunked => out.extend_from_slice(b"transfer-encoding: chunked\r\n"),
         }
     }
+}
+
+/// Appends `number` in digits. The formatting of std takes several times as long.
+fn write_decimal(out: &mut Vec<u8>, mut number: u64) {
+    let mut digits = [b'0'; 20];
+    let mut at = digits.len();
+    loop {
+        at -= 1;
+        digits[at] += (number % 10) as u8;
+        number /= 10;
+        if number == 0 {
+            break;
+        }
+    }
+    out.extend_from_slice(&digits[at..]);
 }
 
 /// Sends a body in pieces, the first one together with what `out` holds already.
@@ -159,5 +176,19 @@ impl<W: FnMut(&[u8]) -> io::Result<()>> Write for BodyWriter<'_, W> {
     fn flush(&mut self) -> io::Result<()> {
         self.end_piece()?;
         self.framer.flush()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::write_decimal;
+
+    #[test]
+    fn a_number_is_written_in_digits() {
+        for number in [0, 1, 9, 10, 99, 100, 12345, u64::MAX] {
+            let mut out = Vec::new();
+            write_decimal(&mut out, number);
+            assert_eq!(out, number.to_string().as_bytes());
+        }
     }
 }

@@ -50,7 +50,7 @@ pub struct Body(Content);
 enum Content {
     /// The bytes, and how many of them have been read.
     Bytes(Cow<'static, [u8]>, usize),
-    Reader(BodyReader),
+    Reader(Box<BodyReader>),
     Writer(WriteBody),
     /// What takes over the connection after the head.
     Upgrade(UpgradeHandler),
@@ -164,7 +164,10 @@ impl Body {
     }
 
     pub(crate) fn from_source(source: impl Source + 'static, length: Option<u64>) -> Self {
-        Self(Content::Reader(BodyReader::new(Box::new(source), length)))
+        Self(Content::Reader(Box::new(BodyReader::new(
+            Box::new(source),
+            length,
+        ))))
     }
 
     /// Creates the body of a response after which `handler` takes over the connection.

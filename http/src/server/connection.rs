@@ -5,6 +5,7 @@ use std::mem;
 use std::time::Duration;
 
 use evy_net::Stream;
+use evy_runtime::lowlevel::now;
 use evy_runtime::{timeout, yield_now};
 use http::header::{EXPECT, TRANSFER_ENCODING};
 use http::{Method, Request, StatusCode, Version};
@@ -112,15 +113,16 @@ impl<S: Stream> Connection<S> {
             self.take_turn()?;
         }
         let stream = &mut self.stream;
-        entry.set_phase(Phase::Head);
-        stream.deadline = IoDeadline::after(settings.head_timeout);
+        let start = now();
+        entry.set_phase(Phase::Head, start);
+        stream.deadline = IoDeadline::since(start, settings.head_timeout);
         let length = match stream.head(&settings.limits) {
             Ok(Some(length)) => length,
             Ok(None) => return Ok(None),
             Err(error) if is_timeout(&error) && stream.buffered().is_empty() => return Ok(None),
             Err(error) => return Err(error),
         };
-        entry.set_phase(Phase::Busy);
+        entry.set_busy();
         stream.deadline = transfer_deadline(settings);
         let bytes = &stream.buffered()[..length];
         let line = bytes.split(|&byte| byte == b'\r').next();
@@ -141,8 +143,9 @@ impl<S: Stream> Connection<S> {
         let stream = &mut self.stream;
         stream.flush()?;
         stream.shrink();
-        entry.set_phase(Phase::Idle);
-        stream.deadline = IoDeadline::after(settings.idle_timeout);
+        let start = now();
+        entry.set_phase(Phase::Idle, start);
+        stream.deadline = IoDeadline::since(start, settings.idle_timeout);
         while stream.buffered().is_empty() {
             match stream.fill() {
                 Ok(0) => return Ok(false),
@@ -277,7 +280,7 @@ impl<S: Stream> Connection<S> {
     #[cold]
     #[inline(never)]
     pub(super) fn linger(&mut self, entry: &ConnectionGuard) -> io::Result<()> {
-        entry.set_phase(Phase::Idle);
+        entry.set_phase(Phase::Idle, now());
         self.stream.flush()?;
         self.is_write_closed = true;
         self.stream.stream.close_write()?;

@@ -187,14 +187,17 @@ impl ConnectionGuard {
         self.entry.thread.replace(Some(thread::current()));
     }
 
-    pub(super) fn set_phase(&self, phase: Phase) {
+    /// Records that the connection can be closed, and since when.
+    pub(super) fn set_phase(&self, phase: Phase, since: Instant) {
         self.entry.phase.set(phase);
-        if phase != Phase::Busy {
-            self.entry.since.set(now());
-            if !self.registry.changed.is_empty() {
-                self.registry.changed.wake_all();
-            }
+        self.entry.since.set(since);
+        if !self.registry.changed.is_empty() {
+            self.registry.changed.wake_all();
         }
+    }
+
+    pub(super) fn set_busy(&self) {
+        self.entry.phase.set(Phase::Busy);
     }
 
     pub(super) fn count_request(&self) {

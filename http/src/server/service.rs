@@ -113,23 +113,27 @@ where
         request.extensions_mut().insert(peer.clone());
         let response = self.call(request);
 
-        let fault = shared.with(|connection| Ok(connection.fault))?;
+        let (fault, can_continue) = shared.with(|connection| {
+            if connection.fault.is_some() {
+                return Ok((connection.fault, false));
+            }
+            // A client that was not sent `100 Continue` may send the body or not. The next bytes
+            // could be either the body or a request.
+            let can_continue = !connection.expect_continue
+                && !self.control.is_stopping()
+                && (shared.has_body_of(connection.request_number) || connection.can_skip_body());
+            Ok((None, can_continue))
+        })?;
         if let Some(fault) = fault {
             return self.answer_fault(shared, fault, out);
         }
+        context.keep_alive &= can_continue;
         let response = response.and_then(|response| {
             context.check(&response)?;
             Ok(response)
         });
         let response = response.or_else(|error| self.error_response(shared, error))?;
         let (parts, mut body) = response.into_parts();
-        context.keep_alive &= shared.with(|connection| {
-            // A client that was not sent `100 Continue` may send the body or not. The next bytes
-            // could be either the body or a request.
-            Ok(!connection.expect_continue
-                && !self.control.is_stopping()
-                && (shared.has_body_of(connection.request_number) || connection.can_skip_body()))
-        })?;
         let is_ready = |connection: &mut Connection<S>| {
             Ok(!connection.expect_continue && connection.skip_body())
         };
