@@ -114,8 +114,16 @@ impl<S: Stream> Connection<S> {
         }
         let stream = &mut self.stream;
         let start = now();
-        entry.set_phase(Phase::Head, start);
         stream.deadline = IoDeadline::since(start, settings.head_timeout);
+        if is_first && stream.buffered().is_empty() {
+            entry.set_phase(Phase::New, start);
+            match stream.fill() {
+                Ok(0) => return Ok(None),
+                Err(error) if is_timeout(&error) => return Ok(None),
+                read => drop(read?),
+            }
+        }
+        entry.set_phase(Phase::Head, start);
         let length = match stream.head(&settings.limits) {
             Ok(Some(length)) => length,
             Ok(None) => return Ok(None),

@@ -54,6 +54,9 @@ impl ServerHandle {
     /// The calls of `serve` return `Ok` once their connections have ended, or after `grace`. A server
     /// that was stopped stays so: later calls of `serve` return at once.
     ///
+    /// A handler that calls it waits for its own connection, so it should do that on another green
+    /// thread, which it spawns.
+    ///
     /// Parks until all connections have ended, for at most `grace` and a fraction of a second.
     pub fn stop(&self, grace: Duration) -> usize {
         let deadline = now().checked_add(grace);

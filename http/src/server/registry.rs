@@ -21,7 +21,9 @@ const LAST_REQUEST: Duration = Duration::from_millis(100);
 pub(super) enum Phase {
     /// It waits for another request, or for the client to close it.
     Idle,
-    /// It waits for the rest of a head, or for the first request.
+    /// It has not begun its first request. That may be on its way, so it gives way like a head.
+    New,
+    /// It waits for the rest of a head, or of a handshake.
     Head,
     /// It cannot be closed without loss.
     Busy,
@@ -115,7 +117,7 @@ impl Registry {
             .filter(|entry| entry.phase.get() != Phase::Busy)
             .map(|entry| (entry.phase.get(), entry.since.get(), Rc::clone(entry)))
             .collect();
-        found.sort_by_key(|(phase, since, _)| std::cmp::Reverse((*phase == Phase::Head, *since)));
+        found.sort_by_key(|(phase, since, _)| std::cmp::Reverse((*phase != Phase::Idle, *since)));
         *self.candidates.borrow_mut() = found;
         !self.candidates.borrow().is_empty()
     }
@@ -147,7 +149,7 @@ impl Registry {
     fn close_idle(&self, time: Instant) -> Option<Instant> {
         let mut next = None;
         for entry in self.all() {
-            if entry.phase.get() != Phase::Idle {
+            if !matches!(entry.phase.get(), Phase::Idle | Phase::New) {
                 continue;
             }
             let at = entry.since.get() + LAST_REQUEST;
@@ -185,6 +187,7 @@ impl ConnectionGuard {
     /// Makes the current green thread the one of the connection.
     pub(super) fn begin(&self) {
         self.entry.thread.replace(Some(thread::current()));
+        self.set_phase(Phase::Head, now());
     }
 
     /// Records that the connection can be closed, and since when.

@@ -132,13 +132,13 @@ fn late_input_does_not_cut_the_last_response() {
     const SIZE: usize = 1 << 20;
     within(|| {
         let addr = start(Server::default(), |_| vec![b'x'; SIZE]);
-        for late in [&b"\r\n"[..], &[b'y'; 100_000]] {
+        for late in [b"\r\n".to_vec(), vec![b'y'; 100_000]] {
             let mut stream = connect(addr);
             stream
                 .write_all(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
                 .unwrap();
             thread::sleep(Duration::from_millis(50));
-            stream.write_all(late).unwrap();
+            stream.write_all(&late).unwrap();
             let mut body = Vec::new();
             let mut piece = [0; 16 * 1024];
             loop {
@@ -148,7 +148,7 @@ fn late_input_does_not_cut_the_last_response() {
                     read => body.extend_from_slice(&piece[..read]),
                 }
             }
-            assert!(body.ends_with(&[b'x'; SIZE]));
+            assert!(body.ends_with(&vec![b'x'; SIZE]));
         }
     });
 }
@@ -164,9 +164,10 @@ fn a_refusal_reaches_a_client_that_is_still_sending_megabytes() {
             let mut stream = connect(addr);
             let head = format!("POST / HTTP/1.1\r\nHost: a\r\n{head}\r\n\r\n1312D00\r\n");
             stream.write_all(head.as_bytes()).unwrap();
+            let piece = vec![b'x'; 100_000];
             // The client reads only after it has sent everything.
             for _ in 0..200 {
-                stream.write_all(&[b'x'; 100_000]).unwrap();
+                stream.write_all(&piece).unwrap();
             }
             let answer = read_to_end(&mut stream);
             assert_eq!(statuses(&answer), [status], "{answer}");

@@ -108,3 +108,46 @@ fn slow_clients_do_not_keep_others_from_an_answer() {
         drop(slow);
     });
 }
+
+/// Slow heads, slow uploads and slow downloads, at the default limits.
+#[test]
+fn thousands_of_slow_clients_of_every_kind_do_not_delay_others() {
+    const SLOW: usize = 5000;
+    fn large(request: Request<Body>) -> std::io::Result<Body> {
+        match request.uri().path() {
+            "/large" => Ok(Body::from(vec![b'x'; 400_000])),
+            _ => request.into_body().into_bytes().map(Into::into),
+        }
+    }
+    use rustix::process::{Resource, getrlimit, setrlimit};
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    setrlimit(Resource::Nofile, limit).unwrap();
+    // Both ends of each connection are in this process.
+    let room = limit.current.map_or(usize::MAX, |limit| limit as usize / 3);
+    within(move || {
+        let addr = start(Server::default(), large);
+        let mut slow = Vec::new();
+        let mut worst = Duration::ZERO;
+        for number in 0..SLOW.min(room) {
+            let mut stream = connect(addr);
+            let begin: &[u8] = match number % 3 {
+                0 => b"GET / HTTP/1.1\r\nHos",
+                1 => b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1000\r\n\r\nx",
+                _ => b"GET /large HTTP/1.1\r\nHost: a\r\n\r\n",
+            };
+            stream.write_all(begin).unwrap();
+            slow.push(stream);
+            if number % 100 == 0 {
+                let start = Instant::now();
+                assert_eq!(
+                    statuses(&exchange(addr, b"GET / HTTP/1.0\r\n\r\n")),
+                    ["200"]
+                );
+                worst = worst.max(start.elapsed());
+            }
+        }
+        assert!(worst < Duration::from_secs(2), "{worst:?}");
+        assert!(slow.len() >= SLOW.min(room));
+    });
+}

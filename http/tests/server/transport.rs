@@ -250,11 +250,98 @@ fn stopping_a_server_ends_a_single_idle_connection() {
         client
             .write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
             .unwrap();
-        client.read(&mut [0; 500]).unwrap();
+        assert!(client.read(&mut [0; 500]).unwrap() > 0);
         assert_eq!((handle.connections(), handle.requests()), (1, 1));
         assert_eq!(handle.stop(Duration::from_secs(30)), 0);
         serving.join().unwrap().unwrap();
         assert_eq!(client.read(&mut [0; 500]).unwrap(), 0);
         assert_eq!((handle.connections(), handle.requests()), (0, 1));
+    });
+}
+
+/// A listener that fails with these errors when the second client comes, and then accepts it.
+struct FailingListener {
+    listener: TcpListener,
+    errors: RefCell<Vec<i32>>,
+    accepted: Cell<usize>,
+    waiting: RefCell<Option<(TcpStream, SocketAddr)>>,
+}
+
+impl Listener for FailingListener {
+    type Stream = TcpStream;
+    type Addr = SocketAddr;
+
+    fn accept(&self) -> io::Result<(TcpStream, SocketAddr)> {
+        let waiting = self.waiting.take();
+        let client = waiting.map_or_else(|| self.listener.accept(), Ok)?;
+        if self.accepted.get() == 1
+            && let Some(errno) = self.errors.borrow_mut().pop()
+        {
+            self.waiting.replace(Some(client));
+            return Err(io::Error::from_raw_os_error(errno));
+        }
+        self.accepted.set(self.accepted.get() + 1);
+        Ok(client)
+    }
+
+    fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.listener.local_addr()
+    }
+}
+
+/// Serves over a listener that fails with `errors` after the first client. Returns the errors that
+/// are reported, and whether the first client, which is idle, still has its connection.
+fn serve_with_errors(errors: Vec<i32>) -> (Vec<Option<i32>>, bool) {
+    use std::sync::{Arc, Mutex};
+    let reports = Arc::new(Mutex::new(Vec::new()));
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let addr = listener.local_addr().unwrap();
+    let server = {
+        let reports = Arc::clone(&reports);
+        let report = move |error: &io::Error| reports.lock().unwrap().push(error.raw_os_error());
+        Server::builder().on_error(report).build()
+    };
+    let handle = server.handle();
+    let failing = FailingListener {
+        listener,
+        errors: RefCell::new(errors),
+        accepted: Cell::new(0),
+        waiting: RefCell::default(),
+    };
+    let serving = spawn(move || server.serve(failing, |_request| "hello"));
+    let is_kept = evy_runtime::unblock(move || {
+        let mut idle = connect(addr);
+        let request = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n";
+        idle.write_all(request).unwrap();
+        super::read_until(&mut idle, "hello");
+        assert!(exchange(addr, b"GET / HTTP/1.0\r\n\r\n").ends_with("hello"));
+        idle.write_all(request).is_ok() && idle.read(&mut [0; 10]).is_ok_and(|read| read > 0)
+    });
+    handle.stop(Duration::ZERO);
+    serving.join().unwrap().unwrap();
+    let reports = reports.lock().unwrap().clone();
+    (reports, is_kept)
+}
+
+#[test]
+fn errors_of_single_connections_do_not_end_a_server() {
+    within(|| {
+        // EPERM, ENETDOWN, ENETUNREACH, ECONNABORTED, ETIMEDOUT, EHOSTUNREACH, EPROTO
+        let errors = vec![1, 100, 101, 103, 110, 113, 71];
+        let expected: Vec<_> = errors.iter().rev().copied().map(Some).collect();
+        assert_eq!(serve_with_errors(errors), (expected, true));
+    });
+}
+
+#[test]
+fn an_idle_connection_gives_way_when_descriptors_run_out() {
+    within(|| {
+        const EMFILE: i32 = 24;
+        assert_eq!(serve_with_errors(vec![EMFILE]), (Vec::new(), false));
+        // Nothing is left to close the second time.
+        assert_eq!(
+            serve_with_errors(vec![EMFILE, EMFILE]),
+            (vec![Some(EMFILE)], false)
+        );
     });
 }
