@@ -50,6 +50,8 @@ pub(super) struct Framer<'a, W> {
     /// The number of bytes that the `Content-Length` leaves.
     left: Option<u64>,
     is_chunked: bool,
+    /// Whether the last write was interrupted.
+    is_behind: bool,
     write: W,
 }
 
@@ -64,6 +66,7 @@ impl<'a, W: FnMut(&[u8]) -> io::Result<()>> Framer<'a, W> {
             out,
             left,
             is_chunked: framing == BodyFraming::Chunked,
+            is_behind: false,
             write,
         }
     }
@@ -101,13 +104,16 @@ impl<'a, W: FnMut(&[u8]) -> io::Result<()>> Framer<'a, W> {
 
     /// Sends the pieces.
     pub(super) fn flush(&mut self) -> io::Result<()> {
-        if !self.out.is_empty() {
-            // If the write unwinds, its caller has the bytes, and they must not be sent again.
-            let mut out = mem::take(self.out);
-            (self.write)(&out)?;
-            out.clear();
-            *self.out = out;
+        if self.out.is_empty() && !self.is_behind {
+            return Ok(());
         }
+        // If the write unwinds, its caller has what is left. The next one sends that first.
+        let mut out = mem::take(self.out);
+        self.is_behind = true;
+        (self.write)(&out)?;
+        self.is_behind = false;
+        out.clear();
+        *self.out = out;
         Ok(())
     }
 

@@ -5,7 +5,7 @@ use std::mem;
 use std::time::Duration;
 
 use evy_net::Stream;
-use evy_runtime::lowlevel::now;
+use evy_runtime::lowlevel::{charge, now};
 use evy_runtime::{timeout, yield_now};
 use http::header::{EXPECT, TRANSFER_ENCODING};
 use http::{Method, Request, StatusCode, Version};
@@ -167,6 +167,7 @@ impl<S: Stream> Connection<S> {
 
     /// Lets other green threads run after a number of requests that needed no read.
     fn take_turn(&mut self) -> io::Result<()> {
+        charge();
         self.pipelined += 1;
         if self.pipelined > MAX_PIPELINED {
             self.pipelined = 1;

@@ -254,3 +254,30 @@ fn a_limit_of_one_route_is_answered_with_413() {
         }
     });
 }
+
+#[test]
+fn a_timeout_around_a_flush_loses_and_repeats_nothing() {
+    const PIECES: u32 = 800;
+    fn numbers() -> Vec<u8> {
+        (0..PIECES)
+            .flat_map(|n| n.to_be_bytes().repeat(2500))
+            .collect()
+    }
+    within(|| {
+        let addr = start(Server::default(), |_| {
+            Body::from_writer(|out| {
+                for n in 0..PIECES {
+                    out.write_all(&n.to_be_bytes().repeat(2500))?;
+                    while evy_runtime::timeout(Duration::from_millis(2), || out.flush()).is_err() {}
+                }
+                Ok(())
+            })
+        });
+        let mut stream = connect(addr);
+        stream.write_all(b"GET / HTTP/1.0\r\n\r\n").unwrap();
+        std::thread::sleep(Duration::from_millis(200));
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer).unwrap();
+        assert!(answer.ends_with(&numbers()) && answer.len() < numbers().len() + 500);
+    });
+}
