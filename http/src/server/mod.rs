@@ -156,9 +156,10 @@ impl Server {
         }
         let service = self.service(handler);
         let stop_accepting = accept_loop.handle();
+        let is_done = Cell::new(false);
         let result = scope(|s| {
-            let stopper = s.spawn(|| {
-                if serving.wait_for_stop(|| false).is_some() {
+            s.spawn(|| {
+                if serving.wait_for_stop(|| is_done.get()).is_some() {
                     stop_accepting.stop();
                 }
             });
@@ -170,7 +171,8 @@ impl Server {
                 // An error ends this connection only.
                 service.serve(stream, &peer, &guard).ok();
             });
-            stopper.kill();
+            is_done.set(true);
+            serving.notify();
             result
         });
         if let Some(deadline) = serving.stop_deadline() {
