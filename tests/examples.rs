@@ -184,3 +184,44 @@ fn chat_sends_each_message_to_all_clients() {
     plain.read_to_string(&mut answer).unwrap();
     assert!(answer.starts_with("HTTP/1.1 400 "), "{answer}");
 }
+
+#[test]
+fn forward_proxy_tunnels_and_forwards() {
+    let (_proxy, proxy) = start("forward_proxy");
+    let (_echo, echo) = start("echo_server");
+    let connect = || {
+        let stream = TcpStream::connect(&proxy).unwrap();
+        stream
+            .set_read_timeout(Some(Duration::from_secs(30)))
+            .unwrap();
+        stream
+    };
+    let mut tunnel = connect();
+    let request = format!("CONNECT {echo} HTTP/1.1\r\nHost: {echo}\r\n\r\nearly");
+    tunnel.write_all(request.as_bytes()).unwrap();
+    let mut answer = Vec::new();
+    while !answer.ends_with(b"early") {
+        let mut byte = [0];
+        tunnel.read_exact(&mut byte).unwrap();
+        answer.push(byte[0]);
+    }
+    assert!(answer.starts_with(b"HTTP/1.1 200 OK\r\n"));
+    tunnel.write_all(b"late").unwrap();
+    tunnel.shutdown(std::net::Shutdown::Write).unwrap();
+    let mut rest = String::new();
+    tunnel.read_to_string(&mut rest).unwrap();
+    assert_eq!(rest, "late");
+
+    let (_server, server) = start("chat");
+    for (target, status) in [(server.as_str(), "400"), ("127.0.0.1:1", "502")] {
+        let mut client = connect();
+        let request = format!("GET http://{target}/ HTTP/1.0\r\n\r\n");
+        client.write_all(request.as_bytes()).unwrap();
+        let mut answer = String::new();
+        client.read_to_string(&mut answer).unwrap();
+        assert!(
+            answer.starts_with(&format!("HTTP/1.1 {status} ")),
+            "{answer}"
+        );
+    }
+}

@@ -23,7 +23,7 @@ use super::request_body::request_body;
 use super::response_head::{HeadOutcome, RequestContext, write_head};
 use super::settings::Settings;
 use super::shared::SharedConnection;
-use super::status_error::StatusError;
+use super::status_error::Answer;
 use crate::body::{Body, BodyFraming};
 use crate::error::ProtocolError;
 use crate::upgrade::{UpgradeHandler, Upgraded};
@@ -259,7 +259,7 @@ where
         shared: &SharedConnection<S>,
         error: Box<dyn Error + Send + Sync>,
     ) -> io::Result<Response<Body>> {
-        let known = StatusError::find(&*error).cloned();
+        let known = Answer::find(&*error).cloned();
         match known {
             Some(known) if known.status().is_client_error() => Ok(known.response()),
             Some(known) if known.status().is_server_error() => {

@@ -32,7 +32,12 @@ use crate::body::Body;
 /// # ; Ok::<(), std::io::Error>(())
 /// ```
 #[derive(Clone, Debug)]
-pub struct StatusError {
+pub struct StatusError(Answer);
+
+/// The answer to a request. It is the source of its error, because some wrappers of errors, such as
+/// that of `anyhow`, hide the type of what they wrap, but not its source.
+#[derive(Clone, Debug)]
+pub(super) struct Answer {
     status: StatusCode,
     message: Cow<'static, str>,
 }
@@ -41,19 +46,21 @@ impl StatusError {
     /// Creates an error that is answered with `status`, and with `message` as the body.
     #[must_use]
     pub fn new(status: StatusCode, message: impl Into<Cow<'static, str>>) -> Self {
-        Self {
+        Self(Answer {
             status,
             message: message.into(),
-        }
+        })
     }
 
     /// Returns the status.
     #[must_use]
     pub const fn status(&self) -> StatusCode {
-        self.status
+        self.0.status
     }
+}
 
-    /// Returns the `StatusError` that `error` is, or that has caused it.
+impl Answer {
+    /// Returns the answer of the `StatusError` that `error` is, or that has caused it.
     pub(super) fn find<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a Self> {
         let mut next = Some(error);
         while let Some(error) = next {
@@ -72,6 +79,10 @@ impl StatusError {
         None
     }
 
+    pub(super) const fn status(&self) -> StatusCode {
+        self.status
+    }
+
     pub(super) fn response(&self) -> Response<Body> {
         let mut response = text_response(self.message.clone().into_owned());
         *response.status_mut() = self.status;
@@ -81,8 +92,20 @@ impl StatusError {
 
 impl fmt::Display for StatusError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.status, self.message)
+        f.write_str(&self.0.message)
     }
 }
 
-impl Error for StatusError {}
+impl Error for StatusError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        Some(&self.0)
+    }
+}
+
+impl fmt::Display for Answer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.status.fmt(f)
+    }
+}
+
+impl Error for Answer {}

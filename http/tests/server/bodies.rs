@@ -41,6 +41,24 @@ fn a_handler_may_return_each_of_these_types() {
         Err::<(), _>(io::Error::other(error))
     });
     assert!(wrapped.starts_with("HTTP/1.1 409 ") && wrapped.ends_with("wrapped"));
+    let hidden = answer(|_| Err::<(), _>(Opaque(StatusError::new(StatusCode::GONE, "hidden"))));
+    assert!(hidden.starts_with("HTTP/1.1 410 ") && hidden.ends_with("hidden"));
+}
+
+/// A wrapper that hides what it wraps, as that of `anyhow` does.
+#[derive(Debug)]
+struct Opaque(StatusError);
+
+impl std::fmt::Display for Opaque {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl std::error::Error for Opaque {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        std::error::Error::source(&self.0)
+    }
 }
 
 #[test]

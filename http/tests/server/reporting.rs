@@ -72,7 +72,7 @@ fn an_error_or_a_panic_is_a_500_and_is_reported_with_the_request_line() {
             [
                 "Other \"GET /panic HTTP/1.1\": the handler panicked [the handler panicked]",
                 "NotFound \"GET /io HTTP/1.1\": no such thing [no such thing]",
-                "Other \"GET /server HTTP/1.1\": 502 Bad Gateway: upstream [502 Bad Gateway: upstream]",
+                "Other \"GET /server HTTP/1.1\": upstream [upstream]",
                 "Other \"GET /early HTTP/1.1\": the status of a handler must be final [the status of a handler must be final]",
                 "Other \"GET /switch HTTP/1.1\": the status 101 without an upgrade [the status 101 without an upgrade]",
                 "Other \"GET /body HTTP/1.0\": body [body]",
