@@ -1,4 +1,4 @@
-//! Upgrade pattern: a chat over WebSockets, by the crate `tungstenite`, which knows nothing of evy.
+//! Upgrade pattern: a chat over WebSocket, by the crate `tungstenite`, which knows nothing of evy.
 //!
 //! Run it, and connect to it from several terminals:
 //!

@@ -159,7 +159,15 @@ impl Decoder {
                 .iter()
                 .position(|&byte| byte == b';')
                 .unwrap_or(line.len());
-            Ok((parse_chunk_size(&line[..end])?, line.len() - end))
+            let extension = &line[end..];
+            if extension
+                .iter()
+                .any(|&byte| byte != b'\t' && byte.is_ascii_control())
+            {
+                let message = "there is a control character in a chunk extension";
+                return Err(ProtocolError::malformed(message));
+            }
+            Ok((parse_chunk_size(&line[..end])?, extension.len()))
         })?;
         self.overhead = self
             .overhead

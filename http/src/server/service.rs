@@ -259,18 +259,15 @@ where
         shared: &SharedConnection<S>,
         error: Box<dyn Error + Send + Sync>,
     ) -> io::Result<Response<Body>> {
-        let known = Answer::find(&*error).cloned();
-        match known {
-            Some(known) if known.status().is_client_error() => Ok(known.response()),
-            Some(known) if known.status().is_server_error() => {
-                self.report(shared, error)?;
-                Ok(known.response())
-            }
-            _ => {
-                self.report(shared, error)?;
-                Ok(empty_response(StatusCode::INTERNAL_SERVER_ERROR))
-            }
+        let known = Answer::find(&*error).filter(|known| !known.status().is_informational());
+        let response = known.map(Answer::response);
+        if response
+            .as_ref()
+            .is_none_or(|response| response.status().is_server_error())
+        {
+            self.report(shared, error)?;
         }
+        Ok(response.unwrap_or_else(|| empty_response(StatusCode::INTERNAL_SERVER_ERROR)))
     }
 
     fn answer_fault<S: Stream>(

@@ -118,6 +118,8 @@ fn malformed_chunks_are_answered_with_400_and_end_the_connection() {
         "5\nhello\r\n0\r\n\r\n",
         "5;\0\r\nhello\r\n0\r\n\r\n",
         "5;\r\r\nhello\r\n0\r\n\r\n",
+        "5;a\x01b\r\nhello\r\n0\r\n\r\n",
+        "5;a\x7f\r\nhello\r\n0\r\n\r\n",
         "5\r\nhelloworld\r\n0\r\n\r\n",
         "5\r\nhello\n0\r\n\r\n",
         "5\r\nhello0\r\n\r\n",

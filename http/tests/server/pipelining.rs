@@ -152,3 +152,65 @@ fn a_handler_that_writes_while_earlier_answers_wait_keeps_their_order() {
         }
     });
 }
+
+#[test]
+fn answers_stay_in_order_whatever_handlers_and_clients_do() {
+    fn mixed(request: Request<Body>) -> std::io::Result<Body> {
+        let mark = format!("<{}>", request.uri().query().unwrap());
+        match request.uri().path() {
+            "/sleep" => sleep(Duration::from_millis(1)),
+            "/yield" => evy_runtime::yield_now(),
+            "/body" => drop(request.into_body().into_text()?),
+            "/stream" => {
+                return Ok(Body::from_writer(move |out| {
+                    out.write_all(b"begun")?;
+                    out.flush()?;
+                    sleep(Duration::from_millis(1));
+                    out.write_all(mark.as_bytes())
+                }));
+            }
+            "/large" => return Ok(Body::from(mark + &"x".repeat(100_000))),
+            _ => {}
+        }
+        Ok(Body::from(mark))
+    }
+    within(|| {
+        let addr = start(Server::default(), mixed);
+        let clients = (0..16_u32).map(|seed| {
+            thread::spawn(move || {
+                let mut random = seed;
+                let mut next = move |below: u32| {
+                    random = random.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+                    (random >> 16) % below
+                };
+                let kinds = ["/", "/", "/sleep", "/yield", "/body", "/stream", "/large"];
+                let mut requests = String::new();
+                for n in 0..100 {
+                    let (kind, length) = (kinds[next(7) as usize], next(30));
+                    requests += &format!(
+                        "POST {kind}?{n} HTTP/1.1\r\nHost: a\r\nContent-Length: {length}\r\n\r\n{}",
+                        "b".repeat(length as usize)
+                    );
+                }
+                requests += "GET /?100 HTTP/1.0\r\n\r\n";
+                let mut stream = connect(addr);
+                let mut reader = stream.try_clone().unwrap();
+                let reading = thread::spawn(move || super::read_to_end(&mut reader));
+                let mut rest = requests.as_bytes();
+                while !rest.is_empty() {
+                    let (piece, after) = rest.split_at((next(2000) as usize + 1).min(rest.len()));
+                    stream.write_all(piece).unwrap();
+                    rest = after;
+                    thread::sleep(Duration::from_micros(u64::from(next(500))));
+                }
+                let answers = reading.join().unwrap();
+                let marks = answers.split('<').skip(1);
+                let marks = marks.map(|rest| rest.split('>').next().unwrap().parse().unwrap());
+                assert_eq!(marks.collect::<Vec<u32>>(), (0..=100).collect::<Vec<_>>());
+            })
+        });
+        for client in clients.collect::<Vec<_>>() {
+            client.join().unwrap();
+        }
+    });
+}
