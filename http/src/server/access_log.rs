@@ -83,6 +83,15 @@ impl fmt::Debug for AccessLog {
 #[derive(Clone)]
 pub(super) struct TrustedProxies(pub(super) Arc<dyn Fn(&Peer) -> bool + Send + Sync>);
 
+impl TrustedProxies {
+    /// A panic of the callback affects nothing else, and the peer is not trusted.
+    pub(super) fn contains(&self, peer: &Peer) -> bool {
+        let mut is_trusted = false;
+        contain_panic(|| is_trusted = (self.0)(peer));
+        is_trusted
+    }
+}
+
 impl fmt::Debug for TrustedProxies {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("TrustedProxies")

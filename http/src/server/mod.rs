@@ -7,6 +7,7 @@ mod connection;
 mod control;
 mod date_cache;
 mod into_response;
+mod outgoing;
 mod peer;
 mod registry;
 mod report;

@@ -3,7 +3,6 @@
 use std::cell::Cell;
 use std::error::Error;
 use std::io;
-use std::mem;
 use std::sync::Arc;
 
 use evy_net::Stream;
@@ -16,11 +15,12 @@ use super::connection::{Connection, Fault, is_timeout};
 use super::control::Control;
 use super::date_cache::DateCache;
 use super::into_response::{IntoResponse, empty_response};
+use super::outgoing::Outgoing;
 use super::peer::Peer;
 use super::registry::ConnectionGuard;
 use super::report::OnError;
 use super::request_body::request_body;
-use super::response_head::{HeadOutcome, RequestContext, write_head};
+use super::response_head::{HeadOutcome, RequestContext};
 use super::settings::Settings;
 use super::shared::SharedConnection;
 use super::status_error::Answer;
@@ -140,16 +140,7 @@ where
         if body.is_upgrade() && !shared.with(is_ready)? {
             return self.refuse(shared, StatusCode::BAD_REQUEST, out);
         }
-        out.begin(parts.status);
-        let head = write_head(
-            &mut out.bytes,
-            &parts,
-            &body,
-            &context,
-            &self.settings,
-            &self.dates,
-        );
-        out.head_length = out.bytes.len();
+        let head = out.begin(&parts, &body, &context, &self.settings, &self.dates);
         if let Some(next) = self.send_body(shared, &mut body, head.framing, out)? {
             return Ok(next);
         }
@@ -230,13 +221,10 @@ where
             return;
         };
         let line = shared.with(|connection| Ok(connection.line.clone()));
-        let is_trusted = self
-            .trusted_proxies
-            .as_ref()
-            .is_some_and(|trusted| trusted.0(peer));
-        let status = out.status.filter(|_| out.sent > 0);
-        let bytes = out.sent.saturating_sub(out.head_length) as u64;
-        log.write(&begun.end(peer, is_trusted, &line.unwrap_or_default(), status, bytes));
+        let trusted = self.trusted_proxies.as_ref();
+        let is_trusted = trusted.is_some_and(|trusted| trusted.contains(peer));
+        let line = line.unwrap_or_default();
+        log.write(&begun.end(peer, is_trusted, &line, out.sent_status(), out.sent_body()));
     }
 
     fn report<S: Stream>(
@@ -292,22 +280,13 @@ where
         out: &mut Outgoing,
     ) -> io::Result<Next> {
         let (parts, body) = empty_response(status).into_parts();
-        out.begin(status);
         let context = RequestContext::UNKNOWN;
-        write_head(
-            &mut out.bytes,
-            &parts,
-            &body,
-            &context,
-            &self.settings,
-            &self.dates,
-        );
+        out.begin(&parts, &body, &context, &self.settings, &self.dates);
         shared.with(|connection| {
             connection.restart_deadlines(&self.settings);
             connection.send_last(&out.bytes, false)
         })?;
-        // There is no body.
-        (out.head_length, out.sent) = (out.bytes.len(), out.bytes.len());
+        out.sent = out.bytes.len();
         Ok(Next::Linger)
     }
 
@@ -352,38 +331,6 @@ fn finish<S: Stream>(
             None => Next::Linger,
         })
     })
-}
-
-/// The size up to which a buffer is kept for the next response.
-const MAX_KEPT_BYTES: usize = 16 * 1024;
-
-/// A response on its way.
-#[derive(Default)]
-struct Outgoing {
-    /// What is to be sent next.
-    bytes: Vec<u8>,
-    status: Option<StatusCode>,
-    head_length: usize,
-    /// The number of bytes that were sent.
-    sent: usize,
-}
-
-impl Outgoing {
-    fn reset(&mut self) {
-        let mut bytes = mem::take(&mut self.bytes);
-        if bytes.capacity() > MAX_KEPT_BYTES {
-            bytes = Vec::new();
-        }
-        *self = Self {
-            bytes,
-            ..Self::default()
-        };
-    }
-
-    fn begin(&mut self, status: StatusCode) {
-        self.bytes.clear();
-        self.status = Some(status);
-    }
 }
 
 /// Sends answers that wait to leave together as soon as the handler of the next request parks.
