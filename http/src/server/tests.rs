@@ -83,6 +83,52 @@ fn responses_do_not_depend_on_where_the_input_is_split() {
 }
 
 #[test]
+fn no_answer_depends_on_where_a_request_is_split() {
+    let post = "POST /x HTTP/1.1\r\nHost: a\r\n";
+    let chunked = format!("{post}Transfer-Encoding: chunked\r\n\r\n");
+    let requests = [
+        "GET /x HTTP/1.2\r\nHost: a\r\n\r\n".to_owned(),
+        "GET /x HTTP/2.0\r\nHost: a\r\n\r\n".to_owned(),
+        "\r\n\r\nGET http://b/x HTTP/1.1\r\nHost: a\r\n\r\n\r\n\r\n".to_owned(),
+        "GET /x HTTP/1.1\r\nHost: a:99999\r\n\r\n".to_owned(),
+        "GET /x HTTP/1.1\r\nHost: a\nX: y\r\n\r\n".to_owned(),
+        "GET /x HTTP/1.1\r\nHost: a\rX: y\r\n\r\n".to_owned(),
+        "GET /x HTTP/1.1\r\nHost: a\r\nX: \0\r\n\r\n".to_owned(),
+        "\n\nGET /x HTTP/1.1\r\nHost: a\r\n\r\n".to_owned(),
+        "\r\rGET /x HTTP/1.1\r\nHost: a\r\n\r\n".to_owned(),
+        "OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n".to_owned(),
+        "CONNECT a:1 HTTP/1.1\r\nHost: a\r\n\r\n".to_owned(),
+        format!("{post}Content-Length: 5\r\n\r\nhello\r\n\r\n"),
+        format!("{post}Content-Length: 5\r\n\r\nhel"),
+        format!("{post}Transfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n"),
+        format!("{chunked}5;x=\"y\"\r\nhello\r\n0\r\nT: railer\r\n\r\n"),
+        format!("{chunked}5\r\nhello\r\n0\r\nX : y\r\n\r\n"),
+        format!("{chunked}5\r\nhello\r\n0\r\n x: y\r\n\r\n"),
+        format!("{chunked}5\r\nhelloo\r\n0\r\n\r\n"),
+        format!("{chunked}5\nhello\r\n0\r\n\r\n"),
+        format!("{chunked}5\r\nhel"),
+        format!("{chunked}5;\x01\r\nhello\r\n0\r\n\r\n"),
+    ];
+    let server = Server::default();
+    for request in requests {
+        let next = "GET /next HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
+        let bytes = [request.as_bytes(), next.as_bytes()].concat();
+        let whole = responses_to(&server, MockStream::new(&[&bytes]), echo);
+        assert!(whole.starts_with("HTTP/1.1 "), "{request:?}: {whole}");
+        for cut in 1..bytes.len() {
+            let mock = MockStream::new(&[&bytes[..cut], &bytes[cut..]]);
+            let split = responses_to(&server, mock, echo);
+            assert_eq!(split, whole, "{request:?} split at {cut}");
+        }
+        let bytewise: Vec<_> = bytes.chunks(1).collect();
+        assert_eq!(
+            responses_to(&server, MockStream::new(&bytewise), echo),
+            whole
+        );
+    }
+}
+
+#[test]
 fn a_wrong_byte_anywhere_yields_well_formed_responses_or_none() {
     let bytes = b"POST /1 HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n\
         2;x=y\r\ntw\r\n0\r\nT: railer\r\n\r\n\

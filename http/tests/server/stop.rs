@@ -196,3 +196,10 @@ fn one_handle_stops_all_clones_of_a_server() {
         assert_eq!(handle.requests(), 3);
     });
 }
+
+#[test]
+fn a_server_and_its_handle_may_be_sent_to_other_os_threads() {
+    fn sendable<T: Clone + Send + Sync + 'static>() {}
+    sendable::<Server>();
+    sendable::<ServerHandle>();
+}
