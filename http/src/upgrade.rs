@@ -3,6 +3,7 @@
 use std::any::Any;
 use std::fmt;
 use std::io::{self, Read, Write};
+use std::sync::Arc;
 use std::time::Duration;
 
 use evy_net::Stream;
@@ -155,6 +156,10 @@ impl Stream for Upgraded {
 
     fn reset(&mut self) {
         self.stream.reset();
+    }
+
+    fn info(&self) -> Option<Arc<dyn Any + Send + Sync>> {
+        self.stream.info()
     }
 }
 

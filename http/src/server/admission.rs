@@ -3,6 +3,7 @@
 use std::any::Any;
 use std::io::{self, IoSlice, IoSliceMut, Read, Write};
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use evy_net::{Listener, Stream, TcpStream};
@@ -110,5 +111,9 @@ impl<S: Stream> Stream for Admitted<S> {
 
     fn reset(&mut self) {
         self.stream.reset();
+    }
+
+    fn info(&self) -> Option<Arc<dyn Any + Send + Sync>> {
+        self.stream.info()
     }
 }

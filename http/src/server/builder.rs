@@ -129,7 +129,8 @@ impl ServerBuilder {
         self
     }
 
-    /// Sets a callback for the errors of requests, and for those that the accept loop survives.
+    /// Sets a callback for the errors of requests and of handshakes, and for those that the accept
+    /// loop survives.
     ///
     /// The errors of requests are those of handlers and bodies, and panics. Each begins with the
     /// request line in quotes, and its source is the error itself. A client that is slow, wrong or

@@ -170,7 +170,7 @@ impl Server {
                 set_nodelay(&stream);
                 let peer = peer_of(&stream, addr, local.clone());
                 // An error ends this connection only.
-                service.serve(stream, &peer, &guard).ok();
+                service.serve(stream, peer, &guard).ok();
             });
             is_done.set(true);
             serving.notify();
@@ -240,7 +240,7 @@ impl Server {
                 let guard = guard;
                 guard.begin();
                 set_nodelay(&stream);
-                service.serve(stream, &peer, &guard)
+                service.serve(stream, peer, &guard)
             });
             if let Some(deadline) = serving.wait_for_stop(|| is_done.get()) {
                 registry.drain(deadline);

@@ -1,11 +1,12 @@
-//! `Peer`: the addresses of a connection.
+//! `Peer`: the addresses of a connection, and what its transport knows.
 
 use std::any::Any;
 use std::fmt::{self, Debug};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-/// The addresses of a request's connection. Each request has it in its extensions.
+/// The addresses of a request's connection, and what its transport knows. Each request has it in its
+/// extensions.
 ///
 /// # Examples
 ///
@@ -23,7 +24,10 @@ use std::sync::Arc;
 /// # ; Ok::<(), std::io::Error>(())
 /// ```
 #[derive(Clone)]
-pub struct Peer(Arc<Addresses>);
+pub struct Peer {
+    addresses: Arc<Addresses>,
+    info: Option<Arc<dyn Any + Send + Sync>>,
+}
 
 struct Addresses {
     addr: Box<dyn Address>,
@@ -52,7 +56,10 @@ impl Peer {
     }
 
     fn from_addresses(addr: Box<dyn Address>, local: Option<Box<dyn Address>>) -> Self {
-        Self(Arc::new(Addresses { addr, local }))
+        Self {
+            addresses: Arc::new(Addresses { addr, local }),
+            info: None,
+        }
     }
 
     /// Converts what describes a peer: a `Peer`, or an address.
@@ -61,6 +68,19 @@ impl Peer {
             Some(peer) => peer.clone(),
             None => Self::new(peer),
         }
+    }
+
+    /// Sets what the transport knows of the connection after its handshake.
+    pub(super) fn set_info(&mut self, info: Option<Arc<dyn Any + Send + Sync>>) {
+        self.info = info.or(self.info.take());
+    }
+
+    /// Returns what the transport knows of the connection, if it is an `I`; for example, the session
+    /// of TLS. See [`Stream::info`](evy_net::Stream::info).
+    #[must_use]
+    pub fn info<I: 'static>(&self) -> Option<&I> {
+        let info = self.info.as_deref()?;
+        (info as &dyn Any).downcast_ref()
     }
 
     /// Returns the address of the peer, if it is an IP address with a port.
@@ -78,13 +98,13 @@ impl Peer {
     /// Returns the address of the peer, if it is an `A`.
     #[must_use]
     pub fn downcast_ref<A: 'static>(&self) -> Option<&A> {
-        (&*self.0.addr as &dyn Any).downcast_ref()
+        (&*self.addresses.addr as &dyn Any).downcast_ref()
     }
 
     /// Returns the address of this end, if it is known and is an `A`.
     #[must_use]
     pub fn local_downcast_ref<A: 'static>(&self) -> Option<&A> {
-        let local = self.0.local.as_deref()?;
+        let local = self.addresses.local.as_deref()?;
         (local as &dyn Any).downcast_ref()
     }
 }
@@ -92,8 +112,8 @@ impl Peer {
 impl Debug for Peer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Peer")
-            .field("addr", &self.0.addr)
-            .field("local", &self.0.local)
+            .field("addr", &self.addresses.addr)
+            .field("local", &self.addresses.local)
             .finish()
     }
 }

@@ -60,11 +60,18 @@ where
     pub(super) fn serve<S: Stream>(
         &self,
         stream: S,
-        peer: &Peer,
+        mut peer: Peer,
         entry: &ConnectionGuard,
     ) -> io::Result<()> {
         let mut connection = Connection::new(stream, &self.settings);
-        connection.handshake(&self.settings)?;
+        if let Err(error) = connection.handshake(&self.settings) {
+            if let Some(on_error) = &self.on_error {
+                on_error.report(&error);
+            }
+            return Err(error);
+        }
+        peer.set_info(connection.stream.stream.info());
+        let peer = &peer;
         let shared = SharedConnection::new(connection);
         let _closing = shared.close_on_drop();
         let mut out = Outgoing::default();

@@ -1,10 +1,12 @@
 //! Transports other than TCP, and what a handler learns of the connection.
 
+use std::any::Any;
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::io::{self, Read, Write};
 use std::net::SocketAddr;
 use std::rc::Rc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use evy_http::{Peer, Server};
@@ -55,6 +57,10 @@ impl Stream for Named {
             _ => Err(io::Error::other("the handshake failed")),
         }
     }
+
+    fn info(&self) -> Option<Arc<dyn Any + Send + Sync>> {
+        Some(Arc::new(Name("session")))
+    }
 }
 
 /// A listener that gives names to its clients.
@@ -84,8 +90,11 @@ fn a_server_runs_over_a_listener_of_the_program() {
         let addr = listener.local_addr().unwrap();
         let handshakes = Rc::new(Cell::new(0));
         let naming = NamingListener(listener, Rc::clone(&handshakes));
+        let reports = Arc::new(Mutex::new(Vec::new()));
+        let reported = Arc::clone(&reports);
         let server = Server::builder()
             .head_timeout(Duration::from_millis(300))
+            .on_error(move |error| reported.lock().unwrap().push(error.kind()))
             .build();
         let handle = server.handle();
         let serving = spawn(move || {
@@ -96,6 +105,8 @@ fn a_server_runs_over_a_listener_of_the_program() {
                     peer.local_downcast_ref::<Name>(),
                 );
                 assert_eq!((peer.addr(), peer.local_addr()), (None, None));
+                assert_eq!(peer.info::<Name>(), Some(&Name("session")));
+                assert_eq!(peer.info::<String>(), None);
                 format!("{names:?}")
             })
         });
@@ -110,6 +121,9 @@ fn a_server_runs_over_a_listener_of_the_program() {
         assert_eq!(ask(b"?"), "");
         assert_eq!(silent.join().unwrap(), "");
         assert_eq!(handshakes.get(), 2);
+        // The silent client had no time left, and the other one was wrong.
+        let kinds = [io::ErrorKind::Other, io::ErrorKind::TimedOut];
+        assert_eq!(*reports.lock().unwrap(), kinds);
         assert_eq!(handle.stop(Duration::from_secs(5)), 0);
         serving.join().unwrap().unwrap();
     });
@@ -292,7 +306,6 @@ impl Listener for FailingListener {
 /// Serves over a listener that fails with `errors` after the first client. Returns the errors that
 /// are reported, and whether the first client, which is idle, still has its connection.
 fn serve_with_errors(errors: Vec<i32>) -> (Vec<Option<i32>>, bool) {
-    use std::sync::{Arc, Mutex};
     let reports = Arc::new(Mutex::new(Vec::new()));
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let addr = listener.local_addr().unwrap();
