@@ -75,7 +75,7 @@ impl<'a, W: FnMut(&[u8]) -> io::Result<()>> Framer<'a, W> {
         self.left == Some(0)
     }
 
-    /// Appends a piece, which `fill` appends to the vector: at most as many bytes as it is told.
+    /// Appends a piece. `fill` appends its bytes to the vector, at most the given number of them.
     /// Returns their number.
     pub(super) fn piece(
         &mut self,

@@ -36,7 +36,7 @@ pub(super) struct Registry {
     candidates: RefCell<Vec<(Phase, Instant, Rc<Entry>)>>,
     max: usize,
     counts: Arc<Counts>,
-    /// Who waits for a connection to end, or to become one that can be closed.
+    /// The waits for a connection to end, or to become one that can be closed.
     changed: WaitQueue,
 }
 
