@@ -230,3 +230,78 @@ fn feed_scraper_answers_a_get_request_and_reports_a_bad_feed() {
         "{posted}"
     );
 }
+
+#[test]
+fn chat_sends_each_message_to_all_clients() {
+    let (_server, addr) = start("chat");
+    let join = || {
+        let stream = TcpStream::connect(&addr).unwrap();
+        stream
+            .set_read_timeout(Some(Duration::from_secs(30)))
+            .unwrap();
+        tungstenite::client(format!("ws://{addr}/"), stream)
+            .unwrap()
+            .0
+    };
+    let mut clients = [join(), join(), join()];
+    // Each one has joined the room once it has got its own message.
+    for (n, sender) in (0..3).zip(["one", "two", "three"]) {
+        clients[n].send(sender.into()).unwrap();
+        while clients[n].read().unwrap().into_text().unwrap() != sender {}
+    }
+    clients[0].send("all".into()).unwrap();
+    for client in &mut clients {
+        while client.read().unwrap().into_text().unwrap() != "all" {}
+    }
+    clients[1].close(None).unwrap();
+    clients[0].send("the rest".into()).unwrap();
+    for client in [0, 2] {
+        while clients[client].read().unwrap().into_text().unwrap() != "the rest" {}
+    }
+    let mut plain = TcpStream::connect(&addr).unwrap();
+    plain.write_all(b"GET / HTTP/1.0\r\n\r\n").unwrap();
+    let mut answer = String::new();
+    plain.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 400 "), "{answer}");
+}
+
+#[test]
+fn forward_proxy_tunnels_and_forwards() {
+    let (_proxy, proxy) = start("forward_proxy");
+    let (_echo, echo) = start("echo_server");
+    let connect = || {
+        let stream = TcpStream::connect(&proxy).unwrap();
+        stream
+            .set_read_timeout(Some(Duration::from_secs(30)))
+            .unwrap();
+        stream
+    };
+    let mut tunnel = connect();
+    let request = format!("CONNECT {echo} HTTP/1.1\r\nHost: {echo}\r\n\r\nearly");
+    tunnel.write_all(request.as_bytes()).unwrap();
+    let mut answer = Vec::new();
+    while !answer.ends_with(b"early") {
+        let mut byte = [0];
+        tunnel.read_exact(&mut byte).unwrap();
+        answer.push(byte[0]);
+    }
+    assert!(answer.starts_with(b"HTTP/1.1 200 OK\r\n"));
+    tunnel.write_all(b"late").unwrap();
+    tunnel.shutdown(std::net::Shutdown::Write).unwrap();
+    let mut rest = String::new();
+    tunnel.read_to_string(&mut rest).unwrap();
+    assert_eq!(rest, "late");
+
+    let (_server, server) = start("chat");
+    for (target, status) in [(server.as_str(), "400"), ("127.0.0.1:1", "502")] {
+        let mut client = connect();
+        let request = format!("GET http://{target}/ HTTP/1.0\r\n\r\n");
+        client.write_all(request.as_bytes()).unwrap();
+        let mut answer = String::new();
+        client.read_to_string(&mut answer).unwrap();
+        assert!(
+            answer.starts_with(&format!("HTTP/1.1 {status} ")),
+            "{answer}"
+        );
+    }
+}

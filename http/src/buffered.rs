@@ -3,6 +3,7 @@
 //! It keeps `[one-deadline]`, because every read and write of the stream goes through it.
 
 use std::io::{self, Read};
+use std::mem;
 use std::time::{Duration, Instant};
 
 use evy_net::Stream;
@@ -11,34 +12,56 @@ use evy_runtime::lowlevel::now;
 use crate::error::ProtocolError;
 use crate::head::HeadScanner;
 use crate::limits::Limits;
+use crate::pace::Pace;
 
 /// The time limit of reads and writes.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum IoDeadline {
     /// One deadline for all calls together. `None` means without limit.
     Total(Option<Instant>),
-    /// A timeout for each call.
-    PerCall(Duration),
+    /// The limits of the transfer in each direction.
+    Paced { reading: Pace, writing: Pace },
 }
 
 impl IoDeadline {
     /// Returns a deadline for all calls, `timeout` from now. If the clock cannot represent it,
     /// there is no limit.
     pub(crate) fn after(timeout: Duration) -> Self {
-        Self::Total(now().checked_add(timeout))
+        Self::since(now(), timeout)
     }
 
-    pub(crate) fn remaining(self) -> io::Result<Option<Duration>> {
+    /// Returns a deadline for all calls, `timeout` from `start`.
+    pub(crate) fn since(start: Instant, timeout: Duration) -> Self {
+        Self::Total(start.checked_add(timeout))
+    }
+
+    /// Returns how long a read may take.
+    pub(crate) fn remaining(&self) -> io::Result<Option<Duration>> {
+        self.remaining_for(|reading, _| reading)
+    }
+
+    fn remaining_for_write(&self) -> io::Result<Option<Duration>> {
+        self.remaining_for(|_, writing| writing)
+    }
+
+    fn remaining_for<'a>(
+        &'a self,
+        choose: impl FnOnce(&'a Pace, &'a Pace) -> &'a Pace,
+    ) -> io::Result<Option<Duration>> {
         let left = match self {
             Self::Total(None) => return Ok(None),
             Self::Total(Some(deadline)) => deadline.saturating_duration_since(now()),
-            Self::PerCall(timeout) => timeout,
+            Self::Paced { reading, writing } => choose(reading, writing).remaining(),
         };
         if left.is_zero() {
             Err(timed_out())
         } else {
             Ok(Some(left))
         }
+    }
+
+    fn has_written(&self) -> bool {
+        matches!(self, Self::Paced { writing, .. } if writing.has_moved())
     }
 }
 
@@ -55,6 +78,11 @@ pub(crate) struct BufferedStream<S> {
     input: Vec<u8>,
     start: usize,
     end: usize,
+    /// What is still to be written before anything else: answers that wait to leave together, and
+    /// the rest of a write that was interrupted.
+    output: Vec<u8>,
+    /// Whether reading is limited to what the buffer holds.
+    buffered_only: bool,
 }
 
 impl<S: Stream> BufferedStream<S> {
@@ -68,6 +96,40 @@ impl<S: Stream> BufferedStream<S> {
             input: Vec::new(),
             start: 0,
             end: 0,
+            output: Vec::new(),
+            buffered_only: false,
+        }
+    }
+
+    /// Returns the stream, and the bytes that were read from it but not consumed.
+    pub(crate) fn into_parts(self) -> (S, Vec<u8>) {
+        let read_ahead = self.buffered().to_vec();
+        (self.stream, read_ahead)
+    }
+
+    /// Frees the buffers, as far as they hold nothing and are larger than usual.
+    pub(crate) fn shrink(&mut self) {
+        if self.start == self.end && self.input.len() > Self::BUFFER {
+            self.input = Vec::new();
+            (self.start, self.end) = (0, 0);
+        }
+        if self.output.is_empty() && self.output.capacity() > Self::BUFFER {
+            self.output = Vec::new();
+        }
+    }
+
+    /// Runs `f`. A read in it fails with `WouldBlock` instead of reading from the stream.
+    pub(crate) fn without_reading<R>(&mut self, f: impl FnOnce(&mut Self) -> R) -> R {
+        self.buffered_only = true;
+        let result = f(self);
+        self.buffered_only = false;
+        result
+    }
+
+    /// Consumes empty lines at the start of the buffer, which may precede a request (RFC 9112, 2.2).
+    pub(crate) fn skip_empty_lines(&mut self) {
+        while self.buffered().starts_with(b"\r\n") {
+            self.consume(2);
         }
     }
 
@@ -82,7 +144,13 @@ impl<S: Stream> BufferedStream<S> {
     }
 
     /// Reads from the stream into the buffer once. Returns 0 at the end of the stream.
+    ///
+    /// What is still to be written is written first, because the peer may wait for it.
     pub(crate) fn fill(&mut self) -> io::Result<usize> {
+        if self.buffered_only {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        self.flush()?;
         if self.start > 0 && (self.start == self.end || self.end == self.input.len()) {
             self.input.copy_within(self.start..self.end, 0);
             (self.start, self.end) = (0, self.end - self.start);
@@ -90,7 +158,11 @@ impl<S: Stream> BufferedStream<S> {
         if self.end == self.input.len() {
             self.input.resize((2 * self.end).max(Self::BUFFER), 0);
         }
-        let read = read_stream(&mut self.stream, self.deadline, &mut self.input[self.end..])?;
+        let read = read_stream(
+            &mut self.stream,
+            &mut self.deadline,
+            &mut self.input[self.end..],
+        )?;
         self.end += read;
         Ok(read)
     }
@@ -98,8 +170,9 @@ impl<S: Stream> BufferedStream<S> {
     /// Reads from the buffer or, if it is empty, once from the stream.
     pub(crate) fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
         if self.start == self.end {
-            if buf.len() >= Self::BUFFER {
-                return read_stream(&mut self.stream, self.deadline, buf);
+            if buf.len() >= Self::BUFFER && !self.buffered_only {
+                self.flush()?;
+                return read_stream(&mut self.stream, &mut self.deadline, buf);
             }
             self.fill()?;
         }
@@ -113,6 +186,10 @@ impl<S: Stream> BufferedStream<S> {
     pub(crate) fn head(&mut self, limits: &Limits) -> io::Result<Option<usize>> {
         let mut scanner = HeadScanner::default();
         loop {
+            if limits.target.is_some() && self.buffered().starts_with(b"\r\n") {
+                self.skip_empty_lines();
+                scanner = HeadScanner::default();
+            }
             if let Some(length) = scanner.advance(self.buffered(), limits)? {
                 return Ok(Some(length));
             }
@@ -161,25 +238,92 @@ impl<S: Stream> BufferedStream<S> {
         Ok(value)
     }
 
-    pub(crate) fn write_all(&mut self, mut bytes: &[u8]) -> io::Result<()> {
-        while !bytes.is_empty() {
-            self.stream.set_write_timeout(self.deadline.remaining()?)?;
-            match retry(|| self.stream.write(bytes))? {
-                0 => return Err(io::ErrorKind::WriteZero.into()),
-                written => bytes = &bytes[written..],
+    /// Queues `bytes`, to be written together with what follows.
+    pub(crate) fn queue(&mut self, bytes: &[u8]) {
+        self.output.extend_from_slice(bytes);
+    }
+
+    /// Returns the number of bytes that are still to be written.
+    pub(crate) fn queued(&self) -> usize {
+        self.output.len()
+    }
+
+    /// Writes what is still to be written.
+    pub(crate) fn flush(&mut self) -> io::Result<()> {
+        if self.output.is_empty() {
+            return Ok(());
+        }
+        let mut output = mem::take(&mut self.output);
+        let result = self.write_all(&output);
+        if self.output.is_empty() {
+            // Kept for the next answers.
+            output.clear();
+            self.output = output;
+        }
+        result
+    }
+
+    /// Writes `bytes`, after what is still to be written. If that is interrupted, the rest is
+    /// written before anything else.
+    pub(crate) fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
+        let queued;
+        let mut unsent = Unsent {
+            bytes,
+            output: &mut self.output,
+        };
+        if !unsent.output.is_empty() {
+            let mut all = mem::take(unsent.output);
+            all.extend_from_slice(bytes);
+            queued = all;
+            unsent.bytes = &queued;
+        }
+        while !unsent.bytes.is_empty() {
+            let left = self.deadline.remaining_for_write()?;
+            self.stream.set_write_timeout(left)?;
+            // Most messages take one write, which does not wait for the peer.
+            let start = self.deadline.has_written().then(now);
+            let written = retry(|| self.stream.write(unsent.bytes))?;
+            if written == 0 {
+                return Err(io::ErrorKind::WriteZero.into());
+            }
+            unsent.bytes = &unsent.bytes[written..];
+            if let IoDeadline::Paced { writing, .. } = &mut self.deadline {
+                let waited = start.map_or(Duration::ZERO, |start| {
+                    now().saturating_duration_since(start)
+                });
+                writing.record(waited, written);
             }
         }
         Ok(())
     }
 }
 
+/// The bytes of a write that are left. They are queued if the write unwinds or fails.
+struct Unsent<'a> {
+    bytes: &'a [u8],
+    output: &'a mut Vec<u8>,
+}
+
+impl Drop for Unsent<'_> {
+    fn drop(&mut self) {
+        self.output.extend_from_slice(self.bytes);
+    }
+}
+
 fn read_stream<S: Stream>(
     stream: &mut S,
-    deadline: IoDeadline,
+    deadline: &mut IoDeadline,
     buf: &mut [u8],
 ) -> io::Result<usize> {
     stream.set_read_timeout(deadline.remaining()?)?;
-    retry(|| stream.read(buf))
+    let IoDeadline::Paced { reading, .. } = deadline else {
+        return retry(|| stream.read(buf));
+    };
+    let start = now();
+    let result = retry(|| stream.read(buf));
+    let read = result.as_ref().map_or(0, |read| *read);
+    reading.record(now().saturating_duration_since(start), read);
+    result
 }
 
 /// Repeats `attempt` for as long as signals interrupt it. A timeout of the socket is always

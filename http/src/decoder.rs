@@ -6,15 +6,25 @@
 use std::io;
 
 use evy_net::Stream;
-use http::header::TRANSFER_ENCODING;
-use http::{HeaderMap, Version};
+use http::header::{CONNECTION, CONTENT_LENGTH, HOST, TE, TRAILER, TRANSFER_ENCODING};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Version};
 
 use crate::buffered::BufferedStream;
 use crate::error::ProtocolError;
 use crate::head::content_length;
 
-/// The maximum total size of the chunk extensions and trailers of one body. They are discarded.
+/// The maximum total size of the chunk extensions and trailers of one body.
 const MAX_CHUNK_OVERHEAD: usize = 4096;
+
+/// Fields that determine the framing or the recipient of a message. In a trailer they are ignored.
+const NOT_IN_TRAILERS: [HeaderName; 6] = [
+    CONNECTION,
+    CONTENT_LENGTH,
+    HOST,
+    TE,
+    TRAILER,
+    TRANSFER_ENCODING,
+];
 
 /// The part of a body that comes next.
 ///
@@ -42,6 +52,7 @@ pub(crate) struct Decoder {
     /// The number of bytes that may still come before `max_body_bytes` is exceeded.
     bytes_left: u64,
     overhead: usize,
+    trailers: Option<Box<HeaderMap>>,
 }
 
 impl Decoder {
@@ -49,6 +60,7 @@ impl Decoder {
         state: DecoderState::Length(0),
         bytes_left: 0,
         overhead: 0,
+        trailers: None,
     };
 
     pub(crate) fn new(state: DecoderState, max_body_bytes: u64) -> Result<Self, ProtocolError> {
@@ -60,8 +72,24 @@ impl Decoder {
                 state,
                 bytes_left: max_body_bytes,
                 overhead: MAX_CHUNK_OVERHEAD,
+                trailers: None,
             }),
         }
+    }
+
+    /// Lowers the number of bytes that may still come to `bytes`.
+    pub(crate) fn limit(&mut self, bytes: u64) {
+        self.bytes_left = self.bytes_left.min(bytes);
+        if self.length().is_some_and(|length| length > bytes) {
+            self.state = DecoderState::Broken(ProtocolError::BODY_TOO_LONG);
+        }
+    }
+
+    /// Takes the trailers, which are complete once the body is done.
+    pub(crate) fn take_trailers(&mut self) -> Option<HeaderMap> {
+        self.trailers
+            .take_if(|_| self.state == DecoderState::Length(0))
+            .map(|boxed| *boxed)
     }
 
     /// Returns the number of bytes left, if a `Content-Length` declared it.
@@ -119,7 +147,7 @@ impl Decoder {
                     self.state = DecoderState::ChunkSize;
                 }
                 DecoderState::ChunkData(left) => return read_within(stream, buf, left),
-                DecoderState::Trailer => self.skip_trailer(stream)?,
+                DecoderState::Trailer => self.read_trailer(stream)?,
                 DecoderState::Broken(error) => return Err((*error).into()),
             }
         }
@@ -131,7 +159,15 @@ impl Decoder {
                 .iter()
                 .position(|&byte| byte == b';')
                 .unwrap_or(line.len());
-            Ok((parse_chunk_size(&line[..end])?, line.len() - end))
+            let extension = &line[end..];
+            if extension
+                .iter()
+                .any(|&byte| byte != b'\t' && byte.is_ascii_control())
+            {
+                let message = "there is a control character in a chunk extension";
+                return Err(ProtocolError::malformed(message));
+            }
+            Ok((parse_chunk_size(&line[..end])?, extension.len()))
         })?;
         self.overhead = self
             .overhead
@@ -146,17 +182,22 @@ impl Decoder {
         Ok(())
     }
 
-    fn skip_trailer<S: Stream>(&mut self, stream: &mut BufferedStream<S>) -> io::Result<()> {
-        let length = stream.line(self.overhead, TOO_MUCH_OVERHEAD, |line| {
-            if line.is_empty() || line.iter().skip(1).any(|&byte| byte == b':') {
-                Ok(line.len())
+    fn read_trailer<S: Stream>(&mut self, stream: &mut BufferedStream<S>) -> io::Result<()> {
+        let (length, field) = stream.line(self.overhead, TOO_MUCH_OVERHEAD, |line| {
+            let field = if line.is_empty() {
+                None
             } else {
-                Err(ProtocolError::malformed("a trailer is malformed"))
-            }
+                Some(parse_trailer(line)?)
+            };
+            Ok((line.len(), field))
         })?;
         self.overhead = self.overhead.saturating_sub(length + 2);
-        if length == 0 {
-            self.state = DecoderState::Length(0);
+        match field {
+            None => self.state = DecoderState::Length(0),
+            Some((name, _)) if NOT_IN_TRAILERS.contains(&name) => {}
+            Some((name, value)) => {
+                self.trailers.get_or_insert_default().append(name, value);
+            }
         }
         Ok(())
     }
@@ -201,6 +242,15 @@ fn parse_chunk_size(digits: &[u8]) -> Result<u64, ProtocolError> {
     })
 }
 
+/// Parses a trailer by the rules for headers.
+fn parse_trailer(line: &[u8]) -> Result<(HeaderName, HeaderValue), ProtocolError> {
+    const ERROR: ProtocolError = ProtocolError::malformed("a trailer is malformed");
+    let colon = line.iter().position(|&byte| byte == b':').ok_or(ERROR)?;
+    let name = HeaderName::from_bytes(&line[..colon]).map_err(|_| ERROR)?;
+    let value = HeaderValue::from_bytes(line[colon + 1..].trim_ascii()).map_err(|_| ERROR)?;
+    Ok((name, value))
+}
+
 /// Returns the framing that a head declares, if it declares one. The same rules apply to requests
 /// and responses.
 pub(crate) fn body_framing(
@@ -208,10 +258,9 @@ pub(crate) fn body_framing(
     version: Version,
 ) -> Result<Option<DecoderState>, ProtocolError> {
     let length = content_length(headers)?;
-    let mut codings = headers.get_all(TRANSFER_ENCODING).iter();
-    let Some(coding) = codings.next() else {
+    if !headers.contains_key(TRANSFER_ENCODING) {
         return Ok(length.map(DecoderState::Length));
-    };
+    }
     if version == Version::HTTP_10 {
         return Err(ProtocolError::malformed(
             "HTTP/1.0 has no `Transfer-Encoding`",
@@ -222,10 +271,37 @@ pub(crate) fn body_framing(
             "both `Content-Length` and `Transfer-Encoding` are given",
         ));
     }
-    if codings.next().is_some() || !coding.as_bytes().eq_ignore_ascii_case(b"chunked") {
-        return Err(ProtocolError::malformed(
-            "the only supported transfer coding is `chunked`",
-        ));
-    }
+    check_codings(headers)?;
     Ok(Some(DecoderState::ChunkSize))
+}
+
+/// Requires `chunked` as the only transfer coding.
+fn check_codings(headers: &HeaderMap) -> Result<(), ProtocolError> {
+    let values = headers.get_all(TRANSFER_ENCODING).iter();
+    let mut codings = values.flat_map(|value| value.as_bytes().split(|&byte| byte == b','));
+    let is_chunked = |coding: &[u8]| coding.trim_ascii().eq_ignore_ascii_case(b"chunked");
+    // The end of the body can be found only if the last coding is `chunked` (RFC 9112, 6.3).
+    if !codings.next_back().is_some_and(is_chunked) {
+        let message = "the last transfer coding is not `chunked`";
+        return Err(ProtocolError::malformed(message));
+    }
+    let mut is_plain = true;
+    for coding in codings {
+        let name = coding
+            .split(|&byte| byte == b';')
+            .next()
+            .unwrap_or_default();
+        if is_chunked(name) || HeaderName::from_bytes(name.trim_ascii()).is_err() {
+            let message = "`Transfer-Encoding` is malformed";
+            return Err(ProtocolError::malformed(message));
+        }
+        is_plain = false;
+    }
+    if is_plain {
+        return Ok(());
+    }
+    Err(ProtocolError::new(
+        StatusCode::NOT_IMPLEMENTED,
+        "the only supported transfer coding is `chunked`",
+    ))
 }

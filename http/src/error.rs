@@ -28,8 +28,14 @@ impl ProtocolError {
     );
     pub(crate) const BODY_TOO_LONG: Self = Self::new(
         StatusCode::PAYLOAD_TOO_LARGE,
-        "the body is longer than `max_body_bytes`",
+        "the body is longer than `max_body_bytes`, or than its `limit`",
     );
+    pub(crate) const BODY_TIMED_OUT: Self = Self::new(
+        StatusCode::REQUEST_TIMEOUT,
+        "the body of the request took too long",
+    );
+    pub(crate) const BODY_CUT_OFF: Self =
+        Self::malformed("the peer closed the connection in the middle of a body");
 
     pub(crate) const fn new(status: StatusCode, message: &'static str) -> Self {
         Self { status, message }

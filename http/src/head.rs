@@ -9,12 +9,12 @@
 use std::mem::MaybeUninit;
 
 use http::header::{CONNECTION, CONTENT_LENGTH, HOST, TRANSFER_ENCODING};
-use http::uri::Authority;
 use http::{
     HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri, Version,
 };
 
 use crate::error::ProtocolError;
+use crate::host::is_host;
 use crate::limits::{Limits, MAX_HEADERS};
 
 /// The number of bytes of a request line that are allowed besides the target, for the method and
@@ -36,24 +36,25 @@ impl HeadScanner {
         bytes: &[u8],
         limits: &Limits,
     ) -> Result<Option<usize>, ProtocolError> {
-        for &byte in &bytes[self.at..] {
-            let after_cr = self.at > 0 && bytes[self.at - 1] == b'\r';
-            self.at += 1;
-            match (self.lines, limits.target) {
-                (0, Some(target)) if self.at > target.saturating_add(REQUEST_LINE_OVERHEAD) => {
-                    return Err(ProtocolError::TARGET_TOO_LONG);
-                }
-                _ if self.at > limits.head => return Err(ProtocolError::HEAD_TOO_LONG),
-                _ => {}
+        while self.at < bytes.len() {
+            let is_after_cr = self.at > 0 && bytes[self.at - 1] == b'\r';
+            let is_special = |byte: &u8| matches!(byte, 0 | b'\n' | b'\r');
+            let found = match is_after_cr {
+                true => Some(0),
+                false => bytes[self.at..].iter().position(is_special),
+            };
+            let at = found.map_or(bytes.len(), |found| self.at + found + 1);
+            self.check(at, limits)?;
+            self.at = at;
+            if found.is_none() {
+                return Ok(None);
             }
-            match (byte, after_cr) {
+            match (bytes[at - 1], is_after_cr) {
                 (b'\n', true) => {
                     let is_empty = self.at - self.line_start == 2;
                     self.line_start = self.at;
                     match (is_empty, self.lines) {
                         (false, _) => self.lines += 1,
-                        // One empty line may precede a request (RFC 9112, 2.2).
-                        (true, 0) if self.at == 2 && limits.target.is_some() => {}
                         (true, 0) => return Err(ProtocolError::malformed("the head is empty")),
                         (true, _) => return Ok(Some(self.at)),
                     }
@@ -70,6 +71,17 @@ impl HeadScanner {
         }
         Ok(None)
     }
+
+    /// Checks the limits for a head whose first `at` bytes are to be scanned.
+    fn check(&self, at: usize, limits: &Limits) -> Result<(), ProtocolError> {
+        match (self.lines, limits.target) {
+            (0, Some(target)) if at > target.saturating_add(REQUEST_LINE_OVERHEAD) => {
+                Err(ProtocolError::TARGET_TOO_LONG)
+            }
+            _ if at > limits.head => Err(ProtocolError::HEAD_TOO_LONG),
+            _ => Ok(()),
+        }
+    }
 }
 
 /// Parses the head of a request from the bytes that `HeadScanner` has delimited.
@@ -78,6 +90,9 @@ pub(crate) fn parse_request(bytes: &[u8], limits: &Limits) -> Result<Request<()>
     let table = &mut table[..limits.headers.min(MAX_HEADERS)];
     let mut parsed = httparse::Request::new(&mut []);
     let outcome = parsed.parse_with_uninit_headers(bytes, table);
+    if outcome == Err(httparse::Error::Version) {
+        return parse_other_version(bytes, limits);
+    }
     require_complete(outcome, "the request line or a header is malformed")?;
     let (Some(method), Some(target)) = (parsed.method, parsed.path) else {
         return Err(ProtocolError::malformed("the request line is malformed"));
@@ -91,8 +106,41 @@ pub(crate) fn parse_request(bytes: &[u8], limits: &Limits) -> Result<Request<()>
     *request.uri_mut() = parse_target(target, request.method())?;
     *request.version_mut() = version(parsed.version);
     copy_headers(parsed.headers, request.headers_mut())?;
-    check_host(&request)?;
+    check_host(&mut request)?;
     Ok(request)
+}
+
+/// Parses the head of a request whose version `httparse` does not know. A later minor version of
+/// HTTP/1 is treated as HTTP/1.1 (RFC 9110, 2.5).
+#[cold]
+#[inline(never)]
+fn parse_other_version(bytes: &[u8], limits: &Limits) -> Result<Request<()>, ProtocolError> {
+    let length = bytes.iter().position(|&byte| byte == b'\r').unwrap_or(0);
+    let mut words = bytes[..length].split(|&byte| byte == b' ').skip(2);
+    let (Some(version), None) = (words.next(), words.next()) else {
+        return Err(ProtocolError::malformed("the request line is malformed"));
+    };
+    match version {
+        [b'H', b'T', b'T', b'P', b'/', b'1', b'.', b'2'..=b'9'] => {
+            let mut bytes = bytes.to_vec();
+            bytes[length - 1] = b'1';
+            parse_request(&bytes, limits)
+        }
+        [
+            b'H',
+            b'T',
+            b'T',
+            b'P',
+            b'/',
+            b'0' | b'2'..=b'9',
+            b'.',
+            b'0'..=b'9',
+        ] => Err(ProtocolError::new(
+            StatusCode::HTTP_VERSION_NOT_SUPPORTED,
+            "only HTTP/1.0 and HTTP/1.1 are supported",
+        )),
+        _ => Err(ProtocolError::malformed("the version is malformed")),
+    }
 }
 
 /// Parses the head of a response from the bytes that `HeadScanner` has delimited.
@@ -148,51 +196,49 @@ fn copy_headers(from: &[httparse::Header<'_>], to: &mut HeaderMap) -> Result<(),
     Ok(())
 }
 
-/// Parses a target: `/path`, `http://host/path` or, for OPTIONS, `*`.
+/// Parses a target: `/path`, `http://host/path`, `*` for OPTIONS, or `host:port` for CONNECT.
 fn parse_target(target: &str, method: &Method) -> Result<Uri, ProtocolError> {
     const ERROR: ProtocolError = ProtocolError::malformed("the target is malformed");
-    if *method == Method::CONNECT {
-        return Err(ProtocolError::new(
-            StatusCode::NOT_IMPLEMENTED,
-            "CONNECT is not served",
-        ));
-    }
     let uri = target.parse::<Uri>().map_err(|_| ERROR)?;
-    let has_form = target.starts_with('/')
-        || uri.scheme().is_some()
-        || (target == "*" && *method == Method::OPTIONS);
-    if !has_form || target.contains('#') {
-        return Err(ERROR);
-    }
-    Ok(uri)
+    let has_form = match uri.authority() {
+        _ if target.contains('#') => false,
+        // CONNECT names a host and a port, and nothing else (RFC 9110, 9.3.6).
+        Some(authority) if *method == Method::CONNECT => {
+            uri.scheme().is_none() && has_port(authority.as_str())
+        }
+        _ if *method == Method::CONNECT => false,
+        Some(authority) => uri.scheme().is_some() && is_host(authority.as_str().as_bytes()),
+        None => target.starts_with('/') || (target == "*" && *method == Method::OPTIONS),
+    };
+    if has_form { Ok(uri) } else { Err(ERROR) }
 }
 
-/// Requires one `Host` where HTTP/1.1 demands it. Rejects a second one, and one that contradicts
-/// the target.
-fn check_host(request: &Request<()>) -> Result<(), ProtocolError> {
+fn has_port(authority: &str) -> bool {
+    is_host(authority.as_bytes())
+        && authority.rsplit_once(':').is_some_and(|(host, port)| {
+            !host.is_empty() && port.parse::<u16>().is_ok_and(|n| n > 0)
+        })
+}
+
+/// Requires one well-formed `Host` where HTTP/1.1 demands it. If the target names a host, `Host` is
+/// replaced by that, because it is to be ignored then (RFC 9112, 3.2.2).
+fn check_host(request: &mut Request<()>) -> Result<(), ProtocolError> {
     let mut hosts = request.headers().get_all(HOST).iter();
-    let host = match (hosts.next(), hosts.next()) {
-        (None, _) if request.version() == Version::HTTP_10 => return Ok(()),
+    match (hosts.next(), hosts.next()) {
+        (None, _) if request.version() == Version::HTTP_10 => {}
         (None, _) => return Err(ProtocolError::malformed("there is no `Host`")),
         (Some(_), Some(_)) => {
             return Err(ProtocolError::malformed("there is more than one `Host`"));
         }
-        (Some(host), None) => host,
-    };
-    let target = request.uri().authority();
-    if host.is_empty() && target.is_none() {
-        return Ok(());
+        (Some(host), None) if host.is_empty() || is_host(host.as_bytes()) => {}
+        (Some(_), None) => return Err(ProtocolError::malformed("`Host` is malformed")),
     }
-    match Authority::try_from(host.as_bytes()) {
-        Ok(host) if host.as_str().contains('@') => {
-            Err(ProtocolError::malformed("`Host` is malformed"))
-        }
-        Ok(host) if target.is_some_and(|target| *target != host) => {
-            Err(ProtocolError::malformed("`Host` contradicts the target"))
-        }
-        Ok(_) => Ok(()),
-        Err(_) => Err(ProtocolError::malformed("`Host` is malformed")),
+    if let Some(authority) = request.uri().authority()
+        && let Ok(host) = HeaderValue::from_str(authority.as_str())
+    {
+        request.headers_mut().insert(HOST, host);
     }
+    Ok(())
 }
 
 /// Returns the `Content-Length`, which must be given at most once and in digits only.
@@ -211,15 +257,16 @@ pub(crate) fn content_length(headers: &HeaderMap) -> Result<Option<u64>, Protoco
 
 /// Whether the sender of this head allows another message on the connection.
 pub(crate) fn keeps_alive(headers: &HeaderMap, version: Version) -> bool {
-    let says = |token: &str| {
-        headers
-            .get_all(CONNECTION)
-            .iter()
-            .filter_map(|value| value.to_str().ok())
-            .flat_map(|value| value.split(','))
-            .any(|word| word.trim().eq_ignore_ascii_case(token))
-    };
-    !says("close") && (version == Version::HTTP_11 || says("keep-alive"))
+    !connection_says(headers, "close")
+        && (version == Version::HTTP_11 || connection_says(headers, "keep-alive"))
+}
+
+/// Whether `Connection` contains `token`.
+pub(crate) fn connection_says(headers: &HeaderMap, token: &str) -> bool {
+    let values = headers.get_all(CONNECTION).iter();
+    values
+        .flat_map(|value| value.as_bytes().split(|&byte| byte == b','))
+        .any(|word| word.trim_ascii().eq_ignore_ascii_case(token.as_bytes()))
 }
 
 /// Appends the headers to `out`, each as a line `name: value`. Those that the connection sets
@@ -276,7 +323,6 @@ mod tests {
             "GET / HTTP/1.1\r\nHost: a\r\nHost: a\r\n",
             "GET / HTTP/1.1\r\nHost: a b\r\n",
             "GET / HTTP/1.1\r\nHost: u@a\r\n",
-            "GET http://b/ HTTP/1.1\r\nHost: a\r\n",
             "GET / HTTP/1.1\r\nHost : a\r\n",
             "GET / HTTP/1.1\r\nHost: a\r\n X: folded\r\n",
             "GET / HTTP/1.1\r\n Host: a\r\n",
@@ -285,13 +331,15 @@ mod tests {
             "GET / HTTP/1.1\r\nHost: a\r\nX: \0\r\n",
             "GET / HTTP/1.1\r\nHost: a\r\nX\r\n",
             "GET  / HTTP/1.1\r\nHost: a\r\n",
-            "GET / HTTP/1.2\r\nHost: a\r\n",
-            "GET / HTTP/2.0\r\nHost: a\r\n",
+            "GET / HTTP/1.10\r\nHost: a\r\n",
+            "GET / HTTP/11\r\nHost: a\r\n",
+            "GET / http/1.1\r\nHost: a\r\n",
+            "GET / a HTTP/1.2\r\nHost: a\r\n",
+            "GET /  HTTP/1.2\r\nHost: a\r\n",
             "GET /\r\nHost: a\r\n",
             "GET a HTTP/1.1\r\nHost: a\r\n",
             "GET * HTTP/1.1\r\nHost: a\r\n",
             "GET /#f HTTP/1.1\r\nHost: a\r\n",
-            "\r\n\r\nGET / HTTP/1.1\r\nHost: a\r\n",
             "P / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n",
             "P / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nContent-Length: 2\r\n",
             "P / HTTP/1.1\r\nHost: a\r\nContent-Length: 1, 2\r\n",
@@ -299,7 +347,11 @@ mod tests {
             "P / HTTP/1.1\r\nHost: a\r\nContent-Length: 0x1\r\n",
             "P / HTTP/1.1\r\nHost: a\r\nContent-Length:\r\n",
             "P / HTTP/1.1\r\nHost: a\r\nContent-Length: 18446744073709551616\r\n",
-            "P / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip, chunked\r\n",
+            "P / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip\r\n",
+            "P / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip, , chunked\r\n",
+            "P / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked;a\r\n",
+            "P / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked, gzip, chunked\r\n",
+            "P / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: \r\n",
             "P / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: xchunked\r\n",
             "P / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked, identity\r\n",
             "P / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n",
@@ -314,8 +366,13 @@ mod tests {
     fn a_well_formed_head_is_accepted_in_each_form() {
         for lines in [
             "GET / HTTP/1.1\r\nHost: a\r\n",
-            "\r\nGET / HTTP/1.1\r\nHost: a\r\n",
+            "GET / HTTP/1.2\r\nHost: a\r\n",
+            "GET / HTTP/1.9\r\nHost: a\r\n",
             "GET / HTTP/1.0\r\n",
+            "GET http://b/ HTTP/1.1\r\nHost: a\r\n",
+            "GET http://a:80/ HTTP/1.1\r\nHost: a\r\n",
+            "GET http://[::1]:80/ HTTP/1.1\r\nHost: a\r\n",
+            "CONNECT a:1 HTTP/1.1\r\nHost: a\r\n",
             "GET /?q=1 HTTP/1.1\r\nhost:a:80\r\n",
             "GET http://A/ HTTP/1.1\r\nHost: a\r\n",
             "OPTIONS * HTTP/1.1\r\nHost:\r\n",
@@ -330,8 +387,10 @@ mod tests {
     }
 
     #[test]
-    fn an_exceeded_limit_is_reported_with_its_status() {
+    fn what_is_not_supported_is_reported_with_its_status() {
         let long = |n| "x".repeat(n);
+        let coding =
+            |value| format!("P / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: {value}\r\n\r\n");
         for (head, status) in [
             (
                 format!("GET /{} HTTP/1.1\r\nHost: a\r\n\r\n", long(40)),
@@ -346,11 +405,112 @@ mod tests {
                 "GET / HTTP/1.1\r\nHost: a\r\nA:\r\nB:\r\nC:\r\nD:\r\n\r\n".into(),
                 431,
             ),
-            ("CONNECT a:1 HTTP/1.1\r\nHost: a:1\r\n\r\n".into(), 501),
+            ("GET / HTTP/2.0\r\nHost: a\r\n\r\n".into(), 505),
+            ("PRI * HTTP/2.0\r\n\r\n".into(), 505),
+            ("GET / HTTP/0.9\r\nHost: a\r\n\r\n".into(), 505),
+            (coding("gzip, chunked"), 501),
+            (coding("gzip;q=1, chunked"), 501),
+            (coding("gzip\r\nTransfer-Encoding: chunked"), 501),
         ] {
             let found = request(head.as_bytes()).expect_err("over a limit").status;
             assert_eq!(found.as_u16(), status, "{head:?}");
         }
+    }
+
+    #[test]
+    fn a_malformed_host_is_rejected_with_400_wherever_it_stands() {
+        for host in [
+            "a:x",
+            "a:99999",
+            "a:65536",
+            "a:-1",
+            "a:+1",
+            "a: 1",
+            "[a]",
+            "[::1",
+            "::1",
+            "[::1]x",
+            "[::g]",
+            "[v]",
+            "[1.2.3.4]",
+            ":80",
+            "a:1:2",
+            "u@a",
+            "a/b",
+            "a?b",
+            "a#b",
+            "a b",
+            "a,b c",
+            "a\\b",
+            "a%4",
+            "a%zz",
+            "\u{e4}",
+            "<a>",
+            "a\tb",
+        ] {
+            let head = format!("GET / HTTP/1.1\r\nHost: {host}\r\n\r\n");
+            let status = request(head.as_bytes()).map_err(|error| error.status);
+            assert_eq!(status.err(), Some(StatusCode::BAD_REQUEST), "{host:?}");
+        }
+        for target in [
+            "http://u@a/",
+            "http://a:99999/",
+            "http://a:x/",
+            "http://:80/",
+            "http://[a]/",
+            "http:///",
+        ] {
+            let head = format!("GET {target} HTTP/1.1\r\nHost: a\r\n\r\n");
+            assert!(request(head.as_bytes()).is_err(), "{target:?}");
+        }
+        for target in [
+            "a",
+            "a:",
+            "a:0",
+            "a:99999",
+            ":1",
+            "/",
+            "*",
+            "http://a:1/",
+            "u@a:1",
+            "a:1/",
+        ] {
+            let head = format!("CONNECT {target} HTTP/1.1\r\nHost: a\r\n\r\n");
+            assert!(request(head.as_bytes()).is_err(), "CONNECT {target:?}");
+        }
+    }
+
+    #[test]
+    fn every_form_of_a_host_is_accepted() {
+        for host in [
+            "",
+            "a",
+            "A.b-c_d~",
+            "a%41",
+            "%61",
+            "a:",
+            "a:0",
+            "a:65535",
+            "1.2.3.4",
+            "1.2.3.4:80",
+            "[::1]",
+            "[::1]:8",
+            "[1:2::3.4.5.6]",
+            "[v1.a:b]",
+            "a!$&'()*+,;=",
+            "  a  ",
+        ] {
+            let head = format!("GET / HTTP/1.1\r\nHost: {host}\r\n\r\n");
+            assert!(request(head.as_bytes()).is_ok(), "{host:?}");
+        }
+    }
+
+    #[test]
+    fn the_host_in_the_target_replaces_the_header() {
+        let head = b"GET http://b:8/x HTTP/1.1\r\nHost: a\r\n\r\n";
+        let request = request(head).unwrap();
+        assert_eq!(request.headers()["host"], "b:8");
+        assert_eq!(request.uri().path(), "/x");
     }
 
     #[test]

@@ -4,19 +4,23 @@
 //! Requests and responses are the types of the crate [`http`]. Their bodies are [`Body`], which is
 //! read like a file. Operations that wait park the green thread, never the OS thread.
 //!
+//! A server runs over any transport that implements [`evy_net::Listener`]. It limits sizes, times
+//! and connections by itself, and stops in order. Routing, cookies, compression, forms and files
+//! are left to other crates, such as `matchit`, which work on the types of `http`.
+//!
 //! Framing is strict in both directions. A message that two readers could interpret differently is
 //! rejected, not repaired. That applies to a `Content-Length` beside `Transfer-Encoding`, or twice,
 //! and to any transfer coding but `chunked`. It also applies to folded lines, bare CR or LF, spaces
-//! before a colon and malformed chunk sizes. The server answers 400 and closes the connection; the
-//! client fails with `InvalidData`. Redirects, cookies, compression and TLS are not supported.
+//! before a colon and malformed chunk sizes and trailers. The server answers with a status that says
+//! what is wrong, usually 400, and closes the connection; the client fails with `InvalidData`. The
+//! client does not support redirects, cookies, compression and TLS.
 //!
 //! Invariants that both sides rely on:
 //! - `[framed]`: a connection carries another message only if the message before was read to its
 //!   end (`decoder` knows the end; `server` and `client` keep the rule).
 //! - `[one-deadline]`: where a deadline applies to a whole message, each read and write gets only
 //!   the time that is left. A peer that sends one byte at a time therefore gains no time
-//!   (`buffered`). On the server, the body of a request has no such deadline, but a timeout for
-//!   each call.
+//!   (`buffered`). On the server, a body has a minimum rate instead, and so has a response (`pace`).
 //!
 //! # Examples
 //!
@@ -33,14 +37,22 @@ mod client;
 mod decoder;
 mod error;
 mod head;
+mod host;
 mod limits;
 #[cfg(test)]
 mod mock_stream;
+mod pace;
 mod server;
+mod upgrade;
 
 pub use body::Body;
 pub use client::{Client, ClientBuilder, get};
 pub use http::{
-    HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri, Version, header,
+    Error, HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri, Version,
+    header,
 };
-pub use server::{IntoResponse, Server, ServerBuilder, serve};
+pub use server::{
+    AccessLog, AccessRecord, IntoResponse, Peer, Server, ServerBuilder, ServerHandle, StatusError,
+    serve,
+};
+pub use upgrade::{Upgrade, Upgraded};

@@ -400,8 +400,8 @@ fn a_handler_that_fails_or_panics_affects_only_its_own_request() {
         let client = Client::new();
         let error = client.get(&format!("http://{addr}/error")).unwrap();
         assert_eq!(error.status(), StatusCode::INTERNAL_SERVER_ERROR);
-        let error = client.get(&format!("http://{addr}/panic")).unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::UnexpectedEof);
+        let panicked = client.get(&format!("http://{addr}/panic")).unwrap();
+        assert_eq!(panicked.status(), StatusCode::INTERNAL_SERVER_ERROR);
         assert_eq!(
             get_text(&client, &format!("http://{addr}/x")).unwrap(),
             "GET /x "
@@ -450,27 +450,5 @@ fn a_server_closes_slow_and_silent_connections() {
             );
             thread::sleep(Duration::from_millis(20));
         }
-    });
-}
-
-#[test]
-fn a_connection_over_the_limit_waits_until_another_one_ends() {
-    within(|| {
-        let addr = start(Server::builder().max_connections(1).build(), echo);
-        let first = Client::new();
-        assert_eq!(
-            get_text(&first, &format!("http://{addr}/1")).unwrap(),
-            "GET /1 "
-        );
-        let second = Client::builder()
-            .timeout(Duration::from_millis(100))
-            .build();
-        let error = second.get(&format!("http://{addr}/2")).unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::TimedOut);
-        drop(first);
-        assert_eq!(
-            get_text(&Client::new(), &format!("http://{addr}/3")).unwrap(),
-            "GET /3 "
-        );
     });
 }

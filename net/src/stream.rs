@@ -1,6 +1,8 @@
 //! `Stream` and `Duplex`: a connection, for protocols that are independent of the transport.
 
+use std::any::Any;
 use std::io::{self, Read, Write};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// A connection: a byte stream in both directions. Reads and writes park the green thread.
@@ -65,6 +67,12 @@ pub trait Stream: Read + Write + 'static {
     /// Returns the error of the transport.
     fn handshake(&mut self) -> io::Result<()> {
         Ok(())
+    }
+
+    /// Returns what the handshake has settled, for code that knows the type, such as the session of
+    /// TLS. Servers that are generic over the transport pass it on to their handlers.
+    fn info(&self) -> Option<Arc<dyn Any + Send + Sync>> {
+        None
     }
 }
 

@@ -1,304 +1,347 @@
-//! One connection of the server: request, handler, response, and again.
-//!
-//! While a handler runs, the body of its request and the server share one `Connection`. Both use it
-//! inside [`SharedConnection::with`], which takes it out and puts it back. Therefore no code finds
-//! it half changed: if a green thread ends in the middle, the connection is dropped with it, and
-//! closes.
+//! `Connection`: the state of one connection of the server, in a message or between two.
 
-use std::cell::Cell;
-use std::io::{self, Read};
+use std::io;
 use std::mem;
-use std::rc::Rc;
 use std::time::Duration;
 
 use evy_net::Stream;
-use http::header::{DATE, EXPECT};
-use http::{HeaderMap, Method, Request, Response, StatusCode, Version};
+use evy_runtime::lowlevel::{charge, now};
+use evy_runtime::{timeout, yield_now};
+use http::header::{EXPECT, TRANSFER_ENCODING};
+use http::{Method, Request, StatusCode, Version};
 
-use super::date_cache::DateCache;
-use super::into_response::empty_response;
+use super::registry::{ConnectionGuard, Phase};
 use super::settings::Settings;
-use crate::body::{Body, BodyFraming};
 use crate::buffered::{BufferedStream, IoDeadline};
-use crate::decoder::{Decoder, body_framing};
+use crate::decoder::{Decoder, DecoderState, body_framing};
 use crate::error::ProtocolError;
 use crate::head::{self, content_length};
+use crate::pace::{Pace, PaceLimits};
 
 /// The number of unread body bytes that are skipped to reach the next request.
 const MAX_DRAIN_BYTES: usize = 64 * 1024;
 
+/// The number of requests that are answered in a row before other green threads run, and of answers
+/// that leave together.
+const MAX_PIPELINED: u32 = 16;
+
+/// The maximum number of bytes of answers that wait to leave together.
+const MAX_QUEUED_BYTES: usize = 64 * 1024;
+
 /// The limits on input that is discarded after a last response, so that the peer's further input
-/// does not destroy that response.
-const LINGER_MAX_BYTES: usize = 1024 * 1024;
-const LINGER_TIMEOUT: Duration = Duration::from_millis(500);
+/// does not destroy that response. A client that is still sending a large body needs longer than
+/// one that sends little.
+const LINGER: PaceLimits = PaceLimits {
+    stall: Duration::from_secs(2),
+    min_rate: 16 * 1024,
+    total: Some(Duration::from_secs(30)),
+};
+
+/// How long the last part of a transport's protocol may take to be written.
+const END_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// What went wrong while the body of a request was read.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Fault {
+    /// The request is answered with the status of the error.
+    Answer(ProtocolError),
+    /// The client is gone.
+    Gone,
+}
 
 /// A connection, in a message or between two.
-struct Connection<S> {
-    stream: BufferedStream<S>,
+pub(super) struct Connection<S> {
+    pub(super) stream: BufferedStream<S>,
     decoder: Decoder,
     /// Counts the requests. The body of an earlier request has nothing left to read.
-    request_number: u64,
+    pub(super) request_number: u64,
+    /// The request line of the current request.
+    pub(super) line: Vec<u8>,
     /// Whether the client waits for `100 Continue`.
-    expect_continue: bool,
+    pub(super) expect_continue: bool,
     /// The error in the body of the request, if one is known.
-    error: Option<ProtocolError>,
-}
-
-/// A connection that the server and the body of the request share.
-struct SharedConnection<S>(Rc<Cell<Option<Box<Connection<S>>>>>);
-
-impl<S> SharedConnection<S> {
-    fn new(connection: Connection<S>) -> Self {
-        Self(Rc::new(Cell::new(Some(Box::new(connection)))))
-    }
-
-    /// Runs `f` on the connection. If `f` unwinds, the connection is dropped.
-    ///
-    /// # Errors
-    ///
-    /// Returns the error of `f`, and `ResourceBusy` if another green thread uses the connection, or
-    /// if it was dropped.
-    fn with<R>(&self, f: impl FnOnce(&mut Connection<S>) -> io::Result<R>) -> io::Result<R> {
-        let Some(mut connection) = self.0.take() else {
-            let message = "the connection is in use by another green thread, or closed";
-            return Err(io::Error::new(io::ErrorKind::ResourceBusy, message));
-        };
-        let result = f(&mut connection);
-        self.0.set(Some(connection));
-        result
-    }
-}
-
-impl<S> Clone for SharedConnection<S> {
-    fn clone(&self) -> Self {
-        Self(Rc::clone(&self.0))
-    }
-}
-
-/// Serves one connection until either side closes it.
-///
-/// # Errors
-///
-/// Returns the error that ended the connection. It does not affect other connections.
-pub(super) fn serve_connection<S, H>(
-    stream: S,
-    settings: &Settings,
-    dates: &DateCache,
-    handler: H,
-) -> io::Result<()>
-where
-    S: Stream,
-    H: Fn(Request<Body>) -> Response<Body>,
-{
-    let mut out = Vec::new();
-    let shared = SharedConnection::new(Connection {
-        stream: BufferedStream::new(stream, IoDeadline::after(settings.head_timeout)),
-        decoder: Decoder::DONE,
-        request_number: 0,
-        expect_continue: false,
-        error: None,
-    });
-    loop {
-        let request = match shared.with(|connection| connection.next_request(settings)) {
-            Ok(Some(request)) => request,
-            Ok(None) => return Ok(()),
-            Err(error) => {
-                let status = status_for(&error).ok_or(error)?;
-                return shared.with(|connection| connection.send_error(status, dates, &mut out));
-            }
-        };
-        let mut context = RequestContext {
-            is_head: request.method() == Method::HEAD,
-            version: request.version(),
-            keep_alive: head::keeps_alive(request.headers(), request.version()),
-        };
-        let body = shared.with(|connection| Ok(connection.body(&shared)))?;
-        let response = handler(request.map(|()| body));
-        let (error, expect_continue) =
-            shared.with(|connection| Ok((connection.error, connection.expect_continue)))?;
-        if let Some(error) = error {
-            return shared.with(|connection| connection.send_error(error.status, dates, &mut out));
-        }
-        // A client that was not sent `100 Continue` may send the body or not. The next bytes could
-        // be either the body or a request.
-        context.keep_alive &= !expect_continue;
-        let (keep_alive, mut body, framing) = write_head(&mut out, response, &context, dates);
-        let mut started = false;
-        let sent = body.send(&mut out, framing, |bytes| {
-            shared.with(|connection| {
-                started = true;
-                connection.expect_continue = false;
-                connection.stream.write_all(bytes)
-            })
-        });
-        let error = shared.with(|connection| Ok(connection.error))?;
-        match (sent, error) {
-            (Ok(()), _) => {}
-            (Err(_), Some(error)) if !started => {
-                let status = error.status;
-                return shared.with(|connection| connection.send_error(status, dates, &mut out));
-            }
-            (Err(error), _) => return Err(error),
-        }
-        let continues = shared.with(|connection| {
-            if keep_alive && connection.drain() {
-                return Ok(true);
-            }
-            if !connection.decoder.is_done() {
-                connection.lingering_close()?;
-            }
-            Ok(false)
-        })?;
-        if !continues {
-            return Ok(());
-        }
-    }
-}
-
-/// The properties of a request that determine how its response is framed.
-struct RequestContext {
-    is_head: bool,
-    version: Version,
-    keep_alive: bool,
+    pub(super) fault: Option<Fault>,
+    /// Whether a part of a response was sent, but not all of it.
+    is_cut_off: bool,
+    /// Whether the end of the stream was sent.
+    is_write_closed: bool,
+    /// Whether a green thread was spawned that flushes the answers that wait.
+    pub(super) has_flusher: bool,
+    /// The number of requests since the stream was last read.
+    pipelined: u32,
 }
 
 impl<S: Stream> Connection<S> {
-    /// Reads a head. Returns `None` if the client is done.
-    fn next_request(&mut self, settings: &Settings) -> io::Result<Option<Request<()>>> {
+    pub(super) fn new(stream: S, settings: &Settings) -> Self {
+        Self {
+            stream: BufferedStream::new(stream, IoDeadline::after(settings.head_timeout)),
+            decoder: Decoder::DONE,
+            request_number: 0,
+            line: Vec::new(),
+            expect_continue: false,
+            fault: None,
+            is_cut_off: false,
+            is_write_closed: false,
+            has_flusher: false,
+            pipelined: 0,
+        }
+    }
+
+    /// Performs the handshake of the transport, within the time for a head.
+    pub(super) fn handshake(&mut self, settings: &Settings) -> io::Result<()> {
+        let stream = &mut self.stream.stream;
+        stream.set_read_timeout(Some(settings.head_timeout))?;
+        stream.set_write_timeout(Some(settings.head_timeout))?;
+        timeout(settings.head_timeout, || stream.handshake())?
+    }
+
+    /// Reads a head. Returns `None` if the client is done, or has not begun another request in time.
+    pub(super) fn next_request(
+        &mut self,
+        settings: &Settings,
+        entry: &ConnectionGuard,
+    ) -> io::Result<Option<Request<()>>> {
+        let is_first = self.request_number == 0;
+        self.line.clear();
+        self.stream.skip_empty_lines();
+        if self.stream.buffered().is_empty() && !is_first {
+            self.pipelined = 0;
+            if !self.wait_for_request(settings, entry)? {
+                return Ok(None);
+            }
+        } else {
+            self.take_turn()?;
+        }
         let stream = &mut self.stream;
-        if self.request_number > 0 && stream.buffered().is_empty() {
-            stream.deadline = IoDeadline::after(settings.idle_timeout);
+        let start = now();
+        stream.deadline = IoDeadline::since(start, settings.head_timeout);
+        if is_first && stream.buffered().is_empty() {
+            entry.set_phase(Phase::New, start);
             match stream.fill() {
                 Ok(0) => return Ok(None),
-                Err(error) if error.kind() == io::ErrorKind::TimedOut => return Ok(None),
+                Err(error) if is_timeout(&error) => return Ok(None),
                 read => drop(read?),
             }
         }
-        stream.deadline = IoDeadline::after(settings.head_timeout);
-        let Some(length) = stream.head(&settings.limits)? else {
-            return Ok(None);
+        entry.set_phase(Phase::Head, start);
+        let length = match stream.head(&settings.limits) {
+            Ok(Some(length)) => length,
+            Ok(None) => return Ok(None),
+            Err(error) if is_timeout(&error) && stream.buffered().is_empty() => return Ok(None),
+            Err(error) => return Err(error),
         };
-        let request = head::parse_request(&stream.buffered()[..length], &settings.limits)?;
+        entry.set_busy();
+        stream.deadline = transfer_deadline(settings);
+        let bytes = &stream.buffered()[..length];
+        let line = bytes.split(|&byte| byte == b'\r').next();
+        self.line.extend_from_slice(line.unwrap_or_default());
+        let request = head::parse_request(bytes, &settings.limits)?;
         stream.consume(length);
-        stream.deadline = IoDeadline::PerCall(settings.io_timeout);
         self.request_number += 1;
-        if let Some(framing) = body_framing(request.headers(), request.version())? {
-            self.decoder = Decoder::new(framing, settings.limits.body)?;
-        }
-        self.expect_continue = expects_continue(&request)? && !self.decoder.is_done();
+        self.accept(&request, settings)?;
         Ok(Some(request))
     }
 
-    /// Returns the body of the request of which the head was read last.
-    fn body(&self, shared: &SharedConnection<S>) -> Body {
-        if self.decoder.is_done() {
-            return Body::empty();
+    /// Waits for the first byte of another request. Returns `false` if none comes.
+    fn wait_for_request(
+        &mut self,
+        settings: &Settings,
+        entry: &ConnectionGuard,
+    ) -> io::Result<bool> {
+        let stream = &mut self.stream;
+        stream.flush()?;
+        stream.shrink();
+        let start = now();
+        entry.set_phase(Phase::Idle, start);
+        stream.deadline = IoDeadline::since(start, settings.idle_timeout);
+        while stream.buffered().is_empty() {
+            match stream.fill() {
+                Ok(0) => return Ok(false),
+                Err(error) if is_timeout(&error) => return Ok(false),
+                read => drop(read?),
+            }
+            stream.skip_empty_lines();
         }
-        let reader = RequestBody {
-            connection: shared.clone(),
-            request_number: self.request_number,
-        };
-        Body::received(reader, self.decoder.length())
+        Ok(true)
     }
 
-    fn read_body(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        if mem::take(&mut self.expect_continue) {
+    /// Lets other green threads run after a number of requests that needed no read.
+    fn take_turn(&mut self) -> io::Result<()> {
+        charge();
+        self.pipelined += 1;
+        if self.pipelined > MAX_PIPELINED {
+            self.pipelined = 1;
+            self.stream.flush()?;
+            yield_now();
+        }
+        Ok(())
+    }
+
+    /// Prepares for the body of a request.
+    fn accept(&mut self, request: &Request<()>, settings: &Settings) -> io::Result<()> {
+        let framing = body_framing(request.headers(), request.version())?;
+        if *request.method() == Method::CONNECT {
+            if !settings.allow_connect {
+                let message = "CONNECT is not served";
+                return Err(ProtocolError::new(StatusCode::NOT_IMPLEMENTED, message).into());
+            }
+            if request.headers().contains_key(TRANSFER_ENCODING)
+                || content_length(request.headers())?.is_some_and(|length| length > 0)
+            {
+                return Err(ProtocolError::malformed("CONNECT has a body").into());
+            }
+        }
+        if let Some(framing) = framing {
+            self.decoder = Decoder::new(framing, settings.limits.body)?;
+        }
+        self.expect_continue = expects_continue(request)? && !self.decoder.is_done();
+        Ok(())
+    }
+
+    /// Returns the number of bytes that are left of the body, if it was declared.
+    pub(super) fn body_length(&self) -> Option<u64> {
+        self.decoder.length()
+    }
+
+    pub(super) fn limit_body(&mut self, bytes: u64) {
+        self.decoder.limit(bytes);
+    }
+
+    pub(super) fn take_trailers(&mut self) -> Option<http::HeaderMap> {
+        self.decoder.take_trailers()
+    }
+
+    pub(super) fn has_unread_body(&self) -> bool {
+        !self.decoder.is_done()
+    }
+
+    pub(super) fn read_body(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        let is_broken = matches!(self.decoder.state, DecoderState::Broken(_));
+        if !is_broken && mem::take(&mut self.expect_continue) {
             self.stream.write_all(b"HTTP/1.1 100 Continue\r\n\r\n")?;
         }
         let result = self.decoder.read(&mut self.stream, buf);
-        let error = result.as_ref().err().and_then(ProtocolError::of);
-        self.error = error.or(self.error);
+        if let Err(error) = &result {
+            let fault = match ProtocolError::of(error) {
+                Some(error) => Fault::Answer(error),
+                None if is_timeout(error) => Fault::Answer(ProtocolError::BODY_TIMED_OUT),
+                None if error.kind() == io::ErrorKind::UnexpectedEof => {
+                    Fault::Answer(ProtocolError::BODY_CUT_OFF)
+                }
+                None => Fault::Gone,
+            };
+            if let Fault::Answer(error) = fault {
+                self.decoder.state = DecoderState::Broken(error);
+            }
+            self.fault = Some(fault);
+        }
         result
     }
 
-    /// Reads what the handler left of the body. Returns `true` if that was all of it.
-    fn drain(&mut self) -> bool {
-        self.decoder.is_done() || self.drain_rest()
-    }
-
-    /// Out of line, because otherwise the buffer would lie between this green thread's frames, and
-    /// each request would touch one more page.
-    #[cold]
-    #[inline(never)]
-    fn drain_rest(&mut self) -> bool {
-        let mut scratch = [0; 4096];
-        let mut left = MAX_DRAIN_BYTES;
-        while !self.decoder.is_done() {
-            match self.decoder.read(&mut self.stream, &mut scratch) {
-                Ok(read) if read <= left => left -= read,
-                _ => return false,
+    /// Whether what nothing has read of the body can be skipped, so that the next request can be
+    /// read. It decides that before the head of the response is sent, which announces it.
+    pub(super) fn can_skip_body(&mut self) -> bool {
+        match self.decoder.length() {
+            Some(left) => left <= MAX_DRAIN_BYTES as u64,
+            // The length of a body in chunks is known only when all of it has arrived.
+            None => {
+                let decoder = &mut self.decoder;
+                self.stream
+                    .without_reading(|stream| skip_rest(decoder, stream))
             }
         }
-        true
     }
 
-    /// Sends a last response, without a body, and closes the connection.
-    #[cold]
-    #[inline(never)]
-    fn send_error(
-        &mut self,
-        status: StatusCode,
-        dates: &DateCache,
-        out: &mut Vec<u8>,
-    ) -> io::Result<()> {
-        let context = RequestContext {
-            is_head: false,
-            version: Version::HTTP_11,
-            keep_alive: false,
-        };
-        out.clear();
-        write_head(out, empty_response(status), &context, dates);
-        // The request's deadline may have passed, so the error response gets a fresh one.
-        self.stream.deadline = IoDeadline::after(LINGER_TIMEOUT);
-        self.stream.write_all(out)?;
-        self.lingering_close()
+    /// Skips what is left of the body. Returns `true` if that was all of it.
+    pub(super) fn skip_body(&mut self) -> bool {
+        self.decoder.is_done() || skip_rest(&mut self.decoder, &mut self.stream)
     }
 
-    /// Closes the connection, but discards further input for a while. Closing with unread input
-    /// would reset the connection, and the client might miss the response.
+    /// Gives a response the full time, although the time of its request may be up.
+    pub(super) fn restart_deadlines(&mut self, settings: &Settings) {
+        self.stream.deadline = transfer_deadline(settings);
+    }
+
+    /// Sends a part of a response, after which there is more.
+    pub(super) fn send_part(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.expect_continue = false;
+        self.is_cut_off = true;
+        self.stream.write_all(bytes)
+    }
+
+    /// Sends the last part of a response. If the next request has arrived already, its answer
+    /// leaves together with this one.
+    pub(super) fn send_last(&mut self, bytes: &[u8], keep_alive: bool) -> io::Result<()> {
+        self.expect_continue = false;
+        let has_next = keep_alive && self.decoder.is_done() && !self.stream.buffered().is_empty();
+        if has_next && self.stream.queued() + bytes.len() <= MAX_QUEUED_BYTES {
+            self.stream.queue(bytes);
+        } else {
+            self.is_cut_off = true;
+            self.stream.write_all(bytes)?;
+        }
+        self.is_cut_off = false;
+        Ok(())
+    }
+
+    /// Sends the end of the stream, and discards further input for a while. Closing with unread
+    /// input would reset the connection, and the client might miss the response.
     #[cold]
     #[inline(never)]
-    fn lingering_close(&mut self) -> io::Result<()> {
+    pub(super) fn linger(&mut self, entry: &ConnectionGuard) -> io::Result<()> {
+        entry.set_phase(Phase::Idle, now());
+        self.stream.flush()?;
+        self.is_write_closed = true;
         self.stream.stream.close_write()?;
-        self.stream.deadline = IoDeadline::after(LINGER_TIMEOUT);
+        let pace = Pace::new(LINGER);
+        self.stream.deadline = IoDeadline::Paced {
+            reading: pace,
+            writing: pace,
+        };
         let mut scratch = [0; 4096];
-        let mut left = LINGER_MAX_BYTES;
-        loop {
-            match self.stream.read(&mut scratch)? {
-                0 => return Ok(()),
-                read if read > left => return Ok(()),
-                read => left -= read,
-            }
+        while self.stream.read(&mut scratch)? > 0 {}
+        Ok(())
+    }
+
+    /// Ends the connection. If a response was cut off, the client sees an error instead of the end
+    /// of the stream.
+    pub(super) fn end(mut self) {
+        let is_cut_off = self.is_cut_off || self.stream.queued() > 0;
+        let stream = &mut self.stream.stream;
+        if is_cut_off {
+            stream.reset();
+        } else if !self.is_write_closed && stream.set_write_timeout(Some(END_TIMEOUT)).is_ok() {
+            // If the client is gone, there is nothing to end.
+            stream.close_write().ok();
         }
     }
 }
 
-/// The body of a request, read from its connection.
-struct RequestBody<S> {
-    connection: SharedConnection<S>,
-    request_number: u64,
-}
-
-impl<S: Stream> Read for RequestBody<S> {
-    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        self.connection.with(|connection| {
-            if connection.request_number != self.request_number {
-                let message =
-                    "the request has already been answered, so its body can no longer be read";
-                return Err(io::Error::new(io::ErrorKind::NotConnected, message));
-            }
-            connection.read_body(buf)
-        })
+fn transfer_deadline(settings: &Settings) -> IoDeadline {
+    IoDeadline::Paced {
+        reading: Pace::new(settings.receiving()),
+        writing: Pace::new(settings.sending()),
     }
 }
 
-/// Returns the status that answers a request which could not be read, if it is to be answered.
-fn status_for(error: &io::Error) -> Option<StatusCode> {
-    match ProtocolError::of(error) {
-        Some(error) => Some(error.status),
-        None if error.kind() == io::ErrorKind::TimedOut => Some(StatusCode::REQUEST_TIMEOUT),
-        None => None,
+pub(super) fn is_timeout(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::TimedOut
+}
+
+/// Out of line, because otherwise the buffer would lie between this green thread's frames, and each
+/// request would touch one more page.
+#[cold]
+#[inline(never)]
+fn skip_rest<S: Stream>(decoder: &mut Decoder, stream: &mut BufferedStream<S>) -> bool {
+    let mut scratch = [0; 4096];
+    let mut left = MAX_DRAIN_BYTES;
+    while !decoder.is_done() {
+        match decoder.read(stream, &mut scratch) {
+            Ok(read) if read <= left => left -= read,
+            _ => return false,
+        }
     }
+    true
 }
 
 fn expects_continue(request: &Request<()>) -> Result<bool, ProtocolError> {
@@ -312,64 +355,4 @@ fn expects_continue(request: &Request<()>) -> Result<bool, ProtocolError> {
             "the only expectation supported is `100-continue`",
         )),
     }
-}
-
-/// Appends the head of a response to `out`. Returns whether the connection can be reused, the body,
-/// and how the body is framed.
-fn write_head(
-    out: &mut Vec<u8>,
-    response: Response<Body>,
-    context: &RequestContext,
-    dates: &DateCache,
-) -> (bool, Body, BodyFraming) {
-    let (mut parts, mut body) = response.into_parts();
-    if parts.status.is_informational() {
-        // Such a response is not final: the client would wait for another one.
-        (parts.status, parts.headers) = (StatusCode::INTERNAL_SERVER_ERROR, HeaderMap::new());
-        body = Body::empty();
-    }
-    let status = parts.status;
-    let bodiless = matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
-    let declared = content_length(&parts.headers).ok().flatten();
-    let length = match body.length() {
-        Some(0) if context.is_head => declared.or(Some(0)),
-        length => length.or(declared),
-    };
-    let framing = match length {
-        _ if bodiless => BodyFraming::Nothing,
-        Some(length) => BodyFraming::Length(length),
-        None if context.version == Version::HTTP_11 => BodyFraming::Chunked,
-        None => BodyFraming::Close,
-    };
-    let keep_alive = context.keep_alive
-        && head::keeps_alive(&parts.headers, Version::HTTP_11)
-        && (framing != BodyFraming::Close || context.is_head);
-
-    out.extend_from_slice(b"HTTP/1.1 ");
-    out.extend_from_slice(status.as_str().as_bytes());
-    out.push(b' ');
-    out.extend_from_slice(status.canonical_reason().unwrap_or_default().as_bytes());
-    out.extend_from_slice(b"\r\n");
-    if !parts.headers.contains_key(DATE) {
-        out.extend_from_slice(b"date: ");
-        out.extend_from_slice(&dates.date());
-        out.extend_from_slice(b"\r\n");
-    }
-    framing.write_header(out);
-    match (keep_alive, context.version) {
-        (false, _) => out.extend_from_slice(b"connection: close\r\n"),
-        (true, Version::HTTP_10) => out.extend_from_slice(b"connection: keep-alive\r\n"),
-        (true, _) => {}
-    }
-    head::write_headers(out, &parts.headers);
-    out.extend_from_slice(b"\r\n");
-    (
-        keep_alive,
-        body,
-        if context.is_head {
-            BodyFraming::Nothing
-        } else {
-            framing
-        },
-    )
 }

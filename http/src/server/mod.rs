@@ -1,27 +1,50 @@
-//! The server: its settings, and the accept loop.
+//! The server: its settings, the accept loop, and how it stops.
 
+mod access_log;
+mod admission;
+mod builder;
 mod connection;
+mod control;
 mod date_cache;
 mod into_response;
+mod outgoing;
+mod peer;
+mod registry;
+mod report;
+mod request_body;
+mod response_head;
+mod service;
 mod settings;
+mod shared;
+mod status_error;
 
-use std::error::Error;
-use std::fmt;
+use std::any::Any;
+use std::cell::Cell;
+use std::fmt::Debug;
 use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
-use evy_net::TcpListener;
-use evy_runtime::lowlevel::contain_panic;
-use http::{Request, Response, StatusCode};
+use evy_net::{Listener, Stream, TcpStream};
+use evy_runtime::lowlevel::resume_unwind;
+use evy_runtime::scope;
+use http::Request;
 
+pub use access_log::{AccessLog, AccessRecord};
+pub use builder::ServerBuilder;
+pub use control::ServerHandle;
 pub use into_response::IntoResponse;
+pub use peer::Peer;
+pub use status_error::StatusError;
 
 use crate::body::Body;
-use crate::limits::MAX_HEADERS;
-use connection::serve_connection;
+use access_log::TrustedProxies;
+use admission::{Admission, Admitted, max_descriptors, set_nodelay};
+use control::Control;
 use date_cache::DateCache;
-use into_response::empty_response;
+use registry::Registry;
+use report::OnError;
+use service::Service;
 use settings::Settings;
 
 /// Serves HTTP on `listener`, each connection on a green thread of its own. The same as
@@ -36,14 +59,15 @@ use settings::Settings;
 /// # Examples
 ///
 /// ```no_run
-/// use evy::http::{self, Response};
+/// use evy::http;
 ///
 /// let listener = evy::listen("127.0.0.1:8000")?;
-/// http::serve(listener, |request| Response::new(format!("you asked for {}\n", request.uri())))
+/// http::serve(listener, |request| format!("you asked for {}\n", request.uri()))
 /// # ; Ok::<(), std::io::Error>(())
 /// ```
-pub fn serve<H, R>(listener: TcpListener, handler: H) -> io::Result<()>
+pub fn serve<L, H, R>(listener: L, handler: H) -> io::Result<()>
 where
+    L: Listener<Addr: Send + Sync>,
     H: Fn(Request<Body>) -> R + 'static,
     R: IntoResponse,
 {
@@ -51,6 +75,8 @@ where
 }
 
 /// An HTTP/1.1 server, which also understands HTTP/1.0.
+///
+/// A server may be sent to other OS threads. Its clones share its [`handle`](Self::handle).
 ///
 /// # Examples
 ///
@@ -68,120 +94,9 @@ pub struct Server {
     settings: Settings,
     max_connections: usize,
     on_error: Option<OnError>,
-}
-
-#[derive(Clone)]
-struct OnError(Arc<dyn Fn(&io::Error) + Send + Sync>);
-
-impl OnError {
-    /// Calls the callback. If it panics, the panic hook reports that, and nothing else is affected.
-    fn report(&self, error: &io::Error) {
-        contain_panic(|| (self.0)(error));
-    }
-}
-
-impl fmt::Debug for OnError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("OnError")
-    }
-}
-
-/// Configures a [`Server`]. Returned by [`Server::builder`].
-#[derive(Clone, Debug)]
-#[must_use]
-pub struct ServerBuilder(Server);
-
-impl ServerBuilder {
-    /// Sets the maximum length of a request's target in bytes, beyond which the response is 414.
-    /// The default is 8 KiB.
-    pub fn max_target_bytes(mut self, bytes: usize) -> Self {
-        self.0.settings.limits.target = Some(bytes);
-        self
-    }
-
-    /// Sets the maximum length of a request's head in bytes, beyond which the response is 431. The
-    /// default is 32 KiB.
-    pub fn max_head_bytes(mut self, bytes: usize) -> Self {
-        self.0.settings.limits.head = bytes;
-        self
-    }
-
-    /// Sets the maximum number of headers, beyond which the response is 431. The default is 100. At
-    /// most 256 are supported.
-    pub fn max_headers(mut self, headers: usize) -> Self {
-        self.0.settings.limits.headers = headers.min(MAX_HEADERS);
-        self
-    }
-
-    /// Sets the maximum length of a request's body in bytes, beyond which the response is 413. The
-    /// default is 2 MiB.
-    pub fn max_body_bytes(mut self, bytes: u64) -> Self {
-        self.0.settings.limits.body = bytes;
-        self
-    }
-
-    /// Sets how long a head may take, from its first byte; for the first head of a connection, from
-    /// the start. Beyond that the response is 408. The default is 10 seconds.
-    pub fn head_timeout(mut self, timeout: Duration) -> Self {
-        self.0.settings.head_timeout = timeout;
-        self
-    }
-
-    /// Sets how long a connection may wait for another request. The default is 60 seconds.
-    pub fn idle_timeout(mut self, timeout: Duration) -> Self {
-        self.0.settings.idle_timeout = timeout;
-        self
-    }
-
-    /// Sets how long one read of a body or one write may take, beyond which the connection is
-    /// closed. The default is 30 seconds.
-    pub fn io_timeout(mut self, timeout: Duration) -> Self {
-        self.0.settings.io_timeout = timeout;
-        self
-    }
-
-    /// Sets how many connections are served at a time; further ones wait to be accepted. The
-    /// default is 1000.
-    ///
-    /// # Panics
-    ///
-    /// Panics if `connections` is zero.
-    pub fn max_connections(mut self, connections: usize) -> Self {
-        assert!(
-            connections > 0,
-            "a server must allow at least one connection"
-        );
-        self.0.max_connections = connections;
-        self
-    }
-
-    /// Sets a callback for handler errors and for errors that the accept loop survives. A panic of
-    /// it affects nothing else.
-    pub fn on_error(mut self, report: impl Fn(&io::Error) + Send + Sync + 'static) -> Self {
-        self.0.on_error = Some(OnError(Arc::new(report)));
-        self
-    }
-
-    /// Builds the server.
-    #[must_use]
-    pub fn build(self) -> Server {
-        self.0
-    }
-
-    /// Builds the server and serves, like [`Server::serve`].
-    ///
-    /// Parks until the listener fails.
-    ///
-    /// # Errors
-    ///
-    /// Returns an error as [`Server::serve`] does.
-    pub fn serve<H, R>(self, listener: TcpListener, handler: H) -> io::Result<()>
-    where
-        H: Fn(Request<Body>) -> R + 'static,
-        R: IntoResponse,
-    {
-        self.0.serve(listener, handler)
-    }
+    access_log: Option<AccessLog>,
+    trusted_proxies: Option<TrustedProxies>,
+    control: Arc<Control>,
 }
 
 impl Server {
@@ -190,55 +105,165 @@ impl Server {
         ServerBuilder(Self::default())
     }
 
+    /// Returns a handle that can stop the server, from any OS thread.
+    #[must_use]
+    pub fn handle(&self) -> ServerHandle {
+        ServerHandle::new(Arc::clone(&self.control))
+    }
+
     /// Accepts connections and answers each request with what `handler` returns.
     ///
-    /// - A body that the handler does not read is skipped, up to 64 KiB; beyond that, the
-    ///   connection is closed.
-    /// - `Expect: 100-continue` is answered when the body is first read.
-    /// - The body may turn out to be malformed or too long while it is read. Then the request is
-    ///   answered with 400 or 413, whatever the handler returns.
-    /// - The server sets `Content-Length`, `Transfer-Encoding` and `Connection` itself. It respects
-    ///   `Connection: close`. It also respects the `Content-Length` of a body from a reader, and of
-    ///   a response to HEAD.
-    /// - If a body fails while it is sent, the connection is cut, so that the client notices. A
-    ///   panic of the handler closes its connection and affects no other one.
+    /// Each request has a [`Peer`] in its extensions.
     ///
-    /// Parks until the listener fails.
+    /// - A body that the handler does not read is skipped, up to 64 KiB. Beyond that the response
+    ///   announces `Connection: close`.
+    /// - `Expect: 100-continue` is answered when the body is first read.
+    /// - The body may turn out to be malformed, too long or too slow while it is read. Then the
+    ///   request is answered with 400, 413 or 408, whatever the handler returns.
+    /// - The server sets `Content-Length`, `Transfer-Encoding`, `Connection` and `Keep-Alive` itself.
+    ///   It respects `Connection: close`. It also respects the `Content-Length` of a body from a
+    ///   reader or writer, and of a response to HEAD.
+    /// - A panic of the handler is answered with 500, like an error. If a body fails or panics after
+    ///   the head was sent, the connection is reset, so that the client notices. All of these are
+    ///   reported to [`on_error`](ServerBuilder::on_error).
+    /// - A target that names a host replaces the `Host` header.
+    ///
+    /// Parks until the server is stopped, or until the listener fails.
     ///
     /// # Errors
     ///
     /// Returns an error of the listener that is not transient. A client that gives up is not an
-    /// error. If descriptors or memory run out, the server pauses and retries.
-    pub fn serve<H, R>(&self, listener: TcpListener, handler: H) -> io::Result<()>
+    /// error. If descriptors or memory run out, the server closes idle connections, or pauses and
+    /// retries.
+    pub fn serve<L, H, R>(&self, listener: L, handler: H) -> io::Result<()>
     where
+        L: Listener<Addr: Send + Sync>,
         H: Fn(Request<Body>) -> R + 'static,
         R: IntoResponse,
     {
-        let mut accept_loop = evy_net::Server::new().max_connections(self.max_connections);
+        let serving = self.control.begin();
+        let max_connections = self.max_connections.min(max_descriptors());
+        let registry = Registry::new(max_connections, serving.counts());
+        let local = listener.local_addr().ok();
+        let admission = Admission {
+            listener,
+            registry: registry.clone(),
+        };
+        // The registry keeps the limit. One connection more waits for room.
+        let permits = max_connections.saturating_add(1);
+        let mut accept_loop = evy_net::Server::new().max_connections(permits);
         if let Some(on_error) = self.on_error.clone() {
             accept_loop = accept_loop.on_error(move |error| on_error.report(error));
         }
-        let (server, dates) = (self.clone(), DateCache::default());
-        accept_loop.serve(listener, move |stream, _addr| {
-            stream.set_nodelay(true).ok();
-            let answer = |request| server.answer(&handler, request);
-            // An error ends this connection only.
-            serve_connection(stream, &server.settings, &dates, answer).ok();
-        })
+        let service = self.service(handler);
+        let stop_accepting = accept_loop.handle();
+        let is_done = Cell::new(false);
+        let result = scope(|s| {
+            s.spawn(|| {
+                if serving.wait_for_stop(|| is_done.get()).is_some() {
+                    stop_accepting.stop();
+                }
+            });
+            let result = accept_loop.serve(admission, move |admitted, addr| {
+                let Admitted { stream, guard } = admitted;
+                guard.begin();
+                set_nodelay(&stream);
+                let peer = peer_of(&stream, addr, local.clone());
+                // An error ends this connection only.
+                service.serve(stream, peer, &guard).ok();
+            });
+            is_done.set(true);
+            serving.notify();
+            result
+        });
+        if let Some(deadline) = serving.stop_deadline() {
+            registry.drain(deadline);
+        }
+        result
     }
 
-    /// Returns the response of the handler, or 500 for its error.
-    fn answer<H, R>(&self, handler: &H, request: Request<Body>) -> Response<Body>
+    /// Serves one connection, like [`serve`](Self::serve). It ends with the last response, or when
+    /// the server is stopped.
+    ///
+    /// `peer` describes the peer: a [`Peer`], or an address of any type, from which one is made. The
+    /// connection has a green thread of its own, which is killed if the caller unwinds.
+    ///
+    /// Parks until the connection is closed.
+    ///
+    /// # Errors
+    ///
+    /// Returns the error that ended the connection, such as a client that is gone.
+    ///
+    /// # Panics
+    ///
+    /// Panics if no stack can be allocated.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use evy::http::Server;
+    /// use std::io::{Read, Write};
+    ///
+    /// let listener = evy::listen("127.0.0.1:0")?;
+    /// let mut client = evy::connect(listener.local_addr()?)?;
+    /// let (stream, addr) = listener.accept()?;
+    ///
+    /// client.write_all(b"GET / HTTP/1.0\r\n\r\n")?;
+    /// let reader = evy::spawn(move || {
+    ///     let mut text = String::new();
+    ///     client.read_to_string(&mut text).map(|_| text)
+    /// });
+    /// Server::default().serve_connection(stream, addr, |_request| "hello")?;
+    /// assert!(reader.join().unwrap()?.ends_with("\r\n\r\nhello"));
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn serve_connection<S, A, H, R>(&self, stream: S, peer: A, handler: H) -> io::Result<()>
     where
+        S: Stream,
+        A: Debug + Send + Sync + 'static,
         H: Fn(Request<Body>) -> R,
         R: IntoResponse,
     {
-        handler(request).into_response().unwrap_or_else(|error| {
-            if let Some(on_error) = &self.on_error {
-                on_error.report(&into_io_error(error));
+        let serving = self.control.begin();
+        let registry = Registry::new(usize::MAX, serving.counts());
+        let guard = registry.add();
+        let service = self.service(handler);
+        let peer = Peer::of(peer);
+        let is_done = Cell::new(false);
+        let (service, serving, is_done) = (&service, &serving, &is_done);
+        scope(|s| {
+            let connection = s.spawn(move || {
+                let _done = OnDrop(|| {
+                    is_done.set(true);
+                    serving.notify();
+                });
+                let guard = guard;
+                guard.begin();
+                set_nodelay(&stream);
+                service.serve(stream, peer, &guard)
+            });
+            if let Some(deadline) = serving.wait_for_stop(|| is_done.get()) {
+                registry.drain(deadline);
             }
-            empty_response(StatusCode::INTERNAL_SERVER_ERROR)
+            match connection.join() {
+                Ok(result) => result,
+                Err(error) if error.is_panic() => resume_unwind(error.into_panic()),
+                // The server was stopped.
+                Err(_) => Ok(()),
+            }
         })
+    }
+
+    fn service<H>(&self, handler: H) -> Service<H> {
+        Service {
+            settings: self.settings.clone(),
+            on_error: self.on_error.clone(),
+            access_log: self.access_log.clone(),
+            trusted_proxies: self.trusted_proxies.clone(),
+            control: Arc::clone(&self.control),
+            dates: DateCache::default(),
+            handler,
+        }
     }
 }
 
@@ -246,17 +271,41 @@ impl Default for Server {
     fn default() -> Self {
         Self {
             settings: Settings::default(),
-            max_connections: 1000,
+            max_connections: 10_000,
             on_error: None,
+            access_log: None,
+            trusted_proxies: None,
+            control: Arc::default(),
         }
     }
 }
 
-/// Returns an I/O error as it is, and wraps any other error in one.
-fn into_io_error(error: Box<dyn Error + Send + Sync>) -> io::Error {
-    match error.downcast::<io::Error>() {
-        Ok(error) => *error,
-        Err(other) => io::Error::other(other),
+/// Returns the addresses of a connection. A listener may listen at all addresses of its host.
+fn peer_of<S, A>(stream: &S, addr: A, local: Option<A>) -> Peer
+where
+    S: Stream,
+    A: Debug + Send + Sync + 'static,
+{
+    let any = local.as_ref().map(|local| local as &dyn Any);
+    let bound = any.and_then(|any| any.downcast_ref::<SocketAddr>());
+    if bound.is_some_and(|bound| bound.ip().is_unspecified())
+        && let Some(tcp) = (stream as &dyn Any).downcast_ref::<TcpStream>()
+        && let Ok(local) = tcp.local_addr()
+    {
+        return Peer::with_local(addr, local);
+    }
+    match local {
+        Some(local) => Peer::with_local(addr, local),
+        None => Peer::new(addr),
+    }
+}
+
+/// Calls a closure when it is dropped.
+struct OnDrop<F: FnMut()>(F);
+
+impl<F: FnMut()> Drop for OnDrop<F> {
+    fn drop(&mut self) {
+        (self.0)();
     }
 }
 

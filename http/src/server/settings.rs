@@ -2,18 +2,45 @@
 
 use std::time::Duration;
 
+use http::HeaderValue;
+
 use crate::limits::Limits;
+use crate::pace::PaceLimits;
 
 /// The limits and timeouts of one connection.
 #[derive(Clone, Debug)]
 pub(super) struct Settings {
     pub(super) limits: Limits,
-    /// For a head, from its first byte.
+    /// For a head, from its first byte, and for a handshake.
     pub(super) head_timeout: Duration,
     /// For the wait between two requests.
     pub(super) idle_timeout: Duration,
     /// For one read of a body, or one write.
     pub(super) io_timeout: Duration,
+    /// For the body of a request.
+    pub(super) body_timeout: Option<Duration>,
+    /// For bodies in both directions, in bytes per second.
+    pub(super) min_rate: u64,
+    /// Whether CONNECT requests get to the handler.
+    pub(super) allow_connect: bool,
+    pub(super) server_header: Option<HeaderValue>,
+}
+
+impl Settings {
+    pub(super) fn receiving(&self) -> PaceLimits {
+        PaceLimits {
+            stall: self.io_timeout,
+            min_rate: self.min_rate,
+            total: self.body_timeout,
+        }
+    }
+
+    pub(super) fn sending(&self) -> PaceLimits {
+        PaceLimits {
+            total: None,
+            ..self.receiving()
+        }
+    }
 }
 
 impl Default for Settings {
@@ -28,6 +55,10 @@ impl Default for Settings {
             head_timeout: Duration::from_secs(10),
             idle_timeout: Duration::from_secs(60),
             io_timeout: Duration::from_secs(30),
+            body_timeout: Some(Duration::from_secs(600)),
+            min_rate: 240,
+            allow_connect: false,
+            server_header: None,
         }
     }
 }

@@ -1,7 +1,5 @@
 //! The responses of a server connection to an in-memory peer.
 
-use super::connection::serve_connection;
-use super::date_cache::DateCache;
 use super::{IntoResponse, Server};
 use crate::body::Body;
 use crate::mock_stream::MockStream;
@@ -17,8 +15,7 @@ fn responses_to<R: IntoResponse>(
     handler: impl Fn(Request<Body>) -> R,
 ) -> String {
     let writes = Rc::clone(&mock.writes);
-    let handler = |request| server.answer(&handler, request);
-    serve_connection(mock, &server.settings, &DateCache::default(), handler).ok();
+    server.serve_connection(mock, (), handler).ok();
     let response = String::from_utf8(writes.borrow().concat()).unwrap();
     let lines = response.split_inclusive("\r\n");
     lines.filter(|line| !line.starts_with("date: ")).collect()
@@ -44,14 +41,9 @@ fn a_small_exchange_takes_one_read_and_one_write() {
     let mock = MockStream::new(&[b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"]);
     let (reads, writes) = (Rc::clone(&mock.reads), Rc::clone(&mock.writes));
     let hello = |_request| Response::new(Body::from("hello"));
-    serve_connection(
-        mock,
-        &Server::default().settings,
-        &DateCache::default(),
-        hello,
-    )
-    .unwrap();
-    assert_eq!((reads.get(), writes.borrow().len()), (1, 1));
+    Server::default().serve_connection(mock, (), hello).unwrap();
+    // The second read finds the end of the stream.
+    assert_eq!((reads.get(), writes.borrow().len()), (2, 1));
     let response = String::from_utf8(writes.borrow()[0].clone()).unwrap();
     assert!(
         response.starts_with("HTTP/1.1 200 OK\r\ndate: "),
@@ -68,7 +60,7 @@ fn responses_do_not_depend_on_where_the_input_is_split() {
     let bytes = b"POST /1 HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\none\
         POST /2 HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n\
         2;x=y\r\ntw\r\n00A\r\no234567890\r\n0\r\nT: railer\r\n\r\n\
-        \r\nHEAD /3 HTTP/1.1\r\nHost: a\r\n\r\n\
+        \r\n\r\nHEAD /3 HTTP/1.1\r\nHost: a\r\n\r\n\
         GET /4 HTTP/1.1\r\nHost: a\r\nConnection: x, Close\r\n\r\nGET /5";
     let expected = "HTTP/1.1 200 OK\r\ncontent-length: 11\r\n\r\nPOST /1 one\
         HTTP/1.1 200 OK\r\ncontent-length: 20\r\n\r\nPOST /2 two234567890\
@@ -88,6 +80,52 @@ fn responses_do_not_depend_on_where_the_input_is_split() {
         responses_to(&server, MockStream::new(&bytewise), echo),
         expected
     );
+}
+
+#[test]
+fn no_answer_depends_on_where_a_request_is_split() {
+    let post = "POST /x HTTP/1.1\r\nHost: a\r\n";
+    let chunked = format!("{post}Transfer-Encoding: chunked\r\n\r\n");
+    let requests = [
+        "GET /x HTTP/1.2\r\nHost: a\r\n\r\n".to_owned(),
+        "GET /x HTTP/2.0\r\nHost: a\r\n\r\n".to_owned(),
+        "\r\n\r\nGET http://b/x HTTP/1.1\r\nHost: a\r\n\r\n\r\n\r\n".to_owned(),
+        "GET /x HTTP/1.1\r\nHost: a:99999\r\n\r\n".to_owned(),
+        "GET /x HTTP/1.1\r\nHost: a\nX: y\r\n\r\n".to_owned(),
+        "GET /x HTTP/1.1\r\nHost: a\rX: y\r\n\r\n".to_owned(),
+        "GET /x HTTP/1.1\r\nHost: a\r\nX: \0\r\n\r\n".to_owned(),
+        "\n\nGET /x HTTP/1.1\r\nHost: a\r\n\r\n".to_owned(),
+        "\r\rGET /x HTTP/1.1\r\nHost: a\r\n\r\n".to_owned(),
+        "OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n".to_owned(),
+        "CONNECT a:1 HTTP/1.1\r\nHost: a\r\n\r\n".to_owned(),
+        format!("{post}Content-Length: 5\r\n\r\nhello\r\n\r\n"),
+        format!("{post}Content-Length: 5\r\n\r\nhel"),
+        format!("{post}Transfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n"),
+        format!("{chunked}5;x=\"y\"\r\nhello\r\n0\r\nT: railer\r\n\r\n"),
+        format!("{chunked}5\r\nhello\r\n0\r\nX : y\r\n\r\n"),
+        format!("{chunked}5\r\nhello\r\n0\r\n x: y\r\n\r\n"),
+        format!("{chunked}5\r\nhelloo\r\n0\r\n\r\n"),
+        format!("{chunked}5\nhello\r\n0\r\n\r\n"),
+        format!("{chunked}5\r\nhel"),
+        format!("{chunked}5;\x01\r\nhello\r\n0\r\n\r\n"),
+    ];
+    let server = Server::default();
+    for request in requests {
+        let next = "GET /next HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
+        let bytes = [request.as_bytes(), next.as_bytes()].concat();
+        let whole = responses_to(&server, MockStream::new(&[&bytes]), echo);
+        assert!(whole.starts_with("HTTP/1.1 "), "{request:?}: {whole}");
+        for cut in 1..bytes.len() {
+            let mock = MockStream::new(&[&bytes[..cut], &bytes[cut..]]);
+            let split = responses_to(&server, mock, echo);
+            assert_eq!(split, whole, "{request:?} split at {cut}");
+        }
+        let bytewise: Vec<_> = bytes.chunks(1).collect();
+        assert_eq!(
+            responses_to(&server, MockStream::new(&bytewise), echo),
+            whole
+        );
+    }
 }
 
 #[test]
@@ -126,6 +164,8 @@ fn malformed_chunks_are_answered_with_400_and_end_the_connection() {
         "5\nhello\r\n0\r\n\r\n",
         "5;\0\r\nhello\r\n0\r\n\r\n",
         "5;\r\r\nhello\r\n0\r\n\r\n",
+        "5;a\x01b\r\nhello\r\n0\r\n\r\n",
+        "5;a\x7f\r\nhello\r\n0\r\n\r\n",
         "5\r\nhelloworld\r\n0\r\n\r\n",
         "5\r\nhello\n0\r\n\r\n",
         "5\r\nhello0\r\n\r\n",
@@ -176,7 +216,8 @@ fn an_http_1_0_connection_is_closed_unless_keep_alive_is_requested() {
     );
     assert_eq!(
         kept,
-        "HTTP/1.1 200 OK\r\ncontent-length: 7\r\nconnection: keep-alive\r\n\r\nGET /1 \
+        "HTTP/1.1 200 OK\r\ncontent-length: 7\r\nconnection: keep-alive\r\n\
+         keep-alive: timeout=60\r\n\r\nGET /1 \
          HTTP/1.1 200 OK\r\ncontent-length: 7\r\nconnection: close\r\n\r\nGET /2 "
     );
 }

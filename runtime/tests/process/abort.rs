@@ -18,7 +18,7 @@ fn program() -> &'static Path {
             name: "abort",
             source: runtime.join("tests/process/abort_program.rs"),
             dependencies: format!(
-                "evy = {{ path = {root:?}, default-features = false, features = [\"net\", \"pool\"] }}"
+                "evy = {{ path = {root:?}, default-features = false, features = [\"net\", \"pool\", \"http\"] }}"
             ),
             profile: "panic = \"abort\"",
         };
@@ -106,6 +106,16 @@ fn without_unwinding_a_timeout_does_not_end_the_wait_for_a_resource() {
 #[test]
 fn without_unwinding_a_server_reads_and_serves_and_its_connections_end_by_errors() {
     succeeds("serve");
+}
+
+#[test]
+fn without_unwinding_a_panic_of_an_http_handler_ends_the_process() {
+    aborts("panic-http-handler", "the reason");
+}
+
+#[test]
+fn without_unwinding_a_stop_of_an_http_server_leaves_handlers_that_are_parked() {
+    succeeds("http-stop");
 }
 
 #[test]

@@ -33,6 +33,7 @@ fn main() {
         "pool-jobs" => pool_jobs(),
         "pool-resource" => pool_resource(),
         "serve" => serve(),
+        "http-stop" => http_stop(),
         "lazy" => lazy(),
         "lock" => lock(),
         "channel" => channel(),
@@ -44,6 +45,7 @@ fn main() {
             pool.wait_all();
         }
         "panic-handler" => panic_in_a_handler(),
+        "panic-http-handler" => panic_in_an_http_handler(),
         "deadlock" => thread::park(),
         other => panic!("there is no case {other}"),
     }
@@ -245,6 +247,41 @@ fn panic_in_a_handler() {
     });
     let mut client = evy::connect(address).unwrap();
     client.read(&mut [0]).unwrap();
+}
+
+fn http_stop() {
+    let listener = evy::listen("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let server = evy::http::Server::default();
+    let handle = server.handle();
+    let serving = spawn(move || {
+        server.serve(listener, |request| {
+            if request.uri().path() == "/slow" {
+                sleep(LONGER * 20);
+            }
+            "hello"
+        })
+    });
+    let mut idle = evy::connect(address).unwrap();
+    idle.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
+    idle.read_exact(&mut [0; 50]).unwrap();
+    let mut slow = evy::connect(address).unwrap();
+    slow.write_all(b"GET /slow HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
+    sleep(SHORT);
+    assert_eq!(handle.stop(LONGER * 4), 1, "the handler cannot be ended");
+    serving.join().unwrap().unwrap();
+    let mut rest = Vec::new();
+    idle.read_to_end(&mut rest).unwrap();
+    slow.read_to_end(&mut rest).unwrap();
+    assert!(rest.ends_with(b"hello"), "the handler answers nevertheless");
+    assert_eq!(handle.connections(), 0);
+}
+
+fn panic_in_an_http_handler() {
+    let listener = evy::listen("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    spawn_n(move || evy::http::serve(listener, |_| -> () { panic!("the reason") }).unwrap());
+    drop(evy::http::get(&format!("http://{address}/")));
 }
 
 fn lazy() {

@@ -1,0 +1,71 @@
+//! The syntax of a host, as in `Host` and in a target (RFC 3986, 3.2).
+
+use std::net::Ipv6Addr;
+
+/// Whether `text` is a host that is not empty, and perhaps a port below 65536.
+pub(crate) fn is_host(text: &[u8]) -> bool {
+    let (is_name, rest) = match text.strip_prefix(b"[") {
+        Some(literal) => match literal.iter().position(|&byte| byte == b']') {
+            Some(end) => (is_ip_literal(&literal[..end]), &literal[end + 1..]),
+            None => return false,
+        },
+        None => {
+            let end = text
+                .iter()
+                .position(|&byte| byte == b':')
+                .unwrap_or(text.len());
+            (is_registered_name(&text[..end]), &text[end..])
+        }
+    };
+    is_name && (rest.is_empty() || rest.strip_prefix(b":").is_some_and(is_port))
+}
+
+/// A port may be empty.
+fn is_port(text: &[u8]) -> bool {
+    let value = text.iter().try_fold(0_u32, |value, byte| {
+        let value = value * 10 + char::from(*byte).to_digit(10)?;
+        (value <= u32::from(u16::MAX)).then_some(value)
+    });
+    value.is_some()
+}
+
+fn is_registered_name(text: &[u8]) -> bool {
+    let mut rest = text;
+    while let Some((&byte, after)) = rest.split_first() {
+        rest = match (byte, after) {
+            (b'%', [a, b, after @ ..]) if a.is_ascii_hexdigit() && b.is_ascii_hexdigit() => after,
+            _ if is_name_byte(byte) => after,
+            _ => return false,
+        };
+    }
+    !text.is_empty()
+}
+
+/// Whether the byte is one of RFC 3986's `unreserved` and `sub-delims`.
+fn is_name_byte(byte: u8) -> bool {
+    matches!(
+        byte,
+        b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' | b'!' | b'$' | b'&' | b'\''
+            | b'(' | b')' | b'*' | b'+' | b',' | b';' | b'='
+    )
+}
+
+/// Whether `text` is an IPv6 address or a later kind of address, without brackets.
+fn is_ip_literal(text: &[u8]) -> bool {
+    let Ok(text) = str::from_utf8(text) else {
+        return false;
+    };
+    match text
+        .strip_prefix(['v', 'V'])
+        .and_then(|rest| rest.split_once('.'))
+    {
+        Some((version, address)) => {
+            let is_address_byte = |byte| is_name_byte(byte) || byte == b':';
+            !version.is_empty()
+                && version.bytes().all(|byte| byte.is_ascii_hexdigit())
+                && !address.is_empty()
+                && address.bytes().all(is_address_byte)
+        }
+        None => text.parse::<Ipv6Addr>().is_ok(),
+    }
+}

@@ -1,0 +1,160 @@
+//! The head of a response, and how its body is framed.
+
+use http::header::{CONNECTION, DATE, SERVER, UPGRADE};
+use http::{Method, Request, Response, StatusCode, Version, response};
+
+use super::date_cache::DateCache;
+use super::settings::Settings;
+use crate::body::{Body, BodyFraming};
+use crate::head::{self, connection_says, content_length};
+
+/// The properties of a request that determine how its response is framed.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct RequestContext {
+    is_head: bool,
+    is_connect: bool,
+    asks_for_upgrade: bool,
+    /// Whether the client named `keep-alive`, so that it wants to know the timeout.
+    names_keep_alive: bool,
+    version: Version,
+    pub(super) keep_alive: bool,
+}
+
+impl RequestContext {
+    /// The context of a response to a request that could not be read.
+    pub(super) const UNKNOWN: Self = Self {
+        is_head: false,
+        is_connect: false,
+        asks_for_upgrade: false,
+        names_keep_alive: false,
+        version: Version::HTTP_11,
+        keep_alive: false,
+    };
+
+    pub(super) fn of(request: &Request<()>) -> Self {
+        let (version, headers) = (request.version(), request.headers());
+        let mut context = Self {
+            is_head: request.method() == Method::HEAD,
+            is_connect: request.method() == Method::CONNECT,
+            version,
+            keep_alive: version == Version::HTTP_11,
+            ..Self::UNKNOWN
+        };
+        if headers.contains_key(CONNECTION) {
+            context.keep_alive = head::keeps_alive(headers, version);
+            context.names_keep_alive = connection_says(headers, "keep-alive");
+            context.asks_for_upgrade = version == Version::HTTP_11
+                && headers.contains_key(UPGRADE)
+                && connection_says(headers, "upgrade");
+        }
+        context
+    }
+
+    /// Returns what is wrong with the status of a response.
+    pub(super) fn check(&self, response: &Response<Body>) -> Result<(), &'static str> {
+        let status = response.status();
+        let is_switch = status == StatusCode::SWITCHING_PROTOCOLS;
+        let is_tunnel = self.is_connect && status.is_success();
+        match response.body().is_upgrade() {
+            true if is_switch && self.asks_for_upgrade => Ok(()),
+            true if is_tunnel => Ok(()),
+            true if is_switch => Err("an upgrade of a request that does not ask for one"),
+            true => Err("an upgrade without the status 101, or 2xx for CONNECT"),
+            false if is_switch => Err("the status 101 without an upgrade"),
+            false if is_tunnel => Err("a success of CONNECT without an upgrade"),
+            false if status.is_informational() => Err("the status of a handler must be final"),
+            false => Ok(()),
+        }
+    }
+}
+
+/// What follows the head of a response.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct HeadOutcome {
+    pub(super) keep_alive: bool,
+    pub(super) framing: BodyFraming,
+}
+
+/// Appends the head of a response to `out`.
+pub(super) fn write_head(
+    out: &mut Vec<u8>,
+    parts: &response::Parts,
+    body: &Body,
+    context: &RequestContext,
+    settings: &Settings,
+    dates: &DateCache,
+) -> HeadOutcome {
+    let (status, headers) = (parts.status, &parts.headers);
+    let is_upgrade = body.is_upgrade();
+    let framing = if is_upgrade {
+        BodyFraming::Nothing
+    } else {
+        framing(parts, body, context)
+    };
+    let keep_alive = context.keep_alive
+        && head::keeps_alive(headers, Version::HTTP_11)
+        && (framing != BodyFraming::Close || context.is_head);
+
+    out.extend_from_slice(b"HTTP/1.1 ");
+    out.extend_from_slice(status.as_str().as_bytes());
+    out.push(b' ');
+    out.extend_from_slice(status.canonical_reason().unwrap_or_default().as_bytes());
+    out.extend_from_slice(b"\r\n");
+    if !headers.contains_key(DATE) {
+        out.extend_from_slice(b"date: ");
+        out.extend_from_slice(&dates.date());
+        out.extend_from_slice(b"\r\n");
+    }
+    if let Some(server) = &settings.server_header
+        && !headers.contains_key(SERVER)
+    {
+        out.extend_from_slice(b"server: ");
+        out.extend_from_slice(server.as_bytes());
+        out.extend_from_slice(b"\r\n");
+    }
+    framing.write_header(out);
+    match (keep_alive, context.version) {
+        _ if is_upgrade && context.is_connect => {}
+        _ if is_upgrade => out.extend_from_slice(b"connection: upgrade\r\n"),
+        (false, _) => out.extend_from_slice(b"connection: close\r\n"),
+        (true, Version::HTTP_10) => out.extend_from_slice(b"connection: keep-alive\r\n"),
+        (true, _) => {}
+    }
+    if keep_alive && context.names_keep_alive && !is_upgrade {
+        let seconds = settings.idle_timeout.as_secs();
+        out.extend_from_slice(format!("keep-alive: timeout={seconds}\r\n").as_bytes());
+    }
+    head::write_headers(out, headers);
+    out.extend_from_slice(b"\r\n");
+    let framing = match framing {
+        BodyFraming::Length(0) => BodyFraming::Nothing,
+        _ if context.is_head => BodyFraming::Nothing,
+        framing => framing,
+    };
+    HeadOutcome {
+        keep_alive,
+        framing,
+    }
+}
+
+fn framing(parts: &response::Parts, body: &Body, context: &RequestContext) -> BodyFraming {
+    let declared = content_length(&parts.headers).ok().flatten();
+    let length = match body.length() {
+        Some(0) if context.is_head => declared.or(Some(0)),
+        length => length.or(declared),
+    };
+    match length {
+        _ if matches!(
+            parts.status,
+            StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED
+        ) =>
+        {
+            BodyFraming::Nothing
+        }
+        // Such a response has no body either, but its framing says so (RFC 9110, 15.3.6).
+        _ if parts.status == StatusCode::RESET_CONTENT => BodyFraming::Length(0),
+        Some(length) => BodyFraming::Length(length),
+        None if context.version == Version::HTTP_11 => BodyFraming::Chunked,
+        None => BodyFraming::Close,
+    }
+}

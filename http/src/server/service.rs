@@ -1,0 +1,367 @@
+//! `Service`: the exchanges of one connection. Request, handler, response, and again.
+
+use std::cell::Cell;
+use std::error::Error;
+use std::io;
+use std::sync::Arc;
+
+use evy_net::Stream;
+use evy_runtime::lowlevel::contain_panic;
+use evy_runtime::spawn_n;
+use http::{Request, Response, StatusCode};
+
+use super::access_log::{AccessLog, Begun, TrustedProxies};
+use super::connection::{Connection, Fault, is_timeout};
+use super::control::Control;
+use super::date_cache::DateCache;
+use super::into_response::{IntoResponse, empty_response};
+use super::outgoing::Outgoing;
+use super::peer::Peer;
+use super::registry::ConnectionGuard;
+use super::report::OnError;
+use super::request_body::request_body;
+use super::response_head::{HeadOutcome, RequestContext};
+use super::settings::Settings;
+use super::shared::SharedConnection;
+use super::status_error::Answer;
+use crate::body::{Body, BodyFraming};
+use crate::error::ProtocolError;
+use crate::upgrade::{UpgradeHandler, Upgraded};
+
+/// What all connections of a server have in common.
+pub(super) struct Service<H> {
+    pub(super) settings: Settings,
+    pub(super) on_error: Option<OnError>,
+    pub(super) access_log: Option<AccessLog>,
+    pub(super) trusted_proxies: Option<TrustedProxies>,
+    pub(super) control: Arc<Control>,
+    pub(super) dates: DateCache,
+    pub(super) handler: H,
+}
+
+/// What becomes of a connection after a response.
+enum Next {
+    Request,
+    /// The response was the last one.
+    Linger,
+    Upgrade(UpgradeHandler),
+}
+
+impl<H, R> Service<H>
+where
+    H: Fn(Request<Body>) -> R,
+    R: IntoResponse,
+{
+    /// Serves one connection until either side closes it.
+    ///
+    /// # Errors
+    ///
+    /// Returns the error that ended the connection. It does not affect other connections.
+    pub(super) fn serve<S: Stream>(
+        &self,
+        stream: S,
+        mut peer: Peer,
+        entry: &ConnectionGuard,
+    ) -> io::Result<()> {
+        let mut connection = Connection::new(stream, &self.settings);
+        if let Err(error) = connection.handshake(&self.settings) {
+            if let Some(on_error) = &self.on_error {
+                on_error.report(&error);
+            }
+            return Err(error);
+        }
+        peer.set_info(connection.stream.stream.info());
+        let peer = &peer;
+        let shared = SharedConnection::new(connection);
+        let _closing = shared.close_on_drop();
+        let mut out = Outgoing::default();
+        loop {
+            let head = shared.with(|connection| connection.next_request(&self.settings, entry));
+            out.reset();
+            let next = match head {
+                Ok(Some(request)) => {
+                    entry.count_request();
+                    let begun = self.access_log.as_ref().map(|_| Begun::new(Some(&request)));
+                    let next = self.exchange(&shared, request, peer, &mut out);
+                    self.log_access(&shared, begun, peer, &out);
+                    next?
+                }
+                Ok(None) => return Ok(()),
+                Err(error) => {
+                    let status = status_for(&error).ok_or(error)?;
+                    let begun = self.access_log.as_ref().map(|_| Begun::new::<()>(None));
+                    let next = self.refuse(&shared, status, &mut out);
+                    self.log_access(&shared, begun, peer, &out);
+                    next?
+                }
+            };
+            match next {
+                Next::Request => {}
+                Next::Linger => return shared.with(|connection| connection.linger(entry)),
+                Next::Upgrade(handler) => return self.hand_over(shared.clone(), handler),
+            }
+        }
+    }
+
+    /// Answers one request.
+    fn exchange<S: Stream>(
+        &self,
+        shared: &SharedConnection<S>,
+        request: Request<()>,
+        peer: &Peer,
+        out: &mut Outgoing,
+    ) -> io::Result<Next> {
+        let mut context = RequestContext::of(&request);
+        let body = shared.with(|connection| {
+            flush_while_handling(shared, connection);
+            Ok(request_body(shared, connection))
+        })?;
+        let mut request = request.map(|()| body);
+        request.extensions_mut().insert(peer.clone());
+        let response = self.call(request);
+
+        let (fault, can_continue) = shared.with(|connection| {
+            if connection.fault.is_some() {
+                return Ok((connection.fault, false));
+            }
+            // A client that was not sent `100 Continue` may send the body or not. The next bytes
+            // could be either the body or a request.
+            let can_continue = !connection.expect_continue
+                && !self.control.is_stopping()
+                && (shared.has_body_of(connection.request_number) || connection.can_skip_body());
+            Ok((None, can_continue))
+        })?;
+        if let Some(fault) = fault {
+            return self.answer_fault(shared, fault, out);
+        }
+        context.keep_alive &= can_continue;
+        let response = response.and_then(|response| {
+            context.check(&response)?;
+            Ok(response)
+        });
+        let response = response.or_else(|error| self.error_response(shared, error))?;
+        let (parts, mut body) = response.into_parts();
+        let is_ready = |connection: &mut Connection<S>| {
+            Ok(!connection.expect_continue && connection.skip_body())
+        };
+        if body.is_upgrade() && !shared.with(is_ready)? {
+            return self.refuse(shared, StatusCode::BAD_REQUEST, out);
+        }
+        let head = out.begin(&parts, &body, &context, &self.settings, &self.dates);
+        if let Some(next) = self.send_body(shared, &mut body, head.framing, out)? {
+            return Ok(next);
+        }
+        finish(shared, body, head, out)
+    }
+
+    /// Calls the handler. A panic is an error like any other.
+    fn call(&self, request: Request<Body>) -> Result<Response<Body>, Box<dyn Error + Send + Sync>> {
+        let mut outcome = None;
+        contain_panic(|| outcome = Some((self.handler)(request).into_response()));
+        outcome.unwrap_or_else(|| Err("the handler panicked".into()))
+    }
+
+    /// Sends the head and the body, except for the last part. Returns what comes next if that
+    /// failed before any part was sent.
+    fn send_body<S: Stream>(
+        &self,
+        shared: &SharedConnection<S>,
+        body: &mut Body,
+        framing: BodyFraming,
+        out: &mut Outgoing,
+    ) -> io::Result<Option<Next>> {
+        if framing == BodyFraming::Nothing {
+            return Ok(None);
+        }
+        let (is_started, is_lost) = (Cell::new(false), Cell::new(false));
+        let Outgoing { bytes, sent, .. } = out;
+        let mut outcome = None;
+        contain_panic(|| {
+            outcome = Some(body.send_all_but_last(bytes, framing, |bytes| {
+                is_started.set(true);
+                if is_lost.replace(true) {
+                    return Err(io::Error::other("a part of the body was lost"));
+                }
+                shared.with(|connection| {
+                    // If this unwinds, the connection keeps what is left.
+                    is_lost.set(false);
+                    let result = connection.send_part(bytes);
+                    is_lost.set(result.is_err());
+                    *sent += bytes.len();
+                    result
+                })
+            }));
+        });
+        let result = outcome.unwrap_or_else(|| Err(io::Error::other("the body panicked")));
+        let error = match result {
+            Ok(()) if is_lost.get() => io::ErrorKind::ConnectionAborted.into(),
+            Ok(()) => return Ok(None),
+            Err(error) => error,
+        };
+        let fault = shared.with(|connection| Ok(connection.fault))?;
+        match fault {
+            Some(fault) if !is_started.get() => self.answer_fault(shared, fault, out).map(Some),
+            // The client is to blame, or is gone.
+            Some(_) => Err(error),
+            None if is_lost.get() => Err(error),
+            None if is_started.get() => {
+                let kind = error.kind();
+                self.report(shared, error.into())?;
+                Err(kind.into())
+            }
+            None => {
+                self.report(shared, error.into())?;
+                self.refuse(shared, StatusCode::INTERNAL_SERVER_ERROR, out)
+                    .map(Some)
+            }
+        }
+    }
+
+    fn log_access<S: Stream>(
+        &self,
+        shared: &SharedConnection<S>,
+        begun: Option<Begun>,
+        peer: &Peer,
+        out: &Outgoing,
+    ) {
+        let (Some(log), Some(begun)) = (&self.access_log, begun) else {
+            return;
+        };
+        let line = shared.with(|connection| Ok(connection.line.clone()));
+        let trusted = self.trusted_proxies.as_ref();
+        let is_trusted = trusted.is_some_and(|trusted| trusted.contains(peer));
+        let line = line.unwrap_or_default();
+        log.write(&begun.end(peer, is_trusted, &line, out.sent_status(), out.sent_body()));
+    }
+
+    fn report<S: Stream>(
+        &self,
+        shared: &SharedConnection<S>,
+        error: Box<dyn Error + Send + Sync>,
+    ) -> io::Result<()> {
+        if let Some(on_error) = &self.on_error {
+            let line = shared.with(|connection| Ok(connection.line.clone()))?;
+            on_error.report_request(&line, error);
+        }
+        Ok(())
+    }
+
+    /// Reports the error of the handler, unless it is the client's fault, and returns the response
+    /// to it.
+    #[cold]
+    fn error_response<S: Stream>(
+        &self,
+        shared: &SharedConnection<S>,
+        error: Box<dyn Error + Send + Sync>,
+    ) -> io::Result<Response<Body>> {
+        let known = Answer::find(&*error).filter(|known| !known.status().is_informational());
+        let response = known.map(Answer::response);
+        if response
+            .as_ref()
+            .is_none_or(|response| response.status().is_server_error())
+        {
+            self.report(shared, error)?;
+        }
+        Ok(response.unwrap_or_else(|| empty_response(StatusCode::INTERNAL_SERVER_ERROR)))
+    }
+
+    fn answer_fault<S: Stream>(
+        &self,
+        shared: &SharedConnection<S>,
+        fault: Fault,
+        out: &mut Outgoing,
+    ) -> io::Result<Next> {
+        match fault {
+            Fault::Answer(error) => self.refuse(shared, error.status, out),
+            Fault::Gone => Err(io::ErrorKind::ConnectionReset.into()),
+        }
+    }
+
+    /// Sends a last response, without a body.
+    #[cold]
+    #[inline(never)]
+    fn refuse<S: Stream>(
+        &self,
+        shared: &SharedConnection<S>,
+        status: StatusCode,
+        out: &mut Outgoing,
+    ) -> io::Result<Next> {
+        let (parts, body) = empty_response(status).into_parts();
+        let context = RequestContext::UNKNOWN;
+        out.begin(&parts, &body, &context, &self.settings, &self.dates);
+        shared.with(|connection| {
+            connection.restart_deadlines(&self.settings);
+            connection.send_last(&out.bytes, false)
+        })?;
+        out.sent = out.bytes.len();
+        Ok(Next::Linger)
+    }
+
+    /// Gives the connection to the handler of an upgrade.
+    fn hand_over<S: Stream>(
+        &self,
+        shared: SharedConnection<S>,
+        handler: UpgradeHandler,
+    ) -> io::Result<()> {
+        let connection = shared.into_connection()?;
+        let line = connection.line;
+        let (stream, read_ahead) = connection.stream.into_parts();
+        stream.set_read_timeout(None)?;
+        stream.set_write_timeout(None)?;
+        let mut has_returned = false;
+        contain_panic(|| {
+            handler(Upgraded::new(stream, read_ahead));
+            has_returned = true;
+        });
+        if let (false, Some(on_error)) = (has_returned, &self.on_error) {
+            on_error.report_request(&line, "the handler of the upgrade panicked".into());
+        }
+        Ok(())
+    }
+}
+
+/// Sends the last part of a response, and makes the connection ready for what comes next.
+fn finish<S: Stream>(
+    shared: &SharedConnection<S>,
+    body: Body,
+    head: HeadOutcome,
+    out: &mut Outgoing,
+) -> io::Result<Next> {
+    let upgrade = body.into_upgrade();
+    let keep_alive = head.keep_alive && upgrade.is_none();
+    shared.with(|connection| {
+        connection.send_last(&out.bytes, keep_alive)?;
+        out.sent += out.bytes.len();
+        Ok(match upgrade {
+            Some(handler) => Next::Upgrade(handler),
+            None if keep_alive && connection.skip_body() => Next::Request,
+            None => Next::Linger,
+        })
+    })
+}
+
+/// Sends answers that wait to leave together as soon as the handler of the next request parks.
+fn flush_while_handling<S: Stream>(shared: &SharedConnection<S>, connection: &mut Connection<S>) {
+    if connection.stream.queued() == 0 || connection.has_flusher {
+        return;
+    }
+    connection.has_flusher = true;
+    let shared = shared.clone();
+    spawn_n(move || {
+        // If that fails, the connection's own green thread fails to send what is left.
+        let flushed = shared.with(|connection| {
+            connection.has_flusher = false;
+            connection.stream.flush()
+        });
+        flushed.ok();
+    });
+}
+
+/// Returns the status that answers a request which could not be read, if it is to be answered.
+fn status_for(error: &io::Error) -> Option<StatusCode> {
+    match ProtocolError::of(error) {
+        Some(error) => Some(error.status),
+        None if is_timeout(error) => Some(StatusCode::REQUEST_TIMEOUT),
+        None => None,
+    }
+}

@@ -1,0 +1,169 @@
+//! Errors and panics: what the client gets, and what is reported.
+
+use std::error::Error;
+use std::io::{self, ErrorKind, Write};
+use std::sync::Mutex;
+
+use evy_http::{AccessLog, Body, Request, Response, Server, StatusCode, StatusError};
+use evy_test_support::within;
+
+use super::{connect, exchange, read_until, start, statuses};
+
+#[test]
+fn an_error_or_a_panic_is_a_500_and_is_reported_with_the_request_line() {
+    static REPORTS: Mutex<Vec<String>> = Mutex::new(Vec::new());
+    type Answer = Result<Response<Body>, Box<dyn Error + Send + Sync>>;
+    fn handler(request: Request<Body>) -> Answer {
+        match request.uri().path() {
+            "/panic" => panic!("the handler panics"),
+            "/io" => Err(io::Error::new(ErrorKind::NotFound, "no such thing"))?,
+            "/known" => Err(StatusError::new(StatusCode::NOT_FOUND, "not here"))?,
+            "/server" => Err(StatusError::new(StatusCode::BAD_GATEWAY, "upstream"))?,
+            "/early" => Ok(Response::builder().status(103).body(Body::empty())?),
+            "/switch" => Ok(Response::builder().status(101).body(Body::empty())?),
+            "/body" => Ok(Response::new(Body::from_writer(|_| {
+                Err(io::Error::other("body"))
+            }))),
+            _ => Ok(Response::new("fine".into())),
+        }
+    }
+    within(|| {
+        let report = |error: &io::Error| {
+            let source = error
+                .get_ref()
+                .and_then(Error::source)
+                .map(ToString::to_string);
+            let kind = error.kind();
+            REPORTS
+                .lock()
+                .unwrap()
+                .push(format!("{kind:?} {error} [{}]", source.unwrap()));
+        };
+        let addr = start(Server::builder().on_error(report).build(), handler);
+        let mut stream = connect(addr);
+        for (path, status) in [
+            ("/panic", "500"),
+            ("/io", "500"),
+            ("/known", "404"),
+            ("/server", "502"),
+            ("/early", "500"),
+            ("/switch", "500"),
+            ("/fine", "200"),
+        ] {
+            let request = format!("GET {path} HTTP/1.1\r\nHost: a\r\n\r\n");
+            stream.write_all(request.as_bytes()).unwrap();
+            let answer = read_until(&mut stream, "\r\n\r\n");
+            assert_eq!(statuses(&answer), [status], "{path}");
+            let body = match path {
+                "/known" => "not here",
+                "/server" => "upstream",
+                "/fine" => "fine",
+                _ => continue,
+            };
+            read_until(&mut stream, body);
+        }
+        assert_eq!(
+            statuses(&exchange(addr, b"GET /body HTTP/1.0\r\n\r\n")),
+            ["500"]
+        );
+        let reports = REPORTS.lock().unwrap();
+        assert_eq!(
+            *reports,
+            [
+                "Other \"GET /panic HTTP/1.1\": the handler panicked [the handler panicked]",
+                "NotFound \"GET /io HTTP/1.1\": no such thing [no such thing]",
+                "Other \"GET /server HTTP/1.1\": upstream [upstream]",
+                "Other \"GET /early HTTP/1.1\": the status of a handler must be final [the status of a handler must be final]",
+                "Other \"GET /switch HTTP/1.1\": the status 101 without an upgrade [the status 101 without an upgrade]",
+                "Other \"GET /body HTTP/1.0\": body [body]",
+            ]
+        );
+    });
+}
+
+#[test]
+fn the_access_log_has_one_line_for_each_request() {
+    use std::sync::Once;
+    static LINES: Mutex<Vec<String>> = Mutex::new(Vec::new());
+    static LOGGER: Once = Once::new();
+    struct Logger;
+    impl log::Log for Logger {
+        fn enabled(&self, _: &log::Metadata<'_>) -> bool {
+            true
+        }
+        fn log(&self, record: &log::Record<'_>) {
+            if record.target() == "evy::http::access" {
+                LINES.lock().unwrap().push(record.args().to_string());
+            }
+        }
+        fn flush(&self) {}
+    }
+    fn handler(request: Request<Body>) -> io::Result<Body> {
+        match request.uri().path() {
+            "/stream" => Ok(Body::from_reader(&b"hello"[..])),
+            path => Ok(Body::from(path.to_owned())),
+        }
+    }
+    LOGGER.call_once(|| {
+        log::set_logger(&Logger).unwrap();
+        log::set_max_level(log::LevelFilter::Info);
+    });
+    within(|| {
+        let server = Server::builder()
+            .access_log(AccessLog::combined())
+            .trust_proxies(|peer| peer.addr().is_some_and(|addr| addr.ip().is_loopback()));
+        let addr = start(server.build(), handler);
+        exchange(
+            addr,
+            b"GET /a HTTP/1.1\r\nHost: a\r\nUser-Agent: \"x\\y\r\nReferer: http://b/\r\n\r\n\
+              GET /stream HTTP/1.1\r\nHost: a\r\nX-Forwarded-For: 1.1.1.1\r\nX-Forwarded-For: 2.2.2.2, 3.3.3.3\r\n\r\n\
+              HEAD /head HTTP/1.1\r\nHost: a\r\n\r\n\
+              GET /bad HTTP/1.1\r\n\r\n",
+        );
+        while LINES.lock().unwrap().len() < 4 {
+            std::thread::sleep(std::time::Duration::from_millis(1));
+        }
+        let lines = LINES.lock().unwrap();
+        let without_date = lines.iter().map(|line| {
+            let (host, rest) = line.split_once(" - - [").unwrap();
+            format!("{host} {}", rest.split_once("+0000] ").unwrap().1)
+        });
+        assert_eq!(
+            without_date.collect::<Vec<_>>(),
+            [
+                "127.0.0.1 \"GET /a HTTP/1.1\" 200 2 \"http://b/\" \"\\\"x\\\\y\"",
+                "3.3.3.3 \"GET /stream HTTP/1.1\" 200 18 \"-\" \"-\"",
+                "127.0.0.1 \"HEAD /head HTTP/1.1\" 200 0 \"-\" \"-\"",
+                "127.0.0.1 \"GET /bad HTTP/1.1\" 400 0 \"-\" \"-\"",
+            ]
+        );
+    });
+}
+
+#[test]
+fn a_callback_gets_the_record_of_each_request() {
+    static RECORDS: Mutex<Vec<String>> = Mutex::new(Vec::new());
+    within(|| {
+        let log = AccessLog::custom(|record| {
+            assert!(record.forwarded_for().is_none() && record.peer().addr().is_some());
+            let at_least = record.elapsed() >= std::time::Duration::from_millis(20);
+            let record = format!("{} {:?} {at_least}", record.line(), record.status());
+            RECORDS.lock().unwrap().push(record);
+            panic!("a panic of the callback affects nothing else");
+        });
+        let addr = start(Server::builder().access_log(log).build(), |_| {
+            evy_runtime::sleep(std::time::Duration::from_millis(20));
+            StatusCode::NOT_FOUND
+        });
+        let request = b"GET / HTTP/1.1\r\nHost: a\r\nX-Forwarded-For: 1.1.1.1\r\n\r\n";
+        let last = b"GET /2 HTTP/1.0\r\n\r\n";
+        let answer = exchange(addr, &[&request[..], last].concat());
+        assert_eq!(statuses(&answer), ["404", "404"]);
+        while RECORDS.lock().unwrap().len() < 2 {
+            std::thread::sleep(std::time::Duration::from_millis(1));
+        }
+        let records = RECORDS.lock().unwrap();
+        assert_eq!(records[0], "GET / HTTP/1.1 Some(404) true");
+        assert_eq!(records[1], "GET /2 HTTP/1.0 Some(404) true");
+    });
+}

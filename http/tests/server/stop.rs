@@ -1,0 +1,205 @@
+//! Stopping a server in order.
+
+use std::io::{ErrorKind, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::sync::mpsc;
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use evy_http::{Body, Request, Server, ServerHandle};
+use evy_runtime::sleep;
+use evy_test_support::within;
+
+use super::{connect, exchange, read_to_end, read_until, statuses};
+
+const GET: &[u8] = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n";
+const LONG: Duration = Duration::from_secs(30);
+
+struct Running {
+    addr: SocketAddr,
+    handle: ServerHandle,
+    serving: JoinHandle<std::io::Result<()>>,
+}
+
+/// Runs a server on an OS thread of its own.
+fn run() -> Running {
+    fn handler(request: Request<Body>) -> &'static str {
+        match request.uri().path() {
+            "/slow" => sleep(Duration::from_millis(300)),
+            "/forever" => sleep(Duration::from_secs(3600)),
+            "/stubborn" => evy_runtime::shield(|| sleep(Duration::from_secs(2))),
+            _ => {}
+        }
+        "hello"
+    }
+    let server = Server::default();
+    let handle = server.handle();
+    let (started, addr) = mpsc::channel();
+    let serving = thread::spawn(move || {
+        let listener = evy_net::listen("127.0.0.1:0").unwrap();
+        started.send(listener.local_addr().unwrap()).unwrap();
+        server.serve(listener, handler)
+    });
+    let addr = addr.recv().unwrap();
+    Running {
+        addr,
+        handle,
+        serving,
+    }
+}
+
+/// A client that waits for the answer to a request.
+fn ask(addr: SocketAddr, path: &str) -> TcpStream {
+    let mut stream = connect(addr);
+    stream
+        .write_all(format!("GET {path} HTTP/1.1\r\nHost: a\r\n\r\n").as_bytes())
+        .unwrap();
+    thread::sleep(Duration::from_millis(100));
+    stream
+}
+
+#[test]
+fn idle_connections_are_closed_at_once_when_a_server_stops() {
+    within(|| {
+        let running = run();
+        let mut idle = connect(running.addr);
+        idle.write_all(GET).unwrap();
+        read_until(&mut idle, "hello");
+        assert_eq!(
+            (running.handle.connections(), running.handle.requests()),
+            (1, 1)
+        );
+        let mut silent = connect(running.addr);
+        while running.handle.connections() < 2 {
+            thread::sleep(Duration::from_millis(1));
+        }
+        let start = Instant::now();
+        assert_eq!(running.handle.stop(LONG), 0);
+        running.serving.join().unwrap().unwrap();
+        assert!(start.elapsed() < Duration::from_secs(3));
+        assert_eq!(read_to_end(&mut idle), "");
+        assert_eq!(read_to_end(&mut silent), "");
+        assert_eq!(
+            (running.handle.connections(), running.handle.requests()),
+            (0, 1)
+        );
+        let refused = TcpStream::connect(running.addr);
+        assert_eq!(refused.unwrap_err().kind(), ErrorKind::ConnectionRefused);
+    });
+}
+
+#[test]
+fn a_request_in_progress_is_answered_and_the_close_is_announced() {
+    within(|| {
+        let running = run();
+        let mut slow = ask(running.addr, "/slow");
+        assert_eq!(running.handle.stop(LONG), 0);
+        let answer = read_to_end(&mut slow);
+        assert!(
+            answer.contains("connection: close\r\n") && answer.ends_with("hello"),
+            "{answer}"
+        );
+        running.serving.join().unwrap().unwrap();
+    });
+}
+
+#[test]
+fn handlers_that_take_too_long_are_killed_when_the_grace_is_over() {
+    within(|| {
+        let running = run();
+        let mut forever = ask(running.addr, "/forever");
+        let start = Instant::now();
+        assert_eq!(running.handle.stop(Duration::from_millis(200)), 0);
+        assert!(start.elapsed() < Duration::from_secs(5));
+        running.serving.join().unwrap().unwrap();
+        assert_eq!(forever.read(&mut [0; 100]).unwrap_or(0), 0);
+    });
+}
+
+#[test]
+fn the_number_of_connections_that_cannot_be_ended_is_returned() {
+    within(|| {
+        let running = run();
+        let _stubborn = ask(running.addr, "/stubborn");
+        assert_eq!(running.handle.stop(Duration::from_millis(100)), 1);
+        assert_eq!(running.handle.connections(), 1);
+        running.serving.join().unwrap().unwrap();
+    });
+}
+
+#[test]
+fn a_stop_under_load_loses_no_request() {
+    within(|| {
+        let running = run();
+        let addr = running.addr;
+        let clients: Vec<_> = (0..8)
+            .map(|_| {
+                thread::spawn(move || {
+                    let mut stream = connect(addr);
+                    for count in 0.. {
+                        stream.write_all(GET).unwrap();
+                        let answer = read_until(&mut stream, "hello");
+                        if answer.contains("connection: close") {
+                            return count;
+                        }
+                    }
+                    0
+                })
+            })
+            .collect();
+        thread::sleep(Duration::from_millis(300));
+        assert_eq!(running.handle.stop(LONG), 0);
+        for client in clients {
+            assert!(client.join().unwrap() > 0);
+        }
+        running.serving.join().unwrap().unwrap();
+    });
+}
+
+#[test]
+fn a_server_that_was_stopped_before_it_serves_returns_at_once() {
+    within(|| {
+        let server = Server::default();
+        assert_eq!(server.handle().stop(LONG), 0);
+        let listener = evy_net::listen("127.0.0.1:0").unwrap();
+        server.serve(listener, |_| "hello").unwrap();
+    });
+}
+
+#[test]
+fn one_handle_stops_all_clones_of_a_server() {
+    within(|| {
+        let server = Server::default();
+        let handle = server.handle();
+        let (started, addrs) = mpsc::channel();
+        let serving: Vec<_> = (0..3)
+            .map(|_| {
+                let (server, started) = (server.clone(), started.clone());
+                thread::spawn(move || {
+                    let listener = evy_net::listen("127.0.0.1:0").unwrap();
+                    started.send(listener.local_addr().unwrap()).unwrap();
+                    server.serve(listener, |_| "hello")
+                })
+            })
+            .collect();
+        for addr in addrs.iter().take(3) {
+            assert_eq!(
+                statuses(&exchange(addr, b"GET / HTTP/1.0\r\n\r\n")),
+                ["200"]
+            );
+        }
+        assert_eq!(handle.requests(), 3);
+        assert_eq!(handle.stop(LONG), 0);
+        for serving in serving {
+            serving.join().unwrap().unwrap();
+        }
+        assert_eq!(handle.requests(), 3);
+    });
+}
+
+#[test]
+fn a_server_and_its_handle_may_be_sent_to_other_os_threads() {
+    fn sendable<T: Clone + Send + Sync + 'static>() {}
+    sendable::<Server>();
+    sendable::<ServerHandle>();
+}
