@@ -20,6 +20,7 @@
 //! The others have no counterpart in std:
 //!
 //! - [`http`] is an HTTP/1.1 client and server in blocking style.
+//! - `tls`, with the feature of that name, is TLS over any stream, by rustls.
 //! - [`GreenPool`] and [`GreenPile`] limit how many green threads run at once. [`pool::Pool`]
 //!   shares connections among green threads.
 //! - [`Queue`], [`Event`] and [`Semaphore`], with their variants, are for green threads of one OS
@@ -138,6 +139,10 @@ pub use evy_http as http;
 
 #[cfg(feature = "signal")]
 pub use evy_runtime::signal;
+
+#[cfg(any(feature = "tls", feature = "tls-aws-lc-rs"))]
+#[doc(inline)]
+pub use evy_tls as tls;
 
 #[cfg(feature = "pool")]
 pub use evy_pool::{GreenPile, GreenPool};

@@ -134,6 +134,18 @@ fn crates_do_not_depend_on_higher_crates() {
     assert!(!manifest("net").contains("evy-pool") && !manifest("net").contains("evy-http"));
     assert!(!manifest("http").contains("evy-pool"));
     assert!(!manifest("pool").contains("evy-net") && !manifest("pool").contains("evy-http"));
+    assert!(!manifest("tls").contains("evy-pool") && !manifest("tls").contains("evy-http"));
+}
+
+#[test]
+fn only_one_crate_depends_on_rustls() {
+    for folder in ["runtime", "net", "http", "pool"] {
+        let text = read(&root().join(folder).join("Cargo.toml"));
+        assert!(
+            !text.contains("rustls") && !text.contains("evy-tls"),
+            "{folder}"
+        );
+    }
 }
 
 #[test]
@@ -147,7 +159,7 @@ fn every_file_begins_with_a_doc_comment() {
 
 #[test]
 fn unsafe_is_forbidden_above_the_runtime() {
-    for folder in ["src", "http/src", "pool/src"] {
+    for folder in ["src", "http/src", "pool/src", "tls/src"] {
         let text = read(&root().join(folder).join("lib.rs"));
         assert!(text.contains("#![forbid(unsafe_code)]"), "{folder}");
     }

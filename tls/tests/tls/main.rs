@@ -1,0 +1,12 @@
+//! TLS streams, and what goes wrong with them.
+#![expect(clippy::unwrap_used, reason = "helpers of tests")]
+
+mod certificates;
+mod conformance;
+mod ends;
+mod handshake;
+mod interrupted;
+mod outside;
+mod server;
+mod split;
+mod support;
