@@ -1,11 +1,12 @@
 //! `Stream`: a TLS stream over any transport.
 
+use std::any::Any;
 use std::fmt;
 use std::io::{self, IoSlice, Read, Write};
 use std::sync::Arc;
 use std::time::Duration;
 
-use evy_net::Duplex;
+use evy_net::{Duplex, TcpStream};
 use evy_runtime::lowlevel::charge;
 use evy_runtime::thread::panicking;
 use evy_runtime::timeout;
@@ -94,6 +95,11 @@ impl<S: evy_net::Stream> Stream<S> {
     /// Creates a stream whose handshake is still to be done.
     pub(crate) fn new(io: S, connection: Connection, handshake_timeout: Option<Duration>) -> Self {
         let shared = Arc::new(Shared::new(connection, handshake_timeout));
+        // Records are sent as a whole, so a delay gains nothing.
+        if let Some(tcp) = (&io as &dyn Any).downcast_ref::<TcpStream>() {
+            // It only affects the speed.
+            tcp.set_nodelay(true).ok();
+        }
         Self {
             io,
             shared,
@@ -377,6 +383,11 @@ impl<S: evy_net::Stream> evy_net::Stream for Stream<S> {
     /// Parks until it is done, at most for the handshake timeout.
     fn handshake(&mut self) -> io::Result<()> {
         handshake(&self.shared, &mut self.io)
+    }
+    /// Returns the [`Session`], or `None` if the handshake is not done.
+    fn info(&self) -> Option<Arc<dyn Any + Send + Sync>> {
+        let session: Session = self.session()?.clone();
+        Some(Arc::new(session))
     }
 }
 
