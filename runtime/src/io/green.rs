@@ -91,9 +91,9 @@ impl<T: AsFd> Green<T> {
     ///
     /// Two cases remain in which the OS thread is blocked:
     ///
-    /// - Others read from the same pipe on a Linux before 6.5, from the same terminal on another
-    ///   system, or from the same device. They can take the data between the moment when it is seen
-    ///   and the read.
+    /// - Others read from the same device, or from the same pipe or terminal if it cannot be opened
+    ///   anew: on another system than Linux, or without `/proc`. They can take the data between the
+    ///   moment when it is seen and the read.
     /// - A terminal is not read by its emulator, and cannot be opened anew, as in a process that has
     ///   changed its user.
     ///

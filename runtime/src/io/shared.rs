@@ -9,7 +9,7 @@
 //! | --- | --- |
 //! | regular file, directory, block device, `/dev/null` | at once, because it is always ready |
 //! | socket | with `MSG_DONTWAIT` |
-//! | pipe | with `RWF_NOWAIT`, where the kernel has that for pipes (Linux 6.5) |
+//! | pipe | with `RWF_NOWAIT` (Linux 6.5), otherwise like a terminal |
 //! | terminal | through a non-blocking description of its own, opened for this call (Linux) |
 //! | anything else, and where the above fails | if it is ready according to `poll` |
 //!
@@ -83,6 +83,9 @@ pub(super) fn read(fd: BorrowedFd<'_>, buf: &mut [u8]) -> io::Result<usize> {
             if let Some(result) = nowait::read(fd, buf) {
                 return result;
             }
+            if let Some(own) = nowait::reopen(fd, Direction::Read) {
+                return Ok(rustix::io::read(own, buf)?);
+            }
         }
         Kind::Terminal => {
             if let Some(own) = nowait::reopen(fd, Direction::Read) {
@@ -107,6 +110,9 @@ pub(super) fn write(fd: BorrowedFd<'_>, buf: &[u8]) -> io::Result<usize> {
         Kind::Pipe => {
             if let Some(result) = nowait::write(fd, at_once(PIPE_BUF)) {
                 return result;
+            }
+            if let Some(own) = nowait::reopen(fd, Direction::Write) {
+                return Ok(rustix::io::write(own, at_once(PIPE_BUF))?);
             }
             at_once(PIPE_BUF)
         }
@@ -176,9 +182,10 @@ mod nowait {
     /// terminal.
     const PTMX: (u32, u32) = (5, 2);
 
-    /// Opens the terminal `fd` anew, so that the mode of the new description is its own.
+    /// Opens the terminal or pipe `fd` anew, so that the mode of the new description is its own.
     pub(super) fn reopen(fd: BorrowedFd<'_>, direction: Direction) -> Option<OwnedFd> {
-        let device = rustix::fs::fstat(fd).ok()?.st_rdev;
+        let before = rustix::fs::fstat(fd).ok()?;
+        let device = before.st_rdev;
         if (rustix::fs::major(device), rustix::fs::minor(device)) == PTMX {
             return None;
         }
@@ -189,8 +196,10 @@ mod nowait {
         let path = format!("/proc/self/fd/{}", fd.as_raw_fd());
         let flags = mode | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
         let own = rustix::fs::open(path, flags, Mode::empty()).ok()?;
-        // Another terminal may have the same name by now.
-        (rustix::fs::fstat(&own).ok()?.st_rdev == device).then_some(own)
+        // Another file may have the same number by now.
+        let after = rustix::fs::fstat(&own).ok()?;
+        let is_same = (before.st_dev, before.st_ino) == (after.st_dev, after.st_ino);
+        (is_same && after.st_rdev == device).then_some(own)
     }
 
     fn answer(result: Result<usize, Errno>) -> Option<io::Result<usize>> {

@@ -5,6 +5,7 @@ mod certificates;
 mod conformance;
 mod ends;
 mod handshake;
+mod https;
 mod interrupted;
 mod outside;
 mod server;

@@ -1,0 +1,52 @@
+//! The HTTP server over a TLS listener.
+
+use std::time::Duration;
+
+use evy::http::{Peer, Request, Server};
+use evy_net::{Stream, connect, listen};
+use evy_runtime::{sleep, spawn};
+use evy_test_support::within;
+use evy_tls::{Listener, Session};
+
+use crate::support::{acceptor, connect_to};
+
+/// Sends a request that ends the connection, and returns the response.
+fn get(stream: &mut impl Stream) -> String {
+    stream
+        .write_all(b"GET / HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n")
+        .unwrap();
+    let mut text = String::new();
+    stream.read_to_string(&mut text).unwrap();
+    text
+}
+
+#[test]
+fn an_http_server_over_tls_shows_the_session_to_its_handlers() {
+    within(|| {
+        let listener = listen("127.0.0.1:0").unwrap();
+        let addr = listener.local_addr().unwrap();
+        let server = Server::builder().build();
+        let handle = server.handle();
+        let serving = spawn(move || {
+            server.serve(
+                Listener::new(listener, acceptor()),
+                |request: Request<_>| {
+                    let peer = request.extensions().get::<Peer>().unwrap();
+                    let session = peer.info::<Session>().unwrap();
+                    format!("{:?}", session.protocol_version().unwrap())
+                },
+            )
+        });
+        // A client that stays silent, and one that does not know of TLS, affect only themselves.
+        let silent = connect(addr).unwrap();
+        let plain = get(&mut connect(addr).unwrap());
+        assert!(plain.starts_with("HTTP/1.0 400 "), "{plain}");
+        let answer = get(&mut connect_to(addr).unwrap());
+        assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+        assert!(answer.ends_with("TLSv1_3"), "{answer}");
+        drop(silent);
+        sleep(Duration::from_millis(10));
+        assert_eq!(handle.stop(Duration::from_secs(10)), 0);
+        serving.join().unwrap().unwrap();
+    });
+}
