@@ -207,7 +207,7 @@ fn operations() -> Vec<(&'static str, Operation)> {
             boxed(move || ended.wait_readable().unwrap()),
         ),
         ("pipe", boxed(|| drop(evy_runtime::io::pipe().unwrap()))),
-        ("metadata", boxed(move || drop(file.metadata().unwrap()))),
+        ("metadata", boxed(move || _ = file.metadata().unwrap())),
         ("seek", boxed(move || positioned.rewind().unwrap())),
         (
             "flush",

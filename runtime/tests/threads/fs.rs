@@ -259,7 +259,7 @@ fn reading_all_of_a_large_file_lets_other_green_threads_run() {
 fn a_device_that_never_waits_takes_all_bytes_at_once() {
     within(|| {
         let mut null = File::options().write(true).open("/dev/null").unwrap();
-        assert_eq!(null.write(&[0; 100_000]).unwrap(), 100_000);
+        assert_eq!(null.write(&vec![0; 100_000]).unwrap(), 100_000);
     });
 }
 
