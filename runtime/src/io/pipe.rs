@@ -138,6 +138,15 @@ macro_rules! end_of_a_pipe {
                 Ok(Self(Arc::clone(&self.0)))
             }
 
+            /// Wraps an end of a pipe to a child, which is used here alone.
+            ///
+            /// Making it non-blocking cannot fail for a descriptor that can be read or written at
+            /// all, and the conversions of std have no way to return an error.
+            pub(crate) fn of_child(end: $std) -> Self {
+                rustix::io::ioctl_fionbio(&end, true).ok();
+                Self(Arc::new(Green::from_non_blocking(end)))
+            }
+
             #[cfg(feature = "futures-io")]
             pub(super) fn green(&self) -> &Green<$std> {
                 &self.0
