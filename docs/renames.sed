@@ -32,7 +32,6 @@ s/\bPatience\b/Timeout/g
 s/\bSharing::Queue\b/Sharing::Shared/g
 s/\.attempt\(/.with_io(/g
 s/\bGreen::new\((std::)?io::(stdin|stdout|stderr)\(\)\)/Green::shared(\1io::\2())/g
-s/"terminal", Green::new/"terminal", Green::shared/g
 
 # semaphores, select
 s/\.access\(\)/.acquire_guard()/g
