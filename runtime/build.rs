@@ -33,4 +33,19 @@ fn main() {
     };
     println!("cargo::rustc-cfg=evy_context=\"{backend}\"");
     println!("cargo::metadata=BACKEND={backend}");
+
+    println!("cargo::rustc-check-cfg=cfg(evy_identity)");
+    if backend == "native" && has_known_libc(&arch) {
+        println!("cargo::rustc-cfg=evy_identity");
+    }
+}
+
+/// Whether green threads can have pthread identities of their own (`pthread_identity`).
+fn has_known_libc(arch: &str) -> bool {
+    let is = |key, value: &str| env::var(key).is_ok_and(|actual| actual == value);
+    let features = env::var("CARGO_CFG_TARGET_FEATURE").unwrap_or_default();
+    is("CARGO_CFG_TARGET_OS", "linux")
+        && is("CARGO_CFG_TARGET_ENV", "gnu")
+        && ["x86_64", "aarch64"].contains(&arch)
+        && !features.split(',').any(|feature| feature == "crt-static")
 }

@@ -10,6 +10,7 @@ mod heap;
 mod list;
 mod mailbox;
 mod primitive;
+mod pthread_identity;
 mod stack;
 
 // Layer 1: the green thread as data, both for its own OS thread and for others.

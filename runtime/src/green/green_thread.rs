@@ -13,6 +13,7 @@ use super::timeout_scope::TimeoutScope;
 use super::wait_reason::WaitReason;
 use crate::context::Context;
 use crate::heap;
+use crate::pthread_identity::PthreadIdentity;
 use crate::stack::Stack;
 
 /// The control block. The fields that a switch touches come first, on a cache line of their own.
@@ -53,6 +54,8 @@ pub(crate) struct GreenThread {
     pub(super) cold: OnceCell<Box<ColdState>>,
     /// `None` for a root green thread.
     pub(crate) stack: Option<Stack>,
+    /// The pthread identity of the stack. Most stacks have none.
+    pub(crate) pthread: OnceCell<PthreadIdentity>,
 }
 
 impl GreenThread {
@@ -92,6 +95,7 @@ impl GreenThread {
             remote_handle: Cell::new(None),
             cold: OnceCell::new(),
             stack,
+            pthread: OnceCell::new(),
         }
     }
 

@@ -15,11 +15,13 @@
 use std::cell::RefCell;
 use std::io;
 use std::mem;
+use std::ptr;
 
 use super::green_ref::GreenRef;
 use super::layout::init_on_stack;
 use super::state::State;
-use crate::stack::{self, Slabs};
+use crate::pthread_identity::{Adopt, PthreadIdentity};
+use crate::stack::{self, Slabs, Stack};
 
 /// The number of free green threads of each stack size that keep all their pages.
 const WARM: usize = 128;
@@ -32,13 +34,14 @@ const TRIM_BATCH: usize = 64;
 pub(crate) struct ThreadTable {
     /// The green threads with a stack of the default size, which are nearly all.
     default_class: RefCell<SizeClass>,
-    /// One entry for each other stack size in use, a handful at most.
+    /// One entry for each other kind of stack in use, a handful at most.
     other_classes: RefCell<Vec<SizeClass>>,
 }
 
-/// The green threads with a stack of one size.
+/// The green threads with a stack of one size, either with pthread identities or without.
 #[derive(Debug)]
 struct SizeClass {
+    has_identities: bool,
     slabs: Slabs,
     all: Vec<GreenRef>,
     /// The free list: the finished green threads of `all`, in the order in which they were freed.
@@ -52,7 +55,7 @@ struct SizeClass {
 impl ThreadTable {
     pub(crate) const fn new() -> Self {
         Self {
-            default_class: RefCell::new(SizeClass::new(stack::DEFAULT_SIZE)),
+            default_class: RefCell::new(SizeClass::new(stack::DEFAULT_SIZE, false)),
             other_classes: RefCell::new(Vec::new()),
         }
     }
@@ -77,7 +80,44 @@ impl ThreadTable {
     #[inline(never)]
     fn allocate_slow(&self, requested: usize, scheduler: *const ()) -> io::Result<GreenRef> {
         let wanted = stack::round_size(requested)?;
-        self.with_class(wanted, |class| class.allocate(scheduler))
+        self.with_class(wanted, false, |class| class.allocate(scheduler))
+    }
+
+    /// Returns a control block like [`Self::allocate`], on a stack with a pthread identity.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error as `allocate` does, and as [`PthreadIdentity::create`] does.
+    ///
+    /// # Safety
+    ///
+    /// `adopt` may be called with `scheduler` on any OS thread.
+    #[cold]
+    pub(crate) unsafe fn allocate_with_identity(
+        &self,
+        requested: usize,
+        scheduler: *const (),
+        adopt: Adopt,
+    ) -> io::Result<GreenRef> {
+        let size = requested.saturating_add(PthreadIdentity::area()?);
+        let wanted = stack::round_size(size)?;
+        self.with_class(wanted, true, |class| {
+            let green = class.allocate(scheduler)?;
+            if green.pthread.get().is_none() {
+                let limit = green.stack.as_ref().map_or(ptr::null_mut(), Stack::limit);
+                let top = green.as_ptr().cast();
+                // SAFETY: the stack is larger than an identity, and nothing runs on it. `unmap_all`
+                // destroys the identity first.
+                match unsafe { PthreadIdentity::create(limit, top, adopt, scheduler) } {
+                    Ok(identity) => drop(green.pthread.set(identity)),
+                    Err(error) => {
+                        class.free.push(green);
+                        return Err(error);
+                    }
+                }
+            }
+            Ok(green)
+        })
     }
 
     /// Puts a finished green thread on the free list. It may still be running, up to its last
@@ -100,20 +140,33 @@ impl ThreadTable {
     #[cold]
     #[inline(never)]
     fn free_slow(&self, size: usize, green: GreenRef) {
-        self.with_class(size, |class| class.free.push(green));
+        self.with_class(size, false, |class| class.free.push(green));
     }
 
-    /// Runs `f` on the size class of stacks of size `wanted`, creating it if necessary.
-    fn with_class<R>(&self, wanted: usize, f: impl FnOnce(&mut SizeClass) -> R) -> R {
-        if wanted == stack::DEFAULT_SIZE {
+    /// Puts a finished green thread with a pthread identity on its free list, like [`Self::free`].
+    #[cold]
+    pub(crate) fn free_with_identity(&self, green: GreenRef) {
+        debug_assert_eq!(green.state.get(), State::Done);
+        let size = green.stack.as_ref().map_or(0, Stack::size);
+        self.with_class(size, true, |class| class.free.push(green));
+    }
+
+    /// Runs `f` on the class of stacks of size `wanted`, creating it if necessary.
+    fn with_class<R>(
+        &self,
+        wanted: usize,
+        has_identities: bool,
+        f: impl FnOnce(&mut SizeClass) -> R,
+    ) -> R {
+        if wanted == stack::DEFAULT_SIZE && !has_identities {
             return f(&mut self.default_class.borrow_mut());
         }
         let mut other_classes = self.other_classes.borrow_mut();
-        let found = other_classes
-            .iter()
-            .position(|other| other.slabs.size() == wanted);
+        let found = other_classes.iter().position(|other| {
+            other.slabs.size() == wanted && other.has_identities == has_identities
+        });
         let at = found.unwrap_or_else(|| {
-            other_classes.push(SizeClass::new(wanted));
+            other_classes.push(SizeClass::new(wanted, has_identities));
             other_classes.len() - 1
         });
         f(&mut other_classes[at])
@@ -161,11 +214,16 @@ impl ThreadTable {
     pub(crate) unsafe fn unmap_all(&self) {
         let default_class = self
             .default_class
-            .replace(SizeClass::new(stack::DEFAULT_SIZE));
+            .replace(SizeClass::new(stack::DEFAULT_SIZE, false));
         for class in mem::take(&mut *self.other_classes.borrow_mut())
             .into_iter()
             .chain([default_class])
         {
+            for identity in class.all.iter().filter_map(|green| green.pthread.get()) {
+                // SAFETY: its destructors ran when its last green thread finished, and it has no other
+                // (caller).
+                unsafe { identity.destroy() };
+            }
             // SAFETY: nothing uses the stacks (caller). A free control block has nothing to drop:
             // that was done when its green thread finished.
             unsafe { class.slabs.unmap() };
@@ -174,8 +232,9 @@ impl ThreadTable {
 }
 
 impl SizeClass {
-    const fn new(size: usize) -> Self {
+    const fn new(size: usize, has_identities: bool) -> Self {
         Self {
+            has_identities,
             slabs: Slabs::new(size),
             all: Vec::new(),
             free: Vec::new(),
@@ -227,9 +286,12 @@ impl SizeClass {
         let end = cold.min(self.trimmed + TRIM_BATCH);
         for green in &self.free[self.trimmed..end] {
             if let Some(stack) = &green.stack {
+                let identity = green.pthread.get();
+                let used = identity.map_or(stack.base(), PthreadIdentity::base);
                 // SAFETY: the green thread has finished and is free, so the contents of its frames
-                // are not read again. The control block is at the base, which is kept.
-                unsafe { stack.trim() };
+                // are not read again. The control block is at the base, and the identity below it.
+                // Both are kept.
+                unsafe { stack.trim(used) };
             }
         }
         self.trimmed = end;

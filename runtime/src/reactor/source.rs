@@ -283,11 +283,16 @@ impl Source {
 }
 
 /// Returns a number that identifies the calling OS thread. Unlike `std::thread::current`, it works
-/// until the very end of the OS thread.
+/// until the very end of the OS thread, and a pthread identity does not change it.
 #[cfg(debug_assertions)]
 fn os_thread() -> usize {
-    // SAFETY: the function has no preconditions.
-    unsafe { libc::pthread_self() as usize }
+    // SAFETY: the functions have no preconditions.
+    unsafe {
+        #[cfg(target_os = "linux")]
+        return libc::gettid() as usize;
+        #[cfg(not(target_os = "linux"))]
+        return libc::pthread_self() as usize;
+    }
 }
 
 #[cfg(all(test, debug_assertions))]

@@ -30,6 +30,8 @@ pub(super) enum AttentionBit {
     Holes = 8,
     /// This process is a child that must not switch (`fork`).
     Forked = 16,
+    /// A green thread with a pthread identity runs (`identity`).
+    Identity = 32,
 }
 
 /// The current reasons for maintenance at every turn, and the turns at which maintenance is due.

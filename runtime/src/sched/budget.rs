@@ -89,7 +89,13 @@ fn check_budget<'a>() -> Option<&'a Scheduler> {
         UNTIL_CHECK.with(|counter| counter.store(OPERATIONS_PER_CHECK, Relaxed));
         return None;
     };
-    let is_spent = scheduler.charge_many(scheduler.budget.until_check.get());
+    let is_spent = if scheduler.running().pthread.get().is_some() {
+        // An identity has a counter of its own, which the ticker does not know.
+        UNTIL_CHECK.with(|counter| counter.store(1, Relaxed));
+        scheduler.charge_many(1)
+    } else {
+        scheduler.charge_many(scheduler.budget.until_check.get())
+    };
     is_spent.then_some(scheduler)
 }
 
@@ -119,7 +125,8 @@ impl Scheduler {
     /// Makes the budget be checked after `operations` more.
     pub(super) fn check_budget_after(&self, operations: u32) {
         self.budget.until_check.set(operations);
-        UNTIL_CHECK.with(|counter| counter.store(operations, Relaxed));
+        // SAFETY: it is a thread local of this OS thread, which is alive.
+        unsafe { self.until_check.as_ref() }.store(operations, Relaxed);
     }
 
     fn operations_per_check(&self) -> u32 {

@@ -87,6 +87,11 @@ pub(crate) fn deadline_after(timeout: Duration) -> Option<Instant> {
     current().clock.deadline_after(timeout)
 }
 
+/// Makes `scheduler` the current one of a new pthread identity.
+pub(super) unsafe fn adopt(scheduler: *const ()) {
+    CURRENT.set(scheduler.cast());
+}
+
 /// Forgets the scheduler of the calling OS thread, in a process that must not use it.
 pub(super) fn forget() {
     CURRENT.set(ptr::null());

@@ -103,6 +103,11 @@ impl Scheduler {
         }
     }
 
+    /// Whether maintenance in this turn would poll.
+    pub(super) fn is_poll_due(&self) -> bool {
+        self.is_tick_due() || self.attention.needs_poll(self.run_queue.turns())
+    }
+
     fn prepare_next(&self) {
         if self.attention.is_set(AttentionBit::Holes) {
             self.skip_holes();
@@ -120,6 +125,10 @@ impl Scheduler {
     #[cold]
     #[inline(never)]
     pub(super) fn maintenance_and_rotate(&self, me: GreenRef) -> Option<GreenRef> {
+        if me.pthread.get().is_some() {
+            self.yield_with_identity(me);
+            return None;
+        }
         self.check_not_forked();
         self.poll_if_due();
         self.run_queue.push(me);

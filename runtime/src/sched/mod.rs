@@ -20,6 +20,7 @@ mod budget;
 mod current;
 mod deadlock;
 mod fork;
+mod identity;
 mod idle;
 mod monitor;
 mod os_thread_exit;
@@ -41,10 +42,11 @@ use std::collections::BTreeMap;
 use std::io;
 use std::ptr::NonNull;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::Instant;
 
 pub(crate) use budget::charge;
+pub(crate) use identity::{drop_thread_locals, give_identities_to_all};
 pub(crate) use current::{current, deadline_after, if_current, try_current};
 pub(crate) use monitor::RunMonitor;
 pub(crate) use spawn::{SpawnOptions, run_exit_hooks, unwrap_spawn};
@@ -57,6 +59,7 @@ use crate::green::{
     GreenRef, GreenThread, Identity, RemoteHandle, RemoteSpawn, SchedulerHandle, ThreadTable,
 };
 use crate::list::List;
+use crate::pthread_identity::ThreadPointer;
 use crate::reactor::Reactor;
 use crate::timer::Timers;
 use attention::Attention;
@@ -116,6 +119,10 @@ pub(crate) struct Scheduler {
     planned_fault: Cell<Option<PlannedFault>>,
     last_id: Cell<u64>,
     monitor: monitor::MonitorState,
+    /// The OS thread's own thread pointer.
+    thread_pointer: ThreadPointer,
+    /// The OS thread's own `UNTIL_CHECK`.
+    until_check: NonNull<AtomicU32>,
     /// The OS thread's own stack.
     root: GreenThread,
 }
@@ -175,6 +182,8 @@ impl Scheduler {
             planned_fault: Cell::new(None),
             last_id: Cell::new(first_id),
             monitor: monitor::MonitorState::default(),
+            thread_pointer: ThreadPointer::current(),
+            until_check: current::UNTIL_CHECK.with(|counter| NonNull::from(counter)),
             root,
         });
         let scheduler = NonNull::from(Box::leak(scheduler));
@@ -189,6 +198,7 @@ impl Scheduler {
             scheduler.as_ref().running.set(root);
             scheduler.as_ref().begin_work();
         }
+        identity::read_environment();
         fork::install();
         overflow::install();
         panic_hook::install();

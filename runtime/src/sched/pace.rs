@@ -14,7 +14,6 @@ use std::sync::atomic::Ordering::{Relaxed, SeqCst};
 use std::time::Duration;
 
 use super::attention::AttentionBit;
-use super::current::UNTIL_CHECK;
 use super::{Scheduler, ticker};
 
 /// The time after which a stretch of work is worth a ticker.
@@ -77,8 +76,7 @@ impl Scheduler {
         if !self.has_ticker.replace(true) {
             // SAFETY: `leave_ticker` is called before the scheduler is freed and before the thread
             // locals of this OS thread are gone. Until then neither of the two moves.
-            UNTIL_CHECK
-                .with(|until_check| unsafe { ticker::add(&self.attention.ticks, until_check) });
+            unsafe { ticker::add(&self.attention.ticks, self.until_check) };
         }
         if ticker::wake() {
             self.attention.ticks.is_busy.store(true, Relaxed);

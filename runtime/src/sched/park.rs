@@ -138,7 +138,10 @@ impl Scheduler {
         }
         self.run_queue.push_front(me);
         self.publish_running(Some(victim));
-        let _me = self.switch(me, victim);
+        match me.pthread.get() {
+            None => drop(self.switch(me, victim)),
+            Some(_) => self.switch_from_identity(me, victim),
+        }
     }
 
     /// Checks that parking is not forbidden by `no_park`.
@@ -168,8 +171,27 @@ impl Scheduler {
     #[inline(always)]
     pub(super) fn next(&self) -> GreenRef {
         if self.needs_maintenance() {
-            self.maintenance();
+            return self.next_after_maintenance();
         }
+        self.pop_or_idle()
+    }
+
+    /// Returns the next green thread like [`Self::next`]. If the running one has an identity, it is
+    /// left and continued here, and returned.
+    #[cold]
+    #[inline(never)]
+    fn next_after_maintenance(&self) -> GreenRef {
+        let me = self.running();
+        if me.pthread.get().is_some() {
+            self.park_with_identity(me);
+            return me;
+        }
+        self.maintenance();
+        self.pop_or_idle()
+    }
+
+    #[inline(always)]
+    pub(super) fn pop_or_idle(&self) -> GreenRef {
         match self.run_queue.pop() {
             Some(green) => green,
             None => self.idle(),

@@ -4,7 +4,7 @@ use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr::{self, NonNull};
 
-use super::Scheduler;
+use super::{Scheduler, identity};
 use crate::context;
 use crate::green::{GreenRef, GreenThread, Identity, SpawnSite, State, Wake, closure_below};
 use crate::stack;
@@ -15,6 +15,8 @@ pub(crate) struct SpawnOptions {
     pub(crate) name: Option<Box<str>>,
     pub(crate) stack_size: usize,
     pub(crate) site: SpawnSite,
+    /// Whether it gets a pthread identity of its own.
+    pub(crate) own_identity: bool,
 }
 
 impl SpawnOptions {
@@ -24,6 +26,7 @@ impl SpawnOptions {
             name: None,
             stack_size: stack::DEFAULT_SIZE,
             site,
+            own_identity: false,
         }
     }
 }
@@ -65,6 +68,9 @@ impl Scheduler {
         start: Option<std::time::Instant>,
         f: F,
     ) -> io::Result<GreenRef> {
+        if identity::is_wanted(&options) {
+            return self.spawn_with_identity(options, start, Box::new(f));
+        }
         let scheduler = ptr::from_ref(self).cast::<()>();
         let green = self.threads.allocate(options.stack_size, scheduler)?;
         green.reinit(Identity {
@@ -84,11 +90,17 @@ impl Scheduler {
                 unsafe { prepare(green, place, f) };
             }
         }
+        self.queue_new(green, start);
+        Ok(green)
+    }
+
+    /// Queues a new green thread, at once or by its timer at `start`.
+    #[inline(always)]
+    pub(super) fn queue_new(&self, green: GreenRef, start: Option<std::time::Instant>) {
         match start {
             None => self.make_ready(green, Wake::Unparked),
             Some(start) => self.timers.set(green, start),
         }
-        Ok(green)
     }
 
     /// Ends the running green thread, `me`, and returns the one that runs next. The caller must
@@ -97,17 +109,23 @@ impl Scheduler {
         if me.cold().is_some() {
             end_cold(me);
         }
-        me.detach_remote_handle();
-        me.state.set(State::Done);
-        if let Some(exit_waiter) = self.exit_waiter.get() {
-            self.unpark(exit_waiter, Wake::Unparked);
-        }
+        self.retire(me);
         // This may wait, on this very stack.
         let next = self.next();
         // This is the last step, because it frees the stack that this function runs on. Nothing is
         // spawned before the switch, so the stack has been left before a spawn can reuse it.
         self.threads.free(me);
         next
+    }
+
+    /// Makes `me`, which runs its last steps, unreachable for others.
+    #[inline(always)]
+    pub(super) fn retire(&self, me: GreenRef) {
+        me.detach_remote_handle();
+        me.state.set(State::Done);
+        if let Some(exit_waiter) = self.exit_waiter.get() {
+            self.unpark(exit_waiter, Wake::Unparked);
+        }
     }
 }
 
@@ -185,7 +203,7 @@ pub(crate) fn run_exit_hooks(me: GreenRef) {
 /// repeats until none is left.
 #[cold]
 #[inline(never)]
-fn end_cold(me: GreenRef) {
+pub(super) fn end_cold(me: GreenRef) {
     while me.cold().is_some() {
         run_exit_hooks(me);
         // SAFETY: no other reference to the cold state exists, because each lasts for one access
@@ -199,7 +217,7 @@ fn end_cold(me: GreenRef) {
 ///
 /// The panic must not end the OS thread. The destructor of its payload could throw a second one, so
 /// the payload is leaked.
-fn forget_panics(f: impl FnOnce()) {
+pub(super) fn forget_panics(f: impl FnOnce()) {
     if let Err(payload) = catch_unwind(AssertUnwindSafe(f)) {
         std::mem::forget(payload);
     }

@@ -92,10 +92,10 @@ pub(super) fn is_awake() -> bool {
 /// # Safety
 ///
 /// Both targets stay valid until `ticks` is given to [`remove`].
-pub(super) unsafe fn add(ticks: &TickTarget, until_check: &AtomicU32) {
+pub(super) unsafe fn add(ticks: &TickTarget, until_check: NonNull<AtomicU32>) {
     lock().targets.push(Listed {
         ticks: NonNull::from(ticks),
-        until_check: NonNull::from(until_check),
+        until_check,
         unanswered: 0,
     });
 }

@@ -70,13 +70,18 @@ impl Stack {
             .wrapping_add(self.size - (self.index % COLORS) * COLOR_STEP)
     }
 
-    /// Returns all memory except that near the base to the system, and keeps the address space.
+    /// Returns all memory except that near the base to the system, and keeps the address space. At
+    /// least the memory from `used` up is kept.
     ///
     /// # Safety
     ///
-    /// The contents of the stack are not read again, except for the [`KEPT_BYTES`] at its high end.
-    pub(crate) unsafe fn trim(&self) {
-        let kept = KEPT_BYTES.max(page_size());
+    /// The contents of the stack below `used` are not read again, except for the [`KEPT_BYTES`] at its
+    /// high end.
+    pub(crate) unsafe fn trim(&self, used: *mut u8) {
+        let used = self.limit().wrapping_add(self.size).addr() - used.addr();
+        let kept = KEPT_BYTES
+            .max(page_size())
+            .max(used.next_multiple_of(page_size()));
         // SAFETY: the range is part of this stack, it consists of whole pages, and its contents are
         // not read again (caller).
         unsafe { slab::discard(self.limit(), self.size - kept) };

@@ -93,6 +93,7 @@ impl<T> Completion<T> {
         // Locals are dropped before any joiner continues, as in std.
         if let Some(green) = self.0.green.get() {
             green.drop_locals();
+            sched::drop_thread_locals(green);
         }
         panicked
     }

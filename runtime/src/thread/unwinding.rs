@@ -57,7 +57,9 @@ pub fn panicking() -> bool {
 /// Whether the running green thread is the one that unwinds, on an OS thread that is panicking.
 #[cold]
 fn is_running_panicking(scheduler: &Scheduler) -> bool {
+    // Under an identity, std counts the panics of this green thread alone.
     scheduler.unwinding.get() == 0
+        || scheduler.running().pthread.get().is_some()
         || scheduler.running().unwinding_since.get() == scheduler.unwinding_period.get()
 }
 
@@ -95,7 +97,7 @@ fn record(scheduler: &Scheduler, unwinding: bool) {
 /// is counted meanwhile.
 #[inline]
 pub(super) fn switch_while_unwinding<T>(scheduler: &Scheduler, switch: impl FnOnce() -> T) -> T {
-    if !panicking() {
+    if !panicking() || scheduler.running().pthread.get().is_some() {
         return switch();
     }
     if scheduler.unwinding.get() == 0 {

@@ -8,6 +8,7 @@ mod futures;
 #[cfg(feature = "futures-io")]
 mod futures_io;
 mod green_threads;
+mod identity;
 mod join_set;
 mod locals;
 mod pipes;

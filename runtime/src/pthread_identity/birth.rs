@@ -1,0 +1,378 @@
+//! `PthreadIdentity`: its birth, its reuse and its end.
+
+use std::ffi::c_void;
+use std::hint::black_box;
+use std::io;
+use std::mem::MaybeUninit;
+use std::ptr;
+use std::sync::atomic::{AtomicI32, AtomicPtr, AtomicU32, Ordering};
+
+use super::glibc::{self, Glibc};
+use super::machine::{ThreadPointer, system_call};
+use super::{Adopt, images};
+
+/// The ids of identities begin here. The kernel has no such ids, and they fit into the bits that a
+/// mutex has for its owner.
+pub(super) const FIRST_ID: i32 = 0x2000_0000;
+const LAST_ID: i32 = 0x3fff_ffff;
+
+/// The distance from the frame of the birth to the frames of green threads. It is more than the red
+/// zone of a frame.
+const GAP: usize = 512;
+
+/// The pthread identity of a stack. It stays with its stack.
+#[derive(Debug)]
+pub(crate) struct PthreadIdentity {
+    thread_pointer: ThreadPointer,
+    thread: libc::pthread_t,
+    base: *mut u8,
+    top: *mut u8,
+    adopt: Adopt,
+    data: *const (),
+}
+
+/// What the creator and the new pthread share, until the kernel task of the latter has ended.
+struct Birth {
+    adopt: Adopt,
+    data: *const (),
+    /// One once the fields below are valid.
+    is_recorded: AtomicU32,
+    thread_pointer: MaybeUninit<ThreadPointer>,
+    base: *mut u8,
+    id_words: IdWords,
+    /// The word that the kernel clears when the task has ended.
+    cleared_at_end: AtomicPtr<AtomicU32>,
+    /// That word, if glibc has not named one.
+    own_word: AtomicU32,
+}
+
+/// The words of `struct pthread` that had the value of the thread's id, one bit each. The upper half of
+/// a pointer may have that value too.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct IdWords([u64; 4]);
+
+impl IdWords {
+    const COUNT: usize = 256;
+
+    /// Returns the offset of a word from the thread pointer. On aarch64 `struct pthread` ends there, on
+    /// x86_64 it begins there. It has more than [`Self::COUNT`] words.
+    fn offset(word: usize) -> isize {
+        let offset = (word * size_of::<i32>()).cast_signed();
+        match cfg!(target_arch = "x86_64") {
+            true => offset,
+            false => offset - (Self::COUNT * size_of::<i32>()).cast_signed(),
+        }
+    }
+
+    /// Finds the words of the calling thread.
+    ///
+    /// # Safety
+    ///
+    /// `thread_pointer` is the current one.
+    unsafe fn find(thread_pointer: ThreadPointer) -> Self {
+        let mut found = [0; 4];
+        // SAFETY: the call takes no arguments.
+        let id = unsafe { system_call(libc::SYS_gettid, [0; 4]) };
+        for word in 0..Self::COUNT {
+            // SAFETY: inside of `struct pthread`, which only this thread uses.
+            let value = unsafe { thread_pointer.at::<i32>(Self::offset(word)).read_volatile() };
+            found[word / 64] |= u64::from(value as isize == id) << (word % 64);
+        }
+        Self(found)
+    }
+
+    /// Returns the offsets of the words that are in both sets.
+    pub(super) fn common(self, other: Self) -> impl Iterator<Item = isize> {
+        (0..Self::COUNT)
+            .filter(move |word| ((self.0[word / 64] & other.0[word / 64]) >> (word % 64)) & 1 == 1)
+            .map(Self::offset)
+    }
+}
+
+/// An identity that still has the id of its kernel task, which has ended.
+pub(super) struct Newborn {
+    pub(super) identity: PthreadIdentity,
+    pub(super) id_words: IdWords,
+}
+
+impl Newborn {
+    /// # Safety
+    ///
+    /// As for [`PthreadIdentity::create`].
+    pub(super) unsafe fn create(
+        limit: *mut u8,
+        top: *mut u8,
+        adopt: Adopt,
+        data: *const (),
+    ) -> io::Result<Self> {
+        let mut birth = Birth {
+            adopt,
+            data,
+            is_recorded: AtomicU32::new(0),
+            thread_pointer: MaybeUninit::uninit(),
+            base: ptr::null_mut(),
+            id_words: IdWords([0; 4]),
+            cleared_at_end: AtomicPtr::new(ptr::null_mut()),
+            own_word: AtomicU32::new(1),
+        };
+        let shared = &raw mut birth;
+        let size = (top.addr() - limit.addr()) & !15;
+        // SAFETY: the stack is as `pthread_create` requires (caller), and `shared` is valid until the
+        // new thread has ended, which is waited for below.
+        let thread = unsafe { create_pthread(limit, size, shared.cast())? };
+        // SAFETY: `be_born` has written the other fields before it stored `is_recorded`, and after that
+        // it touches none of them. The word is valid: it is part of the identity or of `birth`.
+        unsafe {
+            wait_while(&raw const (*shared).is_recorded, 0, libc::FUTEX_PRIVATE_FLAG);
+            let word = (*shared).cleared_at_end.load(Ordering::Acquire);
+            // The kernel wakes with an operation that is not private.
+            loop {
+                match (*word).load(Ordering::Acquire) {
+                    0 => break,
+                    value => wait_while(word, value, 0),
+                }
+            }
+            Ok(Self {
+                identity: PthreadIdentity {
+                    thread_pointer: (*shared).thread_pointer.assume_init(),
+                    thread,
+                    base: (*shared).base,
+                    top,
+                    adopt,
+                    data,
+                },
+                id_words: (*shared).id_words,
+            })
+        }
+    }
+
+    /// Gives the identity an id of its own.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if its id was not found where the facts say.
+    ///
+    /// # Safety
+    ///
+    /// As for [`PthreadIdentity::create`].
+    pub(super) unsafe fn complete(self, facts: &Glibc) -> io::Result<PthreadIdentity> {
+        let identity = self.identity;
+        let words = self.id_words;
+        if !words.common(words).any(|offset| offset == facts.id_offset) {
+            // It is leaked, because it cannot be joined.
+            return Err(glibc::unknown("a fixed place for the id of a thread"));
+        }
+        let thread_pointer = identity.thread_pointer;
+        // SAFETY: both words are part of the identity, which runs nowhere.
+        unsafe {
+            thread_pointer.at::<i32>(facts.id_offset).write(next_id());
+            if let Some(offset) = facts.rseq_offset {
+                // The kernel has forgotten the area. With this value in the field `cpu_id`,
+                // `sched_getcpu` asks the kernel.
+                const REGISTRATION_FAILED: i32 = -2;
+                let cpu_id = offset + size_of::<i32>().cast_signed();
+                thread_pointer.at::<i32>(cpu_id).write(REGISTRATION_FAILED);
+            }
+        }
+        Ok(identity)
+    }
+}
+
+impl PthreadIdentity {
+    /// Returns how many bytes an identity occupies on its stack.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error as [`super::check`] does.
+    pub(crate) fn area() -> io::Result<usize> {
+        glibc::facts().map(|facts| facts.area)
+    }
+
+    /// Gives the stack `limit..top` an identity.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error as [`super::check`] does, and the error of the system if it cannot create an OS
+    /// thread.
+    ///
+    /// # Safety
+    ///
+    /// - The memory is writable, larger than [`Self::area`], and nothing else uses it.
+    /// - It stays mapped until the identity is destroyed.
+    /// - `adopt` may be called with `data` on any OS thread.
+    pub(crate) unsafe fn create(
+        limit: *mut u8,
+        top: *mut u8,
+        adopt: Adopt,
+        data: *const (),
+    ) -> io::Result<Self> {
+        let facts = glibc::facts()?;
+        // SAFETY: as here (caller).
+        unsafe { Newborn::create(limit, top, adopt, data)?.complete(facts) }
+    }
+
+    /// Returns the address below which the frames of green threads may lie.
+    pub(crate) fn base(&self) -> *mut u8 {
+        self.base
+    }
+
+    pub(crate) fn thread_pointer(&self) -> ThreadPointer {
+        self.thread_pointer
+    }
+
+    pub(super) fn thread(&self) -> libc::pthread_t {
+        self.thread
+    }
+
+    /// Runs the destructors of all thread locals and of all values of POSIX keys, as at the end of a
+    /// thread.
+    ///
+    /// Destructors are code of the program. They may park, and may use thread locals again.
+    ///
+    /// # Safety
+    ///
+    /// The calling code runs under this identity, and no function of the program on this stack uses a
+    /// thread local any more.
+    pub(crate) unsafe fn run_destructors(&self) {
+        if let Ok(facts) = glibc::facts() {
+            // SAFETY: this is what glibc does at the end of a thread, and no code of the program is
+            // left that could use the values (caller).
+            unsafe { facts.run_destructors() };
+        }
+    }
+
+    /// Gives all thread locals their initial values, for the next green thread.
+    ///
+    /// # Safety
+    ///
+    /// As for [`Self::run_destructors`], which was called just before.
+    #[inline(never)]
+    pub(crate) unsafe fn renew(&self) {
+        // SAFETY: nothing refers to the values (caller), and the identity is the current one.
+        unsafe {
+            images::copy_to(self.thread_pointer, self.base.addr()..self.top.addr());
+            (self.adopt)(self.data);
+        }
+    }
+
+    /// Ends the identity, and returns what glibc keeps for it.
+    ///
+    /// # Safety
+    ///
+    /// The identity runs nowhere, will not run again, and its destructors have run.
+    pub(crate) unsafe fn destroy(&self) {
+        let Ok(facts) = glibc::facts() else { return };
+        // SAFETY: as here (caller).
+        unsafe { self.destroy_by(facts) };
+    }
+
+    pub(super) unsafe fn destroy_by(&self, facts: &Glibc) -> bool {
+        // SAFETY: the kernel task has ended, and nothing runs under the identity (caller). To glibc, a
+        // thread without an id has ended, so the join does not wait.
+        unsafe {
+            self.thread_pointer.at::<i32>(facts.id_offset).write_volatile(0);
+            libc::pthread_join(self.thread, ptr::null_mut()) == 0
+        }
+    }
+}
+
+/// Returns an id that no other thread has.
+fn next_id() -> i32 {
+    static NEXT: AtomicI32 = AtomicI32::new(FIRST_ID);
+    // An id is for the whole life of a stack, so there are far fewer than this wraps around at.
+    let next = |id: i32| Some(if id == LAST_ID { FIRST_ID } else { id + 1 });
+    NEXT.fetch_update(Ordering::Relaxed, Ordering::Relaxed, next)
+        .unwrap_or(FIRST_ID)
+}
+
+/// Creates a pthread on a given stack, with all signals blocked.
+///
+/// # Safety
+///
+/// `limit` and `size` describe a stack that nothing else uses, and `birth` is valid until the thread
+/// has ended.
+unsafe fn create_pthread(
+    limit: *mut u8,
+    size: usize,
+    birth: *mut c_void,
+) -> io::Result<libc::pthread_t> {
+    let ok = |errno| match errno {
+        0 => Ok(()),
+        errno => Err(io::Error::from_raw_os_error(errno)),
+    };
+    let mut attributes = MaybeUninit::<libc::pthread_attr_t>::uninit();
+    let mut all = MaybeUninit::<libc::sigset_t>::uninit();
+    let mut before = MaybeUninit::<libc::sigset_t>::uninit();
+    let mut thread = MaybeUninit::<libc::pthread_t>::uninit();
+    // SAFETY: each object is initialized before it is used, and the stack is valid (caller).
+    unsafe {
+        ok(libc::pthread_attr_init(attributes.as_mut_ptr()))?;
+        let created = ok(libc::pthread_attr_setstack(
+            attributes.as_mut_ptr(),
+            limit.cast(),
+            size,
+        ))
+        .and_then(|()| {
+            // A handler of the program must not run there.
+            libc::sigfillset(all.as_mut_ptr());
+            libc::pthread_sigmask(libc::SIG_SETMASK, all.as_ptr(), before.as_mut_ptr());
+            let created = libc::pthread_create(
+                thread.as_mut_ptr(),
+                attributes.as_ptr(),
+                be_born,
+                birth,
+            );
+            libc::pthread_sigmask(libc::SIG_SETMASK, before.as_ptr(), ptr::null_mut());
+            ok(created)
+        });
+        libc::pthread_attr_destroy(attributes.as_mut_ptr());
+        created.map(|()| thread.assume_init())
+    }
+}
+
+/// What the new pthread does: it records where its state lies, and ends its kernel task.
+extern "C" fn be_born(birth: *mut c_void) -> *mut c_void {
+    const PR_GET_TID_ADDRESS: usize = 40;
+    let birth = birth.cast::<Birth>();
+    let frame = black_box(0_u8);
+    // SAFETY: `birth` is valid until this kernel task has ended, and the creator reads the fields only
+    // after `is_recorded` was stored. No destructor is left out by the exit, and the stack above this
+    // frame is never used again.
+    unsafe {
+        ((*birth).adopt)((*birth).data);
+        (*birth).thread_pointer.write(ThreadPointer::current());
+        let base = (&raw const frame).cast_mut().wrapping_sub(GAP);
+        (*birth).base = base.wrapping_sub(base.addr() % 64);
+        (*birth).id_words = IdWords::find((*birth).thread_pointer.assume_init());
+        let mut word: *mut AtomicU32 = ptr::null_mut();
+        let named = system_call(
+            libc::SYS_prctl,
+            [PR_GET_TID_ADDRESS, (&raw mut word).addr(), 0, 0],
+        );
+        if named != 0 || word.is_null() {
+            word = &raw mut (*birth).own_word;
+            system_call(libc::SYS_set_tid_address, [word.addr(), 0, 0, 0]);
+        }
+        (*birth).cleared_at_end.store(word, Ordering::Release);
+        (*birth).is_recorded.store(1, Ordering::Release);
+        let recorded = (&raw const (*birth).is_recorded).addr();
+        let wake = (libc::FUTEX_WAKE | libc::FUTEX_PRIVATE_FLAG) as usize;
+        system_call(libc::SYS_futex, [recorded, wake, 1, 0]);
+        system_call(libc::SYS_exit, [0; 4]);
+    }
+    unreachable!("the kernel task has ended")
+}
+
+/// Waits until `word` has another value than `value`.
+///
+/// # Safety
+///
+/// `word` is valid.
+unsafe fn wait_while(word: *const AtomicU32, value: u32, flag: i32) {
+    // SAFETY: valid (caller).
+    while unsafe { (*word).load(Ordering::Acquire) } == value {
+        let wait = (libc::FUTEX_WAIT | flag) as usize;
+        // SAFETY: the kernel checks the word, and waits without a timeout.
+        unsafe { system_call(libc::SYS_futex, [word.addr(), wait, value as usize, 0]) };
+    }
+}

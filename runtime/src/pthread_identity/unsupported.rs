@@ -1,0 +1,67 @@
+//! Targets on which a green thread cannot have an identity of its own.
+
+use std::convert::Infallible;
+use std::io;
+
+use super::Adopt;
+
+/// An identity, of which there is none on this target.
+#[derive(Debug)]
+pub(crate) struct PthreadIdentity(Infallible);
+
+/// The thread pointer, which never changes on this target.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ThreadPointer;
+
+/// Returns the reason why there are no identities here.
+///
+/// # Errors
+///
+/// Always returns `Unsupported`.
+pub(crate) fn check() -> io::Result<()> {
+    let message = if cfg!(evy_context = "corosensei") {
+        "a green thread can have an identity of its own only with evy's own context switch"
+    } else {
+        "a green thread can have an identity of its own only on Linux with glibc, linked dynamically, \
+         on x86_64 and aarch64"
+    };
+    Err(io::Error::new(io::ErrorKind::Unsupported, message))
+}
+
+impl PthreadIdentity {
+    pub(crate) fn area() -> io::Result<usize> {
+        check().map(|()| 0)
+    }
+
+    pub(crate) unsafe fn create(_: *mut u8, _: *mut u8, _: Adopt, _: *const ()) -> io::Result<Self> {
+        Err(check().expect_err("there are no identities on this target"))
+    }
+
+    pub(crate) fn base(&self) -> *mut u8 {
+        match self.0 {}
+    }
+
+    pub(crate) fn thread_pointer(&self) -> ThreadPointer {
+        match self.0 {}
+    }
+
+    pub(crate) unsafe fn run_destructors(&self) {
+        match self.0 {}
+    }
+
+    pub(crate) unsafe fn renew(&self) {
+        match self.0 {}
+    }
+
+    pub(crate) unsafe fn destroy(&self) {
+        match self.0 {}
+    }
+}
+
+impl ThreadPointer {
+    pub(crate) fn current() -> Self {
+        Self
+    }
+
+    pub(crate) unsafe fn set(self) {}
+}

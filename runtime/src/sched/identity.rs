@@ -1,0 +1,249 @@
+//! Green threads with pthread identities of their own: their birth, their switches and their end.
+//!
+//! The scheduler sets the thread pointer where it switches from or to such a green thread
+//! ([own-thread-pointer] in [`crate::pthread_identity`]). A switch between two others must not pay for
+//! that, so the paths are separate:
+//!
+//! - While a green thread with an identity runs, an attention bit makes each of its turns leave the
+//!   fast path. It switches in [`Scheduler::switch_from_identity`], which first sets the thread
+//!   pointer of the OS thread if the next green thread has no identity.
+//! - A green thread without an identity switches on the fast path, and does not know which kind comes
+//!   next. One that has an identity sets its own thread pointer when it is continued.
+//!
+//! The OS thread itself polls and waits under its own thread pointer. Another OS thread that calls
+//! `setuid` sends it a signal, and glibc's handler must find the state of the OS thread.
+//!
+//! The ticker knows the counter of operations of the OS thread only ([`super::budget`]). Under an
+//! identity, each operation is therefore checked.
+
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::ptr::{self, NonNull};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use super::attention::AttentionBit;
+use super::spawn::{end_cold, forget_panics};
+use super::{Scheduler, SpawnOptions, current};
+use crate::context;
+use crate::green::{GreenRef, GreenThread, Identity};
+use crate::pthread_identity::PthreadIdentity;
+use crate::stack::Stack;
+
+/// Whether all green threads of the process get an identity.
+static FOR_ALL: AtomicBool = AtomicBool::new(false);
+
+/// Gives all green threads an identity if `EVY_OWN_IDENTITY` is set. The tests run once like that.
+pub(super) fn read_environment() {
+    if std::env::var_os("EVY_OWN_IDENTITY").is_some() {
+        give_identities_to_all();
+    }
+}
+
+/// Makes all green threads that are spawned from now on get an identity.
+pub(crate) fn give_identities_to_all() {
+    FOR_ALL.store(true, Ordering::Relaxed);
+}
+
+/// Whether a green thread with these options gets an identity.
+#[inline(always)]
+pub(super) fn is_wanted(options: &SpawnOptions) -> bool {
+    options.own_identity || FOR_ALL.load(Ordering::Relaxed)
+}
+
+/// The closure of a green thread with an identity.
+type Closure = Box<dyn FnOnce()>;
+
+/// Runs the destructors of thread locals if `me`, which runs, has an identity.
+///
+/// The closure of `me` has ended, so nothing on its stack uses a thread local any more. The
+/// destructors may park. A kill does not interrupt them.
+pub(crate) fn drop_thread_locals(me: GreenRef) {
+    if let Some(identity) = me.pthread.get() {
+        me.shields.set(me.shields.get() + 1);
+        // SAFETY: `me` runs under its identity, and its closure has ended.
+        unsafe { identity.run_destructors() };
+        me.shields.set(me.shields.get() - 1);
+    }
+}
+
+impl Scheduler {
+    /// Spawns a green thread with an identity. See [`Self::spawn`].
+    #[cold]
+    #[inline(never)]
+    pub(super) fn spawn_with_identity(
+        &self,
+        options: SpawnOptions,
+        start: Option<std::time::Instant>,
+        f: Closure,
+    ) -> io::Result<GreenRef> {
+        let scheduler = ptr::from_ref(self).cast::<()>();
+        // SAFETY: `adopt` only stores the pointer.
+        let green = unsafe {
+            self.threads
+                .allocate_with_identity(options.stack_size, scheduler, current::adopt)?
+        };
+        green.reinit(Identity {
+            id: self.next_id(),
+            parent: self.running().id(),
+            site: options.site,
+        });
+        green.set_name(options.name);
+        let base = green.pthread.get().map_or(ptr::null_mut(), PthreadIdentity::base);
+        let limit = green.stack.as_ref().map_or(ptr::null_mut(), Stack::limit);
+        // SAFETY:
+        // - the stack below `base` is unused, and `base` is aligned;
+        // - the context lies in the control block, which does not move;
+        // - if the context was used before, its computation was discarded.
+        unsafe {
+            place_below(base).write(f);
+            let frames = place_below(base).cast();
+            context::prepare(green.context(), frames, limit, entry, green.as_ptr().cast());
+        }
+        self.queue_new(green, start);
+        Ok(green)
+    }
+
+    /// Parks `me`, which has an identity, until it is continued.
+    #[inline(never)]
+    pub(super) fn park_with_identity(&self, me: GreenRef) {
+        let next = self.next_with_identity();
+        if next == me {
+            self.enter_identity(me);
+        } else {
+            self.switch_from_identity(me, next);
+        }
+    }
+
+    /// Lets the others run before `me`, which has an identity, continues.
+    #[inline(never)]
+    pub(super) fn yield_with_identity(&self, me: GreenRef) {
+        self.run_queue.push(me);
+        self.park_with_identity(me);
+    }
+
+    /// Returns the green thread that runs next. Polls and waits as the OS thread. So the thread pointer
+    /// may be that of the OS thread afterwards.
+    #[inline(never)]
+    fn next_with_identity(&self) -> GreenRef {
+        if self.run_queue.len() == 0 || self.is_poll_due() {
+            self.enter_os_thread();
+        }
+        self.maintenance();
+        self.pop_or_idle()
+    }
+
+    /// Switches from `me`, which has an identity. Returns when `me` is continued.
+    #[inline(never)]
+    pub(super) fn switch_from_identity(&self, me: GreenRef, next: GreenRef) {
+        self.prepare_to_leave_identity(next);
+        let me = self.switch(me, next);
+        self.enter_identity(me);
+    }
+
+    /// Sets the thread pointer for `next`, if that cannot do it.
+    #[inline(never)]
+    fn prepare_to_leave_identity(&self, next: GreenRef) {
+        if next.pthread.get().is_none() {
+            self.enter_os_thread();
+            self.attention.clear(AttentionBit::Identity);
+        }
+    }
+
+    #[inline(never)]
+    fn enter_os_thread(&self) {
+        // SAFETY: this code runs on that OS thread, and uses no thread local.
+        unsafe { self.thread_pointer.set() };
+    }
+
+    /// Continues under the identity of `me`.
+    #[inline(never)]
+    fn enter_identity(&self, me: GreenRef) {
+        if let Some(identity) = me.pthread.get() {
+            // SAFETY: the identity is that of the running green thread, and belongs to this OS thread
+            // alone. This function uses no thread local.
+            unsafe { identity.thread_pointer().set() };
+        }
+        self.attention.set(AttentionBit::Identity);
+    }
+
+    /// Runs `f` under the OS thread's own identity.
+    ///
+    /// # Safety
+    ///
+    /// `f` does not park, and uses no address of a thread local that was computed outside.
+    pub(crate) unsafe fn as_os_thread<R>(&self, f: impl FnOnce() -> R) -> R {
+        let me = self.running();
+        if me.pthread.get().is_none() {
+            return f();
+        }
+        self.enter_os_thread();
+        let value = call(f);
+        self.enter_identity(me);
+        value
+    }
+
+    /// Ends `me`, the running green thread, like `end`. The last switch is left to the caller.
+    #[inline(never)]
+    fn end_with_identity(&self, me: GreenRef) -> GreenRef {
+        loop {
+            drop_thread_locals(me);
+            if me.cold().is_none() {
+                break;
+            }
+            end_cold(me);
+        }
+        if let Some(identity) = me.pthread.get() {
+            // SAFETY: its destructors have just run, and no code of the program is left on the stack.
+            unsafe { identity.renew() };
+        }
+        self.retire(me);
+        // This may wait, on this very stack.
+        let next = self.next_with_identity();
+        self.threads.free_with_identity(me);
+        self.prepare_to_leave_identity(next);
+        next
+    }
+}
+
+/// Calls `f` in a function of its own, which computes its own addresses of thread locals.
+#[inline(never)]
+fn call<R>(f: impl FnOnce() -> R) -> R {
+    f()
+}
+
+/// Returns where the closure lies on a stack whose frames begin below `base`.
+fn place_below(base: *mut u8) -> *mut Closure {
+    // `base` is aligned to 64 bytes, and the frames begin at this address, which must be aligned to 16.
+    base.wrapping_sub(size_of::<Closure>().next_multiple_of(16)).cast()
+}
+
+/// The function in which every green thread with an identity begins and ends.
+unsafe extern "C" fn entry(green: *mut ()) -> ! {
+    // SAFETY: the argument is the one that `spawn_with_identity` stored: the control block of the
+    // green thread that runs here.
+    let me = unsafe { GreenRef::new(NonNull::new_unchecked(green.cast::<GreenThread>())) };
+    // SAFETY: a scheduler outlives its green threads.
+    let scheduler = unsafe { &*me.scheduler.cast::<Scheduler>() };
+    scheduler.enter_identity(me);
+    run(scheduler, me);
+    let next = scheduler.end_with_identity(me);
+    let _never = scheduler.switch(me, next);
+    unreachable!("a green thread that has ended is never continued")
+}
+
+#[inline(never)]
+fn run(scheduler: &Scheduler, me: GreenRef) {
+    me.started.set(true);
+    let outcome = catch_unwind(AssertUnwindSafe(|| {
+        let base = me.pthread.get().map_or(ptr::null_mut(), PthreadIdentity::base);
+        // SAFETY: `spawn_with_identity` has written the closure there, and it is read only this once.
+        let f = unsafe { place_below(base).read() };
+        if !me.killed.get() {
+            f();
+        }
+    }));
+    if let Err(payload) = outcome {
+        forget_panics(|| drop(payload));
+        scheduler.end_unwinding();
+    }
+}
