@@ -12,6 +12,7 @@ mod mailbox;
 mod primitive;
 mod pthread_identity;
 mod stack;
+mod unhooked;
 
 // Layer 1: the green thread as data, both for its own OS thread and for others.
 mod green;

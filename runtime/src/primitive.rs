@@ -6,6 +6,8 @@ pub(crate) use std::cell::Cell;
 pub(crate) use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU8, AtomicUsize, Ordering};
 pub(crate) use std::sync::{Arc, Mutex, MutexGuard};
 
+use crate::unhooked::unhooked;
+
 /// Declares a constructor as `const fn`. The models in `tests/models` have a macro of the same
 /// name, which leaves out `const`, because loom creates its primitives at run time.
 macro_rules! const_fn_unless_loom {
@@ -18,7 +20,16 @@ pub(crate) use const_fn_unless_loom;
 
 /// Locks an inner mutex. It is never poisoned, because no code panics while it holds an inner lock.
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex
-        .lock()
-        .unwrap_or_else(std::sync::PoisonError::into_inner)
+    use std::sync::TryLockError;
+    match mutex.try_lock() {
+        Ok(guard) => guard,
+        Err(TryLockError::Poisoned(error)) => error.into_inner(),
+        Err(TryLockError::WouldBlock) => lock_contended(mutex),
+    }
+}
+
+/// Waits for an inner mutex. It is held briefly, so this blocks the OS thread.
+#[cold]
+fn lock_contended<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    unhooked(|| mutex.lock()).unwrap_or_else(std::sync::PoisonError::into_inner)
 }

@@ -65,6 +65,10 @@ pub enum WaitReason {
     Send,
     /// A future to be ready.
     Future,
+    /// A function of the C library that has been replaced, on a descriptor.
+    CallOnDescriptor(&'static &'static str, i32),
+    /// A function of the C library that has been replaced, on an object in memory.
+    CallOnObject(&'static &'static str, usize),
     /// Anything else, described by the caller. For crates that build on this one.
     Other(&'static str),
 }
@@ -100,6 +104,8 @@ impl fmt::Display for WaitReason {
             Self::Receive => f.write_str("a message of a channel"),
             Self::Send => f.write_str("room in a channel"),
             Self::Future => f.write_str("a future"),
+            Self::CallOnDescriptor(name, fd) => write!(f, "`{name}` on descriptor {fd}"),
+            Self::CallOnObject(name, address) => write!(f, "`{name}` on the object at {address:#x}"),
             Self::Other(what) => f.write_str(what),
         }
     }

@@ -86,6 +86,8 @@ pub(crate) struct Source {
     owner: Arc<SchedulerHandle>,
     /// The number of registrations that share the source (`Reactor::register`).
     users: AtomicUsize,
+    /// An event wakes all waiters, and not only the longest. Only the owner touches it.
+    wakes_all: Cell<bool>,
     read: DirectionState,
     write: DirectionState,
     /// The OS thread of the owner, to check `[owner-thread]`.
@@ -111,6 +113,7 @@ impl Source {
             key,
             owner,
             users: AtomicUsize::new(1),
+            wakes_all: Cell::new(false),
             read: DirectionState::new(),
             write: DirectionState::new(),
             #[cfg(debug_assertions)]
@@ -192,6 +195,18 @@ impl Source {
         if state.events.get() == events {
             state.readiness.set(Readiness::NotReady);
         }
+    }
+
+    /// Makes each event wake all waiters from now on. For waits of code that does not say whether it
+    /// uses the readiness. `[owner-thread]`
+    pub(crate) fn wake_all(&self) {
+        self.wakes_all.set(true);
+    }
+
+    /// Whether the next waiter is woken by the same event. `[owner-thread]`
+    #[inline]
+    pub(super) fn wakes_all(&self) -> bool {
+        self.wakes_all.get()
     }
 
     /// Records an event, and removes and returns the longest waiter, if there is one. That waiter

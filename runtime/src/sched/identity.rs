@@ -28,6 +28,7 @@ use crate::context;
 use crate::green::{GreenRef, GreenThread, Identity};
 use crate::pthread_identity::PthreadIdentity;
 use crate::stack::Stack;
+use crate::unhooked::unhooked;
 
 /// Whether all green threads of the process get an identity.
 static FOR_ALL: AtomicBool = AtomicBool::new(false);
@@ -78,10 +79,10 @@ impl Scheduler {
     ) -> io::Result<GreenRef> {
         let scheduler = ptr::from_ref(self).cast::<()>();
         // SAFETY: `adopt` only stores the pointer.
-        let green = unsafe {
+        let green = unhooked(|| unsafe {
             self.threads
-                .allocate_with_identity(options.stack_size, scheduler, current::adopt)?
-        };
+                .allocate_with_identity(options.stack_size, scheduler, current::adopt)
+        })?;
         green.reinit(Identity {
             id: self.next_id(),
             parent: self.running().id(),
@@ -177,7 +178,7 @@ impl Scheduler {
             return f();
         }
         self.enter_os_thread();
-        let value = call(f);
+        let value = call(|| unhooked(f));
         self.enter_identity(me);
         value
     }

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use super::attention::AttentionBit;
 use super::{Scheduler, os_threads};
 use crate::green::{GreenRef, RemoteHandle, State, WaitReason, Wake};
+use crate::unhooked::unhooked;
 
 /// The time after which a scheduler that waits for nothing but calls of `Remote`s finds out whether
 /// another OS thread can make one. That takes long, and such a scheduler may wait often.
@@ -88,8 +89,10 @@ impl Scheduler {
     pub(super) fn maintenance(&self) {
         self.check_not_forked();
         if self.run_queue.len() > 0 {
-            self.poll_if_due();
-            self.prepare_next();
+            unhooked(|| {
+                self.poll_if_due();
+                self.prepare_next();
+            });
         }
     }
 
@@ -130,9 +133,11 @@ impl Scheduler {
             return None;
         }
         self.check_not_forked();
-        self.poll_if_due();
-        self.run_queue.push(me);
-        self.prepare_next();
+        unhooked(|| {
+            self.poll_if_due();
+            self.run_queue.push(me);
+            self.prepare_next();
+        });
         self.run_queue.pop().filter(|next| *next != me)
     }
 

@@ -15,6 +15,7 @@ mod builder;
 mod count_guard;
 mod exit_hooks;
 mod fault;
+pub(crate) mod foreign_wait;
 mod functions;
 mod interrupt;
 mod join_error;

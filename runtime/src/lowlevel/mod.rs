@@ -4,6 +4,8 @@
 //! by one. [`WaitQueue`] is such a queue, and with it no `unsafe` is needed. For descriptors, there
 //! is [`Green`](crate::io::Green).
 
+pub mod hooks;
+
 use std::any::Any;
 use std::panic::Location;
 

@@ -1,0 +1,163 @@
+//! What code builds on that replaces functions of the C library, such as `evy-patch`.
+//!
+//! A replacement runs below frames of foreign code, so nothing here unwinds. It asks for a
+//! [`Caller`], which exists only where parking is possible and does not confuse what the C library
+//! keeps for each thread. Otherwise it makes the real call.
+//!
+//! # Examples
+//!
+//! ```
+//! use evy::lowlevel::hooks::{Caller, Interruption, WaitEnd};
+//! use evy::lowlevel::WaitReason;
+//! use std::time::{Duration, Instant};
+//!
+//! fn sleep(time: Duration) {
+//!     let Some(caller) = Caller::current() else {
+//!         return std::thread::sleep(time);
+//!     };
+//!     let deadline = caller.deadline_after(time);
+//!     let reason = WaitReason::Sleep;
+//!     while caller.park(reason, deadline, Interruption::Waits) == WaitEnd::Woken {}
+//! }
+//! sleep(Duration::from_millis(1));
+//! ```
+
+use std::io;
+use std::marker::PhantomData;
+use std::os::fd::RawFd;
+use std::time::{Duration, Instant};
+
+use crate::green::{State, StaysOnItsOsThread, WaitReason};
+use crate::io::Direction;
+use crate::sched::{self, Scheduler};
+use crate::thread::{CountGuard, Parker, foreign_wait};
+use crate::{pthread_identity, unhooked};
+
+pub use crate::thread::foreign_wait::{Interruption, WaitEnd};
+
+/// The running green thread, which may park where foreign code has called.
+#[derive(Clone, Copy, Debug)]
+pub struct Caller {
+    scheduler: &'static Scheduler,
+    stays: PhantomData<*const StaysOnItsOsThread>,
+}
+
+impl Caller {
+    /// Returns the running green thread, if it may park here.
+    ///
+    /// That is so if it has a pthread identity of its own, or is the root green thread, and no code of
+    /// the runtime is between it and the caller.
+    #[inline]
+    #[must_use]
+    pub fn current() -> Option<Self> {
+        let scheduler = sched::if_current()?;
+        let me = scheduler.running();
+        let has_identity = me.pthread.get().is_some() || me == scheduler.root();
+        let may_park = has_identity
+            && !unhooked::is_unhooked()
+            && matches!(me.state.get(), State::Ready(_))
+            && scheduler.may_park();
+        may_park.then_some(Self {
+            scheduler,
+            stays: PhantomData,
+        })
+    }
+
+    /// Returns the moment `time` from now. `None` never comes.
+    #[must_use]
+    pub fn deadline_after(self, time: Duration) -> Option<Instant> {
+        self.scheduler.clock.deadline_after(time)
+    }
+
+    /// Parks until one of the descriptors may be ready. The caller then tries again.
+    ///
+    /// # Errors
+    ///
+    /// Returns the error of the system: that a descriptor is not open, or that it cannot be polled
+    /// (`EPERM`).
+    pub fn wait_for_descriptors(
+        self,
+        wanted: &[(RawFd, Direction)],
+        reason: WaitReason,
+        deadline: Option<Instant>,
+        interruption: Interruption,
+    ) -> io::Result<WaitEnd> {
+        foreign_wait::wait_for_descriptors(self.scheduler, wanted, reason, deadline, interruption)
+    }
+
+    /// Parks until a [`Waker`] of this green thread is used, or the deadline passes. Other events may
+    /// end the wait too.
+    #[must_use]
+    pub fn park(
+        self,
+        reason: WaitReason,
+        deadline: Option<Instant>,
+        interruption: Interruption,
+    ) -> WaitEnd {
+        let _counted = CountGuard::new(&self.scheduler.unforeseen_waiters);
+        foreign_wait::wait(self.scheduler, reason, deadline, interruption)
+    }
+
+    /// Lets the other ready green threads run first.
+    pub fn yield_now(self) {
+        crate::thread::yield_uninterrupted();
+    }
+
+    /// Returns what ends [`park`](Self::park) from any OS thread.
+    #[must_use]
+    pub fn waker(self) -> Waker {
+        Waker(Parker::current())
+    }
+}
+
+/// Ends the wait of a green thread from any OS thread.
+#[derive(Debug)]
+pub struct Waker(Parker);
+
+impl Waker {
+    /// Ends the current wait. Does nothing if the green thread does not wait.
+    pub fn wake(&self) {
+        self.0.unpark();
+    }
+}
+
+/// Gives each green thread that is spawned from now on a pthread identity of its own.
+///
+/// # Errors
+///
+/// Returns `Unsupported`, with the reason, where identities do not work.
+pub fn give_identities_to_all() -> io::Result<()> {
+    check_identities()?;
+    sched::give_identities_to_all();
+    Ok(())
+}
+
+/// Checks that green threads can have pthread identities in this process. The first call tries it.
+///
+/// # Errors
+///
+/// Returns `Unsupported`, with the reason, if they cannot.
+pub fn check_identities() -> io::Result<()> {
+    pthread_identity::check()
+}
+
+/// Whether the running green thread has a pthread identity of its own.
+#[must_use]
+pub fn has_identity() -> bool {
+    sched::if_current().is_some_and(|scheduler| scheduler.running().pthread.get().is_some())
+}
+
+/// Runs `f` under the pthread identity of the OS thread, as `fork` and `setuid` must run. Hooks make
+/// the real call meanwhile.
+///
+/// # Safety
+///
+/// `f` uses no reference to a thread local from outside, and no address of one, such as that of
+/// `errno`.
+pub unsafe fn as_os_thread<R>(f: impl FnOnce() -> R) -> R {
+    match sched::if_current() {
+        // SAFETY: `f` does not park, because no hook does here, and uses no such address (caller).
+        Some(scheduler) => unsafe { scheduler.as_os_thread(f) },
+        None => f(),
+    }
+}
