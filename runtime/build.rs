@@ -37,6 +37,7 @@ fn main() {
     println!("cargo::rustc-check-cfg=cfg(evy_identity)");
     if backend == "native" && has_known_libc(&arch) {
         println!("cargo::rustc-cfg=evy_identity");
+        println!("cargo::metadata=IDENTITY=1");
     }
 }
 

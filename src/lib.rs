@@ -144,6 +144,10 @@ pub use evy_runtime::signal;
 #[doc(inline)]
 pub use evy_tls as tls;
 
+#[cfg(feature = "patch")]
+#[doc(inline)]
+pub use evy_patch as patch;
+
 #[cfg(feature = "pool")]
 pub use evy_pool::{GreenPile, GreenPool};
 

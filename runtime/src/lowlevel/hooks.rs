@@ -141,10 +141,17 @@ pub fn check_identities() -> io::Result<()> {
     pthread_identity::check()
 }
 
-/// Whether the running green thread has a pthread identity of its own.
+/// Whether the running green thread can park below frames of foreign code: it has a pthread identity of
+/// its own, or is the root green thread.
+///
+/// # Panics
+///
+/// Panics if this is the first call on this OS thread and the system cannot create a poller.
 #[must_use]
-pub fn has_identity() -> bool {
-    sched::if_current().is_some_and(|scheduler| scheduler.running().pthread.get().is_some())
+pub fn can_have_hooks() -> bool {
+    let scheduler = sched::current();
+    let me = scheduler.running();
+    me.pthread.get().is_some() || me == scheduler.root()
 }
 
 /// Runs `f` under the pthread identity of the OS thread, as `fork` and `setuid` must run. Hooks make

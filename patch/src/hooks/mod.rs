@@ -1,0 +1,51 @@
+//! The functions that replace those of the C library.
+//!
+//! Each has the name and the signature of the function that it replaces, and the linker prefers it to
+//! the one in a shared library, also for calls from other shared libraries. It makes the *real* call,
+//! through `dlsym(RTLD_NEXT)`, unless the calling green thread may park here and has its category
+//! patched ([`caller`]).
+//!
+//! # Rules for a hook
+//!
+//! - It takes the decision first, and does nothing before: the real call of an OS thread must cost
+//!   hardly more than without the hook.
+//! - It unwinds never, and allocates nothing while it holds a lock of its own.
+//! - It uses no lock of std, which would call a hook again.
+//! - It tries with a bare system call ([`system`]), so that neither a hook nor a cancellation point is
+//!   involved, and leaves `errno` alone unless it fails.
+//! - It leaves no trace on a descriptor that others share: `O_NONBLOCK` is never seen changed.
+
+#[macro_use]
+mod real;
+mod sockets;
+mod system;
+mod time;
+mod wait;
+
+use evy_runtime::lowlevel::hooks::Caller;
+
+use crate::{Categories, PatchError, state};
+
+/// Returns the running green thread if it may park in a function of `category`.
+#[inline(always)]
+fn caller(category: Categories) -> Option<Caller> {
+    if state::applies(category) {
+        Caller::current()
+    } else {
+        None
+    }
+}
+
+/// Checks that calls reach the hooks, and makes them notice `fork`.
+pub(crate) fn prepare() -> Result<(), PatchError> {
+    // SAFETY: the name is a C string.
+    let found = unsafe { libc::dlsym(libc::RTLD_DEFAULT, c"recv".as_ptr()) };
+    if found.addr() == sockets::recv as *const () as usize {
+        Ok(())
+    } else {
+        Err(PatchError::new(
+            "the functions of this crate do not precede those of the C library, as in a library that \
+             another program has loaded",
+        ))
+    }
+}

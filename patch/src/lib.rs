@@ -1,0 +1,42 @@
+//! Unchanged blocking libraries on green threads: `std::net`, C libraries, and crates that know
+//! nothing of evy.
+//!
+//! This crate replaces functions of the C library. Code that blocks ends up there: std, C libraries,
+//! and crates that call `libc`. In a program that contains the crate, those functions behave as
+//! always until [`monkey_patch`] is called. From then on, a call that would block parks the calling
+//! green thread instead, and the others run.
+//!
+//! std and C libraries also keep state for each thread. So each green thread that is spawned after
+//! `monkey_patch` has a pthread identity of its own, with its own thread locals
+//! ([`Builder::own_identity`](evy_runtime::thread::Builder::own_identity)). Green threads that were
+//! spawned before, and OS threads that have never used evy, block as always.
+//!
+//! # Examples
+//!
+//! ```
+//! use std::time::{Duration, Instant};
+//!
+//! match evy::patch::monkey_patch() {
+//!     Ok(()) => {
+//!         let start = Instant::now();
+//!         let sleepers: Vec<_> = (0..10)
+//!             .map(|_| evy::spawn(|| std::thread::sleep(Duration::from_millis(50))))
+//!             .collect();
+//!         evy::wait_all(sleepers).unwrap();
+//!         assert!(start.elapsed() < Duration::from_millis(400));
+//!     }
+//!     Err(error) => println!("{error}"),
+//! }
+//! ```
+
+mod categories;
+mod doctor;
+mod error;
+#[cfg(evy_hooks)]
+mod hooks;
+mod state;
+
+pub use categories::Categories;
+pub use doctor::{Report, doctor};
+pub use error::PatchError;
+pub use state::{is_patched, monkey_patch, monkey_patch_only, patched, unpatched};

@@ -1,0 +1,164 @@
+//! Which categories are patched, for the process and for the running green thread.
+
+use std::cell::Cell;
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+
+use evy_runtime::lowlevel::hooks;
+use evy_runtime::thread::{Builder, scope};
+
+use crate::{Categories, PatchError};
+
+/// The categories that are patched for the process. The bit [`BY_THREAD`] says that some green thread
+/// has differed from that.
+static PATCHED: AtomicU32 = AtomicU32::new(0);
+const BY_THREAD: u32 = 1 << 31;
+
+/// What a green thread has chosen for itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Choice {
+    AsProcess,
+    Patched,
+    Unpatched,
+}
+
+thread_local! {
+    // The identity of a green thread has its own.
+    static CHOICE: Cell<Choice> = const { Cell::new(Choice::AsProcess) };
+}
+
+/// Whether functions of `category` are patched for the running thread.
+#[inline(always)]
+pub(crate) fn applies(category: Categories) -> bool {
+    let patched = PATCHED.load(Relaxed);
+    patched != 0 && applies_to_thread(patched, category)
+}
+
+fn applies_to_thread(patched: u32, category: Categories) -> bool {
+    match CHOICE.get() {
+        Choice::AsProcess => patched & category.bits() != 0,
+        Choice::Patched => true,
+        Choice::Unpatched => false,
+    }
+}
+
+/// Patches everything: from now on, blocking calls park the green thread.
+///
+/// It holds for all OS threads that run green threads, and cannot be undone. Green threads that are
+/// spawned from now on have a pthread identity of their own. Those that were spawned before are not
+/// concerned. Another call changes nothing.
+///
+/// # Errors
+///
+/// Returns an error, with the reason, if blocking calls cannot be patched in this program.
+pub fn monkey_patch() -> Result<(), PatchError> {
+    monkey_patch_only(Categories::all())
+}
+
+/// Patches the functions of some categories, like [`monkey_patch`]. Categories that are patched already
+/// stay so.
+///
+/// # Errors
+///
+/// Returns an error as `monkey_patch` does.
+///
+/// # Examples
+///
+/// ```
+/// use evy::patch::{self, Categories};
+///
+/// if let Err(error) = patch::monkey_patch_only(Categories::TIME | Categories::SOCKET) {
+///     println!("{error}");
+/// }
+/// ```
+pub fn monkey_patch_only(categories: Categories) -> Result<(), PatchError> {
+    prepare()?;
+    hooks::give_identities_to_all().map_err(|error| PatchError::new(error.to_string()))?;
+    PATCHED.fetch_or(categories.bits(), Relaxed);
+    Ok(())
+}
+
+/// Whether any category is patched for the running green thread.
+#[must_use]
+pub fn is_patched() -> bool {
+    let patched = PATCHED.load(Relaxed);
+    match CHOICE.get() {
+        Choice::AsProcess => patched & !BY_THREAD != 0,
+        Choice::Patched => true,
+        Choice::Unpatched => false,
+    }
+}
+
+/// Runs `f` with all blocking calls patched for this green thread, whatever holds for the process.
+///
+/// A green thread without a pthread identity of its own runs `f` on another one that has it, and joins
+/// that. The root green thread runs it itself.
+///
+/// # Errors
+///
+/// Returns an error, with the reason, if blocking calls cannot be patched in this program.
+///
+/// # Panics
+///
+/// Panics if `f` does.
+///
+/// # Examples
+///
+/// ```
+/// use std::time::Duration;
+///
+/// let slept = evy::patch::patched(|| std::thread::sleep(Duration::from_millis(1)));
+/// if let Err(error) = slept {
+///     println!("{error}");
+/// }
+/// ```
+pub fn patched<R>(f: impl FnOnce() -> R) -> Result<R, PatchError> {
+    prepare()?;
+    hooks::check_identities().map_err(|error| PatchError::new(error.to_string()))?;
+    PATCHED.fetch_or(BY_THREAD, Relaxed);
+    if hooks::can_have_hooks() {
+        return Ok(with_choice(Choice::Patched, f));
+    }
+    let failed = |error: std::io::Error| PatchError::new(error.to_string());
+    scope(|s| {
+        let run = || with_choice(Choice::Patched, f);
+        let handle = Builder::new().own_identity().spawn_scoped(s, run);
+        match handle.map_err(failed)?.join() {
+            Ok(value) => Ok(value),
+            Err(error) => std::panic::resume_unwind(error.into()),
+        }
+    })
+}
+
+/// Runs `f` with no blocking call patched for this green thread: each blocks the OS thread, as always.
+///
+/// # Examples
+///
+/// ```
+/// evy::patch::unpatched(|| std::thread::sleep(std::time::Duration::from_millis(1)));
+/// ```
+pub fn unpatched<R>(f: impl FnOnce() -> R) -> R {
+    PATCHED.fetch_or(BY_THREAD, Relaxed);
+    with_choice(Choice::Unpatched, f)
+}
+
+fn with_choice<R>(choice: Choice, f: impl FnOnce() -> R) -> R {
+    struct Restore(Choice);
+    impl Drop for Restore {
+        fn drop(&mut self) {
+            CHOICE.set(self.0);
+        }
+    }
+    let _restore = Restore(CHOICE.replace(choice));
+    f()
+}
+
+/// Checks that the hooks are in effect.
+fn prepare() -> Result<(), PatchError> {
+    #[cfg(evy_hooks)]
+    return crate::hooks::prepare();
+    #[cfg(not(evy_hooks))]
+    Err(PatchError::new(
+        "they can be on Linux with glibc, linked dynamically, on x86_64 and aarch64, with evy's own \
+         context switch",
+    ))
+}
