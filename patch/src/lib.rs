@@ -22,7 +22,7 @@
 //!         let sleepers: Vec<_> = (0..10)
 //!             .map(|_| evy::spawn(|| std::thread::sleep(Duration::from_millis(50))))
 //!             .collect();
-//!         evy::wait_all(sleepers).unwrap();
+//!         evy::wait_all(sleepers);
 //!         assert!(start.elapsed() < Duration::from_millis(400));
 //!     }
 //!     Err(error) => println!("{error}"),

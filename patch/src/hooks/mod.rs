@@ -17,10 +17,12 @@
 
 #[macro_use]
 mod real;
+mod futex;
 mod sockets;
 mod system;
 mod time;
 mod wait;
+mod wait_table;
 
 use evy_runtime::lowlevel::hooks::Caller;
 

@@ -27,17 +27,24 @@ pub(super) unsafe fn call(number: c_long, arguments: [usize; 6]) -> isize {
 
 /// Makes a system call whose arguments are numbers or pointers: `system_call!(SYS_close, fd)`.
 macro_rules! system_call {
-    ($number:ident $(, $argument:expr)* $(,)?) => {{
-        let mut arguments = [0_usize; 6];
-        let mut _next = 0;
-        $(
-            arguments[_next] = $crate::hooks::system::Argument::into_word($argument);
-            _next += 1;
-        )*
-        $crate::hooks::system::call(libc::$number, arguments)
-    }};
+    ($number:ident $(, $argument:expr)* $(,)?) => {
+        $crate::hooks::system::call(
+            libc::$number,
+            $crate::hooks::system::words([
+                $($crate::hooks::system::Argument::into_word($argument)),*
+            ]),
+        )
+    };
 }
 pub(super) use system_call;
+
+/// Fills the arguments of a system call up.
+#[inline(always)]
+pub(super) fn words<const N: usize>(given: [usize; N]) -> [usize; 6] {
+    let mut all = [0; 6];
+    all[..N].copy_from_slice(&given);
+    all
+}
 
 /// What fits into a register.
 pub(super) trait Argument {

@@ -21,14 +21,9 @@ hooks! {
                 return libc::EINVAL;
             };
             let _ = remaining;
-            let time = if flags & libc::TIMER_ABSTIME == 0 {
-                time
-            } else {
-                let mut now = timespec { tv_sec: 0, tv_nsec: 0 };
-                if libc::clock_gettime(clock, &raw mut now) != 0 {
-                    return libc::EINVAL;
-                }
-                time.saturating_sub(duration(&now).unwrap_or_default())
+            let time = match flags & libc::TIMER_ABSTIME {
+                0 => time,
+                _ => remaining_until(clock, time),
             };
             sleep_for(caller, time);
             0
@@ -58,8 +53,19 @@ fn sleep_for(caller: Caller, time: Duration) {
     set_errno(errno);
 }
 
+/// Returns the time from now until `at` on `clock`.
+pub(super) fn remaining_until(clock: clockid_t, at: Duration) -> Duration {
+    let mut now = timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
+    // SAFETY: the pointer is valid.
+    unsafe { libc::clock_gettime(clock, &raw mut now) };
+    at.saturating_sub(duration(&now).unwrap_or_default())
+}
+
 /// Returns the time of a `timespec`, if that is valid.
-fn duration(time: &timespec) -> Option<Duration> {
+pub(super) fn duration(time: &timespec) -> Option<Duration> {
     let seconds = u64::try_from(time.tv_sec).ok()?;
     let nanoseconds = u32::try_from(time.tv_nsec).ok().filter(|n| *n < 1_000_000_000)?;
     Some(Duration::new(seconds, nanoseconds))

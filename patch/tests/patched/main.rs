@@ -1,5 +1,6 @@
 //! Tests in a patched process: what blocks elsewhere parks here.
 
+mod locks;
 mod time;
 
 use std::time::{Duration, Instant};

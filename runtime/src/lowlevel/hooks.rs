@@ -116,8 +116,12 @@ pub struct Waker(Parker);
 
 impl Waker {
     /// Ends the current wait. Does nothing if the green thread does not wait.
-    pub fn wake(&self) {
-        self.0.unpark();
+    ///
+    /// Returns `false` if the OS thread of the green thread has ended, so the wait never ends.
+    pub fn wake(&self) -> bool {
+        let can_run = !self.0.is_abandoned();
+        unhooked::unhooked(|| self.0.unpark());
+        can_run
     }
 }
 

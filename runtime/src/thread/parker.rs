@@ -30,6 +30,14 @@ impl Parker {
         })
     }
 
+    /// Whether the waiter is a green thread whose OS thread has ended.
+    pub(crate) fn is_abandoned(&self) -> bool {
+        match &self.0 {
+            ParkerKind::Green(handle) => handle.scheduler.mailbox.is_closed(),
+            ParkerKind::Os(_) => false,
+        }
+    }
+
     /// Wakes the waiter, so that it checks its condition again. Does nothing if the waiter has
     /// ended.
     pub(crate) fn unpark(&self) {

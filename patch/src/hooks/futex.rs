@@ -1,0 +1,189 @@
+//! Futexes: what std, Rust's lock crates and C++'s atomics wait with, through the function `syscall`.
+//!
+//! A green thread waits in evy's own table ([`wait_table`]), where green threads and OS threads wake
+//! it. OS threads wait in the kernel. A wake looks in the table first, and wakes the remainder in the
+//! kernel.
+
+use std::ffi::{c_int, c_long};
+use std::sync::atomic::AtomicU32;
+use std::sync::atomic::Ordering::SeqCst;
+use std::time::{Duration, Instant};
+
+use evy_runtime::lowlevel::WaitReason;
+use evy_runtime::lowlevel::hooks::Caller;
+use libc::timespec;
+
+use super::system::{self, fail, returned};
+use super::time::{duration, remaining_until};
+use super::wait_table::{self, Key, Outcome};
+use crate::Categories;
+
+/// The arguments of the system call.
+#[derive(Clone, Copy)]
+struct Arguments {
+    address: usize,
+    operation: c_int,
+    value: u32,
+    /// A pointer to a `timespec`, or another number.
+    fourth: usize,
+    second_address: usize,
+    bits: u32,
+}
+
+/// How long a wait lasts at most for which another process may make the wake, which is not seen here.
+/// It ends as if there had been a wake, for nothing.
+const SHARED_WAIT: Duration = Duration::from_millis(20);
+
+/// Replaces `syscall`.
+///
+/// The function of the C library is variadic. Its arguments are passed like those of a function with
+/// six words, on all architectures that this crate supports. Arguments that a caller has not passed are
+/// undefined, and no system call reads them.
+///
+/// # Safety
+///
+/// As for the function of the C library.
+#[unsafe(no_mangle)]
+pub(crate) unsafe extern "C-unwind" fn syscall(
+    number: c_long,
+    a: usize,
+    b: usize,
+    c: usize,
+    d: usize,
+    e: usize,
+    f: usize,
+) -> c_long {
+    if number == libc::SYS_futex {
+        let arguments = Arguments {
+            address: a,
+            operation: b as c_int,
+            value: c as u32,
+            fourth: d,
+            second_address: e,
+            bits: f as u32,
+        };
+        // SAFETY: as for the function of the C library (caller).
+        return unsafe { futex(arguments) } as c_long;
+    }
+    // SAFETY: as for the function of the C library (caller).
+    returned(unsafe { system::call(number, [a, b, c, d, e, f]) }) as c_long
+}
+
+impl Arguments {
+    /// Makes the system call.
+    unsafe fn call(self) -> isize {
+        // SAFETY: as for the function of the C library (caller).
+        let result = unsafe {
+            system::call(
+                libc::SYS_futex,
+                [
+                    self.address,
+                    self.operation as usize,
+                    self.value as usize,
+                    self.fourth,
+                    self.second_address,
+                    self.bits as usize,
+                ],
+            )
+        };
+        returned(result)
+    }
+}
+
+unsafe fn futex(arguments: Arguments) -> isize {
+    let flags = libc::FUTEX_PRIVATE_FLAG | libc::FUTEX_CLOCK_REALTIME;
+    // SAFETY: as for the function of the C library (caller).
+    unsafe {
+        match arguments.operation & !flags {
+            libc::FUTEX_WAIT => wait(arguments, u32::MAX, true),
+            libc::FUTEX_WAIT_BITSET => wait(arguments, arguments.bits, false),
+            libc::FUTEX_WAKE => wake(arguments, u32::MAX),
+            libc::FUTEX_WAKE_BITSET => wake(arguments, arguments.bits),
+            // They are woken instead of moved, which a waiter must expect.
+            libc::FUTEX_REQUEUE | libc::FUTEX_CMP_REQUEUE => {
+                wait_table::wake(Key::Futex(arguments.address), usize::MAX, u32::MAX);
+                arguments.call()
+            }
+            _ => arguments.call(),
+        }
+    }
+}
+
+unsafe fn wait(arguments: Arguments, bits: u32, is_relative: bool) -> isize {
+    let is_valid = bits != 0
+        && arguments.address != 0
+        && arguments.address.is_multiple_of(align_of::<u32>());
+    let caller = super::caller(Categories::THREAD).filter(|_| is_valid);
+    let Some(caller) = caller else {
+        // SAFETY: as for the function of the C library (caller).
+        return unsafe { arguments.call() };
+    };
+    // SAFETY: a pointer to a `timespec`, or null (caller).
+    let time = unsafe { (arguments.fourth as *const timespec).as_ref() };
+    let timeout = match time {
+        None => None,
+        Some(time) if is_relative => duration(time),
+        Some(time) => {
+            let clock = match arguments.operation & libc::FUTEX_CLOCK_REALTIME {
+                0 => libc::CLOCK_MONOTONIC,
+                _ => libc::CLOCK_REALTIME,
+            };
+            duration(time).map(|at| remaining_until(clock, at))
+        }
+    };
+    if time.is_some() && timeout.is_none() {
+        return fail(libc::EINVAL);
+    }
+    let deadline = timeout.and_then(|timeout| caller.deadline_after(timeout));
+    let is_shared = arguments.operation & libc::FUTEX_PRIVATE_FLAG == 0;
+    match wait_in_table(caller, arguments, bits, deadline, is_shared) {
+        Outcome::NotBegun => fail(libc::EAGAIN),
+        Outcome::Woken => 0,
+        Outcome::TimedOut => fail(libc::ETIMEDOUT),
+        Outcome::Deadlocked => fail(libc::EDEADLK),
+    }
+}
+
+fn wait_in_table(
+    caller: Caller,
+    arguments: Arguments,
+    bits: u32,
+    deadline: Option<Instant>,
+    is_shared: bool,
+) -> Outcome {
+    let limit = match is_shared {
+        true => caller.deadline_after(SHARED_WAIT),
+        false => None,
+    };
+    let first = match (deadline, limit) {
+        (Some(deadline), Some(limit)) => Some(deadline.min(limit)),
+        (deadline, limit) => deadline.or(limit),
+    };
+    // SAFETY: an address that a program waits at is valid, and it accesses the word atomically. It is
+    // aligned, see `wait`.
+    let is_due = || unsafe { &*(arguments.address as *const AtomicU32) }.load(SeqCst) == arguments.value;
+    let reason = WaitReason::CallOnObject(&"futex", arguments.address);
+    let key = Key::Futex(arguments.address);
+    match wait_table::wait(caller, key, bits, reason, first, is_due, || ()) {
+        Outcome::TimedOut if first != deadline => Outcome::Woken,
+        outcome => outcome,
+    }
+}
+
+unsafe fn wake(arguments: Arguments, bits: u32) -> isize {
+    // The kernel takes a number that is not positive for one.
+    let most = usize::try_from(arguments.value.cast_signed()).unwrap_or(1).max(1);
+    let woken = wait_table::wake(Key::Futex(arguments.address), most, bits);
+    if woken >= most {
+        return woken.cast_signed();
+    }
+    let rest = Arguments {
+        value: (most - woken) as u32,
+        ..arguments
+    };
+    // SAFETY: as for the function of the C library (caller).
+    match unsafe { rest.call() } {
+        error if error < 0 => error,
+        others => others + woken.cast_signed(),
+    }
+}

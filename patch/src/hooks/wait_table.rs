@@ -1,0 +1,293 @@
+//! `WaitTable`: the green threads that wait for an address or a descriptor, on any OS thread.
+//!
+//! It is a hash table of queues, like the kernel's table of futexes. Its locks are spin locks: a lock
+//! of std would call a hook. Under a lock nothing is allocated and nothing is called that could wait.
+//!
+//! `[queued-in-frame]` A waiter lies in the frame of its wait. The wait does not unwind, and does not
+//! return before the waiter is unlinked, under the lock of its queue. If its OS thread ends first, the
+//! frame is leaked, and the waiter stays valid.
+
+use std::cell::{Cell, UnsafeCell};
+use std::ptr;
+use std::sync::atomic::Ordering::{Acquire, Relaxed, Release, SeqCst};
+use std::sync::atomic::{AtomicBool, AtomicUsize, fence};
+use std::time::Instant;
+
+use evy_runtime::lowlevel::WaitReason;
+use evy_runtime::lowlevel::hooks::{Caller, Interruption, WaitEnd, Waker};
+
+use super::system::{errno, set_errno, system_call};
+
+/// What a green thread waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Key {
+    /// A futex.
+    Futex(usize),
+    /// An object of the C library: a mutex, a condition variable, and the like.
+    Object(usize),
+    /// A descriptor to be closed.
+    Descriptor(i32),
+}
+
+impl Key {
+    fn hash(self) -> usize {
+        let word = match self {
+            Self::Futex(address) => address,
+            Self::Object(address) => !address,
+            Self::Descriptor(fd) => fd as usize,
+        };
+        (word >> 2).wrapping_mul(0x9e37_79b9_7f4a_7c15_u64 as usize) >> (usize::BITS - QUEUE_BITS)
+    }
+}
+
+const QUEUE_BITS: u32 = 8;
+
+static QUEUES: [Queue; 1 << QUEUE_BITS] = [const { Queue::new() }; 1 << QUEUE_BITS];
+
+/// The number of waiters in the table, so that a wake that finds none costs one load.
+static WAITERS: AtomicUsize = AtomicUsize::new(0);
+
+/// One queue. Waiters with different keys may share it.
+struct Queue {
+    is_locked: AtomicBool,
+    list: UnsafeCell<List>,
+}
+
+// SAFETY: the list is accessed under the lock only.
+unsafe impl Sync for Queue {}
+
+struct List {
+    first: *mut Waiter,
+    last: *mut Waiter,
+    /// The number that the next waiter gets.
+    next_number: u64,
+}
+
+struct Waiter {
+    key: Key,
+    /// The bits of `FUTEX_WAIT_BITSET`.
+    bits: u32,
+    number: Cell<u64>,
+    waker: Cell<Option<Waker>>,
+    /// Set when the waiter was unlinked by a wake. The last access of the waker.
+    is_woken: AtomicBool,
+    previous: Cell<*mut Waiter>,
+    next: Cell<*mut Waiter>,
+}
+
+impl Queue {
+    const fn new() -> Self {
+        Self {
+            is_locked: AtomicBool::new(false),
+            list: UnsafeCell::new(List {
+                first: ptr::null_mut(),
+                last: ptr::null_mut(),
+                next_number: 0,
+            }),
+        }
+    }
+
+    /// Runs `f` with the list. `f` neither waits nor panics.
+    fn with<R>(&self, f: impl FnOnce(&mut List) -> R) -> R {
+        let mut tries = 0_u32;
+        while self
+            .is_locked
+            .compare_exchange_weak(false, true, Acquire, Relaxed)
+            .is_err()
+        {
+            tries += 1;
+            if tries.is_multiple_of(100) {
+                // The holder may have been preempted.
+                // SAFETY: the call has no arguments.
+                unsafe { system_call!(SYS_sched_yield) };
+            } else {
+                std::hint::spin_loop();
+            }
+        }
+        // SAFETY: the lock is held.
+        let result = f(unsafe { &mut *self.list.get() });
+        self.is_locked.store(false, Release);
+        result
+    }
+}
+
+impl List {
+    /// # Safety
+    ///
+    /// `waiter` is not linked, and is unlinked before it is moved or dropped ([queued-in-frame]).
+    unsafe fn push(&mut self, waiter: *mut Waiter) {
+        // SAFETY: valid (caller). The last waiter is linked, so it is valid.
+        unsafe {
+            (*waiter).number.set(self.next_number);
+            self.next_number += 1;
+            (*waiter).previous.set(self.last);
+            (*waiter).next.set(ptr::null_mut());
+            match self.last.as_ref() {
+                Some(last) => last.next.set(waiter),
+                None => self.first = waiter,
+            }
+            self.last = waiter;
+        }
+    }
+
+    /// # Safety
+    ///
+    /// `waiter` is linked in this list.
+    unsafe fn unlink(&mut self, waiter: *mut Waiter) {
+        // SAFETY: it and its neighbors are linked, so they are valid ([queued-in-frame]).
+        unsafe {
+            let (previous, next) = ((*waiter).previous.get(), (*waiter).next.get());
+            match previous.as_ref() {
+                Some(previous) => previous.next.set(next),
+                None => self.first = next,
+            }
+            match next.as_ref() {
+                Some(next) => next.previous.set(previous),
+                None => self.last = previous,
+            }
+        }
+    }
+
+    /// Unlinks the first waiter with this key, some of these bits and a number below `end`, and returns
+    /// its waker.
+    fn take(&mut self, key: Key, bits: u32, end: u64) -> Option<Waker> {
+        let mut at = self.first;
+        // SAFETY: each is linked, so it is valid ([queued-in-frame]).
+        while let Some(waiter) = unsafe { at.as_ref() } {
+            if waiter.number.get() >= end {
+                return None;
+            }
+            if waiter.key == key && waiter.bits & bits != 0 {
+                // SAFETY: it is linked in this list.
+                unsafe { self.unlink(at) };
+                let waker = waiter.waker.take();
+                // From here on its frame may be left.
+                waiter.is_woken.store(true, Release);
+                return waker;
+            }
+            at = waiter.next.get();
+        }
+        None
+    }
+}
+
+/// How a wait in the table has ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Outcome {
+    /// `is_due` returned `false`, so there was no wait.
+    NotBegun,
+    Woken,
+    TimedOut,
+    Deadlocked,
+}
+
+/// Parks until a [`wake`] for `key`, or until `deadline`. Leaves `errno` as it was.
+///
+/// `is_due` says whether the wait is still due. It is called under the lock of the queue. `queued` is
+/// called once the waiter is in the queue, without the lock.
+pub(super) fn wait(
+    caller: Caller,
+    key: Key,
+    bits: u32,
+    reason: WaitReason,
+    deadline: Option<Instant>,
+    is_due: impl FnOnce() -> bool,
+    queued: impl FnOnce(),
+) -> Outcome {
+    let errno = errno();
+    let outcome = wait_for(caller, key, bits, reason, deadline, is_due, queued);
+    set_errno(errno);
+    outcome
+}
+
+fn wait_for(
+    caller: Caller,
+    key: Key,
+    bits: u32,
+    reason: WaitReason,
+    deadline: Option<Instant>,
+    is_due: impl FnOnce() -> bool,
+    queued: impl FnOnce(),
+) -> Outcome {
+    let waiter = Waiter {
+        key,
+        bits,
+        number: Cell::new(0),
+        waker: Cell::new(Some(caller.waker())),
+        is_woken: AtomicBool::new(false),
+        previous: Cell::new(ptr::null_mut()),
+        next: Cell::new(ptr::null_mut()),
+    };
+    let this = (&raw const waiter).cast_mut();
+    let queue = &QUEUES[key.hash()];
+    // Counted before the check. A waker changes what the check reads before it reads the count. So one
+    // of the two sees what the other has done.
+    WAITERS.fetch_add(1, SeqCst);
+    fence(SeqCst);
+    let is_queued = queue.with(|list| {
+        let is_due = is_due();
+        if is_due {
+            // SAFETY: it is unlinked below, or by a wake, before this function returns.
+            unsafe { list.push(this) };
+        }
+        is_due
+    });
+    if !is_queued {
+        WAITERS.fetch_sub(1, SeqCst);
+        return Outcome::NotBegun;
+    }
+    queued();
+    let outcome = loop {
+        if waiter.is_woken.load(Acquire) {
+            break Outcome::Woken;
+        }
+        let end = caller.park(reason, deadline, Interruption::Waits);
+        let outcome = match end {
+            WaitEnd::TimedOut => Outcome::TimedOut,
+            WaitEnd::Deadlocked => Outcome::Deadlocked,
+            _ => continue,
+        };
+        // A wake may have unlinked it meanwhile.
+        let is_woken = queue.with(|list| {
+            let is_woken = waiter.is_woken.load(Acquire);
+            if !is_woken {
+                // SAFETY: it was pushed above, and no wake has unlinked it.
+                unsafe { list.unlink(this) };
+            }
+            is_woken
+        });
+        break if is_woken { Outcome::Woken } else { outcome };
+    };
+    WAITERS.fetch_sub(1, SeqCst);
+    outcome
+}
+
+/// Wakes up to `most` green threads that wait for `key` with some of these bits. Returns their number.
+#[inline]
+pub(super) fn wake(key: Key, most: usize, bits: u32) -> usize {
+    fence(SeqCst);
+    if WAITERS.load(SeqCst) == 0 {
+        return 0;
+    }
+    wake_queued(key, most, bits)
+}
+
+#[cold]
+fn wake_queued(key: Key, most: usize, bits: u32) -> usize {
+    let errno = errno();
+    let queue = &QUEUES[key.hash()];
+    // Those that begin to wait meanwhile are not meant.
+    let end = queue.with(|list| list.next_number);
+    let mut woken = 0;
+    while woken < most {
+        let Some(waker) = queue.with(|list| list.take(key, bits, end)) else {
+            break;
+        };
+        // One whose OS thread has ended cannot pass the wake on.
+        if waker.wake() {
+            woken += 1;
+        }
+    }
+    set_errno(errno);
+    woken
+}

@@ -1,0 +1,118 @@
+//! Locks and channels of std, between green threads and OS threads.
+
+use std::sync::mpsc;
+use std::sync::{Arc, Barrier, Condvar, Mutex, OnceLock, RwLock};
+use std::thread::sleep;
+use std::time::Duration;
+
+use evy_test_support::within;
+
+use crate::is_patched;
+
+const SHORT: Duration = Duration::from_millis(10);
+
+#[test]
+fn a_mutex_of_std_may_be_held_while_parked() {
+    if !is_patched() {
+        return;
+    }
+    within(|| {
+        let lock = Arc::new(Mutex::new(0));
+        let all: Vec<_> = (0..5)
+            .map(|_| {
+                let lock = Arc::clone(&lock);
+                evy::spawn(move || {
+                    let mut held = lock.lock().unwrap();
+                    sleep(SHORT);
+                    *held += 1;
+                })
+            })
+            .collect();
+        assert!(evy::wait_all(all).into_iter().all(|ended| ended.is_ok()));
+        assert_eq!(*lock.lock().unwrap(), 5);
+    });
+}
+
+#[test]
+fn channels_of_std_work_between_green_threads_and_os_threads() {
+    if !is_patched() {
+        return;
+    }
+    within(|| {
+        for bound in [0, 1, 3] {
+            let (sender, receiver) = mpsc::sync_channel(bound);
+            let from_green = sender.clone();
+            let green = evy::spawn(move || (0..1000).for_each(|n| from_green.send(n).unwrap()));
+            let os = std::thread::spawn(move || (0..1000).for_each(|n| sender.send(n).unwrap()));
+            let receiver = evy::spawn(move || receiver.iter().sum::<u32>());
+            assert_eq!(receiver.join().unwrap(), 999_000);
+            green.join().unwrap();
+            os.join().unwrap();
+        }
+    });
+}
+
+#[test]
+fn the_other_locks_of_std_park() {
+    if !is_patched() {
+        return;
+    }
+    within(|| {
+        let barrier = Arc::new(Barrier::new(4));
+        let pair = Arc::new((Mutex::new(false), Condvar::new()));
+        static ONCE: OnceLock<u32> = OnceLock::new();
+        let shared = Arc::new(RwLock::new(1));
+        let all: Vec<_> = (0..4)
+            .map(|n| {
+                let (barrier, pair, shared) =
+                    (Arc::clone(&barrier), Arc::clone(&pair), Arc::clone(&shared));
+                evy::spawn(move || {
+                    barrier.wait();
+                    let value = *ONCE.get_or_init(|| {
+                        sleep(SHORT);
+                        7
+                    });
+                    assert_eq!(value, 7);
+                    if n == 0 {
+                        let mut written = shared.write().unwrap();
+                        sleep(SHORT);
+                        *written += 1;
+                        *pair.0.lock().unwrap() = true;
+                        pair.1.notify_all();
+                    } else {
+                        assert!(*shared.read().unwrap() <= 2);
+                        let guard = pair.0.lock().unwrap();
+                        drop(pair.1.wait_while(guard, |done| !*done).unwrap());
+                        let guard = pair.0.lock().unwrap();
+                        let (_guard, timed) = pair.1.wait_timeout(guard, SHORT).unwrap();
+                        assert!(timed.timed_out());
+                    }
+                })
+            })
+            .collect();
+        assert!(evy::wait_all(all).into_iter().all(|ended| ended.is_ok()));
+    });
+}
+
+#[test]
+fn thread_park_of_std_parks_each_green_thread_by_itself() {
+    if !is_patched() {
+        return;
+    }
+    within(|| {
+        let all: Vec<_> = (0..3)
+            .map(|_| {
+                evy::spawn(|| {
+                    let me = std::thread::current();
+                    let waker = std::thread::spawn(move || {
+                        sleep(SHORT);
+                        me.unpark();
+                    });
+                    std::thread::park();
+                    waker.join().unwrap();
+                })
+            })
+            .collect();
+        assert!(evy::wait_all(all).into_iter().all(|ended| ended.is_ok()));
+    });
+}
