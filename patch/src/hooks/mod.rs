@@ -17,7 +17,9 @@
 
 #[macro_use]
 mod real;
+mod files;
 mod futex;
+mod readiness;
 mod sockets;
 mod system;
 mod time;
