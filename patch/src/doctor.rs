@@ -21,7 +21,9 @@ pub struct Report {
 pub fn doctor() -> Report {
     Report {
         patched: Categories::empty(),
-        no_identities: hooks::check_identities().err().map(|error| error.to_string()),
+        no_identities: hooks::check_identities()
+            .err()
+            .map(|error| error.to_string()),
     }
 }
 

@@ -69,7 +69,9 @@ const PIPE_BUF: usize = 4096;
 ///
 /// `parts` points to `count` valid parts.
 unsafe fn parts_of<'a>(parts: *const iovec, count: c_int) -> Option<&'a [iovec]> {
-    let count = usize::try_from(count).ok().filter(|count| (1..=1024).contains(count))?;
+    let count = usize::try_from(count)
+        .ok()
+        .filter(|count| (1..=1024).contains(count))?;
     // SAFETY: valid (caller).
     Some(unsafe { std::slice::from_raw_parts(parts, count) })
 }
@@ -266,4 +268,3 @@ fn is_socket(fd: c_int) -> bool {
             && stat.st_mode & libc::S_IFMT == libc::S_IFSOCK
     }
 }
-

@@ -110,9 +110,8 @@ unsafe fn futex(arguments: Arguments) -> isize {
 }
 
 unsafe fn wait(arguments: Arguments, bits: u32, is_relative: bool) -> isize {
-    let is_valid = bits != 0
-        && arguments.address != 0
-        && arguments.address.is_multiple_of(align_of::<u32>());
+    let is_valid =
+        bits != 0 && arguments.address != 0 && arguments.address.is_multiple_of(align_of::<u32>());
     let caller = super::caller(Categories::THREAD).filter(|_| is_valid);
     let Some(caller) = caller else {
         // SAFETY: as for the function of the C library (caller).
@@ -161,7 +160,8 @@ fn wait_in_table(
     };
     // SAFETY: an address that a program waits at is valid, and it accesses the word atomically. It is
     // aligned, see `wait`.
-    let is_due = || unsafe { &*(arguments.address as *const AtomicU32) }.load(SeqCst) == arguments.value;
+    let is_due =
+        || unsafe { &*(arguments.address as *const AtomicU32) }.load(SeqCst) == arguments.value;
     let reason = WaitReason::CallOnObject(&"futex", arguments.address);
     let key = Key::Futex(arguments.address);
     match wait_table::wait(caller, key, bits, reason, first, is_due, || ()) {
@@ -172,7 +172,9 @@ fn wait_in_table(
 
 unsafe fn wake(arguments: Arguments, bits: u32) -> isize {
     // The kernel takes a number that is not positive for one.
-    let most = usize::try_from(arguments.value.cast_signed()).unwrap_or(1).max(1);
+    let most = usize::try_from(arguments.value.cast_signed())
+        .unwrap_or(1)
+        .max(1);
     let woken = wait_table::wake(Key::Futex(arguments.address), most, bits);
     if woken >= most {
         return woken.cast_signed();

@@ -34,7 +34,11 @@ impl Real {
     #[inline(always)]
     pub(super) fn address(&self) -> *mut c_void {
         let address = self.address.load(Relaxed);
-        if address.is_null() { self.find() } else { address }
+        if address.is_null() {
+            self.find()
+        } else {
+            address
+        }
     }
 
     /// Finds the address: the next definition after that of this crate.
@@ -43,7 +47,9 @@ impl Real {
         // SAFETY: both are C strings.
         let address = unsafe {
             match self.version {
-                Some(version) => libc::dlvsym(libc::RTLD_NEXT, self.name.as_ptr(), version.as_ptr()),
+                Some(version) => {
+                    libc::dlvsym(libc::RTLD_NEXT, self.name.as_ptr(), version.as_ptr())
+                }
                 None => libc::dlsym(libc::RTLD_NEXT, self.name.as_ptr()),
             }
         };

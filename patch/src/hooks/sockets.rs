@@ -201,12 +201,7 @@ unsafe fn transmit(
 
 /// Sends as `sendmsg`. The rest of a message of which a part was sent follows without its ancillary
 /// data, which has left with the first part.
-unsafe fn send_message(
-    caller: Caller,
-    fd: c_int,
-    message: *const msghdr,
-    flags: c_int,
-) -> ssize_t {
+unsafe fn send_message(caller: Caller, fd: c_int, message: *const msghdr, flags: c_int) -> ssize_t {
     let attempt = |message: *const msghdr, flags: c_int| {
         // SAFETY: as for the function of the C library (caller).
         unsafe { system_call!(SYS_sendmsg, fd, message, flags) }
@@ -215,14 +210,14 @@ unsafe fn send_message(
         return returned(attempt(message, flags));
     }
     let each = flags | libc::MSG_DONTWAIT;
-    let first = on_socket(caller, &"sendmsg", fd, Direction::Write, || attempt(message, each));
+    let first = on_socket(caller, &"sendmsg", fd, Direction::Write, || {
+        attempt(message, each)
+    });
     let Ok(mut done) = usize::try_from(first) else {
         return first;
     };
     // SAFETY: the message is valid (caller).
-    let parts = unsafe {
-        std::slice::from_raw_parts((*message).msg_iov, (*message).msg_iovlen)
-    };
+    let parts = unsafe { std::slice::from_raw_parts((*message).msg_iov, (*message).msg_iovlen) };
     for part in super::files::rest_of(parts, done) {
         let sent = loop {
             // SAFETY: the parts of the message are readable (caller).
@@ -243,18 +238,14 @@ unsafe fn send_message(
 }
 
 /// Connects as `connect`.
-unsafe fn establish(
-    caller: Caller,
-    fd: c_int,
-    address: *const sockaddr,
-    len: socklen_t,
-) -> c_int {
+unsafe fn establish(caller: Caller, fd: c_int, address: *const sockaddr, len: socklen_t) -> c_int {
     // SAFETY: as for the function of the C library (caller).
     let attempt = || unsafe { system_call!(SYS_connect, fd, address, len) };
     if is_nonblocking(fd) {
         return returned(attempt()) as c_int;
     }
-    let deadline = timeout_of(fd, Direction::Write).and_then(|timeout| caller.deadline_after(timeout));
+    let deadline =
+        timeout_of(fd, Direction::Write).and_then(|timeout| caller.deadline_after(timeout));
     loop {
         match without_blocking(fd, attempt) {
             WOULD_BLOCK => {

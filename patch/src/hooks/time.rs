@@ -67,6 +67,8 @@ pub(super) fn remaining_until(clock: clockid_t, at: Duration) -> Duration {
 /// Returns the time of a `timespec`, if that is valid.
 pub(super) fn duration(time: &timespec) -> Option<Duration> {
     let seconds = u64::try_from(time.tv_sec).ok()?;
-    let nanoseconds = u32::try_from(time.tv_nsec).ok().filter(|n| *n < 1_000_000_000)?;
+    let nanoseconds = u32::try_from(time.tv_nsec)
+        .ok()
+        .filter(|n| *n < 1_000_000_000)?;
     Some(Duration::new(seconds, nanoseconds))
 }

@@ -71,8 +71,7 @@ pub(super) fn on_socket(
     }
     let deadline = timeout_of(fd, direction).and_then(|timeout| caller.deadline_after(timeout));
     loop {
-        let next =
-            wait_for_descriptor(caller, name, fd, direction, deadline, Interruption::Ends);
+        let next = wait_for_descriptor(caller, name, fd, direction, deadline, Interruption::Ends);
         match next {
             Next::TryAgain => {}
             Next::TimedOut | Next::IsNotPollable => return fail(libc::EAGAIN),

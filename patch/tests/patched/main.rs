@@ -21,7 +21,11 @@ fn is_patched() -> bool {
 
 /// Runs `f` on `count` green threads at once. Each takes `time`. Checks that together they take hardly
 /// longer, and that a green thread that ticks meanwhile is not held up.
-fn at_once<T: 'static>(count: usize, time: Duration, f: impl Fn(usize) -> T + Clone + 'static) -> Vec<T> {
+fn at_once<T: 'static>(
+    count: usize,
+    time: Duration,
+    f: impl Fn(usize) -> T + Clone + 'static,
+) -> Vec<T> {
     let start = Instant::now();
     let ticker = evy::spawn(move || {
         let mut longest = Duration::ZERO;
@@ -38,10 +42,17 @@ fn at_once<T: 'static>(count: usize, time: Duration, f: impl Fn(usize) -> T + Cl
             evy::spawn(move || f(index))
         })
         .collect();
-    let results = all.into_iter().map(|handle| handle.join().unwrap()).collect();
+    let results = all
+        .into_iter()
+        .map(|handle| handle.join().unwrap())
+        .collect();
     ticker.kill();
     let limit = time * (count as u32).min(4) / 2 + Duration::from_secs(1);
-    assert!(start.elapsed() < limit.max(time * 2), "{:?}", start.elapsed());
+    assert!(
+        start.elapsed() < limit.max(time * 2),
+        "{:?}",
+        start.elapsed()
+    );
     results
 }
 

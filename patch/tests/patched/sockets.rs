@@ -68,7 +68,10 @@ fn timeouts_of_std_sockets_are_kept() {
         b.set_write_timeout(Some(SHORT)).unwrap();
         let error = b.write_all(&vec![0; 1 << 22]).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::WouldBlock);
-        let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let address = TcpListener::bind("127.0.0.1:0")
+            .unwrap()
+            .local_addr()
+            .unwrap();
         let refused = TcpStream::connect_timeout(&address, Duration::from_secs(5)).unwrap_err();
         assert_eq!(refused.kind(), ErrorKind::ConnectionRefused);
         let refused = TcpStream::connect(address).unwrap_err();
@@ -103,7 +106,10 @@ fn datagrams_pipes_and_unix_listeners_park() {
         return;
     }
     within(|| {
-        let (a, b) = (UdpSocket::bind("127.0.0.1:0").unwrap(), UdpSocket::bind("127.0.0.1:0").unwrap());
+        let (a, b) = (
+            UdpSocket::bind("127.0.0.1:0").unwrap(),
+            UdpSocket::bind("127.0.0.1:0").unwrap(),
+        );
         let to = a.local_addr().unwrap();
         let receiver = evy::spawn(move || a.recv_from(&mut [0; 8]).unwrap().0);
         let (mut read, mut write) = std::io::pipe().unwrap();
@@ -138,7 +144,11 @@ fn poll_select_and_epoll_park() {
         use std::os::fd::AsRawFd;
         let waits: [fn(i32) -> i32; 3] = [
             |fd| {
-                let mut one = libc::pollfd { fd, events: libc::POLLIN, revents: 0 };
+                let mut one = libc::pollfd {
+                    fd,
+                    events: libc::POLLIN,
+                    revents: 0,
+                };
                 // SAFETY: the pointer is valid.
                 unsafe { libc::poll(&raw mut one, 1, 10_000) }
             },
@@ -154,8 +164,14 @@ fn poll_select_and_epoll_park() {
             // SAFETY: the pointers are valid.
             |fd| unsafe {
                 let epoll = libc::epoll_create1(libc::EPOLL_CLOEXEC);
-                let mut event = libc::epoll_event { events: libc::EPOLLIN as u32, u64: 7 };
-                assert_eq!(libc::epoll_ctl(epoll, libc::EPOLL_CTL_ADD, fd, &raw mut event), 0);
+                let mut event = libc::epoll_event {
+                    events: libc::EPOLLIN as u32,
+                    u64: 7,
+                };
+                assert_eq!(
+                    libc::epoll_ctl(epoll, libc::EPOLL_CTL_ADD, fd, &raw mut event),
+                    0
+                );
                 let ready = libc::epoll_wait(epoll, &raw mut event, 1, -1);
                 libc::close(epoll);
                 ready

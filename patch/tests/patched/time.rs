@@ -11,5 +11,9 @@ fn a_sleep_of_std_parks() {
     if !is_patched() {
         return;
     }
-    within(|| at_once(20, Duration::from_millis(200), |_| std::thread::sleep(Duration::from_millis(200))));
+    within(|| {
+        at_once(20, Duration::from_millis(200), |_| {
+            std::thread::sleep(Duration::from_millis(200))
+        })
+    });
 }

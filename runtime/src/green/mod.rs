@@ -54,6 +54,6 @@ pub(crate) use layout::closure_below;
 pub use owner::StaysOnItsOsThread;
 pub(crate) use remote::{Leftover, RemoteCall, RemoteHandle, RemoteSpawn, SchedulerHandle};
 pub(crate) use state::{State, Wake};
-pub(crate) use table::ThreadTable;
+pub(crate) use table::{ThreadTable, allocate_no_more_warm, is_warm_allocation_over};
 pub(crate) use timeout_scope::TimeoutScope;
 pub use wait_reason::WaitReason;

@@ -16,18 +16,32 @@ use std::cell::RefCell;
 use std::io;
 use std::mem;
 use std::ptr;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::green_ref::GreenRef;
 use super::layout::init_on_stack;
 use super::state::State;
 use crate::pthread_identity::{Adopt, PthreadIdentity};
-use crate::stack::{self, Slabs, Stack};
+use crate::stack::{self, Slabs, Stack, StackRequest};
 
 /// The number of free green threads of each stack size that keep all their pages.
 const WARM: usize = 128;
 /// The maximum number of stacks of each size that one call of `trim` trims, so that it takes well
 /// under a millisecond.
 const TRIM_BATCH: usize = 64;
+
+/// The request that [`ThreadTable::allocate_warm`] answers: the usual one, or none.
+static WARM_REQUEST: AtomicUsize = AtomicUsize::new(StackRequest::DEFAULT.word());
+
+/// Makes [`ThreadTable::allocate_warm`] return `None` from now on, in the whole process.
+pub(crate) fn allocate_no_more_warm() {
+    WARM_REQUEST.store(usize::MAX, Ordering::Relaxed);
+}
+
+/// Whether [`allocate_no_more_warm`] was called.
+pub(crate) fn is_warm_allocation_over() -> bool {
+    WARM_REQUEST.load(Ordering::Relaxed) == usize::MAX
+}
 
 /// The green threads of one scheduler, except the root green thread.
 #[derive(Debug)]
@@ -60,25 +74,26 @@ impl ThreadTable {
         }
     }
 
-    /// Returns a control block on a stack of at least `requested` usable bytes, for `scheduler`. It
-    /// counts as live from now on. The caller must [reinitialize](super::GreenThread::reinit) it.
+    /// Returns a control block that was used before, on a stack as requested. It counts as live from now on. The caller must
+    /// [reinitialize](super::GreenThread::reinit) it.
+    ///
+    /// Returns `None` if there is none at hand, or if every green thread is to have an identity.
+    #[inline(always)]
+    pub(crate) fn allocate_warm(&self, requested: StackRequest) -> Option<GreenRef> {
+        match requested.word() == WARM_REQUEST.load(Ordering::Relaxed) {
+            true => self.default_class.borrow_mut().allocate_warm(),
+            false => None,
+        }
+    }
+
+    /// Returns a control block like [`Self::allocate_warm`], for `scheduler`.
     ///
     /// # Errors
     ///
     /// Returns `OutOfMemory`, or another error of the system, if no stack can be created.
-    #[inline(always)]
-    pub(crate) fn allocate(&self, requested: usize, scheduler: *const ()) -> io::Result<GreenRef> {
-        if requested == stack::DEFAULT_SIZE
-            && let Some(green) = self.default_class.borrow_mut().allocate_warm()
-        {
-            return Ok(green);
-        }
-        self.allocate_slow(requested, scheduler)
-    }
-
     #[cold]
     #[inline(never)]
-    fn allocate_slow(&self, requested: usize, scheduler: *const ()) -> io::Result<GreenRef> {
+    pub(crate) fn allocate(&self, requested: usize, scheduler: *const ()) -> io::Result<GreenRef> {
         let wanted = stack::round_size(requested)?;
         self.with_class(wanted, false, |class| class.allocate(scheduler))
     }
@@ -302,12 +317,13 @@ impl SizeClass {
 mod tests {
     use super::{TRIM_BATCH, ThreadTable, WARM};
     use crate::green::{GreenRef, Identity, State};
-    use crate::stack::{DEFAULT_SIZE, Stack};
+    use crate::stack::{DEFAULT_SIZE, Stack, StackRequest};
     use std::panic::Location;
     use std::ptr;
 
     fn begin(table: &ThreadTable, size: usize, id: u64) -> GreenRef {
-        let green = table.allocate(size, ptr::null()).unwrap();
+        let warm = table.allocate_warm(StackRequest::DEFAULT.with_size(size));
+        let green = warm.unwrap_or_else(|| table.allocate(size, ptr::null()).unwrap());
         green.reinit(Identity {
             id,
             parent: 0,

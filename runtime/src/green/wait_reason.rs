@@ -105,7 +105,9 @@ impl fmt::Display for WaitReason {
             Self::Send => f.write_str("room in a channel"),
             Self::Future => f.write_str("a future"),
             Self::CallOnDescriptor(name, fd) => write!(f, "`{name}` on descriptor {fd}"),
-            Self::CallOnObject(name, address) => write!(f, "`{name}` on the object at {address:#x}"),
+            Self::CallOnObject(name, address) => {
+                write!(f, "`{name}` on the object at {address:#x}")
+            }
             Self::Other(what) => f.write_str(what),
         }
     }

@@ -123,7 +123,11 @@ impl Newborn {
         // SAFETY: `be_born` has written the other fields before it stored `is_recorded`, and after that
         // it touches none of them. The word is valid: it is part of the identity or of `birth`.
         unsafe {
-            wait_while(&raw const (*shared).is_recorded, 0, libc::FUTEX_PRIVATE_FLAG);
+            wait_while(
+                &raw const (*shared).is_recorded,
+                0,
+                libc::FUTEX_PRIVATE_FLAG,
+            );
             let word = (*shared).cleared_at_end.load(Ordering::Acquire);
             // The kernel wakes with an operation that is not private.
             loop {
@@ -270,7 +274,9 @@ impl PthreadIdentity {
         // SAFETY: the kernel task has ended, and nothing runs under the identity (caller). To glibc, a
         // thread without an id has ended, so the join does not wait.
         unsafe {
-            self.thread_pointer.at::<i32>(facts.id_offset).write_volatile(0);
+            self.thread_pointer
+                .at::<i32>(facts.id_offset)
+                .write_volatile(0);
             libc::pthread_join(self.thread, ptr::null_mut()) == 0
         }
     }
@@ -316,12 +322,8 @@ unsafe fn create_pthread(
             // A handler of the program must not run there.
             libc::sigfillset(all.as_mut_ptr());
             libc::pthread_sigmask(libc::SIG_SETMASK, all.as_ptr(), before.as_mut_ptr());
-            let created = libc::pthread_create(
-                thread.as_mut_ptr(),
-                attributes.as_ptr(),
-                be_born,
-                birth,
-            );
+            let created =
+                libc::pthread_create(thread.as_mut_ptr(), attributes.as_ptr(), be_born, birth);
             libc::pthread_sigmask(libc::SIG_SETMASK, before.as_ptr(), ptr::null_mut());
             ok(created)
         });

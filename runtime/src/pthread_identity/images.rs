@@ -109,11 +109,8 @@ fn for_each_module(mut f: impl FnMut((u64, u64), *mut u8, Image)) {
             return 0;
         }
         // SAFETY: the loader describes a module that is loaded.
-        let headers =
-            unsafe { std::slice::from_raw_parts(info.dlpi_phdr, info.dlpi_phnum.into()) };
-        let tls = headers
-            .iter()
-            .find(|header| header.p_type == libc::PT_TLS);
+        let headers = unsafe { std::slice::from_raw_parts(info.dlpi_phdr, info.dlpi_phnum.into()) };
+        let tls = headers.iter().find(|header| header.p_type == libc::PT_TLS);
         if let Some(tls) = tls {
             let address = (info.dlpi_addr + tls.p_vaddr) as usize;
             let image = Image {

@@ -82,7 +82,12 @@ pub(super) fn run() -> io::Result<Glibc> {
 /// Checks what the C library cannot know.
 fn check_environment() -> io::Result<()> {
     // A sanitizer keeps state for each thread of the kernel.
-    for sanitizer in [c"__asan_init", c"__tsan_init", c"__msan_init", c"__hwasan_init"] {
+    for sanitizer in [
+        c"__asan_init",
+        c"__tsan_init",
+        c"__msan_init",
+        c"__hwasan_init",
+    ] {
         if symbol(sanitizer).is_some() {
             return Err(unsupported("the program runs under a sanitizer"));
         }
@@ -124,7 +129,10 @@ unsafe fn try_out(facts: &Glibc, identity: &PthreadIdentity) -> io::Result<()> {
     };
     let after = Sample::take();
     let holds = |is_true: bool, fact: &str| if is_true { Ok(()) } else { Err(unknown(fact)) };
-    holds(before == after && before.mark == 8, "thread locals that stay")?;
+    holds(
+        before == after && before.mark == 8,
+        "thread locals that stay",
+    )?;
     holds(
         fresh.mark == 7 && fresh.place != before.place,
         "thread locals of each thread",

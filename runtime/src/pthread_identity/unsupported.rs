@@ -33,7 +33,12 @@ impl PthreadIdentity {
         check().map(|()| 0)
     }
 
-    pub(crate) unsafe fn create(_: *mut u8, _: *mut u8, _: Adopt, _: *const ()) -> io::Result<Self> {
+    pub(crate) unsafe fn create(
+        _: *mut u8,
+        _: *mut u8,
+        _: Adopt,
+        _: *const (),
+    ) -> io::Result<Self> {
         Err(check().expect_err("there are no identities on this target"))
     }
 

@@ -253,7 +253,10 @@ impl Reactor {
                 due.extend(source.set_ready(Direction::Write, event.may_hide_more));
             }
             if source.wakes_all() {
-                let directions = [(event.readable, Direction::Read), (event.writable, Direction::Write)];
+                let directions = [
+                    (event.readable, Direction::Read),
+                    (event.writable, Direction::Write),
+                ];
                 for (_, direction) in directions.into_iter().filter(|(is_ready, _)| *is_ready) {
                     due.extend(std::iter::from_fn(|| source.pop_waiter(direction)));
                 }

@@ -19,19 +19,17 @@
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr::{self, NonNull};
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::attention::AttentionBit;
 use super::spawn::{end_cold, forget_panics};
 use super::{Scheduler, SpawnOptions, current};
 use crate::context;
-use crate::green::{GreenRef, GreenThread, Identity};
+use crate::green::{
+    GreenRef, GreenThread, Identity, allocate_no_more_warm, is_warm_allocation_over,
+};
 use crate::pthread_identity::PthreadIdentity;
 use crate::stack::Stack;
 use crate::unhooked::unhooked;
-
-/// Whether all green threads of the process get an identity.
-static FOR_ALL: AtomicBool = AtomicBool::new(false);
 
 /// Gives all green threads an identity if `EVY_OWN_IDENTITY` is set. The tests run once like that.
 pub(super) fn read_environment() {
@@ -42,13 +40,12 @@ pub(super) fn read_environment() {
 
 /// Makes all green threads that are spawned from now on get an identity.
 pub(crate) fn give_identities_to_all() {
-    FOR_ALL.store(true, Ordering::Relaxed);
+    allocate_no_more_warm();
 }
 
 /// Whether a green thread with these options gets an identity.
-#[inline(always)]
 pub(super) fn is_wanted(options: &SpawnOptions) -> bool {
-    options.own_identity || FOR_ALL.load(Ordering::Relaxed)
+    options.stack.has_identity() || is_warm_allocation_over()
 }
 
 /// The closure of a green thread with an identity.
@@ -81,7 +78,7 @@ impl Scheduler {
         // SAFETY: `adopt` only stores the pointer.
         let green = unhooked(|| unsafe {
             self.threads
-                .allocate_with_identity(options.stack_size, scheduler, current::adopt)
+                .allocate_with_identity(options.stack.size(), scheduler, current::adopt)
         })?;
         green.reinit(Identity {
             id: self.next_id(),
@@ -89,7 +86,10 @@ impl Scheduler {
             site: options.site,
         });
         green.set_name(options.name);
-        let base = green.pthread.get().map_or(ptr::null_mut(), PthreadIdentity::base);
+        let base = green
+            .pthread
+            .get()
+            .map_or(ptr::null_mut(), PthreadIdentity::base);
         let limit = green.stack.as_ref().map_or(ptr::null_mut(), Stack::limit);
         // SAFETY:
         // - the stack below `base` is unused, and `base` is aligned;
@@ -215,7 +215,8 @@ fn call<R>(f: impl FnOnce() -> R) -> R {
 /// Returns where the closure lies on a stack whose frames begin below `base`.
 fn place_below(base: *mut u8) -> *mut Closure {
     // `base` is aligned to 64 bytes, and the frames begin at this address, which must be aligned to 16.
-    base.wrapping_sub(size_of::<Closure>().next_multiple_of(16)).cast()
+    base.wrapping_sub(size_of::<Closure>().next_multiple_of(16))
+        .cast()
 }
 
 /// The function in which every green thread with an identity begins and ends.
@@ -236,7 +237,10 @@ unsafe extern "C" fn entry(green: *mut ()) -> ! {
 fn run(scheduler: &Scheduler, me: GreenRef) {
     me.started.set(true);
     let outcome = catch_unwind(AssertUnwindSafe(|| {
-        let base = me.pthread.get().map_or(ptr::null_mut(), PthreadIdentity::base);
+        let base = me
+            .pthread
+            .get()
+            .map_or(ptr::null_mut(), PthreadIdentity::base);
         // SAFETY: `spawn_with_identity` has written the closure there, and it is read only this once.
         let f = unsafe { place_below(base).read() };
         if !me.killed.get() {

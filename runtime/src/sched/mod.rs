@@ -46,8 +46,8 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::Instant;
 
 pub(crate) use budget::charge;
-pub(crate) use identity::{drop_thread_locals, give_identities_to_all};
 pub(crate) use current::{current, deadline_after, if_current, try_current};
+pub(crate) use identity::{drop_thread_locals, give_identities_to_all};
 pub(crate) use monitor::RunMonitor;
 pub(crate) use spawn::{SpawnOptions, run_exit_hooks, unwrap_spawn};
 pub(crate) use test_hooks::{Fault, PlannedFault};

@@ -7,16 +7,14 @@ use std::ptr::{self, NonNull};
 use super::{Scheduler, identity};
 use crate::context;
 use crate::green::{GreenRef, GreenThread, Identity, SpawnSite, State, Wake, closure_below};
-use crate::stack;
+use crate::stack::{self, StackRequest};
 
 /// The options of a spawn.
 #[derive(Debug)]
 pub(crate) struct SpawnOptions {
     pub(crate) name: Option<Box<str>>,
-    pub(crate) stack_size: usize,
+    pub(crate) stack: StackRequest,
     pub(crate) site: SpawnSite,
-    /// Whether it gets a pthread identity of its own.
-    pub(crate) own_identity: bool,
 }
 
 impl SpawnOptions {
@@ -24,9 +22,8 @@ impl SpawnOptions {
     pub(crate) fn new(site: SpawnSite) -> Self {
         Self {
             name: None,
-            stack_size: stack::DEFAULT_SIZE,
+            stack: StackRequest::DEFAULT,
             site,
-            own_identity: false,
         }
     }
 }
@@ -68,11 +65,40 @@ impl Scheduler {
         start: Option<std::time::Instant>,
         f: F,
     ) -> io::Result<GreenRef> {
+        if let Some(green) = self.threads.allocate_warm(options.stack) {
+            self.init(green, options, start, f);
+            return Ok(green);
+        }
+        self.spawn_slow(options, start, f)
+    }
+
+    /// Creates a green thread like [`Self::spawn`], whose stack is not at hand.
+    #[cold]
+    #[inline(never)]
+    fn spawn_slow<F: FnOnce() + 'static>(
+        &self,
+        options: SpawnOptions,
+        start: Option<std::time::Instant>,
+        f: F,
+    ) -> io::Result<GreenRef> {
         if identity::is_wanted(&options) {
             return self.spawn_with_identity(options, start, Box::new(f));
         }
         let scheduler = ptr::from_ref(self).cast::<()>();
-        let green = self.threads.allocate(options.stack_size, scheduler)?;
+        let green = self.threads.allocate(options.stack.size(), scheduler)?;
+        self.init(green, options, start, f);
+        Ok(green)
+    }
+
+    /// Turns a free control block into a green thread that will run `f`, and queues it.
+    #[inline(always)]
+    fn init<F: FnOnce() + 'static>(
+        &self,
+        green: GreenRef,
+        options: SpawnOptions,
+        start: Option<std::time::Instant>,
+        f: F,
+    ) {
         green.reinit(Identity {
             id: self.next_id(),
             parent: self.running().id(),
@@ -91,7 +117,6 @@ impl Scheduler {
             }
         }
         self.queue_new(green, start);
-        Ok(green)
     }
 
     /// Queues a new green thread, at once or by its timer at `start`.

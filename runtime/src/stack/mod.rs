@@ -16,12 +16,14 @@
 //! next green thread (`green::table`).
 
 mod guard;
+mod request;
 mod slab;
 
 use std::io;
 use std::ptr::NonNull;
 
 pub(crate) use guard::GUARD_SIZE;
+pub(crate) use request::StackRequest;
 pub(crate) use slab::Slabs;
 
 /// The default size of a stack, in bytes.

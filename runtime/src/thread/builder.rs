@@ -53,7 +53,7 @@ impl Builder {
     /// Sets the size of the stack in bytes. It is rounded up to a power of two, and to at least 32
     /// KiB.
     pub fn stack_size(mut self, size: usize) -> Self {
-        self.options.stack_size = size;
+        self.options.stack = self.options.stack.with_size(size);
         self
     }
 
@@ -94,7 +94,7 @@ impl Builder {
     /// }
     /// ```
     pub fn own_identity(mut self) -> Self {
-        self.options.own_identity = true;
+        self.options.stack = self.options.stack.with_identity();
         self
     }
 

@@ -72,7 +72,11 @@ fn a_reused_identity_starts_with_initial_thread_locals() {
         }
         ids.sort_by_key(|id| format!("{id:?}"));
         ids.dedup();
-        assert_eq!(ids.len(), 100, "each green thread is a thread of its own to std");
+        assert_eq!(
+            ids.len(),
+            100,
+            "each green thread is a thread of its own to std"
+        );
     });
 }
 
@@ -163,7 +167,11 @@ fn std_counts_the_panics_of_each_green_thread_apart() {
             evy_runtime::sleep(Duration::from_millis(5));
             let lock = std::sync::Mutex::new(());
             drop(lock.lock());
-            (std::thread::panicking(), evy_runtime::thread::panicking(), lock.is_poisoned())
+            (
+                std::thread::panicking(),
+                evy_runtime::thread::panicking(),
+                lock.is_poisoned(),
+            )
         });
         assert_eq!(innocent.join().unwrap(), (false, false, false));
         assert!(unwinding.join().unwrap_err().is_panic());
@@ -184,7 +192,9 @@ fn kills_timeouts_and_panics_work_as_for_other_green_threads() {
         let not_started = spawn(|| unreachable!("it is killed before it starts"));
         not_started.kill();
         assert!(not_started.join().unwrap_err().is_killed());
-        let timed = spawn(|| evy_runtime::timeout(Duration::from_millis(5), evy_runtime::thread::park).is_err());
+        let timed = spawn(|| {
+            evy_runtime::timeout(Duration::from_millis(5), evy_runtime::thread::park).is_err()
+        });
         assert!(timed.join().unwrap());
         let panics = spawn(|| panic!("a message"));
         assert!(panics.join().unwrap_err().is_panic());
@@ -236,7 +246,10 @@ fn posix_keys_have_values_of_their_own_and_destructors_run() {
     within(|| {
         let mut key = 0;
         // SAFETY: the pointer is valid, and the destructor accepts any value.
-        assert_eq!(unsafe { libc::pthread_key_create(&raw mut key, Some(destroy)) }, 0);
+        assert_eq!(
+            unsafe { libc::pthread_key_create(&raw mut key, Some(destroy)) },
+            0
+        );
         let use_key = move |value: usize| {
             // SAFETY: the key exists, and its values are not pointers.
             unsafe {
@@ -268,10 +281,12 @@ fn many_are_born_and_reused_without_growth() {
     within(|| {
         let batch = || {
             let all: Vec<_> = (0..50)
-                .map(|_| spawn(|| {
-                    evy_runtime::yield_now();
-                    drop(std::hint::black_box(vec![1_u8; 1000]));
-                }))
+                .map(|_| {
+                    spawn(|| {
+                        evy_runtime::yield_now();
+                        drop(std::hint::black_box(vec![1_u8; 1000]));
+                    })
+                })
                 .collect();
             for handle in all {
                 handle.join().unwrap();
