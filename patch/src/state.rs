@@ -41,6 +41,24 @@ fn applies_to_thread(patched: u32, category: Categories) -> bool {
     }
 }
 
+/// Whether any green thread may wait in a function that is patched.
+#[inline(always)]
+pub(crate) fn is_in_use() -> bool {
+    PATCHED.load(Relaxed) != 0
+}
+
+/// Sets bits of [`PATCHED`].
+///
+/// A function that wakes reads `PATCHED` after it has changed what a waiter checks, without a fence
+/// between the two. So all OS threads are made to pass one here, before any green thread can wait:
+/// they have made their change visible, or they will see the new bits.
+fn set_patched(bits: u32) {
+    if PATCHED.fetch_or(bits, Relaxed) == 0 {
+        #[cfg(evy_hooks)]
+        crate::hooks::fence_all_threads();
+    }
+}
+
 /// Patches everything: from now on, blocking calls park the green thread.
 ///
 /// It holds for all OS threads that run green threads, and cannot be undone. Green threads that are
@@ -73,7 +91,7 @@ pub fn monkey_patch() -> Result<(), PatchError> {
 pub fn monkey_patch_only(categories: Categories) -> Result<(), PatchError> {
     prepare()?;
     hooks::give_identities_to_all().map_err(|error| PatchError::new(error.to_string()))?;
-    PATCHED.fetch_or(categories.bits(), Relaxed);
+    set_patched(categories.bits());
     Ok(())
 }
 
@@ -114,7 +132,7 @@ pub fn is_patched() -> bool {
 pub fn patched<R>(f: impl FnOnce() -> R) -> Result<R, PatchError> {
     prepare()?;
     hooks::check_identities().map_err(|error| PatchError::new(error.to_string()))?;
-    PATCHED.fetch_or(BY_THREAD, Relaxed);
+    set_patched(BY_THREAD);
     if hooks::can_have_hooks() {
         return Ok(with_choice(Choice::Patched, f));
     }
@@ -137,7 +155,7 @@ pub fn patched<R>(f: impl FnOnce() -> R) -> Result<R, PatchError> {
 /// evy::patch::unpatched(|| std::thread::sleep(std::time::Duration::from_millis(1)));
 /// ```
 pub fn unpatched<R>(f: impl FnOnce() -> R) -> R {
-    PATCHED.fetch_or(BY_THREAD, Relaxed);
+    set_patched(BY_THREAD);
     with_choice(Choice::Unpatched, f)
 }
 

@@ -1,6 +1,7 @@
 //! Tests in a patched process: what blocks elsewhere parks here.
 
 mod locks;
+mod native;
 mod sockets;
 mod time;
 
