@@ -99,10 +99,10 @@ extern "C" int each_notify_one_passes_an_item(int index, int count) {
             arrived.notify_one();
         }
         for (;;) {
+            nap();
             std::lock_guard<std::mutex> lock(mutex);
             if (ended == count - 1)
                 break;
-            std::this_thread::yield();
         }
         CHECK(sum == all * (all - 1) / 2);
         return 0;
@@ -353,8 +353,10 @@ extern "C" int c11_objects_work(int index, int count) {
         CHECK(mtx_unlock(&mutex) == thrd_success);
     }
     timespec past = {1, 0};
+    cnd_t never;
+    cnd_init(&never);
     CHECK(mtx_lock(&mutex) == thrd_success);
-    CHECK(cnd_timedwait(&changed, &mutex, &past) == thrd_timedout);
+    CHECK(cnd_timedwait(&never, &mutex, &past) == thrd_timedout);
     CHECK(mtx_unlock(&mutex) == thrd_success);
     thrd_t thread;
     thrd_create(
