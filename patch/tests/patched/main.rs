@@ -3,6 +3,7 @@
 mod locks;
 mod native;
 mod sockets;
+mod stress;
 mod time;
 
 use std::time::{Duration, Instant};
