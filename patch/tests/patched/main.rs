@@ -1,5 +1,6 @@
 //! Tests in a patched process: what blocks elsewhere parks here.
 
+mod lock_crates;
 mod locks;
 mod native;
 mod sockets;

@@ -64,7 +64,10 @@ fn meets(name: &str) {
     let call = move |index| {
         // SAFETY: it may be called from any thread.
         let line = unsafe { function(index, COUNT) };
-        assert_eq!(line, 0, "thread {index} has failed in this line of objects.cpp");
+        assert_eq!(
+            line, 0,
+            "thread {index} has failed in this line of objects.cpp"
+        );
     };
     let on_green = move |indices: std::ops::Range<c_int>| {
         let all: Vec<_> = indices

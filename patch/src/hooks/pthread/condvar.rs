@@ -77,12 +77,8 @@ pub(super) unsafe fn wait(
     deadline: Option<Instant>,
 ) -> c_int {
     // SAFETY: valid (caller).
-    let (may_unlock, is_shared) = unsafe {
-        (
-            mutex::may_unlock(mutex),
-            flags::is_shared_condvar(condvar),
-        )
-    };
+    let (may_unlock, is_shared) =
+        unsafe { (mutex::may_unlock(mutex), flags::is_shared_condvar(condvar)) };
     if !may_unlock {
         return libc::EPERM;
     }
