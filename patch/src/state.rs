@@ -41,6 +41,19 @@ fn applies_to_thread(patched: u32, category: Categories) -> bool {
     }
 }
 
+/// Whether anything is patched in the process, for any thread.
+#[cfg(evy_hooks)]
+#[inline(always)]
+pub(crate) fn is_in_use() -> bool {
+    PATCHED.load(Relaxed) != 0
+}
+
+/// Makes all calls block as always, for all threads, as in the child of a `fork`.
+#[cfg(evy_hooks)]
+pub(crate) fn turn_off() {
+    PATCHED.store(0, Relaxed);
+}
+
 /// Patches everything: from now on, blocking calls park the green thread.
 ///
 /// It holds for all OS threads that run green threads, and cannot be undone. Green threads that are

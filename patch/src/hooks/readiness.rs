@@ -9,11 +9,11 @@ use std::time::{Duration, Instant};
 use evy_runtime::io::Direction;
 use evy_runtime::lowlevel::WaitReason;
 use evy_runtime::lowlevel::hooks::{Caller, Interruption, WaitEnd};
-use libc::{epoll_event, fd_set, nfds_t, pollfd, sigset_t, timespec, timeval};
+use libc::{epoll_event, fd_set, nfds_t, pollfd, sigset_t, size_t, timespec, timeval};
 
 use super::system::{errno, fail, returned, set_errno, system_call};
 use super::time::duration;
-use super::wait::{Next, wait_for_descriptor};
+use super::wait::{Call, Limits, Next};
 
 hooks! {
     SELECT: fn poll(fds: *mut pollfd, count: nfds_t, timeout: c_int) -> c_int {
@@ -36,6 +36,36 @@ hooks! {
                 return real::ppoll(fds, count, timeout, mask);
             }
             poll_all(caller, &"ppoll", fds, count, time.flatten())
+        }
+    }
+
+    SELECT: fn __poll_chk(
+        fds: *mut pollfd,
+        count: nfds_t,
+        timeout: c_int,
+        fds_size: size_t,
+    ) -> c_int {
+        |_caller| {
+            if fds_size / size_of::<pollfd>() < count as usize {
+                // It reports the overflow, and aborts.
+                return real::__poll_chk(fds, count, timeout, fds_size);
+            }
+            poll(fds, count, timeout)
+        }
+    }
+
+    SELECT: fn __ppoll_chk(
+        fds: *mut pollfd,
+        count: nfds_t,
+        timeout: *const timespec,
+        mask: *const sigset_t,
+        fds_size: size_t,
+    ) -> c_int {
+        |_caller| {
+            if fds_size / size_of::<pollfd>() < count as usize {
+                return real::__ppoll_chk(fds, count, timeout, mask, fds_size);
+            }
+            ppoll(fds, count, timeout, mask)
         }
     }
 
@@ -290,10 +320,13 @@ unsafe fn wait_on_epoll(
         return returned(attempt()) as c_int;
     }
     let deadline = timeout.and_then(|timeout| caller.deadline_after(timeout));
+    // An epoll descriptor can itself be polled.
+    let mut call = Call::begin(caller, name, epoll, Direction::Read).with_limits(Limits {
+        deadline,
+        interruption: Interruption::Waits,
+    });
     loop {
-        // An epoll descriptor can itself be polled.
-        let (read, waits) = (Direction::Read, Interruption::Waits);
-        let next = wait_for_descriptor(caller, name, epoll, read, deadline, waits);
+        let next = call.wait();
         let found = attempt();
         if found != 0 {
             return returned(found) as c_int;

@@ -53,13 +53,18 @@ impl Real {
                 None => libc::dlsym(libc::RTLD_NEXT, self.name.as_ptr()),
             }
         };
-        if address.is_null() {
-            // No caller could go on without the function. A message would call hooks.
-            std::process::abort();
-        }
+        let address = match address.is_null() {
+            true => is_missing as *mut c_void,
+            false => address,
+        };
         self.address.store(address, Relaxed);
         address
     }
+}
+
+/// Stands for a function that this version of the C library lacks.
+extern "C" fn is_missing() -> isize {
+    super::system::fail(libc::ENOSYS)
 }
 
 /// Defines hooks, and the real functions in a module `real`.
@@ -100,6 +105,35 @@ macro_rules! hooks {
             }
         )*
 
+        real_functions! { $(fn $name($($arg: $type),*) -> $ret;)* }
+    };
+}
+
+/// Defines hooks that decide themselves whether they make the real call. See [`hooks!`].
+macro_rules! always_hooks {
+    ($(
+        fn $name:ident($($arg:ident: $type:ty),* $(,)?) -> $ret:ty $body:block
+    )*) => {
+        $(
+            #[doc = concat!("Replaces `", stringify!($name), "`.")]
+            ///
+            /// # Safety
+            ///
+            /// As for the function of the C library.
+            #[unsafe(no_mangle)]
+            pub(crate) unsafe extern "C-unwind" fn $name($($arg: $type),*) -> $ret {
+                // SAFETY: as for the function of the C library (caller).
+                unsafe { $body }
+            }
+        )*
+
+        real_functions! { $(fn $name($($arg: $type),*) -> $ret;)* }
+    };
+}
+
+/// Defines the real functions in a module `real`.
+macro_rules! real_functions {
+    ($(fn $name:ident($($arg:ident: $type:ty),*) -> $ret:ty;)*) => {
         /// The real functions.
         #[expect(clippy::allow_attributes, reason = "not all of them are used by other hooks")]
         mod real {

@@ -34,18 +34,25 @@ impl Key {
         let word = match self {
             Self::Futex(address) => address,
             Self::Object(address) => !address,
-            Self::Descriptor(fd) => fd as usize,
+            Self::Descriptor(fd) => (fd as usize) << 2,
         };
         (word >> 2).wrapping_mul(0x9e37_79b9_7f4a_7c15_u64 as usize) >> (usize::BITS - QUEUE_BITS)
+    }
+
+    /// Returns the number of waiters of this kind, so that a wake that finds none costs one load.
+    fn waiters(self) -> &'static AtomicUsize {
+        static DESCRIPTORS: AtomicUsize = AtomicUsize::new(0);
+        static OTHERS: AtomicUsize = AtomicUsize::new(0);
+        match self {
+            Self::Descriptor(_) => &DESCRIPTORS,
+            Self::Futex(_) | Self::Object(_) => &OTHERS,
+        }
     }
 }
 
 const QUEUE_BITS: u32 = 8;
 
 static QUEUES: [Queue; 1 << QUEUE_BITS] = [const { Queue::new() }; 1 << QUEUE_BITS];
-
-/// The number of waiters in the table, so that a wake that finds none costs one load.
-static WAITERS: AtomicUsize = AtomicUsize::new(0);
 
 /// One queue. Waiters with different keys may share it.
 struct Queue {
@@ -209,6 +216,33 @@ fn wait_for(
     is_due: impl FnOnce() -> bool,
     queued: impl FnOnce(),
 ) -> Outcome {
+    let parked = while_queued(caller, key, bits, is_due, |is_woken| {
+        queued();
+        while !is_woken.load(Acquire) {
+            match caller.park(reason, deadline, Interruption::Waits) {
+                WaitEnd::TimedOut => return Outcome::TimedOut,
+                WaitEnd::Deadlocked => return Outcome::Deadlocked,
+                _ => {}
+            }
+        }
+        Outcome::Woken
+    });
+    match parked {
+        None => Outcome::NotBegun,
+        Some((_, true)) => Outcome::Woken,
+        Some((outcome, false)) => outcome,
+    }
+}
+
+/// Runs `park` while the green thread is queued, and says whether a [`wake`] for `key` has come. Returns
+/// `None` at once if `is_due` returns `false`. `park` gets the flag that the wake sets, and does not unwind.
+pub(super) fn while_queued<R>(
+    caller: Caller,
+    key: Key,
+    bits: u32,
+    is_due: impl FnOnce() -> bool,
+    park: impl FnOnce(&AtomicBool) -> R,
+) -> Option<(R, bool)> {
     let waiter = Waiter {
         key,
         bits,
@@ -222,7 +256,7 @@ fn wait_for(
     let queue = &QUEUES[key.hash()];
     // Counted before the check. A waker changes what the check reads before it reads the count. So one
     // of the two sees what the other has done.
-    WAITERS.fetch_add(1, SeqCst);
+    key.waiters().fetch_add(1, SeqCst);
     fence(SeqCst);
     let is_queued = queue.with(|list| {
         let is_due = is_due();
@@ -232,21 +266,8 @@ fn wait_for(
         }
         is_due
     });
-    if !is_queued {
-        WAITERS.fetch_sub(1, SeqCst);
-        return Outcome::NotBegun;
-    }
-    queued();
-    let outcome = loop {
-        if waiter.is_woken.load(Acquire) {
-            break Outcome::Woken;
-        }
-        let end = caller.park(reason, deadline, Interruption::Waits);
-        let outcome = match end {
-            WaitEnd::TimedOut => Outcome::TimedOut,
-            WaitEnd::Deadlocked => Outcome::Deadlocked,
-            _ => continue,
-        };
+    let ended = is_queued.then(|| {
+        let result = park(&waiter.is_woken);
         // A wake may have unlinked it meanwhile.
         let is_woken = queue.with(|list| {
             let is_woken = waiter.is_woken.load(Acquire);
@@ -256,17 +277,17 @@ fn wait_for(
             }
             is_woken
         });
-        break if is_woken { Outcome::Woken } else { outcome };
-    };
-    WAITERS.fetch_sub(1, SeqCst);
-    outcome
+        (result, is_woken)
+    });
+    key.waiters().fetch_sub(1, SeqCst);
+    ended
 }
 
 /// Wakes up to `most` green threads that wait for `key` with some of these bits. Returns their number.
 #[inline]
 pub(super) fn wake(key: Key, most: usize, bits: u32) -> usize {
     fence(SeqCst);
-    if WAITERS.load(SeqCst) == 0 {
+    if key.waiters().load(SeqCst) == 0 {
         return 0;
     }
     wake_queued(key, most, bits)
