@@ -10,7 +10,7 @@ use crate::{Categories, PatchError};
 
 /// The categories that are patched for the process. The bit [`BY_THREAD`] says that some green thread
 /// has differed from that.
-static PATCHED: AtomicU32 = AtomicU32::new(0);
+pub(crate) static PATCHED: AtomicU32 = AtomicU32::new(0);
 const BY_THREAD: u32 = 1 << 31;
 
 /// What a green thread has chosen for itself.

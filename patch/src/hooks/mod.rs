@@ -26,13 +26,17 @@ mod files;
 mod fork;
 mod futex;
 mod helper;
+mod identity;
 mod process;
 mod readiness;
+mod scheduling;
+mod signals;
 mod sockets;
 mod spin;
 mod splice;
 mod system;
 mod time;
+mod vfork;
 mod wait;
 mod wait_table;
 

@@ -131,7 +131,7 @@ fn send_all(
     len: size_t,
     attempt: impl Fn(size_t) -> isize,
 ) -> ssize_t {
-    if is_nonblocking(to) {
+    if len == 0 || is_nonblocking(to) {
         return returned(attempt(len));
     }
     let mut input = Call::begin(caller, &"sendfile", from, Direction::Read);

@@ -220,6 +220,11 @@ impl PthreadIdentity {
         self.base
     }
 
+    /// Returns the end of the stack, above the identity.
+    pub(crate) fn top(&self) -> *mut u8 {
+        self.top
+    }
+
     pub(crate) fn thread_pointer(&self) -> ThreadPointer {
         self.thread_pointer
     }
