@@ -172,7 +172,7 @@ pub(super) fn is_ready(fd: c_int, events: c_short) -> bool {
 /// # Safety
 ///
 /// As for `poll`.
-unsafe fn poll_now(fds: *mut pollfd, count: nfds_t) -> isize {
+pub(super) unsafe fn poll_now(fds: *mut pollfd, count: nfds_t) -> isize {
     let zero = timespec {
         tv_sec: 0,
         tv_nsec: 0,

@@ -5,15 +5,15 @@
 //!
 //! `copy_file_range` is not replaced: it works with regular files only.
 
-use std::ffi::{c_int, c_short, c_uint};
+use std::ffi::{c_int, c_uint};
 
 use evy_runtime::io::Direction;
 use evy_runtime::lowlevel::hooks::Caller;
-use libc::{iovec, loff_t, off_t, size_t, ssize_t};
+use libc::{iovec, loff_t, off_t, pollfd, size_t, ssize_t};
 
 use super::blocking_mode::is_nonblocking;
 use super::files::{PIPE_BUF, parts_of, rest_of};
-use super::readiness::is_ready;
+use super::readiness::poll_now;
 use super::sockets::option;
 use super::system::{WOULD_BLOCK, fail, returned, system_call};
 use super::wait::{Call, Next};
@@ -70,7 +70,8 @@ fn between(
     flags: c_uint,
     attempt: impl Fn(size_t, c_uint) -> isize,
 ) -> ssize_t {
-    if flags & libc::SPLICE_F_NONBLOCK != 0 {
+    let has_pipe = is_pipe(from) || is_pipe(to);
+    if flags & libc::SPLICE_F_NONBLOCK != 0 || !has_pipe {
         return returned(attempt(len, flags));
     }
     let mut input = Call::begin(caller, name, from, Direction::Read);
@@ -101,15 +102,21 @@ fn between(
     }
 }
 
-/// Returns the side that is not ready.
+/// Returns the side that is not ready. An error of one side makes both ready, for the call to report it.
 fn missing(from: c_int, to: c_int) -> Option<Direction> {
-    let lacks = |fd: c_int, events: c_short| !is_ready(fd, events);
-    if lacks(from, libc::POLLIN) {
-        Some(Direction::Read)
-    } else if lacks(to, libc::POLLOUT) {
-        Some(Direction::Write)
-    } else {
-        None
+    let mut sides = [(from, libc::POLLIN), (to, libc::POLLOUT)].map(|(fd, events)| pollfd {
+        fd,
+        events,
+        revents: 0,
+    });
+    // SAFETY: the array is valid.
+    unsafe { poll_now(sides.as_mut_ptr(), 2) };
+    let [input, output] = sides.map(|side| side.revents);
+    match (input, output) {
+        _ if (input | output) & libc::POLLNVAL != 0 => None,
+        (0, _) => Some(Direction::Read),
+        (_, 0) => Some(Direction::Write),
+        _ => None,
     }
 }
 
