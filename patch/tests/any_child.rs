@@ -32,7 +32,9 @@ fn waits_for_any_child_park_and_lose_none() {
         }
         assert!(!waiters.iter().any(|waiter| waiter.is_finished()));
         let mut expected: Vec<i32> = children.iter().map(|c| c.id().cast_signed()).collect();
-        children.iter_mut().for_each(|child| drop(child.stdin.take()));
+        children
+            .iter_mut()
+            .for_each(|child| drop(child.stdin.take()));
         let mut found: Vec<i32> = waiters.into_iter().map(|w| w.join().unwrap()).collect();
         expected.sort_unstable();
         found.sort_unstable();

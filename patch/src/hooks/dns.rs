@@ -198,24 +198,24 @@ unsafe fn look_up(
     service: *const c_char,
     hints: *const addrinfo,
 ) -> Result<Answer, c_int> {
-    // SAFETY: as for `getaddrinfo` (caller).
     let own = |text: *const c_char| -> Option<CString> {
+        // SAFETY: as for `getaddrinfo` (caller).
         (!text.is_null()).then(|| unsafe { CStr::from_ptr(text) }.to_owned())
     };
     let (node, service) = (own(node), own(service));
     // The lists of the hints are null, so they hold nothing but numbers.
     // SAFETY: valid or null (caller).
     let hints = unsafe { hints.as_ref() }.map(|hints| {
-        let numbers = [
+        [
             hints.ai_flags,
             hints.ai_family,
             hints.ai_socktype,
             hints.ai_protocol,
-        ];
-        numbers
+        ]
     });
     LOOKUPS.run_until(caller, REASON, Interruption::Ends, move || {
-        let pointer = |text: &Option<CString>| text.as_ref().map_or(ptr::null(), |text| text.as_ptr());
+        let pointer =
+            |text: &Option<CString>| text.as_ref().map_or(ptr::null(), |text| text.as_ptr());
         let hints = hints.map(|[ai_flags, ai_family, ai_socktype, ai_protocol]| addrinfo {
             ai_flags,
             ai_family,

@@ -44,7 +44,12 @@ hooks! {
 }
 
 /// Makes the call `fcntl` with a command that waits for a lock.
-pub(super) unsafe fn lock_range(caller: Caller, fd: c_int, command: c_int, argument: usize) -> c_int {
+pub(super) unsafe fn lock_range(
+    caller: Caller,
+    fd: c_int,
+    command: c_int,
+    argument: usize,
+) -> c_int {
     let attempt = match command {
         libc::F_SETLKW => libc::F_SETLK,
         _ => libc::F_OFD_SETLK,

@@ -35,7 +35,7 @@ unsafe impl Send for State {}
 
 struct Job {
     run: Box<dyn FnOnce() + Send>,
-    next: *mut Job,
+    next: *mut Self,
 }
 
 /// The result of a call, on its way to the caller.

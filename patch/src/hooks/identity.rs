@@ -57,7 +57,7 @@ always_hooks! {
 
     fn pthread_exit(value: *mut c_void) -> ! {
         if own_stack().is_none() {
-            return real::pthread_exit(value);
+            real::pthread_exit(value)
         }
         // It would unwind to where the identity was made, over frames that belong to evy.
         let message = "evy: a green thread has called `pthread_exit`, which would end its OS thread\n";

@@ -169,7 +169,9 @@ impl Event {
     }
 
     fn close(&mut self) {
-        if self.is_own && let Some(pidfd) = self.pidfd.take() {
+        if self.is_own
+            && let Some(pidfd) = self.pidfd.take()
+        {
             // SAFETY: the descriptor is the event's own.
             unsafe { system_call!(SYS_close, pidfd) };
         }

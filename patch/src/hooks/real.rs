@@ -88,6 +88,14 @@ macro_rules! hooks {
             /// # Safety
             ///
             /// As for the function of the C library.
+            #[expect(clippy::allow_attributes, reason = "not every function needs all of them")]
+            #[allow(
+                non_snake_case,
+                unreachable_code,
+                clippy::diverging_sub_expression,
+                clippy::too_many_arguments,
+                reason = "the function is that of the C library"
+            )]
             #[unsafe(no_mangle)]
             pub(crate) unsafe extern "C-unwind" fn $name($($arg: $type),*) -> $ret {
                 match $crate::hooks::caller($crate::Categories::$category) {
@@ -120,6 +128,14 @@ macro_rules! always_hooks {
             /// # Safety
             ///
             /// As for the function of the C library.
+            #[expect(clippy::allow_attributes, reason = "not every function needs all of them")]
+            #[allow(
+                non_snake_case,
+                unreachable_code,
+                clippy::diverging_sub_expression,
+                clippy::too_many_arguments,
+                reason = "the function is that of the C library"
+            )]
             #[unsafe(no_mangle)]
             pub(crate) unsafe extern "C-unwind" fn $name($($arg: $type),*) -> $ret {
                 // SAFETY: as for the function of the C library (caller).
@@ -141,7 +157,12 @@ macro_rules! real_functions {
             use super::*;
 
             $(
-                #[allow(dead_code, reason = "not all of them are used by other hooks")]
+                #[allow(
+                    dead_code,
+                    non_snake_case,
+                    clippy::too_many_arguments,
+                    reason = "the functions are those of the C library"
+                )]
                 #[inline(always)]
                 pub(in $crate::hooks) unsafe fn $name($($arg: $type),*) -> $ret {
                     static REAL: $crate::hooks::real::Real = $crate::hooks::real::Real::new(
@@ -161,9 +182,9 @@ macro_rules! real_functions {
                         }
                         find
                     };
+                    type Function = unsafe extern "C-unwind" fn($($type),*) -> $ret;
                     // SAFETY: the address is that of a function with this signature.
-                    let real: unsafe extern "C-unwind" fn($($type),*) -> $ret =
-                        unsafe { std::mem::transmute(REAL.address()) };
+                    let real = unsafe { std::mem::transmute::<*mut std::ffi::c_void, Function>(REAL.address()) };
                     // SAFETY: as for the hook (caller).
                     unsafe { real($($arg),*) }
                 }

@@ -72,7 +72,8 @@ unsafe fn wait(
         tv_nsec: 0,
     };
     // SAFETY: as for `sigtimedwait` (caller).
-    let attempt = || unsafe { system_call!(SYS_rt_sigtimedwait, set, info, &raw const now, MASK_SIZE) };
+    let attempt =
+        || unsafe { system_call!(SYS_rt_sigtimedwait, set, info, &raw const now, MASK_SIZE) };
     let mut found = attempt();
     if found == WOULD_BLOCK {
         // SAFETY: the set is valid (caller).

@@ -187,9 +187,8 @@ unsafe fn receive_part(
     loop {
         let (buffer, len) = (buffer.wrapping_byte_add(done), len - done);
         // SAFETY: as for the function of the C library (caller).
-        let attempt = || unsafe {
-            system_call!(SYS_recvfrom, fd, buffer, len, each, address, address_len)
-        };
+        let attempt =
+            || unsafe { system_call!(SYS_recvfrom, fd, buffer, len, each, address, address_len) };
         let received = call.complete(attempt, || WOULD_BLOCK);
         match usize::try_from(received) {
             Err(_) if done == 0 => return received,
@@ -322,9 +321,8 @@ unsafe fn transmit_part(
     loop {
         let (buffer, left) = (buffer.wrapping_byte_add(done), len - done);
         // SAFETY: as for the function of the C library (caller).
-        let attempt = || unsafe {
-            system_call!(SYS_sendto, fd, buffer, left, each, address, address_len)
-        };
+        let attempt =
+            || unsafe { system_call!(SYS_sendto, fd, buffer, left, each, address, address_len) };
         let sent = call.complete(attempt, || WOULD_BLOCK);
         match usize::try_from(sent) {
             Err(_) if done == 0 => return sent,

@@ -156,7 +156,11 @@ fn send_all(
                 Next::Fail(errno) => fail(errno),
                 Next::IsNotPollable => returned(attempt(len - done)),
             };
-            return if done == 0 { failed } else { done.cast_signed() };
+            return if done == 0 {
+                failed
+            } else {
+                done.cast_signed()
+            };
         }
         let piece = match is_pipe(to) {
             true => PIPE_BUF,

@@ -78,8 +78,8 @@ struct Waiter {
     waker: Cell<Option<Waker>>,
     /// Set when the waiter was unlinked by a wake. The last access of the waker.
     is_woken: AtomicBool,
-    previous: Cell<*mut Waiter>,
-    next: Cell<*mut Waiter>,
+    previous: Cell<*mut Self>,
+    next: Cell<*mut Self>,
 }
 
 impl Queue {

@@ -77,7 +77,10 @@ fn a_close_on_another_os_thread_ends_the_waits_too() {
         for close in CLOSES {
             let (reader, writer) = silent_pipe();
             let release = move || drop(std::thread::spawn(move || close(reader)));
-            assert_eq!(while_ticking(3, move |_| read(reader), release), [CLOSED; 3]);
+            assert_eq!(
+                while_ticking(3, move |_| read(reader), release),
+                [CLOSED; 3]
+            );
             drop(writer);
         }
     });
@@ -92,7 +95,10 @@ fn a_close_ends_the_waits_of_another_scheduler() {
         let (reader, writer) = silent_pipe();
         let other = std::thread::spawn(move || {
             let waiters: Vec<_> = (0..3).map(|_| evy::spawn(move || read(reader))).collect();
-            waiters.into_iter().map(|waiter| waiter.join().unwrap()).collect::<Vec<_>>()
+            waiters
+                .into_iter()
+                .map(|waiter| waiter.join().unwrap())
+                .collect::<Vec<_>>()
         });
         std::thread::sleep(Duration::from_millis(50));
         CLOSES[0](reader);
@@ -183,7 +189,10 @@ fn a_failed_dup_ends_no_wait() {
             }
             drop(writer.take());
         };
-        assert_eq!(while_ticking(1, move |_| read(reader), release), [(0, None)]);
+        assert_eq!(
+            while_ticking(1, move |_| read(reader), release),
+            [(0, None)]
+        );
         CLOSES[0](reader);
     });
 }

@@ -93,7 +93,12 @@ fn a_lock_that_another_process_holds_parks() {
         let Ok(mut child) = child else {
             return println!("skipped: no python3");
         };
-        child.stdout.as_mut().unwrap().read_exact(&mut [0; 2]).unwrap();
+        child
+            .stdout
+            .as_mut()
+            .unwrap()
+            .read_exact(&mut [0; 2])
+            .unwrap();
         let stdin = child.stdin.take();
         let each = path.clone();
         let lock = move |_| {

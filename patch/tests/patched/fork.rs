@@ -1,8 +1,8 @@
 //! `fork` and changes of the user on green threads.
 
 use std::io::{Read, Write};
-use std::process::ExitStatus;
 use std::os::unix::process::ExitStatusExt;
+use std::process::ExitStatus;
 use std::time::Duration;
 
 use evy_test_support::within;

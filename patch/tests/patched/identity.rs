@@ -21,9 +21,11 @@ fn the_stack_of_a_green_thread_is_its_own() {
             // SAFETY: each object is initialized before it is read.
             unsafe {
                 let attributes = attributes.as_mut_ptr();
-                assert_eq!(libc::pthread_getattr_np(libc::pthread_self(), attributes), 0);
-                let result =
-                    libc::pthread_attr_getstack(attributes, &raw mut base, &raw mut size);
+                assert_eq!(
+                    libc::pthread_getattr_np(libc::pthread_self(), attributes),
+                    0
+                );
+                let result = libc::pthread_attr_getstack(attributes, &raw mut base, &raw mut size);
                 assert_eq!(result, 0);
                 libc::pthread_attr_destroy(attributes);
             }
@@ -112,7 +114,14 @@ fn the_scheduling_of_a_green_thread_is_that_of_its_os_thread() {
                 let found = libc::pthread_getcpuclockid(me, &raw mut clock);
                 let mut time: libc::timespec = std::mem::zeroed();
                 let read = libc::clock_gettime(clock, &raw mut time);
-                (affinity, libc::CPU_COUNT(&set), scheduling, policy, found, read)
+                (
+                    affinity,
+                    libc::CPU_COUNT(&set),
+                    scheduling,
+                    policy,
+                    found,
+                    read,
+                )
             }
         });
     });

@@ -33,12 +33,18 @@ fn a_kill_ends_calls_on_sockets_with_an_error() {
     }
     within(|| {
         let (mut a, _b) = UnixStream::pair().unwrap();
-        assert_eq!(killed_in(move || a.read(&mut [0]).map(drop)), Some(libc::ECANCELED));
+        assert_eq!(
+            killed_in(move || a.read(&mut [0]).map(drop)),
+            Some(libc::ECANCELED)
+        );
         let (mut a, _b) = UnixStream::pair().unwrap();
         let write = move || a.write_all(&vec![0; 1 << 22]);
         assert_eq!(killed_in(write), Some(libc::ECANCELED));
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        assert_eq!(killed_in(move || listener.accept().map(drop)), Some(libc::ECANCELED));
+        assert_eq!(
+            killed_in(move || listener.accept().map(drop)),
+            Some(libc::ECANCELED)
+        );
     });
 }
 
@@ -102,7 +108,10 @@ fn a_shutdown_ends_green_threads_in_calls_on_sockets() {
     std::thread::spawn(|| {
         evy::spawn_n(|| {
             let (mut a, _b) = UnixStream::pair().unwrap();
-            assert_eq!(a.read(&mut [0]).unwrap_err().raw_os_error(), Some(libc::ECANCELED));
+            assert_eq!(
+                a.read(&mut [0]).unwrap_err().raw_os_error(),
+                Some(libc::ECANCELED)
+            );
         });
         evy::spawn_n(|| std::thread::sleep(LONG));
         evy::sleep(SHORT);

@@ -15,13 +15,18 @@ fn a_lookup_of_std_parks() {
         return;
     }
     within(|| {
-        let found: Vec<SocketAddr> =
-            parking(|| ("localhost", 80).to_socket_addrs()).unwrap().collect();
+        let found: Vec<SocketAddr> = parking(|| ("localhost", 80).to_socket_addrs())
+            .unwrap()
+            .collect();
         assert!(found.iter().any(|address| address.ip().is_loopback()));
         let many: Vec<_> = (0..100)
             .map(|_| evy::spawn(|| ("localhost", 80).to_socket_addrs().unwrap().count()))
             .collect();
-        assert!(evy::wait_all(many).into_iter().all(|found| found.unwrap() > 0));
+        assert!(
+            evy::wait_all(many)
+                .into_iter()
+                .all(|found| found.unwrap() > 0)
+        );
     });
 }
 
@@ -102,7 +107,10 @@ fn the_name_of_an_address_is_found_while_parked() {
                 0,
                 flags,
             );
-            (error, CStr::from_ptr(host.as_ptr()).to_str().unwrap().to_owned())
+            (
+                error,
+                CStr::from_ptr(host.as_ptr()).to_str().unwrap().to_owned(),
+            )
         }
     }
     within(|| {

@@ -21,7 +21,12 @@ fn child(group: Option<i32>) -> Child {
 }
 
 fn check(result: i32, status: i32, child: u32) {
-    assert_eq!(result, child.cast_signed(), "{}", io::Error::last_os_error());
+    assert_eq!(
+        result,
+        child.cast_signed(),
+        "{}",
+        io::Error::last_os_error()
+    );
     assert_eq!(ExitStatus::from_raw(status).code(), Some(7));
 }
 
@@ -32,7 +37,11 @@ type Wait = fn(u32);
 const WAITS: [(&str, Wait); 5] = [
     ("waitpid", |child| unsafe {
         let mut status = 0;
-        check(libc::waitpid(child.cast_signed(), &raw mut status, 0), status, child);
+        check(
+            libc::waitpid(child.cast_signed(), &raw mut status, 0),
+            status,
+            child,
+        );
     }),
     ("waitpid, also for a stop", |child| unsafe {
         let mut status = 0;
@@ -41,7 +50,11 @@ const WAITS: [(&str, Wait); 5] = [
     }),
     ("waitpid for a group", |child| unsafe {
         let mut status = 0;
-        check(libc::waitpid(-child.cast_signed(), &raw mut status, 0), status, child);
+        check(
+            libc::waitpid(-child.cast_signed(), &raw mut status, 0),
+            status,
+            child,
+        );
     }),
     ("wait4", |child| unsafe {
         let (mut status, mut usage) = (0, std::mem::zeroed());
@@ -67,9 +80,15 @@ fn each_wait_for_a_child_parks() {
             println!("{name}");
             let mut children: Vec<Child> = (0..5).map(|_| child(Some(0))).collect();
             let ids: Vec<u32> = children.iter().map(Child::id).collect();
-            while_ticking(5, move |n| wait(ids[n]), move || {
-                children.iter_mut().for_each(|child| drop(child.stdin.take()));
-            });
+            while_ticking(
+                5,
+                move |n| wait(ids[n]),
+                move || {
+                    children
+                        .iter_mut()
+                        .for_each(|child| drop(child.stdin.take()));
+                },
+            );
         }
     });
 }
@@ -116,7 +135,10 @@ fn a_wait_that_does_not_block_returns_at_once() {
             assert_eq!(libc::waitpid(id, ptr::null_mut(), libc::WNOHANG), 0);
             let mut info: libc::siginfo_t = std::mem::zeroed();
             let options = libc::WEXITED | libc::WNOHANG;
-            assert_eq!(libc::waitid(libc::P_PID, child.id(), &raw mut info, options), 0);
+            assert_eq!(
+                libc::waitid(libc::P_PID, child.id(), &raw mut info, options),
+                0
+            );
             assert_eq!(info.si_pid(), 0);
         }
         drop(child.stdin.take());

@@ -441,7 +441,10 @@ fn the_checked_variants_park_too() {
                 }
             }
         };
-        assert_eq!(while_ticking(4, call, move || a.write_all(b"abcd").unwrap()), [1; 4]);
+        assert_eq!(
+            while_ticking(4, call, move || a.write_all(b"abcd").unwrap()),
+            [1; 4]
+        );
         drop(b);
     });
 }
@@ -453,7 +456,8 @@ fn the_timeout_of_a_socket_holds_for_the_whole_call() {
     }
     within(|| {
         let (a, mut b) = UnixStream::pair().unwrap();
-        a.set_read_timeout(Some(Duration::from_millis(200))).unwrap();
+        a.set_read_timeout(Some(Duration::from_millis(200)))
+            .unwrap();
         let receiver = evy::spawn(move || {
             let mut buffer = [0; 1000];
             let started = std::time::Instant::now();

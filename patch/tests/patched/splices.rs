@@ -21,8 +21,12 @@ fn tcp_pair() -> (TcpStream, TcpStream) {
 }
 
 /// Copies from `from` to `to` on a green thread, while others write slowly and read slowly.
-fn copy_slowly<R, W>(mut from: R, mut to: W, mut writer: impl Write + 'static, mut reader: impl Read)
-where
+fn copy_slowly<R, W>(
+    mut from: R,
+    mut to: W,
+    mut writer: impl Write + 'static,
+    mut reader: impl Read,
+) where
     R: Read + 'static,
     W: Write + 'static,
 {
@@ -118,7 +122,10 @@ fn splices_that_find_nothing_park() {
         assert_eq!(while_ticking(1, splice, release), [3]);
         // SAFETY: the descriptors are open.
         let tee = move |_| unsafe { libc::tee(raw_from, raw_to, 100, 0) };
-        assert_eq!(while_ticking(1, tee, move || writer.write_all(b"de").unwrap()), [2]);
+        assert_eq!(
+            while_ticking(1, tee, move || writer.write_all(b"de").unwrap()),
+            [2]
+        );
         let mut found = [0; 5];
         reader.read_exact(&mut found).unwrap();
         assert_eq!(&found, b"abcde");
