@@ -14,9 +14,11 @@ fn waits_for_any_child_park_and_lose_none() {
     }
     within(|| {
         let waits: [fn() -> i32; 3] = [
-            // SAFETY: the pointers may be null.
+            // SAFETY: the pointer may be null.
             || unsafe { libc::wait(ptr::null_mut()) },
+            // SAFETY: as above.
             || unsafe { libc::waitpid(-1, ptr::null_mut(), libc::WCONTINUED) },
+            // SAFETY: as above.
             || unsafe { wait3(ptr::null_mut(), 0, ptr::null_mut()) },
         ];
         let mut children: Vec<_> = (0..6)

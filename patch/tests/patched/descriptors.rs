@@ -27,19 +27,22 @@ fn read(fd: i32) -> (i64, Option<i32>) {
 /// Closes a descriptor, in one of the ways there are.
 type Close = fn(i32);
 
-// SAFETY: the tests own the descriptors.
 const CLOSES: [Close; 4] = [
+    // SAFETY: the tests own the descriptors.
     |fd| unsafe {
         assert_eq!(libc::close(fd), 0);
     },
+    // SAFETY: the tests own the descriptors.
     |fd| unsafe {
         assert_eq!(libc::dup2(0, fd), fd);
         libc::close(fd);
     },
+    // SAFETY: the tests own the descriptors.
     |fd| unsafe {
         assert_eq!(libc::dup3(0, fd, libc::O_CLOEXEC), fd);
         libc::close(fd);
     },
+    // SAFETY: the tests own the descriptors.
     |fd| unsafe {
         let result = libc::syscall(libc::SYS_close_range, fd, fd, libc::CLOSE_RANGE_CLOEXEC);
         unsafe extern "C" {

@@ -1,5 +1,7 @@
 //! Tests in a patched process: what blocks elsewhere parks here.
 
+#![expect(clippy::unwrap_used, reason = "a failed helper is a failed test")]
+
 mod descriptors;
 mod file_locks;
 mod fork;

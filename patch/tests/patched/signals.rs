@@ -59,7 +59,8 @@ fn a_wait_for_a_signal_parks() {
             tv_nsec: 1_000_000,
         };
         // SAFETY: the pointers are valid or null.
-        let late = unsafe { libc::sigtimedwait(&set_of(signal), ptr::null_mut(), &short) };
+        let late =
+            unsafe { libc::sigtimedwait(&set_of(signal), ptr::null_mut(), &raw const short) };
         assert_eq!(outcome(late), (-1, Some(libc::EAGAIN)));
     });
 }
