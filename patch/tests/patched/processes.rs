@@ -34,6 +34,7 @@ fn check(result: i32, status: i32, child: u32) {
 type Wait = fn(u32);
 
 const WAITS: [(&str, Wait); 5] = [
+    // SAFETY: the pointers are valid.
     ("waitpid", |child| unsafe {
         let mut status = 0;
         check(
@@ -42,11 +43,13 @@ const WAITS: [(&str, Wait); 5] = [
             child,
         );
     }),
+    // SAFETY: the pointers are valid.
     ("waitpid, also for a stop", |child| unsafe {
         let mut status = 0;
         let pid = libc::waitpid(child.cast_signed(), &raw mut status, libc::WUNTRACED);
         check(pid, status, child);
     }),
+    // SAFETY: the pointers are valid.
     ("waitpid for a group", |child| unsafe {
         let mut status = 0;
         check(
@@ -55,12 +58,14 @@ const WAITS: [(&str, Wait); 5] = [
             child,
         );
     }),
+    // SAFETY: the pointers are valid.
     ("wait4", |child| unsafe {
         let (mut status, mut usage) = (0, std::mem::zeroed());
         let pid = libc::wait4(child.cast_signed(), &raw mut status, 0, &raw mut usage);
         check(pid, status, child);
         assert_ne!(usage.ru_maxrss, 0);
     }),
+    // SAFETY: the pointers are valid.
     ("waitid", |child| unsafe {
         let mut info: libc::siginfo_t = std::mem::zeroed();
         let result = libc::waitid(libc::P_PID, child, &raw mut info, libc::WEXITED);
