@@ -41,7 +41,7 @@ fn applies_to_thread(patched: u32, category: Categories) -> bool {
     }
 }
 
-/// Whether anything is patched in the process, for any thread.
+/// Whether any green thread may wait in a function that is patched.
 #[cfg(evy_hooks)]
 #[inline(always)]
 pub(crate) fn is_in_use() -> bool {
@@ -52,6 +52,18 @@ pub(crate) fn is_in_use() -> bool {
 #[cfg(evy_hooks)]
 pub(crate) fn turn_off() {
     PATCHED.store(0, Relaxed);
+}
+
+/// Sets bits of [`PATCHED`].
+///
+/// A function that wakes reads `PATCHED` after it has changed what a waiter checks, without a fence
+/// between the two. So all OS threads are made to pass one here, before any green thread can wait:
+/// they have made their change visible, or they will see the new bits.
+fn set_patched(bits: u32) {
+    if PATCHED.fetch_or(bits, Relaxed) == 0 {
+        #[cfg(evy_hooks)]
+        crate::hooks::fence_all_threads();
+    }
 }
 
 /// Patches everything: from now on, blocking calls park the green thread.
@@ -86,7 +98,7 @@ pub fn monkey_patch() -> Result<(), PatchError> {
 pub fn monkey_patch_only(categories: Categories) -> Result<(), PatchError> {
     prepare()?;
     hooks::give_identities_to_all().map_err(|error| PatchError::new(error.to_string()))?;
-    PATCHED.fetch_or(categories.bits(), Relaxed);
+    set_patched(categories.bits());
     Ok(())
 }
 
@@ -127,7 +139,7 @@ pub fn is_patched() -> bool {
 pub fn patched<R>(f: impl FnOnce() -> R) -> Result<R, PatchError> {
     prepare()?;
     hooks::check_identities().map_err(|error| PatchError::new(error.to_string()))?;
-    PATCHED.fetch_or(BY_THREAD, Relaxed);
+    set_patched(BY_THREAD);
     if hooks::can_have_hooks() {
         return Ok(with_choice(Choice::Patched, f));
     }
@@ -150,7 +162,7 @@ pub fn patched<R>(f: impl FnOnce() -> R) -> Result<R, PatchError> {
 /// evy::patch::unpatched(|| std::thread::sleep(std::time::Duration::from_millis(1)));
 /// ```
 pub fn unpatched<R>(f: impl FnOnce() -> R) -> R {
-    PATCHED.fetch_or(BY_THREAD, Relaxed);
+    set_patched(BY_THREAD);
     with_choice(Choice::Unpatched, f)
 }
 

@@ -94,29 +94,29 @@ fn numbers(first: c_uint, last: c_uint) -> impl Iterator<Item = c_int> + Clone {
     (first as usize..end).map(|fd| fd as c_int)
 }
 
-always_hooks! {
-    fn close(fd: c_int) -> c_int {
+hooks! {
+    @always fn close(fd: c_int) -> c_int {
         if !state::is_in_use() {
             return real::close(fd);
         }
         closing(std::iter::once(fd), || real::close(fd))
     }
 
-    fn dup2(old: c_int, new: c_int) -> c_int {
+    @always fn dup2(old: c_int, new: c_int) -> c_int {
         if !replaces(old, new) {
             return real::dup2(old, new);
         }
         closing(std::iter::once(new), || real::dup2(old, new))
     }
 
-    fn dup3(old: c_int, new: c_int, flags: c_int) -> c_int {
+    @always fn dup3(old: c_int, new: c_int, flags: c_int) -> c_int {
         if !replaces(old, new) {
             return real::dup3(old, new, flags);
         }
         closing(std::iter::once(new), || real::dup3(old, new, flags))
     }
 
-    fn close_range(first: c_uint, last: c_uint, flags: c_int) -> c_int {
+    @always fn close_range(first: c_uint, last: c_uint, flags: c_int) -> c_int {
         let closes = flags & libc::CLOSE_RANGE_CLOEXEC as c_int == 0;
         if !closes || !state::is_in_use() {
             return real::close_range(first, last, flags);
@@ -124,7 +124,7 @@ always_hooks! {
         closing(numbers(first, last), || real::close_range(first, last, flags))
     }
 
-    fn closefrom(first: c_int) -> () {
+    @always fn closefrom(first: c_int) -> () {
         if !state::is_in_use() {
             return real::closefrom(first);
         }

@@ -9,15 +9,15 @@ use std::ffi::c_int;
 use super::file_locks::lock_range;
 use crate::Categories;
 
-always_hooks! {
-    fn fcntl(fd: c_int, command: c_int, argument: usize) -> c_int {
+hooks! {
+    @always fn fcntl(fd: c_int, command: c_int, argument: usize) -> c_int {
         match waiter(command) {
             None => real::fcntl(fd, command, argument),
             Some(caller) => lock_range(caller, fd, command, argument),
         }
     }
 
-    fn fcntl64(fd: c_int, command: c_int, argument: usize) -> c_int {
+    @always fn fcntl64(fd: c_int, command: c_int, argument: usize) -> c_int {
         match waiter(command) {
             None => real::fcntl64(fd, command, argument),
             Some(caller) => lock_range(caller, fd, command, argument),

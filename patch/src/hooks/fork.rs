@@ -41,13 +41,13 @@ unsafe fn forking(call: impl FnOnce() -> pid_t) -> pid_t {
 
 macro_rules! identity_calls {
     ($(fn $name:ident($($arg:ident: $type:ty),*);)*) => {
-        always_hooks! {
-            fn fork() -> pid_t { forking(|| real::fork()) }
-            fn _Fork() -> pid_t { forking(|| real::_Fork()) }
-            fn daemon(no_change: c_int, no_close: c_int) -> c_int {
+        hooks! {
+            @always fn fork() -> pid_t { forking(|| real::fork()) }
+            @always fn _Fork() -> pid_t { forking(|| real::_Fork()) }
+            @always fn daemon(no_change: c_int, no_close: c_int) -> c_int {
                 with_errno(|| real::daemon(no_change, no_close))
             }
-            $(fn $name($($arg: $type),*) -> c_int { with_errno(|| real::$name($($arg),*)) })*
+            $(@always fn $name($($arg: $type),*) -> c_int { with_errno(|| real::$name($($arg),*)) })*
         }
     };
 }

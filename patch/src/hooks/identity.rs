@@ -19,8 +19,8 @@ thread_local! {
     static NAME: Cell<Option<[u8; NAME_SIZE]>> = const { Cell::new(None) };
 }
 
-always_hooks! {
-    fn pthread_getattr_np(thread: pthread_t, attributes: *mut pthread_attr_t) -> c_int {
+hooks! {
+    @always fn pthread_getattr_np(thread: pthread_t, attributes: *mut pthread_attr_t) -> c_int {
         match own_stack().filter(|_| is_self(thread)) {
             None => real::pthread_getattr_np(thread, attributes),
             Some((limit, size)) => match libc::pthread_attr_init(attributes) {
@@ -30,7 +30,7 @@ always_hooks! {
         }
     }
 
-    fn pthread_setname_np(thread: pthread_t, name: *const c_char) -> c_int {
+    @always fn pthread_setname_np(thread: pthread_t, name: *const c_char) -> c_int {
         if !is_own_identity(thread) {
             return real::pthread_setname_np(thread, name);
         }
@@ -44,7 +44,7 @@ always_hooks! {
         0
     }
 
-    fn pthread_getname_np(thread: pthread_t, buffer: *mut c_char, len: size_t) -> c_int {
+    @always fn pthread_getname_np(thread: pthread_t, buffer: *mut c_char, len: size_t) -> c_int {
         match NAME.get().filter(|_| is_own_identity(thread)) {
             None => real::pthread_getname_np(thread, buffer, len),
             Some(_) if len < NAME_SIZE => libc::ERANGE,
@@ -55,7 +55,7 @@ always_hooks! {
         }
     }
 
-    fn pthread_exit(value: *mut c_void) -> ! {
+    @always fn pthread_exit(value: *mut c_void) -> ! {
         if own_stack().is_none() {
             real::pthread_exit(value)
         }

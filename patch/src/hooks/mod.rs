@@ -28,6 +28,7 @@ mod futex;
 mod helper;
 mod identity;
 mod process;
+mod pthread;
 mod readiness;
 mod scheduling;
 mod signals;
@@ -43,6 +44,8 @@ mod wait_table;
 use std::sync::Once;
 
 use evy_runtime::lowlevel::hooks::Caller;
+
+use system::system_call;
 
 use crate::{Categories, PatchError, state};
 
@@ -69,5 +72,18 @@ pub(crate) fn prepare() -> Result<(), PatchError> {
             "the functions of this crate do not precede those of the C library, as in a library that \
              another program has loaded",
         ))
+    }
+}
+
+/// Makes every OS thread of the process pass a full fence.
+///
+/// Before Linux 4.16, and where a sandbox forbids it, nothing happens. Then only the time that it takes
+/// to spawn the first green thread separates what the fence would have.
+pub(crate) fn fence_all_threads() {
+    const PRIVATE_EXPEDITED: u32 = 1 << 3;
+    const REGISTER_PRIVATE_EXPEDITED: u32 = 1 << 4;
+    for command in [REGISTER_PRIVATE_EXPEDITED, PRIVATE_EXPEDITED] {
+        // SAFETY: the call takes no pointers.
+        unsafe { system_call!(SYS_membarrier, command, 0_u32, 0_u32) };
     }
 }

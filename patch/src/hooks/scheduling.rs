@@ -17,16 +17,16 @@ unsafe fn for_os_thread(thread: pthread_t, call: impl FnOnce(pthread_t) -> c_int
     }
 }
 
-always_hooks! {
-    fn pthread_getaffinity_np(thread: pthread_t, size: size_t, set: *mut cpu_set_t) -> c_int {
+hooks! {
+    @always fn pthread_getaffinity_np(thread: pthread_t, size: size_t, set: *mut cpu_set_t) -> c_int {
         for_os_thread(thread, |thread| real::pthread_getaffinity_np(thread, size, set))
     }
 
-    fn pthread_setaffinity_np(thread: pthread_t, size: size_t, set: *const cpu_set_t) -> c_int {
+    @always fn pthread_setaffinity_np(thread: pthread_t, size: size_t, set: *const cpu_set_t) -> c_int {
         for_os_thread(thread, |thread| real::pthread_setaffinity_np(thread, size, set))
     }
 
-    fn pthread_getschedparam(
+    @always fn pthread_getschedparam(
         thread: pthread_t,
         policy: *mut c_int,
         parameters: *mut sched_param,
@@ -34,7 +34,7 @@ always_hooks! {
         for_os_thread(thread, |thread| real::pthread_getschedparam(thread, policy, parameters))
     }
 
-    fn pthread_setschedparam(
+    @always fn pthread_setschedparam(
         thread: pthread_t,
         policy: c_int,
         parameters: *const sched_param,
@@ -42,11 +42,11 @@ always_hooks! {
         for_os_thread(thread, |thread| real::pthread_setschedparam(thread, policy, parameters))
     }
 
-    fn pthread_setschedprio(thread: pthread_t, priority: c_int) -> c_int {
+    @always fn pthread_setschedprio(thread: pthread_t, priority: c_int) -> c_int {
         for_os_thread(thread, |thread| real::pthread_setschedprio(thread, priority))
     }
 
-    fn pthread_getcpuclockid(thread: pthread_t, clock: *mut clockid_t) -> c_int {
+    @always fn pthread_getcpuclockid(thread: pthread_t, clock: *mut clockid_t) -> c_int {
         for_os_thread(thread, |thread| real::pthread_getcpuclockid(thread, clock))
     }
 }

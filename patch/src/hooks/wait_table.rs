@@ -3,6 +3,11 @@
 //! It is a hash table of queues, like the kernel's table of futexes. Its locks are spin locks: a lock
 //! of std would call a hook. Under a lock nothing is allocated and nothing is called that could wait.
 //!
+//! A wake must cost next to nothing if there is no waiter. So each queue has a count of its waiters,
+//! which a wake reads without the lock. A wait counts itself, passes a fence, and checks what it waits
+//! for. A waker changes what is waited for, passes a fence, and reads the count. So one of the two sees
+//! what the other has done.
+//!
 //! `[queued-in-frame]` A waiter lies in the frame of its wait. The wait does not unwind, and does not
 //! return before the waiter is unlinked, under the lock of its queue. If its OS thread ends first, the
 //! frame is leaked, and the waiter stays valid.
@@ -10,13 +15,14 @@
 use std::cell::{Cell, UnsafeCell};
 use std::ptr;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release, SeqCst};
-use std::sync::atomic::{AtomicBool, AtomicUsize, fence};
+use std::sync::atomic::{AtomicBool, AtomicUsize, compiler_fence, fence};
 use std::time::Instant;
 
 use evy_runtime::lowlevel::WaitReason;
 use evy_runtime::lowlevel::hooks::{Caller, Interruption, WaitEnd, Waker};
 
 use super::system::{errno, set_errno, system_call};
+use crate::state;
 
 /// What a green thread waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,16 +44,6 @@ impl Key {
         };
         (word >> 2).wrapping_mul(0x9e37_79b9_7f4a_7c15_u64 as usize) >> (usize::BITS - QUEUE_BITS)
     }
-
-    /// Returns the number of waiters of this kind, so that a wake that finds none costs one load.
-    fn waiters(self) -> &'static AtomicUsize {
-        static DESCRIPTORS: AtomicUsize = AtomicUsize::new(0);
-        static OTHERS: AtomicUsize = AtomicUsize::new(0);
-        match self {
-            Self::Descriptor(_) => &DESCRIPTORS,
-            Self::Futex(_) | Self::Object(_) => &OTHERS,
-        }
-    }
 }
 
 const QUEUE_BITS: u32 = 8;
@@ -55,8 +51,12 @@ const QUEUE_BITS: u32 = 8;
 static QUEUES: [Queue; 1 << QUEUE_BITS] = [const { Queue::new() }; 1 << QUEUE_BITS];
 
 /// One queue. Waiters with different keys may share it.
+#[repr(align(64))]
 struct Queue {
     is_locked: AtomicBool,
+    /// The number of waiters in the list, and one more while a wait checks whether it is due. It
+    /// changes under the lock only.
+    waiters: AtomicUsize,
     list: UnsafeCell<List>,
 }
 
@@ -86,6 +86,7 @@ impl Queue {
     const fn new() -> Self {
         Self {
             is_locked: AtomicBool::new(false),
+            waiters: AtomicUsize::new(0),
             list: UnsafeCell::new(List {
                 first: ptr::null_mut(),
                 last: ptr::null_mut(),
@@ -115,6 +116,24 @@ impl Queue {
         let result = f(unsafe { &mut *self.list.get() });
         self.is_locked.store(false, Release);
         result
+    }
+
+    /// Changes the count of the waiters. The lock is held.
+    fn count(&self, change: isize) {
+        let waiters = self.waiters.load(Relaxed);
+        self.waiters
+            .store(waiters.wrapping_add_signed(change), Relaxed);
+    }
+
+    /// Unlinks the first waiter that [`List::take`] finds, and returns its waker.
+    fn take(&self, key: Key, bits: u32, end: u64) -> Option<Waker> {
+        self.with(|list| {
+            let waker = list.take(key, bits, end);
+            if waker.is_some() {
+                self.count(-1);
+            }
+            waker
+        })
     }
 }
 
@@ -235,7 +254,8 @@ fn wait_for(
 }
 
 /// Runs `park` while the green thread is queued, and says whether a [`wake`] for `key` has come. Returns
-/// `None` at once if `is_due` returns `false`. `park` gets the flag that the wake sets, and does not unwind.
+/// `None` at once if `is_due` returns `false`. `park` gets the flag that the wake sets, and does not
+/// unwind.
 pub(super) fn while_queued<R>(
     caller: Caller,
     key: Key,
@@ -254,19 +274,20 @@ pub(super) fn while_queued<R>(
     };
     let this = (&raw const waiter).cast_mut();
     let queue = &QUEUES[key.hash()];
-    // Counted before the check. A waker changes what the check reads before it reads the count. So one
-    // of the two sees what the other has done.
-    key.waiters().fetch_add(1, SeqCst);
-    fence(SeqCst);
     let is_queued = queue.with(|list| {
+        // Counted before the check, see the module's documentation.
+        queue.count(1);
+        fence(SeqCst);
         let is_due = is_due();
         if is_due {
             // SAFETY: it is unlinked below, or by a wake, before this function returns.
             unsafe { list.push(this) };
+        } else {
+            queue.count(-1);
         }
         is_due
     });
-    let ended = is_queued.then(|| {
+    is_queued.then(|| {
         let result = park(&waiter.is_woken);
         // A wake may have unlinked it meanwhile.
         let is_woken = queue.with(|list| {
@@ -274,23 +295,44 @@ pub(super) fn while_queued<R>(
             if !is_woken {
                 // SAFETY: it was pushed above, and no wake has unlinked it.
                 unsafe { list.unlink(this) };
+                queue.count(-1);
             }
             is_woken
         });
         (result, is_woken)
-    });
-    key.waiters().fetch_sub(1, SeqCst);
-    ended
+    })
 }
 
 /// Wakes up to `most` green threads that wait for `key` with some of these bits. Returns their number.
 #[inline]
 pub(super) fn wake(key: Key, most: usize, bits: u32) -> usize {
-    fence(SeqCst);
-    if key.waiters().load(SeqCst) == 0 {
+    if !state::is_in_use() {
         return 0;
     }
-    wake_queued(key, most, bits)
+    fence(SeqCst);
+    wake_counted(key, most, bits)
+}
+
+/// Wakes like [`wake`] just after an atomic read-modify-write that has changed what is waited for.
+#[inline]
+pub(super) fn wake_after_rmw(key: Key, most: usize) -> usize {
+    if !state::is_in_use() {
+        return 0;
+    }
+    // On x86_64 that operation is a full fence itself.
+    match cfg!(target_arch = "x86_64") {
+        true => compiler_fence(SeqCst),
+        false => fence(SeqCst),
+    }
+    wake_counted(key, most, u32::MAX)
+}
+
+#[inline]
+fn wake_counted(key: Key, most: usize, bits: u32) -> usize {
+    match QUEUES[key.hash()].waiters.load(SeqCst) {
+        0 => 0,
+        _ => wake_queued(key, most, bits),
+    }
 }
 
 #[cold]
@@ -301,7 +343,7 @@ fn wake_queued(key: Key, most: usize, bits: u32) -> usize {
     let end = queue.with(|list| list.next_number);
     let mut woken = 0;
     while woken < most {
-        let Some(waker) = queue.with(|list| list.take(key, bits, end)) else {
+        let Some(waker) = queue.take(key, bits, end) else {
             break;
         };
         // One whose OS thread has ended cannot pass the wake on.

@@ -9,10 +9,12 @@ mod identity;
 mod interrupted;
 mod locks;
 mod names;
+mod native;
 mod processes;
 mod signals;
 mod sockets;
 mod splices;
+mod stress;
 mod time;
 
 use std::cell::Cell;

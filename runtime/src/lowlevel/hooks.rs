@@ -119,9 +119,9 @@ impl Waker {
     ///
     /// Returns `false` if the OS thread of the green thread has ended, so the wait never ends.
     pub fn wake(&self) -> bool {
-        let can_run = !self.0.is_abandoned();
         unhooked::unhooked(|| self.0.unpark());
-        can_run
+        // Asked last: an OS thread that ends meanwhile is noticed.
+        !self.0.is_abandoned()
     }
 }
 
@@ -143,6 +143,21 @@ pub fn give_identities_to_all() -> io::Result<()> {
 /// Returns `Unsupported`, with the reason, if they cannot.
 pub fn check_identities() -> io::Result<()> {
     pthread_identity::check()
+}
+
+/// Whether a thread id, such as the owner of a mutex, is that of a green thread with a pthread identity
+/// of its own.
+#[inline]
+#[must_use]
+pub fn is_identity(id: i32) -> bool {
+    id >= pthread_identity::FIRST_ID
+}
+
+/// Whether other OS threads run green threads too, or have run them.
+#[inline]
+#[must_use]
+pub fn has_other_schedulers() -> bool {
+    sched::has_others()
 }
 
 /// Whether the running green thread can park below frames of foreign code: it has a pthread identity of

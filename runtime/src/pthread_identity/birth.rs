@@ -9,11 +9,8 @@ use std::sync::atomic::{AtomicI32, AtomicPtr, AtomicU32, Ordering};
 
 use super::glibc::{self, Glibc};
 use super::machine::{ThreadPointer, system_call};
-use super::{Adopt, images};
+use super::{Adopt, FIRST_ID, images};
 
-/// The ids of identities begin here. The kernel has no such ids, and they fit into the bits that a
-/// mutex has for its owner.
-pub(super) const FIRST_ID: i32 = 0x2000_0000;
 const LAST_ID: i32 = 0x3fff_ffff;
 
 /// The distance from the frame of the birth to the frames of green threads. It is more than the red
