@@ -11,6 +11,8 @@ use std::ffi::{c_int, c_uint};
 use std::sync::atomic::AtomicU32;
 use std::sync::atomic::Ordering::SeqCst;
 
+use evy_runtime::lowlevel::hooks::Caller;
+
 use super::system::system_call;
 use super::wait_table::{self, Key};
 use crate::state;
@@ -61,9 +63,33 @@ impl InUse {
         Self { fd, closes }
     }
 
+    pub(super) fn is_of(self, fd: c_int) -> bool {
+        self.fd == fd
+    }
+
     /// Whether the number has been closed since the use began.
     pub(super) fn is_over(self) -> bool {
         Closes::of(self.fd).is_some_and(|all| all.begun.load(SeqCst) != self.closes)
+    }
+}
+
+/// Runs `park` while the green thread is in the table for all of these. Returns `None` if one of them is
+/// closed, or has been. `park` does not unwind.
+pub(super) fn while_open<R>(
+    caller: Caller,
+    uses: &[InUse],
+    park: &mut dyn FnMut() -> R,
+) -> Option<R> {
+    let Some((first, others)) = uses.split_first() else {
+        return Some(park());
+    };
+    let (key, is_due) = (Key::Descriptor(first.fd), || !first.is_over());
+    let parked = wait_table::while_queued(caller, key, u32::MAX, is_due, |_| {
+        while_open(caller, others, park)
+    });
+    match parked {
+        Some((result, false)) => result,
+        _ => None,
     }
 }
 

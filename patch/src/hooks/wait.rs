@@ -8,9 +8,8 @@ use evy_runtime::lowlevel::WaitReason;
 use evy_runtime::lowlevel::hooks::{Caller, Interruption, WaitEnd};
 
 use super::blocking_mode::is_nonblocking;
-use super::descriptors::InUse;
+use super::descriptors::{InUse, while_open};
 use super::system::{WOULD_BLOCK, errno, fail, returned, set_errno, system_call};
-use super::wait_table::{self, Key};
 
 /// What a hook does after a wait.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -111,9 +110,8 @@ impl Call {
 
     fn park(&self, limits: Limits) -> Next {
         let reason = WaitReason::CallOnDescriptor(self.name, self.fd);
-        let (key, is_due) = (Key::Descriptor(self.fd), || !self.in_use.is_over());
-        let parked = wait_table::while_queued(self.caller, key, u32::MAX, is_due, |_| {
-            let wanted = [(self.fd, self.direction)];
+        let wanted = [(self.fd, self.direction)];
+        let parked = while_open(self.caller, &[self.in_use], &mut || {
             let Limits {
                 deadline,
                 interruption,
@@ -121,7 +119,7 @@ impl Call {
             self.caller
                 .wait_for_descriptors(&wanted, reason, deadline, interruption)
         });
-        let Some((end, false)) = parked else {
+        let Some(end) = parked else {
             return Next::Fail(libc::EBADF);
         };
         if matches!(end, Ok(WaitEnd::Elapsed | WaitEnd::Killed)) {

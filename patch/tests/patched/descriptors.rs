@@ -199,3 +199,28 @@ fn a_failed_dup_ends_no_wait() {
         CLOSES[0](reader);
     });
 }
+
+#[test]
+fn a_poll_reports_a_descriptor_that_is_closed() {
+    if !is_patched() {
+        return;
+    }
+    within(|| {
+        let (reader, writer) = silent_pipe();
+        let (other, other_writer) = silent_pipe();
+        let poll = move |_| {
+            let mut fds = [other, reader].map(|fd| libc::pollfd {
+                fd,
+                events: libc::POLLIN,
+                revents: 0,
+            });
+            // SAFETY: the pointer is valid.
+            let found = unsafe { libc::poll(fds.as_mut_ptr(), 2, -1) };
+            (found, fds.map(|one| one.revents))
+        };
+        let expected = [(1, [0, libc::POLLNVAL]); 2];
+        assert_eq!(while_ticking(2, poll, || CLOSES[0](reader)), expected);
+        CLOSES[0](other);
+        drop((writer, other_writer));
+    });
+}
