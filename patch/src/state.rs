@@ -27,12 +27,14 @@ thread_local! {
 }
 
 /// Whether functions of `category` are patched for the running thread.
+#[cfg(evy_hooks)]
 #[inline(always)]
 pub(crate) fn applies(category: Categories) -> bool {
     let patched = PATCHED.load(Relaxed);
     patched != 0 && applies_to_thread(patched, category)
 }
 
+#[cfg(evy_hooks)]
 fn applies_to_thread(patched: u32, category: Categories) -> bool {
     match CHOICE.get() {
         Choice::AsProcess => patched & category.bits() != 0,

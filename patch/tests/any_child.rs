@@ -1,5 +1,5 @@
-//! Waiting for any child. It has a process of its own, because such a wait takes the children of other
-//! tests.
+//! Waiting for any child. It has a process of its own, because such a wait takes the children of
+//! other tests.
 
 use std::process::{Command, Stdio};
 use std::ptr;

@@ -1,8 +1,8 @@
 //! `O_NONBLOCK` of a description: whether it is set, and calls that need it for a moment.
 //!
-//! The flag belongs to the description, which other descriptors, OS threads and processes share. Only
-//! `connect` and `accept` have no other way to try without blocking. For the moment of their system
-//! call, all of them see the flag. Other hooks do not, because the lock keeps them out.
+//! The flag belongs to the description, which other descriptors, OS threads and processes share.
+//! Only `connect` and `accept` have no other way to try without blocking. For the moment of their
+//! system call, all of them see the flag. Other hooks do not, because the lock keeps them out.
 
 use std::ffi::c_int;
 

@@ -1,11 +1,12 @@
 //! Closing descriptors: a green thread that waits for one gets `EBADF`.
 //!
-//! A descriptor is a number, and the system gives a number that was closed to the next file. A call that
-//! waits and then tries again must not reach that file. So each call notes at its begin how often its
-//! number has been closed ([`InUse`]), and waits only if that has not changed. From then on it is in the
-//! table of waiters, where a close wakes it before the number is free.
+//! A descriptor is a number, and the system gives a number that was closed to the next file. A call
+//! that waits and then tries again must not reach that file. So each call notes at its begin how
+//! often its number has been closed ([`InUse`]), and waits only if that has not changed. From then
+//! on it is in the table of waiters, where a close wakes it before the number is free.
 //!
-//! Only closes through these functions count, and not those of the C library itself, as in `fclose`.
+//! Only closes through these functions count, and not those of the C library itself, as in
+//! `fclose`.
 
 use std::ffi::{c_int, c_uint};
 use std::sync::atomic::AtomicU32;
@@ -45,8 +46,8 @@ pub(super) struct InUse {
 }
 
 impl InUse {
-    /// Begins the use. While another OS thread closes the number, it is not clear which file the call
-    /// would reach, so it waits for that, but not forever: a close may wait for a peer.
+    /// Begins the use. While another OS thread closes the number, it is not clear which file the
+    /// call would reach, so it waits for that, but not forever: a close may wait for a peer.
     pub(super) fn begin(fd: c_int) -> Self {
         let mut closes = 0;
         if let Some(all) = Closes::of(fd) {
@@ -73,8 +74,8 @@ impl InUse {
     }
 }
 
-/// Runs `park` while the green thread is in the table for all of these. Returns `None` if one of them is
-/// closed, or has been. `park` does not unwind.
+/// Runs `park` while the green thread is in the table for all of these. Returns `None` if one of
+/// them is closed, or has been. `park` does not unwind.
 pub(super) fn while_open<R>(
     caller: Caller,
     uses: &[InUse],

@@ -11,8 +11,8 @@ use libc::{addrinfo, hostent, size_t, sockaddr, socklen_t};
 use super::helper::{Helpers, Lent};
 use super::system::{errno, set_errno};
 
-/// The lookups. Their number is limited, because one can take many seconds, and one that was given up
-/// goes on.
+/// The lookups. Their number is limited, because one can take many seconds, and one that was given
+/// up goes on.
 static LOOKUPS: Helpers = Helpers::new(64);
 
 const REASON: WaitReason = WaitReason::Other("a name to be resolved");
@@ -121,7 +121,9 @@ hooks! {
             let lent = Lent::new((address, host, buffer, result, error));
             to_the_end(caller, move || {
                 let (address, host, buffer, result, error) = lent.get();
-                real::gethostbyaddr_r(address, address_len, family, host, buffer, len, result, error)
+                real::gethostbyaddr_r(
+                    address, address_len, family, host, buffer, len, result, error,
+                )
             })
         }
     }
@@ -190,8 +192,8 @@ impl Drop for Answer {
     }
 }
 
-/// Looks a name up. If a kill or an enclosing `timeout` interrupts that, returns the `errno` for it. The
-/// lookup then goes on by itself, so it has its own arguments.
+/// Looks a name up. If a kill or an enclosing `timeout` interrupts that, returns the `errno` for
+/// it. The lookup then goes on by itself, so it has its own arguments.
 unsafe fn look_up(
     caller: Caller,
     node: *const c_char,

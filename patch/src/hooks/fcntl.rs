@@ -1,8 +1,8 @@
 //! `fcntl`, for its commands that wait for a lock.
 //!
-//! The function of the C library is variadic. Its argument is passed like that of a function with three
-//! parameters, on all architectures that this crate supports. An argument that a caller has not passed is
-//! undefined, and not read.
+//! The function of the C library is variadic. Its argument is passed like that of a function with
+//! three parameters, on all architectures that this crate supports. An argument that a caller has
+//! not passed is undefined, and not read.
 
 use std::ffi::c_int;
 

@@ -1,7 +1,8 @@
-//! Locks of files. One that is held is waited for on a helper OS thread: no event says that it is free.
+//! Locks of files. One that is held is waited for on a helper OS thread: no event says that it is
+//! free.
 //!
-//! A kill or an enclosing `timeout` does not end the wait. The lock could be acquired in that moment, and
-//! stay held.
+//! A kill or an enclosing `timeout` does not end the wait. The lock could be acquired in that
+//! moment, and stay held.
 
 use std::ffi::{c_int, c_short};
 

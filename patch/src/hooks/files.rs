@@ -4,8 +4,8 @@
 //! terminals and pipes with a name among others, the descriptor is polled first. Regular files are
 //! always ready, so they block for as long as the disk takes.
 //!
-//! Standard output and standard error are written to without parking. Panic messages and logs go there,
-//! from everywhere.
+//! Standard output and standard error are written to without parking. Panic messages and logs go
+//! there, from everywhere.
 
 use std::ffi::{c_int, c_void};
 

@@ -1,8 +1,9 @@
 //! Functions that must run as the OS thread: `fork`, and those that change the user or the group.
 //!
-//! `fork` changes what the C library knows of the calling thread, and the thread of the child is the OS
-//! thread. A change of the user is made by all threads of the process: the caller makes it itself, and
-//! signals the others. The OS thread would then be one of the others, and could not answer.
+//! `fork` changes what the C library knows of the calling thread, and the thread of the child is
+//! the OS thread. A change of the user is made by all threads of the process: the caller makes it
+//! itself, and signals the others. The OS thread would then be one of the others, and could not
+//! answer.
 //!
 //! These hooks act whatever is patched, because a green thread may have an identity anyway.
 
@@ -16,8 +17,9 @@ use crate::state;
 
 /// Makes a call as the OS thread, and takes its `errno` over.
 unsafe fn with_errno<T>(call: impl FnOnce() -> T) -> T {
-    // SAFETY: the call is a function of the C library, which does not use a thread local of this green
-    // thread. `errno` is that of the OS thread there, and functions return it, so no address is kept.
+    // SAFETY: the call is a function of the C library, which does not use a thread local of this
+    // green thread. `errno` is that of the OS thread there, and functions return it, so no address
+    // is kept.
     let (value, error) = unsafe {
         as_os_thread(|| {
             let value = call();
@@ -28,8 +30,8 @@ unsafe fn with_errno<T>(call: impl FnOnce() -> T) -> T {
     value
 }
 
-/// Makes a call that creates a process. Nothing is patched in the child: it has one OS thread, and shares
-/// its poller with the parent.
+/// Makes a call that creates a process. Nothing is patched in the child: it has one OS thread, and
+/// shares its poller with the parent.
 unsafe fn forking(call: impl FnOnce() -> pid_t) -> pid_t {
     // SAFETY: as for `with_errno`.
     let pid = unsafe { with_errno(call) };
@@ -47,7 +49,9 @@ macro_rules! identity_calls {
             @always fn daemon(no_change: c_int, no_close: c_int) -> c_int {
                 with_errno(|| real::daemon(no_change, no_close))
             }
-            $(@always fn $name($($arg: $type),*) -> c_int { with_errno(|| real::$name($($arg),*)) })*
+            $(@always fn $name($($arg: $type),*) -> c_int {
+                with_errno(|| real::$name($($arg),*))
+            })*
         }
     };
 }

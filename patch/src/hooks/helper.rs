@@ -1,8 +1,8 @@
 //! Calls on helper OS threads, for what can only be done by blocking.
 //!
 //! A helper OS thread runs no green threads, so all functions block there. All signals are blocked
-//! there too, so that the handlers of the program run on its own threads. A helper ends when no call is
-//! queued.
+//! there too, so that the handlers of the program run on its own threads. A helper ends when no
+//! call is queued.
 
 use std::cell::UnsafeCell;
 use std::ffi::c_int;
@@ -45,7 +45,8 @@ struct Answer<T> {
     waker: Waker,
 }
 
-// SAFETY: the helper writes the value before it sets `is_there`, and the caller reads it after that.
+// SAFETY: the helper writes the value before it sets `is_there`, and the caller reads it after
+// that.
 unsafe impl<T: Send> Sync for Answer<T> {}
 
 /// A value that a caller lends to its call, such as a pointer to its own memory.
@@ -81,8 +82,8 @@ impl Helpers {
         }
     }
 
-    /// Runs `call` on a helper OS thread, and parks until it has ended. Leaves `errno` as it was. `call`
-    /// calls functions of C, and does not panic.
+    /// Runs `call` on a helper OS thread, and parks until it has ended. Leaves `errno` as it was.
+    /// `call` calls functions of C, and does not panic.
     pub(super) fn run<T: Send + 'static>(
         &'static self,
         caller: Caller,
@@ -95,8 +96,8 @@ impl Helpers {
         }
     }
 
-    /// Runs `call` like [`run`](Self::run). If the wait is interrupted, returns the `errno` for that, and
-    /// the result is dropped when there is one.
+    /// Runs `call` like [`run`](Self::run). If the wait is interrupted, returns the `errno` for
+    /// that, and the result is dropped when there is one.
     pub(super) fn run_until<T: Send + 'static>(
         &'static self,
         caller: Caller,

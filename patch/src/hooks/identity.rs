@@ -1,7 +1,7 @@
 //! Questions about the calling pthread, where the C library asks the kernel.
 //!
-//! The identity of a green thread is a pthread to the C library, and nothing to the kernel. So the C
-//! library could not answer. The stack and the name are those of the green thread.
+//! The identity of a green thread is a pthread to the C library, and nothing to the kernel. So the
+//! C library could not answer. The stack and the name are those of the green thread.
 
 use std::cell::Cell;
 use std::ffi::{CStr, c_char, c_int, c_void};

@@ -1,8 +1,9 @@
 //! Waiting for child processes.
 //!
-//! A wait first asks without blocking. If no child has ended, it waits for the event, which takes no
-//! status, and asks again. So only the call itself reaps a child. A kill or an enclosing `timeout` does
-//! not end the wait: an error would be taken for one of the system, and the child would stay a zombie.
+//! A wait first asks without blocking. If no child has ended, it waits for the event, which takes
+//! no status, and asks again. So only the call itself reaps a child. A kill or an enclosing
+//! `timeout` does not end the wait: an error would be taken for one of the system, and the child
+//! would stay a zombie.
 
 use std::ffi::{c_int, c_uint};
 use std::ptr;
@@ -17,8 +18,8 @@ use super::helper::Helpers;
 use super::system::{fail, returned, system_call};
 use super::wait::{Call, Limits, Next};
 
-/// Waits for any child, and for what a pidfd does not report. Each must be able to wait at once, because
-/// the end of one wait may be the reason for that of another.
+/// Waits for any child, and for what a pidfd does not report. Each must be able to wait at once,
+/// because the end of one wait may be the reason for that of another.
 static WAITS: Helpers = Helpers::new(usize::MAX);
 
 hooks! {
@@ -138,8 +139,8 @@ impl Event {
     fn wait(&mut self, caller: Caller) {
         let only_ends = self.options & (libc::WSTOPPED | libc::WCONTINUED) == 0;
         if self.pidfd.is_none() && self.kind == libc::P_PID && only_ends {
-            // SAFETY: the call opens a descriptor, and cannot confuse the child with another process,
-            // because the child has not been reaped.
+            // SAFETY: the call opens a descriptor, and cannot confuse the child with another
+            // process, because the child has not been reaped.
             let pidfd = unsafe { system_call!(SYS_pidfd_open, self.id, 0) };
             self.pidfd = c_int::try_from(pidfd).ok().filter(|fd| *fd >= 0);
             self.is_own = self.pidfd.is_some();

@@ -1,7 +1,7 @@
 //! Waiting for several descriptors: `poll`, `select`, `epoll_wait`.
 //!
-//! A kill or an enclosing `timeout` does not end these waits. Code that uses them takes an error for
-//! a defect, and an empty result for a reason to call again at once.
+//! A kill or an enclosing `timeout` does not end these waits. Code that uses them takes an error
+//! for a defect, and an empty result for a reason to call again at once.
 
 use std::ffi::{c_int, c_short};
 use std::time::{Duration, Instant};

@@ -7,8 +7,8 @@ use libc::{clockid_t, cpu_set_t, pthread_t, sched_param, size_t};
 
 /// Makes a call for the OS thread instead of the identity of the calling green thread.
 unsafe fn for_os_thread(thread: pthread_t, call: impl FnOnce(pthread_t) -> c_int) -> c_int {
-    // SAFETY: the calls have no preconditions. The functions called use no thread local of the green
-    // thread, and return their error.
+    // SAFETY: the calls have no preconditions. The functions called use no thread local of the
+    // green thread, and return their error.
     unsafe {
         if own_stack().is_none() || thread != libc::pthread_self() {
             return call(thread);

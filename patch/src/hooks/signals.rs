@@ -1,9 +1,10 @@
 //! Waiting for a signal: `sigwait` and its relatives.
 //!
-//! Green threads share the signal mask of their OS thread. The signals waited for are blocked there, as
-//! these functions require, and a descriptor of the kernel says when one is pending.
+//! Green threads share the signal mask of their OS thread. The signals waited for are blocked
+//! there, as these functions require, and a descriptor of the kernel says when one is pending.
 //!
-//! `pause` and `sigsuspend` wait for a handler to run, which nothing reports. They block the OS thread.
+//! `pause` and `sigsuspend` wait for a handler to run, which nothing reports. They block the OS
+//! thread.
 
 use std::ffi::c_int;
 use std::ptr;
@@ -58,8 +59,8 @@ hooks! {
     }
 }
 
-/// Parks until a signal is pending, and returns it or a negative error. Returns `None` if there is no
-/// descriptor for that.
+/// Parks until a signal is pending, and returns it or a negative error. Returns `None` if there is
+/// no descriptor for that.
 unsafe fn wait(
     caller: Caller,
     name: &'static &'static str,

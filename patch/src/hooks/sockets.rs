@@ -15,8 +15,8 @@ use super::system::{WOULD_BLOCK, fail, returned, system_call};
 use super::time::duration;
 use super::wait::{Call, Next};
 
-/// The time after which a connection to a Unix socket is tried again whose backlog is full. No event
-/// says that there is room.
+/// The time after which a connection to a Unix socket is tried again whose backlog is full. No
+/// event says that there is room.
 const BACKLOG_PAUSE: Duration = Duration::from_millis(1);
 
 hooks! {
@@ -145,8 +145,8 @@ fn never_blocks(flags: c_int) -> bool {
     flags & (libc::MSG_DONTWAIT | libc::MSG_ERRQUEUE | libc::MSG_OOB) != 0
 }
 
-/// Whether a call with these flags waits until its buffer is full. Peeking does not take data away, so a
-/// loop would find the same data again.
+/// Whether a call with these flags waits until its buffer is full. Peeking does not take data away,
+/// so a loop would find the same data again.
 fn waits_for_all(fd: c_int, flags: c_int) -> bool {
     flags & libc::MSG_WAITALL != 0
         && flags & libc::MSG_PEEK == 0
@@ -414,8 +414,8 @@ unsafe fn accept_one(
     let accept = || unsafe { system_call!(SYS_accept4, fd, address, len, flags) };
     let attempt = || {
         // Nothing says "without blocking" for this call alone. So it is made only if there is a
-        // connection, and the description is non-blocking for the moment of the call, because another
-        // OS thread may take that connection.
+        // connection, and the description is non-blocking for the moment of the call, because
+        // another OS thread may take that connection.
         match is_ready(fd, libc::POLLIN) {
             true => without_blocking(fd, accept),
             false if is_nonblocking(fd) => accept(),

@@ -1,7 +1,7 @@
 //! Moving data between descriptors: `splice`, `tee`, `vmsplice`, `sendfile`.
 //!
-//! The kernel has a flag for "without blocking", but it concerns pipes only. So the other side is polled
-//! first, and a socket gets no more at once than it surely has room for.
+//! The kernel has a flag for "without blocking", but it concerns pipes only. So the other side is
+//! polled first, and a socket gets no more at once than it surely has room for.
 //!
 //! `copy_file_range` is not replaced: it works with regular files only.
 
@@ -61,7 +61,8 @@ hooks! {
     }
 }
 
-/// Moves some data from one descriptor to another, of which one is a pipe. Returns once some has moved.
+/// Moves some data from one descriptor to another, of which one is a pipe. Returns once some has
+/// moved.
 fn between(
     caller: Caller,
     name: &'static &'static str,
@@ -102,7 +103,8 @@ fn between(
     }
 }
 
-/// Returns the side that is not ready. An error of one side makes both ready, for the call to report it.
+/// Returns the side that is not ready. An error of one side makes both ready, for the call to
+/// report it.
 fn missing(from: c_int, to: c_int) -> Option<Direction> {
     let mut sides = [(from, libc::POLLIN), (to, libc::POLLOUT)].map(|(fd, events)| pollfd {
         fd,
@@ -120,11 +122,11 @@ fn missing(from: c_int, to: c_int) -> Option<Direction> {
     }
 }
 
-/// Returns how much a descriptor that is writable takes without blocking. The flag for pipes covers a
-/// pipe, whatever this returns.
+/// Returns how much a descriptor that is writable takes without blocking. The flag for pipes covers
+/// a pipe, whatever this returns.
 fn room(fd: c_int) -> size_t {
-    // A socket is called writable if a third of its buffer is free, and the kernel counts up to twice
-    // the size of the data.
+    // A socket is called writable if a third of its buffer is free, and the kernel counts up to
+    // twice the size of the data.
     match usize::try_from(option(fd, libc::SO_SNDBUF)) {
         Ok(size @ 1..) => (size / 8).max(1),
         _ => size_t::MAX,

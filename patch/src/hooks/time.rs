@@ -78,9 +78,9 @@ thread_local! {
 
 /// Sleeps, leaves `errno` alone, and returns zero. No signal ends it.
 ///
-/// A kill or an enclosing `timeout` ends a sleep early, because no code takes that for an error, and the
-/// next call of evy throws it. Foreign code may sleep again instead, in a loop, so the next sleep is not
-/// ended early.
+/// A kill or an enclosing `timeout` ends a sleep early, because no code takes that for an error,
+/// and the next call of evy throws it. Foreign code may sleep again instead, in a loop, so the next
+/// sleep is not ended early.
 fn sleep_for(caller: Caller, time: Duration) -> c_int {
     let errno = errno();
     if time.is_zero() {

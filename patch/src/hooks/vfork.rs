@@ -1,8 +1,8 @@
 //! `vfork`, which is `fork` once anything is patched.
 //!
-//! The child of a `vfork` uses the memory of its parent. A hook that it calls, such as `close`, would
-//! wake green threads of the parent. The function returns twice to its caller's frame, so the real one
-//! must be jumped to.
+//! The child of a `vfork` uses the memory of its parent. A hook that it calls, such as `close`,
+//! would wake green threads of the parent. The function returns twice to its caller's frame, so the
+//! real one must be jumped to.
 
 use std::ffi::c_void;
 use std::sync::atomic::AtomicPtr;

@@ -17,14 +17,15 @@ pub(super) enum Next {
     TryAgain,
     /// The deadline of the call has passed.
     TimedOut,
-    /// Fail with this `errno`: the green thread is being killed, an enclosing `timeout` has expired, or
-    /// the descriptor was closed.
+    /// Fail with this `errno`: the green thread is being killed, an enclosing `timeout` has
+    /// expired, or the descriptor was closed.
     Fail(c_int),
     /// The descriptor is always ready, so the real call does not block for long.
     IsNotPollable,
 }
 
-/// A call on a descriptor that may block, from its begin on. All waits of the call share its deadline.
+/// A call on a descriptor that may block, from its begin on. All waits of the call share its
+/// deadline.
 #[derive(Debug)]
 pub(super) struct Call {
     caller: Caller,
@@ -47,8 +48,8 @@ impl Call {
     /// Begins a call.
     ///
     /// Its limits are those of the descriptor. A socket has timeouts, and reports a kill or an
-    /// enclosing `timeout` as an error. An error for a pipe or a terminal would be taken for a defect,
-    /// so there both wait for the end of the call.
+    /// enclosing `timeout` as an error. An error for a pipe or a terminal would be taken for a
+    /// defect, so there both wait for the end of the call.
     pub(super) fn begin(
         caller: Caller,
         name: &'static &'static str,
@@ -73,8 +74,8 @@ impl Call {
     }
 
     /// Repeats `attempt` until it does not return "would block", and returns its result as the C
-    /// library does. `attempt` does not block, and returns what the kernel returns. If the descriptor
-    /// is always ready, `blocking` is called.
+    /// library does. `attempt` does not block, and returns what the kernel returns. If the
+    /// descriptor is always ready, `blocking` is called.
     pub(super) fn complete(
         &mut self,
         mut attempt: impl FnMut() -> isize,
@@ -98,8 +99,8 @@ impl Call {
     /// Parks until the descriptor may be ready. Leaves `errno` as it was.
     ///
     /// A green thread that is being killed gets an error at once, and so does one whose enclosing
-    /// `timeout` has expired. Code that does not take it for an answer repeats the call, so each error
-    /// lets the others run.
+    /// `timeout` has expired. Code that does not take it for an answer repeats the call, so each
+    /// error lets the others run.
     pub(super) fn wait(&mut self) -> Next {
         let limits = self.limits();
         let errno = errno();

@@ -35,8 +35,8 @@ fn is_patched() -> bool {
     }
 }
 
-/// Runs `f` on `count` green threads at once. Each takes `time`. Checks that together they take hardly
-/// longer.
+/// Runs `f` on `count` green threads at once. Each takes `time`. Checks that together they take
+/// hardly longer.
 fn at_once<T: 'static>(
     count: usize,
     time: Duration,
@@ -51,8 +51,8 @@ fn at_once<T: 'static>(
 }
 
 /// Runs `f` on `count` green threads, all of which block. The caller, on the same OS thread, ticks
-/// meanwhile, and then calls `release`, which lets them go on. If a call blocked the OS thread, that
-/// would never happen.
+/// meanwhile, and then calls `release`, which lets them go on. If a call blocked the OS thread,
+/// that would never happen.
 fn while_ticking<T: 'static>(
     count: usize,
     f: impl Fn(usize) -> T + Clone + 'static,
@@ -68,8 +68,8 @@ fn while_ticking<T: 'static>(
     join_all(blocked)
 }
 
-/// Checks that another green thread of this OS thread runs during a call. A helper OS thread may be so
-/// fast that a call need not park, so it is tried a few times.
+/// Checks that another green thread of this OS thread runs during a call. A helper OS thread may be
+/// so fast that a call need not park, so it is tried a few times.
 fn parking<T>(call: impl Fn() -> T) -> T {
     for _ in 0..100 {
         let has_run = Rc::new(Cell::new(false));
