@@ -10,7 +10,7 @@ use crate::{Categories, PatchError};
 
 /// The categories that are patched for the process. The bit [`BY_THREAD`] says that some green thread
 /// has differed from that.
-static PATCHED: AtomicU32 = AtomicU32::new(0);
+pub(crate) static PATCHED: AtomicU32 = AtomicU32::new(0);
 const BY_THREAD: u32 = 1 << 31;
 
 /// What a green thread has chosen for itself.
@@ -27,12 +27,14 @@ thread_local! {
 }
 
 /// Whether functions of `category` are patched for the running thread.
+#[cfg(evy_hooks)]
 #[inline(always)]
 pub(crate) fn applies(category: Categories) -> bool {
     let patched = PATCHED.load(Relaxed);
     patched != 0 && applies_to_thread(patched, category)
 }
 
+#[cfg(evy_hooks)]
 fn applies_to_thread(patched: u32, category: Categories) -> bool {
     match CHOICE.get() {
         Choice::AsProcess => patched & category.bits() != 0,
@@ -42,9 +44,16 @@ fn applies_to_thread(patched: u32, category: Categories) -> bool {
 }
 
 /// Whether any green thread may wait in a function that is patched.
+#[cfg(evy_hooks)]
 #[inline(always)]
 pub(crate) fn is_in_use() -> bool {
     PATCHED.load(Relaxed) != 0
+}
+
+/// Makes all calls block as always, for all threads, as in the child of a `fork`.
+#[cfg(evy_hooks)]
+pub(crate) fn turn_off() {
+    PATCHED.store(0, Relaxed);
 }
 
 /// Sets bits of [`PATCHED`].

@@ -17,15 +17,31 @@
 
 #[macro_use]
 mod real;
+mod blocking_mode;
+mod descriptors;
+mod dns;
+mod fcntl;
+mod file_locks;
 mod files;
+mod fork;
 mod futex;
+mod helper;
+mod identity;
+mod process;
 mod pthread;
 mod readiness;
+mod scheduling;
+mod signals;
 mod sockets;
+mod spin;
+mod splice;
 mod system;
 mod time;
+mod vfork;
 mod wait;
 mod wait_table;
+
+use std::sync::Once;
 
 use evy_runtime::lowlevel::hooks::Caller;
 
@@ -48,6 +64,8 @@ pub(crate) fn prepare() -> Result<(), PatchError> {
     // SAFETY: the name is a C string.
     let found = unsafe { libc::dlsym(libc::RTLD_DEFAULT, c"recv".as_ptr()) };
     if found.addr() == sockets::recv as *const () as usize {
+        static NOTICE_FORKS: Once = Once::new();
+        NOTICE_FORKS.call_once(fork::notice);
         Ok(())
     } else {
         Err(PatchError::new(

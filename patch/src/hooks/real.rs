@@ -27,7 +27,7 @@ impl Real {
     pub(super) fn address(&self) -> *mut c_void {
         let address = self.address.load(Relaxed);
         if address.is_null() {
-            self.find_or_abort()
+            self.find_late()
         } else {
             address
         }
@@ -54,14 +54,17 @@ impl Real {
     }
 
     #[cold]
-    fn find_or_abort(&self) -> *mut c_void {
-        let address = self.find();
-        if address.is_null() {
-            // No caller could go on without the function. A message would call hooks.
-            std::process::abort();
+    fn find_late(&self) -> *mut c_void {
+        match self.find() {
+            address if address.is_null() => is_missing as *mut c_void,
+            address => address,
         }
-        address
     }
+}
+
+/// Stands for a function that this version of the C library lacks.
+extern "C" fn is_missing() -> isize {
+    super::system::fail(libc::ENOSYS)
 }
 
 /// Turns a literal that ends with a zero byte into a C string.
@@ -106,6 +109,14 @@ macro_rules! hooks {
             /// # Safety
             ///
             /// As for the function of the C library.
+            #[expect(clippy::allow_attributes, reason = "not every function needs all of them")]
+            #[allow(
+                non_snake_case,
+                unreachable_code,
+                clippy::diverging_sub_expression,
+                clippy::too_many_arguments,
+                reason = "the function is that of the C library"
+            )]
             #[unsafe(no_mangle)]
             pub(crate) unsafe extern "C-unwind" fn $name($($arg: $type),*) -> $ret {
                 match $crate::hooks::caller($crate::Categories::$category) {
@@ -129,6 +140,14 @@ macro_rules! hooks {
             /// # Safety
             ///
             /// As for the function of the C library.
+            #[expect(clippy::allow_attributes, reason = "not every function needs all of them")]
+            #[allow(
+                non_snake_case,
+                unreachable_code,
+                clippy::diverging_sub_expression,
+                clippy::too_many_arguments,
+                reason = "the function is that of the C library"
+            )]
             #[unsafe(no_mangle)]
             pub(crate) unsafe extern "C-unwind" fn $always(
                 $($always_arg: $always_type),*
@@ -155,7 +174,12 @@ macro_rules! hooks {
 /// Defines the real function `name`, for a module that does not replace it.
 macro_rules! real_function {
     ($name:ident($($arg:ident: $type:ty),* $(,)?) -> $ret:ty $(, $version:literal)?) => {
-        #[allow(dead_code, reason = "not all of them are used by other hooks")]
+        #[allow(
+            dead_code,
+            non_snake_case,
+            clippy::too_many_arguments,
+            reason = "the functions are those of the C library"
+        )]
         #[inline(always)]
         pub(in $crate::hooks) unsafe fn $name($($arg: $type),*) -> $ret {
             static REAL: $crate::hooks::real::Real = $crate::hooks::real::Real::new(
@@ -171,9 +195,11 @@ macro_rules! real_function {
                 }
                 find
             };
+            type Function = unsafe extern "C-unwind" fn($($type),*) -> $ret;
             // SAFETY: the address is that of a function with this signature.
-            let real: unsafe extern "C-unwind" fn($($type),*) -> $ret =
-                unsafe { std::mem::transmute(REAL.address()) };
+            let real = unsafe {
+                std::mem::transmute::<*mut std::ffi::c_void, Function>(REAL.address())
+            };
             // SAFETY: as for the hook (caller).
             unsafe { real($($arg),*) }
         }

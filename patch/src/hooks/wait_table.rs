@@ -40,7 +40,7 @@ impl Key {
         let word = match self {
             Self::Futex(address) => address,
             Self::Object(address) => !address,
-            Self::Descriptor(fd) => fd as usize,
+            Self::Descriptor(fd) => (fd as usize) << 2,
         };
         (word >> 2).wrapping_mul(0x9e37_79b9_7f4a_7c15_u64 as usize) >> (usize::BITS - QUEUE_BITS)
     }
@@ -78,8 +78,8 @@ struct Waiter {
     waker: Cell<Option<Waker>>,
     /// Set when the waiter was unlinked by a wake. The last access of the waker.
     is_woken: AtomicBool,
-    previous: Cell<*mut Waiter>,
-    next: Cell<*mut Waiter>,
+    previous: Cell<*mut Self>,
+    next: Cell<*mut Self>,
 }
 
 impl Queue {
@@ -235,6 +235,34 @@ fn wait_for(
     is_due: impl FnOnce() -> bool,
     queued: impl FnOnce(),
 ) -> Outcome {
+    let parked = while_queued(caller, key, bits, is_due, |is_woken| {
+        queued();
+        while !is_woken.load(Acquire) {
+            match caller.park(reason, deadline, Interruption::Waits) {
+                WaitEnd::TimedOut => return Outcome::TimedOut,
+                WaitEnd::Deadlocked => return Outcome::Deadlocked,
+                _ => {}
+            }
+        }
+        Outcome::Woken
+    });
+    match parked {
+        None => Outcome::NotBegun,
+        Some((_, true)) => Outcome::Woken,
+        Some((outcome, false)) => outcome,
+    }
+}
+
+/// Runs `park` while the green thread is queued, and says whether a [`wake`] for `key` has come. Returns
+/// `None` at once if `is_due` returns `false`. `park` gets the flag that the wake sets, and does not
+/// unwind.
+pub(super) fn while_queued<R>(
+    caller: Caller,
+    key: Key,
+    bits: u32,
+    is_due: impl FnOnce() -> bool,
+    park: impl FnOnce(&AtomicBool) -> R,
+) -> Option<(R, bool)> {
     let waiter = Waiter {
         key,
         bits,
@@ -259,20 +287,8 @@ fn wait_for(
         }
         is_due
     });
-    if !is_queued {
-        return Outcome::NotBegun;
-    }
-    queued();
-    loop {
-        if waiter.is_woken.load(Acquire) {
-            return Outcome::Woken;
-        }
-        let end = caller.park(reason, deadline, Interruption::Waits);
-        let outcome = match end {
-            WaitEnd::TimedOut => Outcome::TimedOut,
-            WaitEnd::Deadlocked => Outcome::Deadlocked,
-            _ => continue,
-        };
+    is_queued.then(|| {
+        let result = park(&waiter.is_woken);
         // A wake may have unlinked it meanwhile.
         let is_woken = queue.with(|list| {
             let is_woken = waiter.is_woken.load(Acquire);
@@ -283,8 +299,8 @@ fn wait_for(
             }
             is_woken
         });
-        return if is_woken { Outcome::Woken } else { outcome };
-    }
+        (result, is_woken)
+    })
 }
 
 /// Wakes up to `most` green threads that wait for `key` with some of these bits. Returns their number.

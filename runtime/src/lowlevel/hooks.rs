@@ -173,6 +173,16 @@ pub fn can_have_hooks() -> bool {
     me.pthread.get().is_some() || me == scheduler.root()
 }
 
+/// Returns the lowest address and the size of the stack that the C library takes for that of the calling
+/// pthread, if that is the identity of a green thread.
+#[must_use]
+pub fn own_stack() -> Option<(*mut u8, usize)> {
+    let me = sched::if_current()?.running();
+    let top = me.pthread.get()?.top();
+    let limit = me.stack.as_ref()?.limit();
+    Some((limit, top.addr() - limit.addr()))
+}
+
 /// Runs `f` under the pthread identity of the OS thread, as `fork` and `setuid` must run. Hooks make
 /// the real call meanwhile.
 ///
