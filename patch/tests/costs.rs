@@ -33,7 +33,7 @@ fn functions(library: *mut c_void) -> Functions {
         ($name:literal) => {{
             let name: &CStr = $name;
             // SAFETY: the C library has a function of this name, with the signature of the field.
-            unsafe { std::mem::transmute(libc::dlsym(library, name.as_ptr())) }
+            unsafe { std::mem::transmute_copy(&libc::dlsym(library, name.as_ptr())) }
         }};
     }
     Functions {

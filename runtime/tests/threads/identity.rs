@@ -1,5 +1,7 @@
 //! Green threads with a pthread identity of their own: `Builder::own_identity`.
 
+#![expect(clippy::unwrap_used, reason = "a failed helper is a failed test")]
+
 use std::cell::{Cell, RefCell};
 use std::io;
 use std::rc::Rc;
@@ -246,10 +248,8 @@ fn posix_keys_have_values_of_their_own_and_destructors_run() {
     within(|| {
         let mut key = 0;
         // SAFETY: the pointer is valid, and the destructor accepts any value.
-        assert_eq!(
-            unsafe { libc::pthread_key_create(&raw mut key, Some(destroy)) },
-            0
-        );
+        let created = unsafe { libc::pthread_key_create(&raw mut key, Some(destroy)) };
+        assert_eq!(created, 0);
         let use_key = move |value: usize| {
             // SAFETY: the key exists, and its values are not pointers.
             unsafe {
