@@ -63,6 +63,13 @@ impl Caller {
         })
     }
 
+    /// Whether a thread id is probably that of a green thread of this OS thread with an identity of its
+    /// own. It then does not run now.
+    #[must_use]
+    pub fn is_neighbor(self, id: i32) -> bool {
+        is_identity(id) && pthread_identity::is_home(id, std::ptr::from_ref(self.scheduler).cast())
+    }
+
     /// Returns the moment `time` from now. `None` never comes.
     #[must_use]
     pub fn deadline_after(self, time: Duration) -> Option<Instant> {
@@ -151,13 +158,6 @@ pub fn check_identities() -> io::Result<()> {
 #[must_use]
 pub fn is_identity(id: i32) -> bool {
     id >= pthread_identity::FIRST_ID
-}
-
-/// Whether other OS threads run green threads too, or have run them.
-#[inline]
-#[must_use]
-pub fn has_other_schedulers() -> bool {
-    sched::has_others()
 }
 
 /// Whether the running green thread can park below frames of foreign code: it has a pthread identity of

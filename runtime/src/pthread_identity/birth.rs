@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicI32, AtomicPtr, AtomicU32, Ordering};
 
 use super::glibc::{self, Glibc};
 use super::machine::{ThreadPointer, system_call};
-use super::{Adopt, FIRST_ID, images};
+use super::{Adopt, FIRST_ID, homes, images};
 
 const LAST_ID: i32 = 0x3fff_ffff;
 
@@ -166,7 +166,9 @@ impl Newborn {
         let thread_pointer = identity.thread_pointer;
         // SAFETY: both words are part of the identity, which runs nowhere.
         unsafe {
-            thread_pointer.at::<i32>(facts.id_offset).write(next_id());
+            let id = next_id();
+            homes::remember(id, identity.data);
+            thread_pointer.at::<i32>(facts.id_offset).write(id);
             if let Some(offset) = facts.rseq_offset {
                 // The kernel has forgotten the area. With this value in the field `cpu_id`,
                 // `sched_getcpu` asks the kernel.

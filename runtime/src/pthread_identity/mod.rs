@@ -48,6 +48,11 @@
 mod birth;
 #[cfg(evy_identity)]
 mod glibc;
+#[cfg_attr(
+    not(evy_identity),
+    expect(dead_code, reason = "there are no identities")
+)]
+mod homes;
 #[cfg(evy_identity)]
 mod images;
 #[cfg(evy_identity)]
@@ -59,6 +64,7 @@ mod unsupported;
 
 #[cfg(evy_identity)]
 pub(crate) use birth::PthreadIdentity;
+pub(crate) use homes::is_home;
 #[cfg(evy_identity)]
 pub(crate) use machine::ThreadPointer;
 #[cfg(evy_identity)]

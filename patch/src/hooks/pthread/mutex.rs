@@ -2,7 +2,11 @@
 //!
 //! A green thread parks only if the owner is a green thread with an identity, or the root of its own
 //! scheduler. Another OS thread may hold the lock of an allocator, and a green thread must not park
-//! inside of one. Such locks are held briefly, so the real function blocks the OS thread meanwhile.
+//! inside of one: a park allocates, and the runtime allocates where it cannot park. Such locks are held
+//! briefly, so the real function blocks the OS thread meanwhile. A green thread of another scheduler
+//! may hold such a lock too. So the real function waits for it for a while ([`BRIEFLY`]), and only then
+//! is the lock taken for an ordinary one. A green thread of the same scheduler does not run now, so it
+//! does not hold such a lock.
 //!
 //! # No wake is lost
 //!
@@ -26,13 +30,14 @@
 //! A mutex that the root green thread of another scheduler holds blocks the OS thread too, because its
 //! id is that of an OS thread.
 
+use std::cell::Cell;
 use std::ffi::c_int;
 use std::ptr;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::atomic::{AtomicI32, AtomicU32};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use evy_runtime::lowlevel::hooks::{Caller, has_other_schedulers, is_identity};
+use evy_runtime::lowlevel::hooks::{Caller, is_identity};
 use libc::{clockid_t, pthread_mutex_t, timespec};
 
 use super::super::system::system_call;
@@ -93,9 +98,14 @@ struct Head {
 /// How often a mutex is tried again whose owner has not left its id yet, or has removed it already.
 const TRIES_WITHOUT_OWNER: u32 = 1000;
 
-/// How often the OS thread yields to the owner before a green thread parks, if the owner may run on
-/// another OS thread. It is much longer than an allocator holds a lock.
-const TRIES_BEFORE_PARKING: u32 = 20;
+/// How long the OS thread waits for an owner on another OS thread before a green thread parks. It is
+/// much longer than an allocator holds a lock, also if its OS thread does not run for a while.
+const BRIEFLY: Duration = Duration::from_millis(50);
+
+thread_local! {
+    /// Set while this thread waits for a mutex. What it allocates meanwhile must not wait in turn.
+    static IS_WAITING: Cell<bool> = const { Cell::new(false) };
+}
 
 /// Wakes a green thread that waits for `mutex`, after a real function has released it.
 #[inline(always)]
@@ -120,7 +130,13 @@ pub(super) unsafe fn lock(
     // SAFETY: valid (caller).
     unsafe {
         match libc::pthread_mutex_trylock(mutex) {
-            libc::EBUSY => lock_contended(caller, name, mutex, deadline, block),
+            libc::EBUSY if IS_WAITING.get() => block(),
+            libc::EBUSY => {
+                IS_WAITING.set(true);
+                let result = lock_contended(caller, name, mutex, deadline, block);
+                IS_WAITING.set(false);
+                result
+            }
             result => result,
         }
     }
@@ -151,10 +167,7 @@ unsafe fn lock_contended(
         is_shared: unsafe { flags::is_shared_mutex(mutex) },
     };
     let mut without_owner = 0;
-    let mut before_parking = match has_other_schedulers() {
-        true => TRIES_BEFORE_PARKING,
-        false => 0,
-    };
+    let mut has_blocked = false;
     let mut was_woken = false;
     loop {
         let mut result = libc::EBUSY;
@@ -164,14 +177,18 @@ unsafe fn lock_contended(
             // SAFETY: valid (caller).
             result = unsafe { libc::pthread_mutex_trylock(mutex) };
             owner = head.owner.load(Relaxed);
-            is_early = is_identity(owner) && before_parking > 0;
+            is_early = !has_blocked && is_identity(owner) && !caller.is_neighbor(owner);
             result == libc::EBUSY && parks_for(owner) && !is_early
         };
         match wait.park(is_due, || ()) {
             Outcome::NotBegun if result != libc::EBUSY => return result,
             Outcome::NotBegun if is_early => {
-                before_parking -= 1;
-                yield_os_thread();
+                has_blocked = true;
+                // SAFETY: valid (caller).
+                let result = unsafe { lock_briefly(mutex, deadline) };
+                if result != libc::ETIMEDOUT {
+                    return result;
+                }
             }
             Outcome::NotBegun if owner == 0 && without_owner < TRIES_WITHOUT_OWNER => {
                 without_owner += 1;
@@ -189,6 +206,25 @@ unsafe fn lock_contended(
             Outcome::TimedOut => return libc::ETIMEDOUT,
             Outcome::Deadlocked => return libc::EDEADLK,
         }
+    }
+}
+
+/// Waits with the real function for at most [`BRIEFLY`].
+unsafe fn lock_briefly(mutex: *mut pthread_mutex_t, deadline: Option<Instant>) -> c_int {
+    let left = deadline.map_or(BRIEFLY, |at| at.saturating_duration_since(Instant::now()));
+    let mut now = timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
+    // SAFETY: the pointers are valid, and so is the mutex (caller).
+    unsafe {
+        libc::clock_gettime(libc::CLOCK_REALTIME, &raw mut now);
+        let end = now.tv_nsec + left.min(BRIEFLY).as_nanos() as i64;
+        let at = timespec {
+            tv_sec: now.tv_sec + end / 1_000_000_000,
+            tv_nsec: end % 1_000_000_000,
+        };
+        real::pthread_mutex_timedlock(mutex, &raw const at)
     }
 }
 
