@@ -167,7 +167,8 @@ unsafe fn lock_contended(
         is_shared: unsafe { flags::is_shared_mutex(mutex) },
     };
     let mut without_owner = 0;
-    let mut has_blocked = false;
+    // With priority inheritance the kernel would look for the owner, which it does not know.
+    let mut has_blocked = head.kind.load(Relaxed) & PRIO_INHERIT != 0;
     let mut was_woken = false;
     loop {
         let mut result = libc::EBUSY;
@@ -239,6 +240,9 @@ pub(super) unsafe fn may_unlock(mutex: *mut pthread_mutex_t) -> bool {
     head.kind.load(Relaxed) & KIND_MASK == libc::PTHREAD_MUTEX_NORMAL
         || head.owner.load(Relaxed) == own_id()
 }
+
+/// The bit of the kind that says that a mutex has priority inheritance.
+const PRIO_INHERIT: c_int = 32;
 
 /// The bits of the kind that say what a second lock by the owner does.
 const KIND_MASK: c_int = 3;
