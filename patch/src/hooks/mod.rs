@@ -26,7 +26,11 @@ mod time;
 mod wait;
 mod wait_table;
 
+use std::ffi::CStr;
+
 use evy_runtime::lowlevel::hooks::Caller;
+
+use real::Hook;
 
 use crate::{Categories, PatchError, state};
 
@@ -40,16 +44,22 @@ fn caller(category: Categories) -> Option<Caller> {
     }
 }
 
-/// Checks that calls reach the hooks, and makes them notice `fork`.
+/// The lists of all hooks.
+static ALL: &[&[Hook]] = &[files::HOOKS, readiness::HOOKS, sockets::HOOKS, time::HOOKS];
+
+/// Returns the functions whose calls do not reach their hooks.
+pub(crate) fn unreached() -> impl Iterator<Item = &'static CStr> {
+    let all = ALL.iter().flat_map(|hooks| hooks.iter());
+    all.filter(|hook| !hook.is_reached()).map(|hook| hook.name)
+}
+
+/// Checks that calls reach the hooks.
 pub(crate) fn prepare() -> Result<(), PatchError> {
-    // SAFETY: the name is a C string.
-    let found = unsafe { libc::dlsym(libc::RTLD_DEFAULT, c"recv".as_ptr()) };
-    if found.addr() == sockets::recv as *const () as usize {
-        Ok(())
-    } else {
-        Err(PatchError::new(
-            "the functions of this crate do not precede those of the C library, as in a library that \
-             another program has loaded",
-        ))
+    match unreached().next() {
+        None => Ok(()),
+        Some(name) => Err(PatchError::new(format!(
+            "calls of `{}` do not reach this crate, as in a library that another program has loaded",
+            name.to_string_lossy()
+        ))),
     }
 }

@@ -62,7 +62,26 @@ impl Real {
     }
 }
 
-/// Defines hooks, and the real functions in a module `real`.
+/// A hook, and the name of the function that it replaces.
+#[derive(Debug)]
+pub(super) struct Hook {
+    pub(super) name: &'static CStr,
+    pub(super) address: *const (),
+}
+
+// SAFETY: the address is that of a function.
+unsafe impl Sync for Hook {}
+
+impl Hook {
+    /// Whether calls from other modules of the process reach it.
+    pub(super) fn is_reached(&self) -> bool {
+        // SAFETY: the name is a C string.
+        let found = unsafe { libc::dlsym(libc::RTLD_DEFAULT, self.name.as_ptr()) };
+        found.addr() == self.address.addr()
+    }
+}
+
+/// Defines hooks, their list `HOOKS`, and the real functions in a module `real`.
 ///
 /// ```text
 /// hooks! {
@@ -99,6 +118,19 @@ macro_rules! hooks {
                 }
             }
         )*
+
+        /// The hooks of this module, with their names.
+        pub(super) static HOOKS: &[$crate::hooks::real::Hook] = &[
+            $($crate::hooks::real::Hook {
+                name: match std::ffi::CStr::from_bytes_with_nul(
+                    concat!(stringify!($name), "\0").as_bytes(),
+                ) {
+                    Ok(name) => name,
+                    Err(_) => unreachable!(),
+                },
+                address: $name as *const (),
+            }),*
+        ];
 
         /// The real functions.
         #[expect(clippy::allow_attributes, reason = "not all of them are used by other hooks")]

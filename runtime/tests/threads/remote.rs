@@ -12,7 +12,7 @@ use evy_runtime::io::Green;
 use evy_runtime::sync::Arc;
 use evy_runtime::thread::{self, Builder, Remote, RemoteJoinHandle};
 use evy_runtime::{Queue, sleep, spawn, spawn_n, timeout, yield_now};
-use evy_test_support::within;
+use evy_test_support::{shares_thread_locals, within};
 
 const SHORT: Duration = Duration::from_millis(20);
 const LONG: Duration = Duration::from_secs(3600);
@@ -100,6 +100,9 @@ fn a_remote_and_its_handles_may_be_used_on_any_os_thread() {
 
 #[test]
 fn a_closure_runs_on_the_os_thread_that_the_remote_names() {
+    if !shares_thread_locals() {
+        return;
+    }
     within(|| {
         let target = Target::start();
         let job = target.remote.spawn(|| {
@@ -119,6 +122,9 @@ fn a_closure_runs_on_the_os_thread_that_the_remote_names() {
 
 #[test]
 fn green_threads_start_in_the_order_in_which_they_were_spawned() {
+    if !shares_thread_locals() {
+        return;
+    }
     within(|| {
         let target = Target::start();
         thread_local!(static LOG: RefCell<Vec<u32>> = const { RefCell::new(Vec::new()) });
@@ -501,6 +507,9 @@ fn a_joiner_that_is_killed_leaves_the_green_thread_running() {
 
 #[test]
 fn a_remote_that_another_os_thread_holds_suppresses_deadlock_reports() {
+    if !shares_thread_locals() {
+        return;
+    }
     within(|| {
         thread_local!(static ITEMS: Queue<u32> = Queue::unbounded());
         let here = Remote::current();
@@ -533,6 +542,9 @@ fn the_last_remote_that_is_dropped_elsewhere_makes_a_deadlock_known() {
 
 #[test]
 fn a_handle_that_another_os_thread_holds_suppresses_deadlock_reports() {
+    if !shares_thread_locals() {
+        return;
+    }
     struct PutsWhenDropped;
     impl Drop for PutsWhenDropped {
         fn drop(&mut self) {
