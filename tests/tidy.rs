@@ -182,7 +182,13 @@ fn unsafe_is_denied_in_net_outside_of_one_file() {
 }
 
 #[test]
-fn the_runtime_has_one_thread_local_and_no_static_mut() {
+fn thread_locals_of_the_runtime_are_in_few_files_and_there_is_no_static_mut() {
+    // The scheduler of the OS thread; whether hooks may park; what a trial of identities tries.
+    let files = [
+        "sched/current.rs",
+        "unhooked.rs",
+        "pthread_identity/trial.rs",
+    ];
     let source = root().join("runtime/src");
     for path in rust_files().iter().filter(|path| path.starts_with(&source)) {
         let text = read(path);
@@ -190,7 +196,7 @@ fn the_runtime_has_one_thread_local_and_no_static_mut() {
             .lines()
             .filter(|line| code(line).contains("thread_local!"))
             .count();
-        let allowed = usize::from(path.ends_with("sched/current.rs"));
+        let allowed = usize::from(files.iter().any(|file| path.ends_with(file)));
         assert_eq!(count, allowed, "{}", path.display());
         assert!(
             !text.lines().any(|line| code(line).contains("static mut ")),
