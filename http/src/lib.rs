@@ -42,6 +42,7 @@ mod limits;
 #[cfg(test)]
 mod mock_stream;
 mod pace;
+mod path;
 mod server;
 mod upgrade;
 
@@ -51,6 +52,7 @@ pub use http::{
     Error, HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri, Version,
     header,
 };
+pub use path::decoded_path;
 pub use server::{
     AccessLog, AccessRecord, IntoResponse, Peer, Server, ServerBuilder, ServerHandle, StatusError,
     serve,
