@@ -340,3 +340,23 @@ fn every_invariant_in_the_table_is_defined_where_it_says() {
         }
     }
 }
+
+#[test]
+fn the_list_of_examples_names_each_of_them() {
+    let folder = root().join("examples");
+    let list = read(&folder.join("README.md"));
+    let mut checked = 0;
+    for entry in fs::read_dir(folder).expect("a folder of the project can be read") {
+        let path = entry.expect("an entry can be read").path();
+        let is_example = path.is_dir() || path.extension().is_some_and(|end| end == "rs");
+        let name = path.file_stem().and_then(|name| name.to_str());
+        let (true, Some(name)) = (is_example, name) else {
+            continue;
+        };
+        let row = format!("| `{name}` |");
+        assert!(list.contains(&row), "examples/README.md has no `{name}`");
+        assert!(list.contains(&format!("--example {name}")), "{name}");
+        checked += 1;
+    }
+    assert!(checked > 5, "only {checked} examples were seen");
+}

@@ -1,6 +1,10 @@
 //! Tests of the examples, each run as a process and used by a real client.
 #![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
+#[cfg(feature = "tls")]
+mod https_server;
+mod site;
+
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::process::{Child, Command, Stdio};
@@ -26,7 +30,13 @@ impl Drop for Running {
 
 /// Starts a server and reads its address from the first line of its output.
 fn start(name: &str) -> (Running, String) {
+    start_with(name, &[])
+}
+
+/// Starts a server with arguments before its address.
+fn start_with(name: &str, args: &[&str]) -> (Running, String) {
     let mut child = example(name)
+        .args(args)
         .arg("127.0.0.1:0")
         .stdout(Stdio::piped())
         .spawn()
