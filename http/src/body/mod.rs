@@ -208,6 +208,41 @@ impl Body {
         }
     }
 
+    /// Sends `100 Continue` with `headers` to a client that waits for it, before it sends the body.
+    ///
+    /// Without this, the first read sends one without headers. It may be called several times, each
+    /// of which sends one. It does nothing if the request has no `Expect: 100-continue`, once the
+    /// body was read to its end, and once a part of the response was sent.
+    ///
+    /// Parks until it is sent.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error of the connection.
+    ///
+    /// # Examples
+    ///
+    /// ```no_run
+    /// use evy::http::{self, Body, HeaderMap, HeaderValue, Request};
+    ///
+    /// fn upload(request: Request<Body>) -> std::io::Result<String> {
+    ///     let mut body = request.into_body();
+    ///     let mut headers = HeaderMap::new();
+    ///     headers.insert("x-upload-id", HeaderValue::from_static("7"));
+    ///     body.send_continue(&headers)?;
+    ///     Ok(format!("{} bytes\n", body.into_bytes()?.len()))
+    /// }
+    ///
+    /// http::serve(evy::listen("127.0.0.1:8000")?, upload)?;
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn send_continue(&mut self, headers: &HeaderMap) -> io::Result<()> {
+        match &mut self.0 {
+            Content::Reader(reader) => reader.source.send_continue(headers),
+            _ => Ok(()),
+        }
+    }
+
     /// Takes the trailers: the fields that came after a body in chunks. Returns `None` if there are
     /// none, or if the body has not been read to its end.
     ///
@@ -417,6 +452,10 @@ impl Read for Limited {
 }
 
 impl Source for Limited {
+    fn send_continue(&mut self, headers: &HeaderMap) -> io::Result<()> {
+        self.body.send_continue(headers)
+    }
+
     fn take_trailers(&mut self) -> Option<HeaderMap> {
         self.body.take_trailers()
     }

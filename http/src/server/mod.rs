@@ -23,6 +23,7 @@ use std::cell::Cell;
 use std::fmt::Debug;
 use std::io;
 use std::net::SocketAddr;
+use std::rc::Rc;
 use std::sync::Arc;
 
 use evy_net::{Listener, Stream, TcpStream};
@@ -128,6 +129,9 @@ impl Server {
     ///   reported to [`on_error`](ServerBuilder::on_error).
     /// - A target that names a host replaces the `Host` header.
     ///
+    /// If the listener fails, or if the caller is killed, idle connections are closed at once, and
+    /// each of the others after its response.
+    ///
     /// Parks until the server is stopped, or until the listener fails.
     ///
     /// # Errors
@@ -155,7 +159,13 @@ impl Server {
         if let Some(on_error) = self.on_error.clone() {
             accept_loop = accept_loop.on_error(move |error| on_error.report(error));
         }
-        let service = self.service(handler);
+        let service = self.service(handler, &registry);
+        // The connections outlive this call if the listener fails, or if it is killed.
+        let _closing = OnDrop(|| {
+            if serving.stop_deadline().is_none() {
+                registry.close();
+            }
+        });
         let stop_accepting = accept_loop.handle();
         let is_done = Cell::new(false);
         let result = scope(|s| {
@@ -227,7 +237,7 @@ impl Server {
         let serving = self.control.begin();
         let registry = Registry::new(usize::MAX, serving.counts());
         let guard = registry.add();
-        let service = self.service(handler);
+        let service = self.service(handler, &registry);
         let peer = Peer::of(peer);
         let is_done = Cell::new(false);
         let (service, serving, is_done) = (&service, &serving, &is_done);
@@ -254,13 +264,14 @@ impl Server {
         })
     }
 
-    fn service<H>(&self, handler: H) -> Service<H> {
+    fn service<H>(&self, handler: H, registry: &Rc<Registry>) -> Service<H> {
         Service {
             settings: self.settings.clone(),
             on_error: self.on_error.clone(),
             access_log: self.access_log.clone(),
             trusted_proxies: self.trusted_proxies.clone(),
             control: Arc::clone(&self.control),
+            registry: Rc::clone(registry),
             dates: DateCache::default(),
             handler,
         }

@@ -3,6 +3,7 @@
 use std::cell::Cell;
 use std::error::Error;
 use std::io;
+use std::rc::Rc;
 use std::sync::Arc;
 
 use evy_net::Stream;
@@ -17,7 +18,7 @@ use super::date_cache::DateCache;
 use super::into_response::{IntoResponse, empty_response};
 use super::outgoing::Outgoing;
 use super::peer::Peer;
-use super::registry::ConnectionGuard;
+use super::registry::{ConnectionGuard, Registry};
 use super::report::OnError;
 use super::request_body::request_body;
 use super::response_head::{HeadOutcome, RequestContext};
@@ -35,6 +36,7 @@ pub(super) struct Service<H> {
     pub(super) access_log: Option<AccessLog>,
     pub(super) trusted_proxies: Option<TrustedProxies>,
     pub(super) control: Arc<Control>,
+    pub(super) registry: Rc<Registry>,
     pub(super) dates: DateCache,
     pub(super) handler: H,
 }
@@ -128,6 +130,7 @@ where
             // could be either the body or a request.
             let can_continue = !connection.expect_continue
                 && !self.control.is_stopping()
+                && !self.registry.is_closing()
                 && (shared.has_body_of(connection.request_number) || connection.can_skip_body());
             Ok((None, can_continue))
         })?;

@@ -8,10 +8,16 @@
 
 mod bodies;
 mod closing;
+mod faults;
 mod framing;
+mod heads;
+mod hooks;
 mod limits;
+mod persistence;
 mod pipelining;
 mod reporting;
+mod request_bodies;
+mod responses;
 mod stop;
 mod timing;
 mod transport;
