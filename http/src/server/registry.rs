@@ -152,6 +152,9 @@ impl Registry {
     /// that run are left alone. It never parks, because a kill may be unwinding.
     pub(super) fn close(self: &Rc<Self>) {
         self.is_closing.set(true);
+        if self.len() == 0 {
+            return;
+        }
         let registry = Rc::clone(self);
         // Without a stack for it, the connections end by their timeouts.
         let draining = Builder::new().spawn(move || registry.drain(None));

@@ -188,8 +188,8 @@ fn end_while_serving(end: End) {
         move || {
             server.serve(breaking, move |request| {
                 if request.uri().path() == "/slow" {
-                    has_begun.send(());
-                    go_on.wait();
+                    has_begun.send(()).unwrap();
+                    go_on.wait().unwrap();
                 }
                 "hello"
             })
@@ -203,7 +203,7 @@ fn end_while_serving(end: End) {
             .unwrap();
         (idle, busy)
     });
-    has_begun.wait();
+    has_begun.wait().unwrap();
     let start = Instant::now();
     match end {
         End::Kill => serving.kill(),
@@ -220,9 +220,9 @@ fn end_while_serving(end: End) {
         assert_eq!(
             std::net::TcpStream::connect(addr).unwrap_err().kind(),
             ErrorKind::ConnectionRefused
-        )
+        );
     });
-    go_on.send(());
+    go_on.send(()).unwrap();
     let answer = unblock(move || super::read_to_end(&mut busy));
     assert!(
         answer.contains("connection: close\r\n") && answer.ends_with("hello"),

@@ -1,5 +1,7 @@
 //! The HTTP server over a TLS listener.
 
+use std::io::{Read, Write};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use evy::http::{Peer, Request, Server};
@@ -48,5 +50,43 @@ fn an_http_server_over_tls_shows_the_session_to_its_handlers() {
         sleep(Duration::from_millis(10));
         assert_eq!(handle.stop(Duration::from_secs(10)), 0);
         serving.join().unwrap().unwrap();
+    });
+}
+
+#[test]
+fn a_close_notify_in_the_middle_of_a_request_is_not_reported() {
+    within(|| {
+        let listener = listen("127.0.0.1:0").unwrap();
+        let addr = listener.local_addr().unwrap();
+        let reports = Arc::<Mutex<Vec<String>>>::default();
+        let reported = Arc::clone(&reports);
+        let server = Server::builder()
+            .on_error(move |error| reported.lock().unwrap().push(error.to_string()))
+            .build();
+        let handle = server.handle();
+        let serving = spawn(move || {
+            server.serve(Listener::new(listener, acceptor()), |request| {
+                Request::into_body(request).into_text()
+            })
+        });
+        let body = "POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 9\r\n\r\nhalf";
+        for (half, status) in [("GET / HT", ""), ("", ""), (body, "HTTP/1.1 400 ")] {
+            let mut stream = connect_to(addr).unwrap();
+            stream.write_all(half.as_bytes()).unwrap();
+            stream.close_write().unwrap();
+            let mut answer = String::new();
+            stream.read_to_string(&mut answer).unwrap();
+            assert!(answer.starts_with(status), "{half:?}: {answer}");
+            assert_eq!(answer.is_empty(), status.is_empty(), "{half:?}: {answer}");
+            // Without it, too.
+            let mut stream = connect_to(addr).unwrap();
+            stream.write_all(half.as_bytes()).unwrap();
+            stream.reset();
+        }
+        let answer = get(&mut connect_to(addr).unwrap());
+        assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+        assert_eq!(handle.stop(Duration::from_secs(10)), 0);
+        serving.join().unwrap().unwrap();
+        assert_eq!(*reports.lock().unwrap(), [""; 0]);
     });
 }
