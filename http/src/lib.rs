@@ -6,7 +6,8 @@
 //!
 //! A server runs over any transport that implements [`evy_net::Listener`]. It limits sizes, times
 //! and connections by itself, and stops in order. Routing, cookies, compression, forms and files
-//! are left to other crates, such as `matchit`, which work on the types of `http`.
+//! are left to other crates, such as `matchit`, which work on the types of `http`. The example `site`
+//! shows them together.
 //!
 //! Framing is strict in both directions. A message that two readers could interpret differently is
 //! rejected, not repaired. That applies to a `Content-Length` beside `Transfer-Encoding`, or twice,
