@@ -1,7 +1,6 @@
 //! `Connection`: the state of one connection of the server, in a message or between two.
 
 use std::io;
-use std::mem;
 use std::time::Duration;
 
 use evy_net::Stream;
@@ -229,13 +228,15 @@ impl<S: Stream> Connection<S> {
         let mut bytes = b"HTTP/1.1 100 Continue\r\n".to_vec();
         head::write_headers(&mut bytes, headers);
         bytes.extend_from_slice(b"\r\n");
-        self.stream.write_all(&bytes)
+        let sent = self.stream.write_all(&bytes);
+        // That is not an error of the handler.
+        sent.inspect_err(|_| self.fault = Some(Fault::Gone))
     }
 
     pub(super) fn read_body(&mut self, buf: &mut [u8]) -> io::Result<usize> {
         let is_broken = matches!(self.decoder.state, DecoderState::Broken(_));
-        if !is_broken && mem::take(&mut self.expect_continue) {
-            self.stream.write_all(b"HTTP/1.1 100 Continue\r\n\r\n")?;
+        if self.expect_continue && !is_broken {
+            self.send_continue(&HeaderMap::new())?;
         }
         let result = self.decoder.read(&mut self.stream, buf);
         if let Err(error) = &result {

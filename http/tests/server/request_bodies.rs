@@ -4,6 +4,7 @@ use std::io::{self, BufRead, Read, Write};
 use std::net::Shutdown;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use evy_http::{AccessLog, Body, HeaderMap, HeaderValue, Request, Server};
 use evy_test_support::within;
@@ -253,6 +254,49 @@ fn a_client_that_does_not_expect_a_100_gets_none() {
         // HTTP/1.0 has no 100.
         let old = "POST / HTTP/1.0\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\nhello";
         assert_eq!(statuses(&exchange(addr, old.as_bytes())), ["200"]);
+    });
+}
+
+#[test]
+fn a_client_that_is_gone_before_its_100_is_not_reported() {
+    static REPORTS: Mutex<Vec<String>> = Mutex::new(Vec::new());
+    static ERRORS: AtomicUsize = AtomicUsize::new(0);
+    fn handler(request: Request<Body>) -> io::Result<String> {
+        let path = request.uri().path().to_owned();
+        let mut body = request.into_body();
+        if path == "/first" {
+            return Ok(path);
+        }
+        evy_runtime::sleep(Duration::from_millis(100));
+        let sent = match path.as_str() {
+            "/by-hand" => body.send_continue(&HeaderMap::new()),
+            _ => Ok(()),
+        };
+        let text = sent.and_then(|()| body.into_text());
+        if text.is_err() {
+            ERRORS.fetch_add(1, Ordering::SeqCst);
+        }
+        text
+    }
+    within(|| {
+        let report = |error: &io::Error| REPORTS.lock().unwrap().push(error.to_string());
+        let server = Server::builder().on_error(report).build();
+        let handle = server.handle();
+        let addr = start(server, handler);
+        for path in ["/by-hand", "/by-reading"] {
+            let mut stream = connect(addr);
+            let headers = "Content-Length: 5\r\nExpect: 100-continue\r\n";
+            let requests = post("/first", "") + &post(path, headers);
+            stream.write_all(requests.as_bytes()).unwrap();
+            stream.peek(&mut [0]).unwrap();
+            // With an unread answer, this resets the connection.
+            drop(stream);
+            while handle.connections() > 0 {
+                std::thread::sleep(Duration::from_millis(1));
+            }
+        }
+        assert_eq!(ERRORS.load(Ordering::SeqCst), 2);
+        assert_eq!(*REPORTS.lock().unwrap(), [""; 0]);
     });
 }
 
