@@ -8,6 +8,7 @@
 
 mod bodies;
 mod closing;
+mod expectations;
 mod faults;
 mod framing;
 mod heads;
