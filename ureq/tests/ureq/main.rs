@@ -1,0 +1,10 @@
+//! Tests of ureq on evy's sockets, on the public API.
+#![expect(clippy::unwrap_used, reason = "helpers of tests")]
+
+mod connections;
+mod https;
+mod interrupts;
+mod proxies;
+mod requests;
+mod support;
+mod timeouts;
