@@ -46,7 +46,9 @@ mod server;
 mod upgrade;
 
 pub use body::Body;
-pub use client::{Client, ClientBuilder, get};
+pub use client::{
+    Client, ClientBuilder, Connector, Destination, ResponseExt, UnexpectedStatus, get,
+};
 pub use http::{
     Error, HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri, Version,
     header,

@@ -76,8 +76,12 @@ pub struct Upgraded {
 
 impl Upgraded {
     pub(crate) fn new(stream: impl Stream, read_ahead: Vec<u8>) -> Self {
+        Self::from_boxed(Box::new(stream), read_ahead)
+    }
+
+    pub(crate) fn from_boxed(stream: Box<dyn AnyStream>, read_ahead: Vec<u8>) -> Self {
         Self {
-            stream: Box::new(stream),
+            stream,
             read_ahead,
             at: 0,
         }
@@ -172,7 +176,7 @@ impl fmt::Debug for Upgraded {
 }
 
 /// A stream of any type, which can be asked for its type.
-trait AnyStream: Stream {
+pub(crate) trait AnyStream: Stream {
     fn as_any(&self) -> &dyn Any;
     fn into_any(self: Box<Self>) -> Box<dyn Any>;
 }

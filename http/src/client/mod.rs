@@ -1,24 +1,42 @@
 //! The client: sends requests over connections that it keeps for further requests.
 
+mod connection;
+mod connector;
+mod deadline;
+mod destination;
 mod idle;
+mod response_ext;
+#[cfg(not(any(feature = "tls", feature = "tls-aws-lc-rs")))]
+#[path = "no_tls.rs"]
+mod tls;
+#[cfg(any(feature = "tls", feature = "tls-aws-lc-rs"))]
+mod tls;
 
 use std::fmt;
 use std::io::{self, Read};
 use std::rc::{Rc, Weak};
 use std::time::Duration;
 
-use evy_net::{Stream, TcpStream, connect_timeout};
+use evy_net::Stream;
 use evy_runtime::lowlevel::charge;
 use http::header::{CONNECTION, HOST};
 use http::{HeaderValue, Method, Request, Response, StatusCode, Uri, Version};
 
 use crate::body::{Body, BodyFraming};
-use crate::buffered::{BufferedStream, IoDeadline, unexpected_eof};
+use crate::buffered::{BufferedStream, unexpected_eof};
 use crate::decoder::{Decoder, DecoderState, body_framing};
 use crate::error::ProtocolError;
 use crate::head::{self, content_length};
 use crate::limits::{Limits, MAX_HEADERS};
-use idle::{HostPort, IdleConnections, is_reusable};
+use connection::Connection;
+use connector::BoxConnector;
+pub use connector::Connector;
+use deadline::Deadline;
+pub use destination::Destination;
+use idle::{IdleConnections, is_reusable};
+use response_ext::ResponseUri;
+pub use response_ext::{ResponseExt, UnexpectedStatus};
+use tls::TlsSettings;
 
 /// Sends a GET request for `url` on a new connection, which is closed after the response. Otherwise
 /// like [`Client::get`].
@@ -41,7 +59,7 @@ pub fn get(url: &str) -> io::Result<Response<Body>> {
     Client::builder().max_idle_per_host(0).build().get(url)
 }
 
-/// An HTTP/1.1 client for `http://` URLs.
+/// An HTTP/1.1 client for `http://` URLs and, with the feature `tls`, for `https://` URLs.
 ///
 /// Cloning a client is cheap. The clones share the idle connections.
 ///
@@ -64,6 +82,8 @@ pub fn get(url: &str) -> io::Result<Response<Body>> {
 pub struct Client(Rc<Shared>);
 
 struct Shared {
+    connector: BoxConnector,
+    tls: TlsSettings,
     settings: Settings,
     idle: IdleConnections,
 }
@@ -77,14 +97,17 @@ struct Settings {
 }
 
 /// Configures a [`Client`]. Returned by [`Client::builder`].
-#[derive(Clone, Debug)]
 #[must_use]
-pub struct ClientBuilder(Settings);
+pub struct ClientBuilder {
+    settings: Settings,
+    connector: BoxConnector,
+    tls: TlsSettings,
+}
 
 impl ClientBuilder {
     /// Sets how long connecting may take. The default is 10 seconds.
     pub fn connect_timeout(mut self, timeout: Duration) -> Self {
-        self.0.connect_timeout = timeout;
+        self.settings.connect_timeout = timeout;
         self
     }
 
@@ -93,26 +116,26 @@ impl ClientBuilder {
     ///
     /// Bytes that keep arriving slowly do not extend this time.
     pub fn timeout(mut self, timeout: Duration) -> Self {
-        self.0.timeout = timeout;
+        self.settings.timeout = timeout;
         self
     }
 
     /// Sets the maximum length of a response's head in bytes. The default is 64 KiB.
     pub fn max_head_bytes(mut self, bytes: usize) -> Self {
-        self.0.limits.head = bytes;
+        self.settings.limits.head = bytes;
         self
     }
 
     /// Sets the maximum number of headers of a response. The default is 100. At most 256 are
     /// supported.
     pub fn max_headers(mut self, headers: usize) -> Self {
-        self.0.limits.headers = headers.min(MAX_HEADERS);
+        self.settings.limits.headers = headers.min(MAX_HEADERS);
         self
     }
 
     /// Sets the maximum length of a response's body in bytes. The default is 64 MiB.
     pub fn max_body_bytes(mut self, bytes: u64) -> Self {
-        self.0.limits.body = bytes;
+        self.settings.limits.body = bytes;
         self
     }
 
@@ -121,7 +144,22 @@ impl ClientBuilder {
     /// With zero, each request carries `Connection: close`, so that the server expects no further
     /// request.
     pub fn max_idle_per_host(mut self, connections: usize) -> Self {
-        self.0.max_idle_per_host = connections;
+        self.settings.max_idle_per_host = connections;
+        self
+    }
+
+    /// Sets how the client connects, to something else than TCP. For a URL with `https`, the client
+    /// adds TLS by itself.
+    pub fn connector(mut self, connector: impl Connector) -> Self {
+        self.connector = connector::boxed(connector);
+        self
+    }
+
+    /// Sets the connector that adds TLS to connections, for example one with other roots. The
+    /// default is [`evy_tls::Connector::new`].
+    #[cfg(any(feature = "tls", feature = "tls-aws-lc-rs"))]
+    pub fn tls(mut self, connector: evy_tls::Connector) -> Self {
+        self.tls = Some(connector);
         self
     }
 
@@ -129,9 +167,19 @@ impl ClientBuilder {
     #[must_use]
     pub fn build(self) -> Client {
         Client(Rc::new(Shared {
-            settings: self.0,
+            settings: self.settings,
+            connector: self.connector,
+            tls: self.tls,
             idle: IdleConnections::default(),
         }))
+    }
+}
+
+impl fmt::Debug for ClientBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("ClientBuilder")
+            .field(&self.settings)
+            .finish()
     }
 }
 
@@ -144,7 +192,7 @@ impl Client {
 
     /// Returns a builder for a client.
     pub fn builder() -> ClientBuilder {
-        ClientBuilder(Settings {
+        let settings = Settings {
             limits: Limits {
                 target: None,
                 head: 64 * 1024,
@@ -154,7 +202,12 @@ impl Client {
             connect_timeout: Duration::from_secs(10),
             timeout: Duration::from_secs(60),
             max_idle_per_host: 8,
-        })
+        };
+        ClientBuilder {
+            settings,
+            connector: connector::tcp(),
+            tls: TlsSettings::default(),
+        }
     }
 
     /// Sends a GET request for `url`, like [`request`](Self::request).
@@ -194,7 +247,8 @@ impl Client {
     ///
     /// Returns one of these errors:
     ///
-    /// - `Unsupported` if the scheme is not `http`, or if the method is CONNECT.
+    /// - `Unsupported` if the scheme is neither `http` nor `https`, if it is `https` and the feature
+    ///   `tls` is off, or if the method is CONNECT.
     /// - `InvalidInput` if the URL is incomplete or contains a user name, or if its port is
     ///   malformed or not below 65536.
     /// - `TimedOut` if a timeout passes.
@@ -205,14 +259,14 @@ impl Client {
     pub fn request<B: Into<Body>>(&self, request: Request<B>) -> io::Result<Response<Body>> {
         charge();
         let settings = &self.0.settings;
-        let deadline = IoDeadline::after(settings.timeout);
+        let deadline = Deadline::after(settings.timeout);
         let mut request = request.map(Into::into);
-        let peer = HostPort::of(request.uri())?;
+        let peer = Destination::of(request.uri())?;
         reject_connect_method(request.method())?;
         let may_repeat = request.method().is_idempotent() && request.body().is_in_memory();
         if let Some(mut stream) = self.0.idle.take(&peer) {
-            stream.deadline = deadline;
-            if may_repeat || is_reusable(&stream) {
+            stream.deadline = deadline.io();
+            if is_reusable(&mut stream) {
                 match self.exchange(&mut stream, &mut request) {
                     Err(error) if may_repeat && error.is_stale_connection() => {}
                     response => {
@@ -222,16 +276,21 @@ impl Client {
                 }
             }
         }
-        let timeout = match deadline.remaining()? {
-            Some(left) => left.min(settings.connect_timeout),
-            None => settings.connect_timeout,
-        };
-        let stream = connect_timeout((peer.host.as_str(), peer.port), timeout)?;
-        stream.set_nodelay(true)?;
-        let mut stream = Box::new(BufferedStream::new(stream, deadline));
+        let stream = self.connect(&peer, deadline)?;
+        let mut stream = Box::new(BufferedStream::new(stream, deadline.io()));
         let response = self.exchange(&mut stream, &mut request);
         let response = response.map_err(|error| error.error)?;
         self.attach_body(response, stream, &peer, &request)
+    }
+
+    /// Opens a connection, with TLS if the scheme is `https`.
+    fn connect(&self, peer: &Destination, deadline: Deadline) -> io::Result<Connection> {
+        let limit = deadline.or_after(self.0.settings.connect_timeout);
+        let connection = (self.0.connector)(peer, limit.remaining()?)?;
+        if !peer.is_https() {
+            return Ok(connection);
+        }
+        tls::secure(&self.0.tls, peer.host(), connection, limit.remaining()?)
     }
 
     /// Sends the request and reads the head of the final response.
@@ -273,10 +332,13 @@ impl Client {
     fn attach_body(
         &self,
         response: Response<()>,
-        stream: Box<BufferedStream<TcpStream>>,
-        peer: &HostPort,
+        stream: Box<BufferedStream<Connection>>,
+        peer: &Destination,
         request: &Request<Body>,
     ) -> io::Result<Response<Body>> {
+        let mut response = response;
+        let uri = ResponseUri(request.uri().clone());
+        response.extensions_mut().insert(uri);
         let (version, headers) = (response.version(), response.headers());
         let declared = body_framing(headers, version)?;
         let state = match response.status() {
@@ -339,9 +401,9 @@ impl fmt::Debug for Client {
 /// The body of a response. When it has been read to its end, it returns the connection to the
 /// client.
 struct ResponseBody {
-    stream: Option<Box<BufferedStream<TcpStream>>>,
+    stream: Option<Box<BufferedStream<Connection>>>,
     decoder: Decoder,
-    return_to: Option<(Weak<Shared>, HostPort)>,
+    return_to: Option<(Weak<Shared>, Destination)>,
 }
 
 impl ResponseBody {
