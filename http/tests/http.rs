@@ -99,7 +99,10 @@ fn get_returns_the_response_of_the_server() {
         );
         assert_eq!(response.into_body().into_text().unwrap(), "hello");
         let host = url.trim_start_matches("http://");
-        let expected = format!("GET /a?b=c HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\n\r\n");
+        let expected = format!(
+            "GET /a?b=c HTTP/1.1\r\nhost: {host}\r\nuser-agent: evy/{}\r\nconnection: close\r\n\r\n",
+            env!("CARGO_PKG_VERSION")
+        );
         assert_eq!(heads.recv().unwrap(), expected);
     });
 }

@@ -1,82 +1,217 @@
 //! `IdleConnections`: the connections of a client that wait for another request.
+//!
+//! A connection that has been idle for a moment gets a watcher: a green thread that reads from it.
+//! The watcher drops the connection when its peer closes it or sends anything, or when its time is
+//! up. A busy client reuses its connections before that, and pays nothing for watchers. Watchers run
+//! in the background, so that they hide no deadlock.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::io::{self, Read};
+use std::rc::{Rc, Weak};
 use std::time::{Duration, Instant};
 
 use evy_net::Stream;
-use evy_runtime::lowlevel::now;
+use evy_runtime::lowlevel::{background, now};
+use evy_runtime::sleep;
+use evy_runtime::thread::{Builder, JoinHandle};
 
-use super::connection::Connection;
+use super::deadline::Deadline;
 use super::destination::Destination;
-use crate::buffered::BufferedStream;
+use super::exchange::ClientStream;
 
 /// The maximum number of idle connections, over all hosts.
 const MAX_IDLE: usize = 128;
 
-/// The lifetime of an idle connection.
-const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
+/// How long a connection is idle at least before it is watched.
+const UNWATCHED: Duration = Duration::from_millis(50);
 
-/// The idle connections, with the most recently used one at the end.
+/// The idle connections of a client.
 #[derive(Default)]
-pub(super) struct IdleConnections(RefCell<Vec<IdleConnection>>);
+pub(super) struct IdleConnections(Rc<Table>);
 
-/// A connection that waits for another request to its peer.
+#[derive(Default)]
+struct Table {
+    /// The most recently used connection is the last one.
+    connections: RefCell<Vec<Rc<IdleConnection>>>,
+    /// The green thread that starts watchers, while there are connections without one.
+    starter: Cell<Option<JoinHandle<()>>>,
+}
+
 struct IdleConnection {
     destination: Destination,
-    stream: Box<BufferedStream<Connection>>,
     since: Instant,
+    expires: Deadline,
+    /// `None` while the watcher has it, and once it was closed.
+    stream: Cell<Option<ClientStream>>,
+    watcher: Cell<Option<JoinHandle<()>>>,
+    is_watched: Cell<bool>,
 }
 
 impl IdleConnections {
-    /// Removes and returns the most recently used connection to `destination`. Drops all connections that
-    /// have been idle for too long.
-    pub(super) fn take(
-        &self,
-        destination: &Destination,
-    ) -> Option<Box<BufferedStream<Connection>>> {
-        let mut idle = self.0.borrow_mut();
-        idle.retain(|kept| now().saturating_duration_since(kept.since) < IDLE_TIMEOUT);
-        let at = idle
-            .iter()
-            .rposition(|kept| kept.destination == *destination)?;
-        Some(idle.remove(at).stream)
+    /// Removes and returns the most recently used connection to `destination` on which the server
+    /// has sent nothing, and which it has not closed.
+    ///
+    /// Parks for a moment if there is one.
+    pub(super) fn take(&self, destination: &Destination) -> Option<ClientStream> {
+        loop {
+            let connection = self.0.remove_last(destination)?;
+            if let Some(mut stream) = connection.stop_watching()
+                && connection.expires.remaining().is_ok()
+                && is_silent(&mut stream)
+            {
+                return Some(stream);
+            }
+        }
     }
 
-    /// Keeps a connection, unless `max` connections to its peer are kept already. If there are too
-    /// many over all hosts, the least recently used one is dropped.
+    /// Keeps a connection for `timeout`, unless `max` connections to its destination are kept
+    /// already. If there are too many over all hosts, the least recently used one is dropped.
     pub(super) fn put(
         &self,
         destination: Destination,
-        stream: Box<BufferedStream<Connection>>,
+        mut stream: ClientStream,
         max: usize,
+        timeout: Duration,
     ) {
-        let mut idle = self.0.borrow_mut();
-        if idle
+        let mut connections = self.0.connections.borrow_mut();
+        let is_same = |kept: &&Rc<IdleConnection>| kept.destination == destination;
+        if connections.iter().filter(is_same).count() >= max {
+            return;
+        }
+        stream.shrink();
+        let is_full = connections.len() == MAX_IDLE;
+        let surplus = is_full.then(|| connections.remove(0));
+        connections.push(Rc::new(IdleConnection {
+            destination,
+            since: now(),
+            expires: Deadline::after(timeout),
+            stream: Cell::new(Some(stream)),
+            watcher: Cell::new(None),
+            is_watched: Cell::new(false),
+        }));
+        drop(connections);
+        // Its destructor may park.
+        drop(surplus.map(|surplus| surplus.stop_watching()));
+        self.0.ensure_starter();
+    }
+}
+
+impl Table {
+    fn remove_last(&self, destination: &Destination) -> Option<Rc<IdleConnection>> {
+        let mut connections = self.connections.borrow_mut();
+        let at = connections
             .iter()
-            .filter(|kept| kept.destination == destination)
-            .count()
-            < max
+            .rposition(|kept| kept.destination == *destination)?;
+        Some(connections.remove(at))
+    }
+
+    /// Makes sure that connections which stay idle will be watched.
+    fn ensure_starter(self: &Rc<Self>) {
+        let starter = self.starter.take();
+        if starter
+            .as_ref()
+            .is_some_and(|starter| !starter.is_finished())
         {
-            if idle.len() == MAX_IDLE {
-                idle.remove(0);
+            self.starter.set(starter);
+            return;
+        }
+        let table = Rc::downgrade(self);
+        // Without a stack, connections are closed at the next request.
+        let started = Builder::new().spawn(move || background(|| start_watchers(&table)));
+        self.starter.set(started.ok());
+    }
+
+    /// Watches the connections that have been idle for a while. Returns when the next one has.
+    fn watch(self: &Rc<Self>) -> Option<Instant> {
+        let connections = self.connections.borrow();
+        let unwatched = connections.iter().filter(|kept| !kept.is_watched.get());
+        let mut next = None;
+        for kept in unwatched {
+            let due = kept.since + UNWATCHED;
+            if due > now() {
+                next = next.or(Some(due));
+                continue;
             }
-            let since = now();
-            idle.push(IdleConnection {
-                destination,
-                stream,
-                since,
-            });
+            kept.is_watched.set(true);
+            let (connection, table) = (Rc::clone(kept), Rc::downgrade(self));
+            let watcher = Builder::new().spawn(move || background(|| connection.watch(&table)));
+            kept.watcher.set(watcher.ok());
+        }
+        next
+    }
+}
+
+impl Drop for Table {
+    fn drop(&mut self) {
+        if let Some(starter) = self.starter.take() {
+            starter.kill();
+        }
+        for connection in self.connections.take() {
+            drop(connection.stop_watching());
         }
     }
 }
 
-/// Whether an idle connection can be used for another request: the server has neither closed it nor
-/// sent anything.
-pub(super) fn is_reusable(stream: &mut BufferedStream<Connection>) -> bool {
+/// Starts watchers until all connections have one.
+fn start_watchers(table: &Weak<Table>) {
+    let mut pause = UNWATCHED;
+    loop {
+        sleep(pause);
+        let Some(next) = table.upgrade().and_then(|table| table.watch()) else {
+            return;
+        };
+        pause = next.saturating_duration_since(now());
+    }
+}
+
+impl IdleConnection {
+    /// Ends the watch, and returns the connection unless it was closed.
+    fn stop_watching(&self) -> Option<ClientStream> {
+        if let Some(watcher) = self.watcher.take() {
+            watcher.kill();
+        }
+        self.stream.take()
+    }
+
+    /// Waits until the connection cannot be used any longer, and drops it.
+    fn watch(self: &Rc<Self>, table: &Weak<Table>) {
+        let mut lent = LentStream {
+            stream: self.stream.take(),
+            connection: self,
+        };
+        if let (Some(stream), Ok(left)) = (&mut lent.stream, self.expires.remaining()) {
+            let left = (left < Duration::MAX).then_some(left);
+            // Whatever comes, the connection is of no use.
+            stream.stream.set_read_timeout(left).ok();
+            stream.stream.read(&mut [0]).ok();
+        }
+        let stream = lent.stream.take();
+        if let Some(table) = table.upgrade() {
+            let mut connections = table.connections.borrow_mut();
+            connections.retain(|kept| !Rc::ptr_eq(kept, self));
+        }
+        drop(stream);
+    }
+}
+
+/// A stream that a watcher has, and that is put back if the watcher is killed.
+struct LentStream<'a> {
+    stream: Option<ClientStream>,
+    connection: &'a IdleConnection,
+}
+
+impl Drop for LentStream<'_> {
+    fn drop(&mut self) {
+        self.connection.stream.set(self.stream.take());
+    }
+}
+
+/// Whether the server has neither closed the connection nor sent anything.
+fn is_silent(stream: &mut ClientStream) -> bool {
     let stream = &mut stream.stream;
+    // Session tickets of TLS are read here, and are not data.
     let read = stream
-        .set_read_timeout(Some(Duration::from_micros(1)))
+        .set_read_timeout(Some(Duration::from_nanos(1)))
         .and_then(|()| stream.read(&mut [0]));
     let is_waiting = |kind| matches!(kind, io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut);
     read.is_err_and(|error| is_waiting(error.kind()))

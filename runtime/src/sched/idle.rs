@@ -49,9 +49,19 @@ impl Scheduler {
             }
             self.publish_running(None);
             let first = self.timers.next_deadline();
-            let is_alone = self.reactor.waiting() == 0 && self.own_handle.mailbox.is_disconnected();
+            let is_disconnected = self.own_handle.mailbox.is_disconnected();
+            let is_alone = self.reactor.waiting() == 0 && is_disconnected;
+            let has_unforeseen = self.unforeseen_waiters.get() > 0;
+            if self.background.get() > 0
+                && is_disconnected
+                && !has_unforeseen
+                && self.awaits_only_background()
+            {
+                self.deadlock();
+                continue;
+            }
             match first {
-                None if is_alone && self.unforeseen_waiters.get() == 0 => {
+                None if is_alone && !has_unforeseen => {
                     self.deadlock();
                     continue;
                 }
@@ -240,6 +250,26 @@ impl Scheduler {
         if green.reason.get() == WaitReason::Park {
             self.unpark(green, Wake::Unparked);
         }
+    }
+
+    /// Whether all timers and all waits for descriptors are those of green threads in the background,
+    /// which make no other one ready.
+    #[cold]
+    fn awaits_only_background(&self) -> bool {
+        // Each of them has at most one timer, and awaits at most one descriptor.
+        let most = self.background.get();
+        let (timers, waiting) = (self.timers.len(), self.reactor.waiting());
+        if timers > most || waiting > most {
+            return false;
+        }
+        let mut all = self.all_live();
+        all.retain(|green| green.is_background.get());
+        let awaits_descriptor = |green: &&GreenRef| {
+            let reason = green.reason.get();
+            matches!(reason, WaitReason::Readable(_) | WaitReason::Writable(_))
+        };
+        all.iter().filter(|green| green.timer.is_linked()).count() == timers
+            && all.iter().filter(awaits_descriptor).count() == waiting
     }
 
     /// Whether nothing but a call of a `Remote` could make a green thread ready.
