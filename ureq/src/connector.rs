@@ -1,6 +1,7 @@
 //! The connectors: TCP, and the chain of an agent.
 
 use evy_net::{TcpStream, connect, connect_timeout};
+use evy_runtime::timeout;
 use ureq::Error;
 use ureq::unversioned::resolver::ResolvedSocketAddrs;
 use ureq::unversioned::transport::{
@@ -12,11 +13,11 @@ use crate::socks::SocksConnector;
 use crate::transport::StreamTransport;
 
 /// Returns the chain of connectors that [`agent`](crate::agent) uses: SOCKS and CONNECT proxies,
-/// TCP and TLS.
+/// TCP and TLS. The connect timeout applies to the chain as a whole.
 ///
 /// # Examples
 ///
-/// The same chain, built from its parts:
+/// A chain of the same parts, each of which applies the timeout by itself:
 ///
 /// ```
 /// use evy::ureq::ureq::Agent;
@@ -32,9 +33,35 @@ use crate::transport::StreamTransport;
 /// let agent = Agent::with_parts(Default::default(), connector, DnsResolver::new());
 /// ```
 pub fn connector() -> impl Connector<Out = impl Transport> {
-    Connector::<()>::chain(SocksConnector::new(), ConnectProxyConnector::default())
-        .chain(TcpConnector::new())
-        .chain(RustlsConnector::default())
+    let socks = SocksConnector::new();
+    WithinTimeout(
+        Connector::<()>::chain(socks, ConnectProxyConnector::default())
+            .chain(TcpConnector::new())
+            .chain(RustlsConnector::default()),
+    )
+}
+
+/// Ends a chain of connectors when the connect timeout has passed.
+///
+/// `ConnectProxyConnector` starts the timeout anew with each byte of the proxy's answer.
+#[derive(Debug)]
+struct WithinTimeout<C>(C);
+
+impl<C: Connector> Connector for WithinTimeout<C> {
+    type Out = C::Out;
+
+    fn connect(
+        &self,
+        details: &ConnectionDetails<'_>,
+        chained: Option<()>,
+    ) -> Result<Option<Self::Out>, Error> {
+        let deadline = Deadline::of_connecting(details);
+        let Some(left) = deadline.left()? else {
+            return self.0.connect(details, chained);
+        };
+        timeout(left, || self.0.connect(details, chained))
+            .unwrap_or_else(|elapsed| Err(deadline.error(elapsed.into())))
+    }
 }
 
 /// Opens TCP connections of evy, unless a connector before it in the chain has opened one.

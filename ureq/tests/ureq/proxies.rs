@@ -228,6 +228,31 @@ fn a_proxy_that_answers_nonsense_or_not_at_all_is_an_error() {
 }
 
 #[test]
+fn a_proxy_that_answers_a_byte_at_a_time_gains_no_time() {
+    within(|| {
+        let slow = raw(|mut stream| {
+            for byte in b"HTTP/1.1 200 OK\r\nx: "
+                .iter()
+                .chain(std::iter::repeat(&b'x'))
+            {
+                if stream.write_all(&[*byte]).is_err() {
+                    return;
+                }
+                evy::sleep(SHORT / 5);
+            }
+        });
+        for (settings, expected) in [
+            (settings().timeout_connect(Some(SHORT)), Timeout::Connect),
+            (settings().timeout_global(Some(SHORT)), Timeout::Global),
+        ] {
+            let late = through(settings, &slow).get("http://127.0.0.1:1/").call();
+            let is_expected = matches!(late, Err(Error::Timeout(reason)) if reason == expected);
+            assert!(is_expected, "{late:?}");
+        }
+    });
+}
+
+#[test]
 fn hosts_that_need_no_proxy_are_connected_to_directly() {
     within(|| {
         let (listener, addr) = listen();
