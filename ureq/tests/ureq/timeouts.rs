@@ -70,7 +70,7 @@ fn a_server_that_sends_a_byte_at_a_time_gains_no_time() {
 fn a_server_that_takes_a_part_at_a_time_gains_no_time() {
     within(|| {
         let url = raw(|mut stream| {
-            let mut buf = vec![0; 1 << 16];
+            let mut buf = vec![0; 1 << 18];
             while let Ok(1..) = stream.read(&mut buf) {
                 evy::sleep(Duration::from_millis(10));
             }
@@ -78,7 +78,10 @@ fn a_server_that_takes_a_part_at_a_time_gains_no_time() {
         let url = format!("{url}/upload");
         let some = Some(Duration::from_millis(300));
         // All of the body is written at once.
-        let settings = || settings().output_buffer_size(50_000_000);
+        let settings = || {
+            let large = settings().output_buffer_size(50_000_000);
+            large.timeout_recv_response(some)
+        };
         let body = settings().timeout_send_body(some);
         assert_eq!(reason(body, &url), Timeout::SendBody);
         let write = settings().timeout_per_write(some);
