@@ -180,10 +180,8 @@ impl IdleConnection {
             connection: self,
         };
         if let (Some(stream), Ok(left)) = (&mut lent.stream, self.expires.remaining()) {
-            let left = (left < Duration::MAX).then_some(left);
             // Whatever comes, the connection is of no use.
-            stream.stream.set_read_timeout(left).ok();
-            stream.stream.read(&mut [0]).ok();
+            drop(read_within(stream, left));
         }
         let stream = lent.stream.take();
         if let Some(table) = table.upgrade() {
@@ -208,11 +206,15 @@ impl Drop for LentStream<'_> {
 
 /// Whether the server has neither closed the connection nor sent anything.
 fn is_silent(stream: &mut ClientStream) -> bool {
-    let stream = &mut stream.stream;
     // Session tickets of TLS are read here, and are not data.
-    let read = stream
-        .set_read_timeout(Some(Duration::from_nanos(1)))
-        .and_then(|()| stream.read(&mut [0]));
+    let read = read_within(stream, Duration::from_nanos(1));
     let is_waiting = |kind| matches!(kind, io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut);
     read.is_err_and(|error| is_waiting(error.kind()))
+}
+
+/// Reads a byte, for at most `limit`.
+fn read_within(stream: &mut ClientStream, limit: Duration) -> io::Result<usize> {
+    let limit = (limit < Duration::MAX).then_some(limit);
+    stream.stream.set_read_timeout(limit)?;
+    stream.stream.read(&mut [0])
 }
