@@ -3,10 +3,14 @@
 use std::any::Any;
 use std::fmt;
 use std::io::{self, IoSlice, Read, Write};
+use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::time::Duration;
 
-use evy_net::{Duplex, Stream};
+use evy_net::unix::UnixStream;
+use evy_net::{Duplex, Stream, TcpStream};
+use rustix::io::Errno;
+use rustix::net::RecvFlags;
 
 use crate::upgrade::AnyStream;
 
@@ -16,6 +20,29 @@ pub(super) struct Connection(Box<dyn Transport>);
 impl Connection {
     pub(super) fn new(stream: impl Duplex) -> Self {
         Self(Box::new(stream))
+    }
+
+    /// Whether the peer has neither closed the connection nor sent anything.
+    ///
+    /// Parks for a moment, unless the transport is a socket.
+    pub(super) fn is_silent(&mut self) -> bool {
+        let stream = self.0.as_any();
+        let tcp = stream.downcast_ref::<TcpStream>().map(AsFd::as_fd);
+        let socket = tcp.or_else(|| stream.downcast_ref::<UnixStream>().map(AsFd::as_fd));
+        if let Some(socket) = socket {
+            let flags = RecvFlags::PEEK | RecvFlags::DONTWAIT;
+            return rustix::net::recv(socket, &mut [0], flags) == Err(Errno::WOULDBLOCK);
+        }
+        // Session tickets of TLS are read here, and are not data.
+        let read = self.read_within(Duration::from_nanos(1));
+        let is_waiting = |kind| matches!(kind, io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut);
+        read.is_err_and(|error| is_waiting(error.kind()))
+    }
+
+    /// Reads a byte, for at most `limit`.
+    pub(super) fn read_within(&mut self, limit: Duration) -> io::Result<usize> {
+        self.set_read_timeout((limit < Duration::MAX).then_some(limit))?;
+        self.read(&mut [0])
     }
 
     /// Returns the transport, which can be asked for its type.

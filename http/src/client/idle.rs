@@ -6,11 +6,9 @@
 //! in the background, so that they hide no deadlock.
 
 use std::cell::{Cell, RefCell};
-use std::io::{self, Read};
 use std::rc::{Rc, Weak};
 use std::time::{Duration, Instant};
 
-use evy_net::Stream;
 use evy_runtime::lowlevel::{background, now};
 use evy_runtime::sleep;
 use evy_runtime::thread::{Builder, JoinHandle};
@@ -51,13 +49,13 @@ impl IdleConnections {
     /// Removes and returns the most recently used connection to `destination` on which the server
     /// has sent nothing, and which it has not closed.
     ///
-    /// Parks for a moment if there is one.
+    /// Parks for a moment if there is one that is not a socket.
     pub(super) fn take(&self, destination: &Destination) -> Option<ClientStream> {
         loop {
             let connection = self.0.remove_last(destination)?;
             if let Some(mut stream) = connection.stop_watching()
                 && connection.expires.remaining().is_ok()
-                && is_silent(&mut stream)
+                && stream.stream.is_silent()
             {
                 return Some(stream);
             }
@@ -180,10 +178,8 @@ impl IdleConnection {
             connection: self,
         };
         if let (Some(stream), Ok(left)) = (&mut lent.stream, self.expires.remaining()) {
-            let left = (left < Duration::MAX).then_some(left);
             // Whatever comes, the connection is of no use.
-            stream.stream.set_read_timeout(left).ok();
-            stream.stream.read(&mut [0]).ok();
+            drop(stream.stream.read_within(left));
         }
         let stream = lent.stream.take();
         if let Some(table) = table.upgrade() {
@@ -204,15 +200,4 @@ impl Drop for LentStream<'_> {
     fn drop(&mut self) {
         self.connection.stream.set(self.stream.take());
     }
-}
-
-/// Whether the server has neither closed the connection nor sent anything.
-fn is_silent(stream: &mut ClientStream) -> bool {
-    let stream = &mut stream.stream;
-    // Session tickets of TLS are read here, and are not data.
-    let read = stream
-        .set_read_timeout(Some(Duration::from_nanos(1)))
-        .and_then(|()| stream.read(&mut [0]));
-    let is_waiting = |kind| matches!(kind, io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut);
-    read.is_err_and(|error| is_waiting(error.kind()))
 }

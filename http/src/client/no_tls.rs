@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use super::connection::Connection;
 
-pub(super) type TlsSettings = ();
+/// There is nothing to set.
+#[derive(Debug, Default)]
+pub(super) struct TlsSettings;
 
 /// Fails, because there is no TLS.
 pub(super) fn secure(

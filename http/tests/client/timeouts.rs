@@ -39,7 +39,8 @@ fn each_timeout_ends_a_request_and_can_be_replaced_for_one() {
             .connect_timeout(Duration::MAX)
             .first_byte_timeout(Duration::MAX)
     };
-    let settings: [(fn(ClientBuilder) -> ClientBuilder, RequestOptions); 2] = [
+    type Set = fn(ClientBuilder) -> ClientBuilder;
+    let settings: [(Set, RequestOptions); 2] = [
         (
             |builder| builder.timeout(SHORT),
             RequestOptions::new().timeout(SHORT),

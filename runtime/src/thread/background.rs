@@ -19,7 +19,7 @@ use crate::sched;
 ///
 /// evy::spawn_n(|| background(|| evy::sleep(Duration::from_secs(3600))));
 /// // Nothing is ever put into this queue. The sleeper does not hide that.
-/// let panic = std::panic::catch_unwind(|| evy::Queue::<()>::new(1).get());
+/// let panic = std::panic::catch_unwind(|| evy::Queue::<()>::unbounded().get());
 /// assert!(panic.is_err());
 /// ```
 pub fn background<T>(f: impl FnOnce() -> T) -> T {
