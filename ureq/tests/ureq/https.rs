@@ -1,5 +1,7 @@
 //! HTTPS, by ureq's rustls on evy's sockets.
 
+use std::cell::Cell;
+use std::rc::Rc;
 use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
@@ -12,7 +14,7 @@ use ureq::config::ConfigBuilder;
 use ureq::tls::{Certificate, RootCerts, TlsConfig};
 use ureq::typestate::AgentScope;
 
-use crate::support::{agent, get, listen, raw, settings, within};
+use crate::support::{Counted, agent, get, raw, settings, within};
 
 /// An issuer, and the chain and the key that it has issued for this machine, in PEM format.
 static CERTIFICATES: LazyLock<[String; 3]> = LazyLock::new(|| {
@@ -34,7 +36,12 @@ pub(crate) fn trusting() -> ConfigBuilder<AgentScope> {
 
 /// Serves the path of each request over TLS, and returns the port.
 pub(crate) fn tls_site() -> u16 {
-    let (listener, addr) = listen();
+    counted_tls_site().0
+}
+
+/// Like [`tls_site`]. Also returns the count of connections.
+fn counted_tls_site() -> (u16, Rc<Cell<usize>>) {
+    let (listener, addr, connections) = Counted::new();
     let acceptor = Acceptor::from_pem(&CERTIFICATES[1], &CERTIFICATES[2]).unwrap();
     evy::spawn_n(move || {
         let listener = Listener::new(listener, acceptor);
@@ -44,13 +51,13 @@ pub(crate) fn tls_site() -> u16 {
         })
         .unwrap();
     });
-    addr.port()
+    (addr.port(), connections)
 }
 
 #[test]
 fn pages_are_fetched_over_tls_concurrently_and_on_kept_connections() {
     within(|| {
-        let port = tls_site();
+        let (port, connections) = counted_tls_site();
         let agent = agent_with(trusting().build());
         let start = Instant::now();
         for _ in 0..2 {
@@ -66,6 +73,8 @@ fn pages_are_fetched_over_tls_concurrently_and_on_kept_connections() {
             "{:?}",
             start.elapsed()
         );
+        // Three connections to a host are kept.
+        assert_eq!(connections.get(), 37);
     });
 }
 

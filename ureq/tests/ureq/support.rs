@@ -41,6 +41,19 @@ pub(crate) struct Counted {
     count: Rc<Cell<usize>>,
 }
 
+impl Counted {
+    /// Returns a listener, its address, and its count.
+    pub(crate) fn new() -> (Self, SocketAddr, Rc<Cell<usize>>) {
+        let (listener, addr) = listen();
+        let count = Rc::new(Cell::new(0));
+        let counted = Self {
+            listener,
+            count: Rc::clone(&count),
+        };
+        (counted, addr, count)
+    }
+}
+
 impl Listener for Counted {
     type Stream = TcpStream;
     type Addr = SocketAddr;
@@ -73,12 +86,7 @@ impl Site {
         server: Server,
         handler: impl Fn(Request<Body>) -> R + 'static,
     ) -> Self {
-        let (listener, addr) = listen();
-        let connections = Rc::new(Cell::new(0));
-        let listener = Counted {
-            listener,
-            count: Rc::clone(&connections),
-        };
+        let (listener, addr, connections) = Counted::new();
         evy::spawn_n(move || server.serve(listener, handler).unwrap());
         Self {
             addr,
