@@ -141,7 +141,7 @@ fn socks5(stream: &mut (impl Read + Write), proxy: &Proxy, target: &Target) -> i
         ([5, PASSWORD], Some(name)) => {
             authenticate(stream, name, proxy.password().unwrap_or_default())?;
         }
-        ([5, code @ 0xff], _) => return Err(refused(code, "it requires authentication")),
+        ([5, 0xff], _) => return Err(denied("the SOCKS proxy requires authentication")),
         _ => return Err(invalid_data()),
     }
 
@@ -194,7 +194,9 @@ fn authenticate(stream: &mut (impl Read + Write), name: &str, password: &str) ->
     stream.write_all(&request)?;
     match read_array(stream)? {
         [1, 0] => Ok(()),
-        [1, code] => Err(refused(code, "wrong user name or password")),
+        [1, _] => Err(denied(
+            "the SOCKS proxy refuses the user name or the password",
+        )),
         _ => Err(invalid_data()),
     }
 }
@@ -232,6 +234,10 @@ fn reason(code: u8) -> &'static str {
 fn refused(code: u8, reason: &str) -> io::Error {
     let message = format!("the SOCKS proxy does not connect: {reason} (code {code})");
     io::Error::new(io::ErrorKind::ConnectionRefused, message)
+}
+
+fn denied(message: &'static str) -> io::Error {
+    io::Error::new(io::ErrorKind::PermissionDenied, message)
 }
 
 fn invalid_data() -> io::Error {

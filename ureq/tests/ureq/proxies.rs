@@ -196,7 +196,7 @@ fn a_socks_proxy_may_require_a_password() {
         let known = through(settings(), &format!("socks5://user:secret@{proxy}"));
         assert_eq!(get(&known, &site.url), "hello");
         let wrong = through(settings(), &format!("socks5://user:wrong@{proxy}"));
-        assert!(error(&wrong, &site.url).contains("wrong user name or password"));
+        assert!(error(&wrong, &site.url).contains("refuses the user name"));
         let none = through(settings(), &format!("socks5://{proxy}"));
         assert!(error(&none, &site.url).contains("requires authentication"));
         let long = "x".repeat(300);
