@@ -39,20 +39,17 @@ fn connect_proxy(log: &Log) -> String {
 /// If there is a user, it requires this name and the password `secret`.
 fn socks_proxy(log: &Log, user: Option<&'static str>) -> String {
     let log = Rc::clone(log);
-    let url = raw(move |client| socks_session(client, &log, user));
+    let url = raw(move |client| socks_session(client, &log, user).unwrap_or_default());
     url.trim_start_matches("http://").to_owned()
 }
 
-fn socks_session(mut client: TcpStream, log: &Log, user: Option<&str>) {
-    let target = match bytes(&mut client, 1)[0] {
-        4 => socks4_target(&mut client),
-        _ => socks5_target(&mut client, user),
-    };
-    let Some((version, target)) = target else {
-        return;
+/// Returns `None` if the client leaves early, or is refused.
+fn socks_session(mut client: TcpStream, log: &Log, user: Option<&str>) -> Option<()> {
+    let (version, target) = match bytes(&mut client, 1)?[0] {
+        4 => (4, socks4_target(&mut client)?),
+        _ => (5, socks5_target(&mut client, user)?),
     };
     log.borrow_mut().push(format!("{version} {target}"));
-    // The answers have an address of this kind.
     let server = evy::connect(target);
     let answer: &[u8] = match (version, server.is_ok()) {
         (4, true) => &[0, 90, 0, 0, 0, 0, 0, 0],
@@ -64,51 +61,52 @@ fn socks_session(mut client: TcpStream, log: &Log, user: Option<&str>) {
     if let Ok(mut server) = server {
         copy_bidirectional(&mut client, &mut server).ok();
     }
+    Some(())
 }
 
-fn bytes(client: &mut TcpStream, count: u8) -> Vec<u8> {
+fn bytes(client: &mut TcpStream, count: u8) -> Option<Vec<u8>> {
     let mut bytes = vec![0; count.into()];
-    client.read_exact(&mut bytes).unwrap();
-    bytes
+    client.read_exact(&mut bytes).ok()?;
+    Some(bytes)
 }
 
-fn text(client: &mut TcpStream) -> String {
-    let len = bytes(client, 1)[0];
-    String::from_utf8(bytes(client, len)).unwrap()
+fn text(client: &mut TcpStream) -> Option<String> {
+    let len = bytes(client, 1)?[0];
+    String::from_utf8(bytes(client, len)?).ok()
 }
 
-fn text_to_zero(client: &mut TcpStream) -> String {
+fn text_to_zero(client: &mut TcpStream) -> Option<String> {
     let mut text = String::new();
-    while let [byte @ 1..=u8::MAX] = bytes(client, 1)[..] {
+    while let [byte @ 1..=u8::MAX] = bytes(client, 1)?[..] {
         text.push(byte.into());
     }
-    text
+    Some(text)
 }
 
-fn socks4_target(client: &mut TcpStream) -> Option<(u8, String)> {
-    let head = bytes(client, 7);
+fn socks4_target(client: &mut TcpStream) -> Option<String> {
+    let head = bytes(client, 7)?;
     let port = u16::from_be_bytes([head[1], head[2]]);
     let ip = &head[3..];
-    assert_eq!((head[0], text_to_zero(client).as_str()), (1, ""));
+    assert_eq!((head[0], text_to_zero(client)?.as_str()), (1, ""));
     let host = match ip {
-        [0, 0, 0, 1] => text_to_zero(client),
+        [0, 0, 0, 1] => text_to_zero(client)?,
         [a, b, c, d] => format!("{a}.{b}.{c}.{d}"),
         _ => unreachable!(),
     };
-    Some((4, format!("{host}:{port}")))
+    Some(format!("{host}:{port}"))
 }
 
-fn socks5_target(client: &mut TcpStream, user: Option<&str>) -> Option<(u8, String)> {
-    let count = bytes(client, 1)[0];
-    let methods = bytes(client, count);
+fn socks5_target(client: &mut TcpStream, user: Option<&str>) -> Option<String> {
+    let count = bytes(client, 1)?[0];
+    let methods = bytes(client, count)?;
     if let Some(user) = user {
         let method = if methods.contains(&2) { 2 } else { 0xff };
         client.write_all(&[5, method]).unwrap();
         if method != 2 {
             return None;
         }
-        assert_eq!(bytes(client, 1), [1]);
-        let is_known = (text(client).as_str(), text(client).as_str()) == (user, "secret");
+        assert_eq!(bytes(client, 1)?, [1]);
+        let is_known = (text(client)?.as_str(), text(client)?.as_str()) == (user, "secret");
         client.write_all(&[1, u8::from(!is_known)]).unwrap();
         if !is_known {
             return None;
@@ -116,18 +114,18 @@ fn socks5_target(client: &mut TcpStream, user: Option<&str>) -> Option<(u8, Stri
     } else {
         client.write_all(&[5, 0]).unwrap();
     }
-    assert_eq!(bytes(client, 3), [5, 1, 0]);
-    let host = match bytes(client, 1)[0] {
+    assert_eq!(bytes(client, 3)?, [5, 1, 0]);
+    let host = match bytes(client, 1)?[0] {
         1 => {
-            let ip = bytes(client, 4);
+            let ip = bytes(client, 4)?;
             format!("{}.{}.{}.{}", ip[0], ip[1], ip[2], ip[3])
         }
-        3 => text(client),
+        3 => text(client)?,
         kind => panic!("{kind}"),
     };
-    let port = bytes(client, 2);
+    let port = bytes(client, 2)?;
     let port = u16::from_be_bytes([port[0], port[1]]);
-    Some((5, format!("{host}:{port}")))
+    Some(format!("{host}:{port}"))
 }
 
 fn through(settings: ConfigBuilder<AgentScope>, proxy: &str) -> Agent {
