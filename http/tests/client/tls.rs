@@ -7,7 +7,7 @@ use std::time::Duration;
 use evy_http::{Body, Client, Request, ResponseExt, Server};
 use evy_net::TcpListener;
 use evy_runtime::{sleep, spawn, spawn_n};
-use evy_test_support::within;
+use evy_test_support::{rerun_ignored, within};
 use evy_tls::{Acceptor, Connector, Listener};
 
 use super::{SHORT, text};
@@ -182,5 +182,43 @@ fn a_redirect_from_https_to_http_is_refused_unless_it_is_allowed() {
             .allow_redirects_to_http(true)
             .build();
         assert_eq!(text(client.get(&url)).unwrap(), "plain");
+    });
+}
+
+#[test]
+fn one_call_fetches_a_url_with_https_by_the_roots_of_the_system() {
+    let made = rcgen::generate_simple_self_signed(["localhost".into()]).unwrap();
+    let folder = std::env::temp_dir().join(format!("evy-https-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let (chain, key) = (folder.join("chain.pem"), folder.join("key.pem"));
+    std::fs::write(&chain, made.cert.pem()).unwrap();
+    std::fs::write(&key, made.signing_key.serialize_pem()).unwrap();
+    let mut command = rerun_ignored("tls::fetches_by_the_roots_of_the_system");
+    let output = command
+        .env("SSL_CERT_FILE", &chain)
+        .env("EVY_TEST_KEY", &key)
+        .output()
+        .unwrap();
+    std::fs::remove_dir_all(folder).unwrap();
+    let text = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{text}");
+}
+
+#[test]
+#[ignore = "needs the environment of another test"]
+fn fetches_by_the_roots_of_the_system() {
+    let read = |name| std::fs::read(std::env::var_os(name).unwrap()).unwrap();
+    let (chain, key) = (read("SSL_CERT_FILE"), read("EVY_TEST_KEY"));
+    within(move || {
+        let (listener, addr) = listen();
+        let acceptor = Acceptor::from_pem(chain, key).unwrap();
+        spawn_n(move || {
+            let listener = Listener::new(listener, acceptor);
+            Server::default()
+                .serve(listener, |_: Request<Body>| "hello")
+                .unwrap();
+        });
+        let url = format!("https://localhost:{}/", addr.port());
+        assert_eq!(text(evy_http::get(&url)).unwrap(), "hello");
     });
 }
