@@ -11,6 +11,7 @@ use std::process::Stdio;
 use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
+use evy::http::header::LOCATION;
 use evy::http::{self, Body, Client, Request, Response, StatusCode};
 use evy::process::{Child, Command};
 use evy_test_support::{is_emulated, within};
@@ -141,8 +142,15 @@ fn the_client_prints_the_size_of_each_page_in_order_or_its_error() {
     with_programs(|| {
         let [plain, tls] = site(|path| {
             let mut response = Response::new(path.to_owned());
-            if path == "/missing" {
-                *response.status_mut() = StatusCode::NOT_FOUND;
+            match path {
+                "/missing" => *response.status_mut() = StatusCode::NOT_FOUND,
+                "/moved" => {
+                    *response.status_mut() = StatusCode::FOUND;
+                    response
+                        .headers_mut()
+                        .insert(LOCATION, "/new".parse().unwrap());
+                }
+                _ => {}
             }
             response
         });
@@ -153,6 +161,7 @@ fn the_client_prints_the_size_of_each_page_in_order_or_its_error() {
             format!("{plain}/w/images/secondlife.jpg"),
             "no url".to_owned(),
             format!("{tls}/missing"),
+            format!("{tls}/moved"),
         ];
         let output = program("client").args(&urls).output().unwrap();
         let text = String::from_utf8(output.stdout).unwrap();
@@ -170,6 +179,7 @@ fn the_client_prints_the_size_of_each_page_in_order_or_its_error() {
         );
         assert!(results[2].contains("refused"), "{text}");
         assert!(!results[4].contains("got body"), "{text}");
+        assert_eq!(results[6], "got body 4");
     });
 }
 
