@@ -222,7 +222,7 @@ fn feed(path: &str) -> Response<String> {
     };
     let feed = match number % 2 {
         0 => format!(
-            "<?xml version=\"1.0\"?><rss version=\"2.0\"><channel><title>Cats &amp; dogs {number}\
+            "<?xml version=\"1.0\"?><rss version=\"2.0\"><channel><title>\n Cats &amp; dogs {number}\
              </title><link>http://localhost/</link><description>a feed</description></channel></rss>"
         ),
         _ => format!(
