@@ -21,6 +21,7 @@
 //!
 //! - [`http`] is an HTTP/1.1 client and server in blocking style.
 //! - `tls`, with the feature of that name, is TLS over any stream, by rustls.
+//! - `ureq`, with the feature of that name, is the HTTP client ureq on evy's sockets.
 //! - [`GreenPool`] and [`GreenPile`] limit how many green threads run at once. [`pool::Pool`]
 //!   shares connections among green threads.
 //! - [`Queue`], [`Event`] and [`Semaphore`], with their variants, are for green threads of one OS
@@ -143,6 +144,10 @@ pub use evy_runtime::signal;
 #[cfg(any(feature = "tls", feature = "tls-aws-lc-rs"))]
 #[doc(inline)]
 pub use evy_tls as tls;
+
+#[cfg(feature = "ureq")]
+#[doc(inline)]
+pub use evy_ureq as ureq;
 
 #[cfg(feature = "pool")]
 pub use evy_pool::{GreenPile, GreenPool};

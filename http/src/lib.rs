@@ -13,8 +13,7 @@
 //! rejected, not repaired. That applies to a `Content-Length` beside `Transfer-Encoding`, or twice,
 //! and to any transfer coding but `chunked`. It also applies to folded lines, bare CR or LF, spaces
 //! before a colon and malformed chunk sizes and trailers. The server answers with a status that says
-//! what is wrong, usually 400, and closes the connection; the client fails with `InvalidData`. The
-//! client does not support redirects, cookies, compression and TLS.
+//! what is wrong, usually 400, and closes the connection; the client fails with `InvalidData`.
 //!
 //! Invariants that both sides rely on:
 //! - `[framed]`: a connection carries another message only if the message before was read to its
@@ -48,7 +47,10 @@ mod server;
 mod upgrade;
 
 pub use body::Body;
-pub use client::{Client, ClientBuilder, get};
+pub use client::{
+    Client, ClientBuilder, Connector, Destination, RequestOptions, ResponseExt, UnexpectedStatus,
+    get,
+};
 pub use http::{
     Error, HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri, Version,
     header,

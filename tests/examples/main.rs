@@ -315,3 +315,21 @@ fn forward_proxy_tunnels_and_forwards() {
         );
     }
 }
+
+#[test]
+fn forward_proxy_carries_the_requests_of_ureq() {
+    let (_proxy, proxy) = start("forward_proxy");
+    let (_server, server) = start("chat");
+    let proxy = evy_ureq::ureq::Proxy::new(&format!("http://{proxy}")).unwrap();
+    let config = evy_ureq::ureq::Agent::config_builder()
+        .proxy(Some(proxy))
+        .build();
+    let agent = evy_ureq::agent_with(config);
+    let error = |target: &str| {
+        let answer = agent.get(format!("http://{target}/")).call();
+        answer.unwrap_err().to_string()
+    };
+    // A chat refuses whatever is no WebSocket.
+    assert!(error(&server).contains("400"));
+    assert!(error("127.0.0.1:1").contains("502"));
+}
