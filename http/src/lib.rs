@@ -53,6 +53,6 @@ pub use http::{
 };
 pub use server::{
     AccessLog, AccessRecord, IntoResponse, Peer, Server, ServerBuilder, ServerHandle, StatusError,
-    serve,
+    serve, serve_on,
 };
 pub use upgrade::{Upgrade, Upgraded};
