@@ -4,7 +4,7 @@ use std::cell::Cell;
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::rc::Rc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -232,5 +232,59 @@ fn a_worker_that_is_replaced_answers_the_requests_in_progress() {
         );
         assert_eq!(setups.load(Ordering::Relaxed), 2);
         stops_cleanly(&workers.handle());
+    });
+}
+
+/// Computes for about half a millisecond, measured once on an idle CPU.
+fn compute(iterations: u64) -> u64 {
+    (0..iterations).fold(1, |hash, n| {
+        std::hint::black_box(hash ^ n).wrapping_mul(0x100_0001)
+    })
+}
+
+/// Returns how many requests `threads` workers answer within a time.
+fn throughput(threads: usize, iterations: u64) -> usize {
+    let workers = start(threads);
+    let make = move || move |_request| compute(iterations).to_string();
+    let addr = serve_on(&workers, "127.0.0.1:0", make).unwrap();
+    let is_over = Arc::new(AtomicBool::new(false));
+    let clients: Vec<_> = (0..32)
+        .map(|_| {
+            let is_over = Arc::clone(&is_over);
+            thread::spawn(move || {
+                let mut count = 0;
+                let mut stream = connect(addr);
+                while !is_over.load(Ordering::Relaxed) {
+                    stream.write_all(GET).unwrap();
+                    let mut answer = [0; 1024];
+                    assert!(stream.read(&mut answer).unwrap() > 0);
+                    count += 1;
+                }
+                count
+            })
+        })
+        .collect();
+    thread::sleep(Duration::from_secs(1));
+    is_over.store(true, Ordering::Relaxed);
+    let count = clients
+        .into_iter()
+        .map(|client| client.join().unwrap())
+        .sum();
+    stops_cleanly(&workers.handle());
+    count
+}
+
+#[test]
+#[ignore = "it needs two idle CPUs: cargo test --release -- --ignored two_workers"]
+fn two_workers_serve_1_6_times_as_much_as_one_with_a_handler_that_computes() {
+    within(|| {
+        let start = Instant::now();
+        std::hint::black_box(compute(1 << 20));
+        let iterations = (1 << 20) * 500 / start.elapsed().as_micros().max(1) as u64;
+        let rounds = (0..5).map(|_| (throughput(1, iterations), throughput(2, iterations)));
+        let (one, two) = rounds.fold((0, 0), |sum, round| (sum.0 + round.0, sum.1 + round.1));
+        let ratio = two as f64 / one as f64;
+        println!("one worker: {one}, two workers: {two}, ratio {ratio:.2}");
+        assert!(ratio >= 1.6, "{ratio}");
     });
 }

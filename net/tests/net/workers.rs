@@ -396,6 +396,52 @@ fn a_stop_returns_at_its_deadline_although_a_worker_is_blocked() {
     });
 }
 
+/// A service of one worker, whose OS thread is blocked for the time, and its address.
+fn blocked(time: Duration) -> (Workers, SocketAddr) {
+    let workers = start(1);
+    let addr = serve_on(&workers, "127.0.0.1:0", move || {
+        let is_first = Cell::new(true);
+        move |mut client: TcpStream, _| {
+            let mut byte = [0];
+            client.read_exact(&mut byte)?;
+            if is_first.replace(false) {
+                thread::sleep(time);
+            }
+            client.write_all(&byte)
+        }
+    });
+    let addr = addr.unwrap();
+    thread::spawn(move || ask(addr).read_exact(&mut [0]));
+    wait_for_connections(&workers.handle(), 1);
+    thread::sleep(Duration::from_millis(100));
+    (workers, addr)
+}
+
+#[test]
+fn what_the_kernel_has_queued_when_a_stop_begins_is_served() {
+    within(|| {
+        let (workers, addr) = blocked(Duration::from_millis(500));
+        let mut queued: Vec<_> = (0..100).map(|_| ask(addr)).collect();
+        assert!(is_clean(workers.handle().stop(LONG)));
+        for client in &mut queued {
+            client.read_exact(&mut [0]).unwrap();
+        }
+    });
+}
+
+/// Otherwise, a client could be connected while a worker closes its socket.
+#[cfg(target_os = "linux")]
+#[test]
+fn no_connection_is_established_once_a_stop_has_begun() {
+    within(|| {
+        let (workers, addr) = blocked(Duration::from_secs(2));
+        workers.handle().begin_stop(LONG);
+        let late = Client::connect_timeout(&addr, Duration::from_millis(500));
+        assert_eq!(late.unwrap_err().kind(), ErrorKind::TimedOut);
+        assert!(is_clean(workers.join()));
+    });
+}
+
 fn loses_nothing(builder: WorkersBuilder) {
     let workers = builder.threads(2).start(|_| ()).unwrap();
     let addr = serve_on(&workers, "127.0.0.1:0", || answer_after(SHORT)).unwrap();
