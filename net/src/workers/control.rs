@@ -1,8 +1,8 @@
 //! `Control`: the state that workers, their handles and their services share.
 
+use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use std::{io, mem};
 
 use evy_runtime::lowlevel::now;
 use evy_runtime::sync::{Condvar, Mutex, MutexGuard, PoisonError};
@@ -191,15 +191,16 @@ impl Control {
             state = self.wait(state, limit);
         }
         let blocked_workers = state.running.iter().filter(|threads| **threads > 0).count();
-        let services = match blocked_workers {
-            // They are not needed any more, and may hold a handle.
-            0 => mem::take(&mut state.services),
-            _ => Vec::new(),
-        };
         drop(state);
-        let of_ended: usize = services.iter().map(|one| one.service.connections()).sum();
-        drop(services);
-        let left = of_ended + self.connections();
+        let mut left = 0;
+        for service in self.services() {
+            let connections = service.connections();
+            left += connections;
+            if connections == 0 && blocked_workers == 0 {
+                // It is not needed any more, and may hold a handle.
+                self.remove_service(&service);
+            }
+        }
         // The workers have closed theirs, except for those that did not answer.
         let listeners = self.listeners();
         let unaccepted = listeners.iter().map(WorkerListeners::close_all).sum();

@@ -173,6 +173,9 @@ impl<'a> Runner<'a> {
 
     /// Serves the connections that the kernel has queued, and those whose handshake is under way.
     fn serve_queued(&self) {
+        if self.active.is_empty() {
+            return;
+        }
         let control = &self.worker.control;
         let settled = now() + SETTLE_TIME;
         let until = control

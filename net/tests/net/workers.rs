@@ -199,10 +199,12 @@ fn a_factory_that_panics_is_an_error_and_leaves_nothing_behind() {
 fn an_error_of_the_factory_is_returned() {
     within(|| {
         let workers = start(2);
-        let error = serve_each(&workers, |_| {
-            let none: io::Result<(Server, UnixListener, fn(UnixStream, _))> =
-                Err(io::Error::other("no database"));
-            none
+        let listeners = workers.listen("127.0.0.1:0").unwrap();
+        let error = serve_each(&workers, move |worker| {
+            if worker.index() == 1 {
+                return Err(io::Error::other("no database"));
+            }
+            Ok((Server::new(), listeners.on(&worker)?, name_of_worker()))
         });
         assert_eq!(error.unwrap_err().to_string(), "no database");
         assert!(is_clean(workers.handle().stop(LONG)));
@@ -365,6 +367,7 @@ fn connections_that_cannot_be_killed_are_counted() {
         wait_for_connections(&workers.handle(), 1);
         let stopped = workers.handle().stop(SHORT);
         assert_eq!((stopped.left, stopped.blocked_workers), (1, 0));
+        assert_eq!(workers.handle().stop(SHORT), stopped);
     });
 }
 
