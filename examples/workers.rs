@@ -7,9 +7,9 @@
 //! curl http://127.0.0.1:8000/
 //! ```
 //!
-//! Each worker is an OS thread with its own scheduler, listener and handler. After Ctrl-C or `kill`,
-//! no worker accepts further connections, and the requests in progress are answered, for up to ten
-//! seconds. A second Ctrl-C ends them at once.
+//! Each worker is an OS thread with its own scheduler, listener and handler. After Ctrl-C or
+//! `kill`, no worker accepts further connections, and the requests in progress are answered, for up
+//! to ten seconds. A second Ctrl-C ends them at once.
 
 use std::cell::Cell;
 use std::io;

@@ -49,15 +49,15 @@ where
 }
 
 impl Server {
-    /// Accepts connections at `addr` on all workers, and answers each request with what the worker's
-    /// handler returns. Returns the address.
+    /// Accepts connections at `addr` on all workers, and answers each request with what the
+    /// worker's handler returns. Returns the address.
     ///
     /// `make` is called on each worker and returns its handler, which stays there. So a handler may
     /// use `Rc`, `Cell` and what else stays on its OS thread.
     ///
-    /// The server runs until the workers are stopped, or until its own [`handle`](Self::handle) stops
-    /// it, which also counts its connections and requests on all workers. The limit of connections
-    /// applies to each worker. They share the limit of descriptors.
+    /// The server runs until the workers are stopped, or until its own [`handle`](Self::handle)
+    /// stops it, which also counts its connections and requests on all workers. The limit of
+    /// connections applies to each worker. They share the limit of descriptors.
     ///
     /// Parks until all workers accept.
     ///

@@ -30,8 +30,8 @@ impl WorkersBuilder {
         self
     }
 
-    /// Sets whether all workers accept from one socket, even where the system can spread connections
-    /// over several. The default is `false`.
+    /// Sets whether all workers accept from one socket, even where the system can spread
+    /// connections over several. The default is `false`.
     ///
     /// A worker that is not busy then accepts more than one that is, and each connection wakes all
     /// workers that wait for one. That suits handlers that compute for long.

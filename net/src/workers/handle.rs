@@ -24,9 +24,10 @@ impl WorkersHandle {
     /// Stops the workers in order, and returns what could not be ended.
     ///
     /// First, no worker accepts further connections; those that the kernel has queued are still
-    /// served. Then the connections are served to their end: HTTP servers close idle connections, and
-    /// announce `connection: close` on the others. When all connections have ended, and after `grace`
-    /// at the latest, each worker kills its green threads that are left, and its OS thread ends.
+    /// served. Then the connections are served to their end: HTTP servers close idle connections,
+    /// and announce `connection: close` on the others. When all connections have ended, and after
+    /// `grace` at the latest, each worker kills its green threads that are left, and its OS thread
+    /// ends.
     ///
     /// A worker whose OS thread is blocked or computes then is not waited for. It ends when it is
     /// done. With `panic = "abort"` no green thread can be killed.

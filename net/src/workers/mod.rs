@@ -47,8 +47,8 @@ pub use serve::{serve_each, serve_on};
 pub use service::{Service, Serving};
 pub use worker::Worker;
 
-/// OS threads that serve together. Each has its own scheduler and, on Linux, its own listener, among
-/// which the kernel spreads the connections.
+/// OS threads that serve together. Each has its own scheduler and, on Linux, its own listener,
+/// among which the kernel spreads the connections.
 ///
 /// - [`serve_on`] serves connections on all workers, and the function of that name in `evy::http`
 ///   serves HTTP. [`serve_each`] serves any [`Listener`](crate::Listener), such as that of TLS.
@@ -158,8 +158,8 @@ impl fmt::Debug for Workers {
 ///
 /// # Errors
 ///
-/// Returns the first error of [`Service::prepare`], and one if the workers were stopped. The service
-/// then ends on the other workers.
+/// Returns the first error of [`Service::prepare`], and one if the workers were stopped. The
+/// service then ends on the other workers.
 pub fn run_service(workers: &Workers, service: impl Service) -> io::Result<()> {
     workers.control.run_service(Arc::new(service))
 }

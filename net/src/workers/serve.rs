@@ -32,8 +32,8 @@ use crate::tcp::TcpStream;
 ///
 /// # Errors
 ///
-/// Returns an error as [`Workers::listen`] does, and one if `make` panics. After that, `make` is only
-/// called for workers that are replaced. If it fails there, it is called again, after a pause.
+/// Returns an error as [`Workers::listen`] does, and one if `make` panics. After that, `make` is
+/// only called for workers that are replaced. If it fails there, it is called again, after a pause.
 pub fn serve_on<A, M, H, R>(workers: &Workers, addr: A, make: M) -> io::Result<SocketAddr>
 where
     A: ToSocketAddrs,

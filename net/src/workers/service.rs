@@ -8,8 +8,8 @@ use super::worker::Worker;
 
 /// Something that is served on all workers of [`Workers`](super::Workers).
 pub trait Service: Send + Sync + 'static {
-    /// Makes what serves on one worker. Called there, on a green thread of its own, and again if the
-    /// worker is replaced.
+    /// Makes what serves on one worker. Called there, on a green thread of its own, and again if
+    /// the worker is replaced.
     ///
     /// # Errors
     ///
