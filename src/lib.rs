@@ -96,9 +96,10 @@ pub use net::{connect, connect_timeout, listen, serve};
 pub mod net {
     pub use evy_net::{
         AddrParseError, CopyError, Duplex, HandlerResult, Incoming, IpAddr, Ipv4Addr, Ipv6Addr,
-        Listener, Server, ServerHandle, Shutdown, SocketAddr, SocketAddrV4, SocketAddrV6, Stream,
-        TcpListener, TcpStream, ToSocketAddrs, UdpSocket, connect, connect_timeout, copy,
-        copy_bidirectional, listen, serve,
+        Listener, Server, ServerHandle, Shutdown, SocketAddr, SocketAddrV4, SocketAddrV6, Stopped,
+        Stream, TcpListener, TcpStream, ToSocketAddrs, UdpSocket, Worker, WorkerListeners, Workers,
+        WorkersBuilder, WorkersHandle, connect, connect_timeout, copy, copy_bidirectional, listen,
+        serve, serve_each, serve_on,
     };
 }
 

@@ -58,6 +58,6 @@ pub use http::{
 pub use path::decoded_path;
 pub use server::{
     AccessLog, AccessRecord, IntoResponse, Peer, Server, ServerBuilder, ServerHandle, StatusError,
-    serve,
+    serve, serve_on,
 };
 pub use upgrade::{Upgrade, Upgraded};

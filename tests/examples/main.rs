@@ -175,6 +175,27 @@ fn graceful_stop_ends_at_once_after_a_second_ctrl_c() {
 }
 
 #[test]
+fn workers_answer_the_requests_in_progress_after_a_signal() {
+    for signal in ["-INT", "-TERM"] {
+        let (mut server, addr) = start("workers");
+        let mut client = TcpStream::connect(&addr).unwrap();
+        client
+            .set_read_timeout(Some(Duration::from_secs(30)))
+            .unwrap();
+        client
+            .write_all(b"GET /slow HTTP/1.1\r\nHost: a\r\n\r\n")
+            .unwrap();
+        std::thread::sleep(Duration::from_millis(200));
+        send(signal, &server);
+        let mut answer = String::new();
+        client.read_to_string(&mut answer).unwrap();
+        assert!(answer.contains("connection: close"), "{answer}");
+        assert!(answer.contains("request 1 of evy-worker-"), "{answer}");
+        assert!(server.0.wait().unwrap().success());
+    }
+}
+
+#[test]
 fn million_parks_and_wakes_every_green_thread() {
     let output = example("million").arg("20000").output().unwrap();
     let text = String::from_utf8(output.stdout).unwrap();

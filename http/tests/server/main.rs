@@ -23,6 +23,7 @@ mod stop;
 mod timing;
 mod transport;
 mod upgrade;
+mod workers;
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
