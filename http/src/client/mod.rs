@@ -262,11 +262,11 @@ impl Client {
         deadline: Deadline,
     ) -> io::Result<Response<Body>> {
         let peer = Destination::of(request.uri())?;
-        request_head::check(request)?;
+        let framing = request_head::check(request)?;
         let may_repeat = request.method().is_idempotent() && request.body().is_in_memory();
         let exchange = Exchange::new(&self.shared.settings, settings, deadline);
         if let Some(stream) = self.shared.idle.take(&peer) {
-            match exchange.run(stream, request) {
+            match exchange.run(stream, request, framing) {
                 Err(error) if may_repeat && error.is_stale_connection() => {}
                 answer => return self.attach_body(answer, &peer, request),
             }
@@ -275,7 +275,8 @@ impl Client {
             .shared
             .connect(&peer, deadline.or_after(settings.connect_timeout))?;
         let stream = Box::new(BufferedStream::new(stream, deadline.io()));
-        self.attach_body(exchange.run(stream, request), &peer, request)
+        let answer = exchange.run(stream, request, framing);
+        self.attach_body(answer, &peer, request)
     }
 
     /// Returns the response with its body.

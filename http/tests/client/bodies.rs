@@ -275,3 +275,24 @@ fn a_body_that_was_refused_is_not_sent() {
         assert!(!parts.recv().unwrap().contains("expect"));
     });
 }
+
+#[test]
+fn a_request_is_not_repeated_after_the_server_has_asked_for_its_body() {
+    within(|| {
+        let (heads, seen) = mpsc::channel();
+        let addr = server(move |_, mut stream| {
+            for answer in [&*ok("first"), "HTTP/1.1 100 Continue\r\n\r\n"] {
+                heads.send(read_head(&mut stream)).unwrap();
+                stream.write_all(answer.as_bytes()).unwrap();
+            }
+            let mut body = [0; 5];
+            stream.read_exact(&mut body).unwrap();
+        });
+        let client = Client::new();
+        let url = format!("http://{addr}/");
+        assert_eq!(text(client.get(&url)).unwrap(), "first");
+        let error = client.request(expectant(&url, "hello")).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::UnexpectedEof);
+        assert_eq!(seen.try_iter().count(), 2);
+    });
+}
