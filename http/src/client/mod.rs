@@ -45,7 +45,7 @@ use crate::head;
 use crate::upgrade::Upgraded;
 pub use builder::ClientBuilder;
 use connection::Connection;
-use connector::BoxConnector;
+use connector::AnyConnector;
 pub use connector::Connector;
 use deadline::Deadline;
 pub use destination::Destination;
@@ -114,7 +114,7 @@ pub struct Client {
 
 struct Shared {
     settings: Settings,
-    connector: BoxConnector,
+    connector: AnyConnector,
     tls: TlsSettings,
     idle: IdleConnections,
 }
@@ -131,7 +131,7 @@ impl Client {
         ClientBuilder::new()
     }
 
-    fn from_parts(settings: Settings, connector: BoxConnector, tls: TlsSettings) -> Self {
+    fn from_parts(settings: Settings, connector: AnyConnector, tls: TlsSettings) -> Self {
         Self {
             owner: PhantomData,
             shared: Rc::new(Shared {
