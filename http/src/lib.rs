@@ -4,6 +4,10 @@
 //! Requests and responses are the types of the crate [`http`]. Their bodies are [`Body`], which is
 //! read like a file. Operations that wait park the green thread, never the OS thread.
 //!
+//! A client keeps its connections, follows redirects, and speaks `https` with the feature `tls`. It
+//! connects by TCP, or by a [`Connector`] of the program. It reads the response also while it sends
+//! the request.
+//!
 //! A server runs over any transport that implements [`evy_net::Listener`]. It limits sizes, times
 //! and connections by itself, and stops in order. Routing, cookies, compression, forms and files
 //! are left to other crates, such as `matchit`, which work on the types of `http`. The example `site`

@@ -6,7 +6,7 @@ use std::time::Duration;
 use http::HeaderValue;
 
 use super::Client;
-use super::connector::{self, BoxConnector, Connector};
+use super::connector::{self, AnyConnector, Connector};
 use super::settings::Settings;
 use super::tls::TlsSettings;
 use crate::limits::MAX_HEADERS;
@@ -15,10 +15,11 @@ use crate::limits::MAX_HEADERS;
 ///
 /// A timeout of [`Duration::MAX`] is no limit. The timeouts and the number of redirects can be
 /// replaced for one request; see [`RequestOptions`](crate::RequestOptions).
+#[derive(Clone)]
 #[must_use]
 pub struct ClientBuilder {
     settings: Settings,
-    connector: BoxConnector,
+    connector: AnyConnector,
     tls: TlsSettings,
 }
 
@@ -120,7 +121,7 @@ impl ClientBuilder {
     /// Sets how the client connects, instead of by TCP. For a URL with `https`, the client adds TLS
     /// to the connection itself.
     pub fn connector(mut self, connector: impl Connector) -> Self {
-        self.connector = connector::boxed(connector);
+        self.connector = connector::any(connector);
         self
     }
 

@@ -1,9 +1,11 @@
 //! `Connector`: how a client gets its connections.
 
 use std::io;
+use std::rc::Rc;
 use std::time::Duration;
 
 use evy_net::{Duplex, connect_timeout};
+use evy_runtime::timeout;
 
 use super::connection::Connection;
 use super::destination::Destination;
@@ -54,26 +56,29 @@ where
 }
 
 /// A connector of any type, which has to be done within the given time.
-pub(super) type BoxConnector = Box<dyn Fn(&Destination, Duration) -> io::Result<Connection>>;
+pub(super) type AnyConnector = Rc<dyn Fn(&Destination, Duration) -> io::Result<Connection>>;
 
 /// Returns the connector that is used unless another one is set.
-pub(super) fn tcp() -> BoxConnector {
-    Box::new(|destination, limit| {
+pub(super) fn tcp() -> AnyConnector {
+    Rc::new(|destination, limit| {
         let stream = connect_timeout((destination.host(), destination.port()), limit)?;
         stream.set_nodelay(true)?;
         Ok(Connection::new(stream))
     })
 }
 
-pub(super) fn boxed(connector: impl Connector) -> BoxConnector {
-    Box::new(move |destination, limit| {
-        let connect = || connector.connect(destination);
-        match evy_runtime::timeout(limit, connect) {
-            Ok(connected) => connected.map(Connection::new),
-            Err(_) => Err(io::Error::new(
-                io::ErrorKind::TimedOut,
-                "the connector did not connect in time",
-            )),
-        }
+pub(super) fn any(connector: impl Connector) -> AnyConnector {
+    Rc::new(move |destination, limit| {
+        within(limit, || connector.connect(destination)).map(Connection::new)
+    })
+}
+
+/// Runs `connect`, for at most `limit`.
+pub(super) fn within<T>(limit: Duration, connect: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
+    timeout(limit, connect).unwrap_or_else(|_| {
+        Err(io::Error::new(
+            io::ErrorKind::TimedOut,
+            "the connection was not established in time",
+        ))
     })
 }

@@ -75,8 +75,8 @@ impl<'a> Exchange<'a> {
         &self,
         mut stream: ClientStream,
         request: &mut Request<Body>,
+        framing: BodyFraming,
     ) -> Result<Answer, ExchangeError> {
-        let framing = request_head::check(request)?;
         let mut out = Vec::with_capacity(512);
         let head = HeadSettings {
             user_agent: self.settings.user_agent.as_ref(),
@@ -88,23 +88,33 @@ impl<'a> Exchange<'a> {
             upgrade: asks_for_upgrade(request),
         };
         stream.deadline = self.deadline.io();
+        let mut was_asked_for_body = false;
         if framing != BodyFraming::Nothing && expects_continue(request.headers()) {
             stream.write_all(&out)?;
             out.clear();
-            if let Some(response) = self.await_continue(&mut stream, wanted)? {
-                return Ok(Answer::new(response, stream, false));
+            match self.await_continue(&mut stream, wanted)? {
+                Some(response) if response.status() == StatusCode::CONTINUE => {
+                    was_asked_for_body = true;
+                }
+                Some(response) => return Ok(Answer::new(response, stream, false)),
+                None => {}
             }
         }
         let body = request.body();
         let is_short = body.length().is_some_and(|length| length <= MAX_SENT_FIRST);
-        if framing == BodyFraming::Nothing || (body.is_in_memory() && is_short) {
+        let answer = if framing == BodyFraming::Nothing || (body.is_in_memory() && is_short) {
             self.send_first(stream, out, framing, request, wanted)
         } else {
             self.send_meanwhile(stream, out, framing, request, wanted)
-        }
+        };
+        answer.map_err(|failed| ExchangeError {
+            has_response_bytes: failed.has_response_bytes || was_asked_for_body,
+            ..failed
+        })
     }
 
-    /// Waits until the server asks for the body. Returns its response if that is a final one.
+    /// Waits until the server asks for the body, or responds otherwise. Returns its response, or
+    /// `None` if it is silent for too long.
     fn await_continue(
         &self,
         stream: &mut ClientStream,
@@ -118,7 +128,6 @@ impl<'a> Exchange<'a> {
         let read = response_head::read(stream, &self.settings.limits, wanted);
         stream.deadline = self.deadline.io();
         match read {
-            Ok(response) if response.status() == StatusCode::CONTINUE => Ok(None),
             Ok(response) => Ok(Some(response)),
             // Some servers do not know the expectation.
             Err(failed) if failed.error.kind() == io::ErrorKind::TimedOut => {

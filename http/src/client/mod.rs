@@ -45,7 +45,7 @@ use crate::head;
 use crate::upgrade::Upgraded;
 pub use builder::ClientBuilder;
 use connection::Connection;
-use connector::BoxConnector;
+use connector::AnyConnector;
 pub use connector::Connector;
 use deadline::Deadline;
 pub use destination::Destination;
@@ -114,7 +114,7 @@ pub struct Client {
 
 struct Shared {
     settings: Settings,
-    connector: BoxConnector,
+    connector: AnyConnector,
     tls: TlsSettings,
     idle: IdleConnections,
 }
@@ -131,7 +131,7 @@ impl Client {
         ClientBuilder::new()
     }
 
-    fn from_parts(settings: Settings, connector: BoxConnector, tls: TlsSettings) -> Self {
+    fn from_parts(settings: Settings, connector: AnyConnector, tls: TlsSettings) -> Self {
         Self {
             owner: PhantomData,
             shared: Rc::new(Shared {
@@ -262,11 +262,11 @@ impl Client {
         deadline: Deadline,
     ) -> io::Result<Response<Body>> {
         let peer = Destination::of(request.uri())?;
-        request_head::check(request)?;
+        let framing = request_head::check(request)?;
         let may_repeat = request.method().is_idempotent() && request.body().is_in_memory();
         let exchange = Exchange::new(&self.shared.settings, settings, deadline);
         if let Some(stream) = self.shared.idle.take(&peer) {
-            match exchange.run(stream, request) {
+            match exchange.run(stream, request, framing) {
                 Err(error) if may_repeat && error.is_stale_connection() => {}
                 answer => return self.attach_body(answer, &peer, request),
             }
@@ -275,7 +275,8 @@ impl Client {
             .shared
             .connect(&peer, deadline.or_after(settings.connect_timeout))?;
         let stream = Box::new(BufferedStream::new(stream, deadline.io()));
-        self.attach_body(exchange.run(stream, request), &peer, request)
+        let answer = exchange.run(stream, request, framing);
+        self.attach_body(answer, &peer, request)
     }
 
     /// Returns the response with its body.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::connection::Connection;
 
 /// There is nothing to set.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct TlsSettings;
 
 /// Fails, because there is no TLS.

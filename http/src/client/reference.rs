@@ -2,13 +2,15 @@
 
 use http::Uri;
 
-use super::request_head::encode;
+use super::request_head::write_encoded;
 
 /// Returns the URL that `reference` means, seen from `base`, which has a scheme and a host. The
 /// fragment is left out. Returns `None` if it is malformed.
 pub(super) fn resolve(base: &Uri, reference: &[u8]) -> Option<Uri> {
-    let reference = encode(reference);
-    let reference = reference.split('#').next().unwrap_or_default();
+    let mut encoded = Vec::with_capacity(reference.len());
+    write_encoded(&mut encoded, reference);
+    let reference = String::from_utf8(encoded).ok()?;
+    let reference = reference.split('#').next()?;
     let scheme = base.scheme_str()?;
     if let Some(rest) = after_scheme(reference) {
         // A reference such as `http:path` is obsolete.

@@ -1,7 +1,6 @@
 //! The head of a request: checks what the program has set, and writes it.
 
-use std::fmt::Write as _;
-use std::io;
+use std::io::{self, Write};
 
 use http::header::{EXPECT, HOST, HeaderMap, TRANSFER_ENCODING, UPGRADE, USER_AGENT};
 use http::uri::Authority;
@@ -142,21 +141,19 @@ fn write_target(out: &mut Vec<u8>, uri: &Uri) {
     if !target.starts_with('/') && target != "*" {
         out.push(b'/');
     }
-    out.extend_from_slice(encode(target.as_bytes()).as_bytes());
+    write_encoded(out, target.as_bytes());
 }
 
-/// Percent-encodes the bytes that a URL cannot contain (RFC 3986, 2).
-pub(super) fn encode(text: &[u8]) -> String {
-    let mut encoded = String::with_capacity(text.len());
+/// Appends `text`, and percent-encodes the bytes that a URL cannot contain (RFC 3986, 2).
+pub(super) fn write_encoded(out: &mut Vec<u8>, text: &[u8]) {
     for &byte in text {
-        let is_excluded = b"\"<>\\^`{|}".contains(&byte);
-        if byte.is_ascii_graphic() && !is_excluded {
-            encoded.push(char::from(byte));
+        if byte.is_ascii_graphic() && !b"\"<>\\^`{|}".contains(&byte) {
+            out.push(byte);
         } else {
-            write!(encoded, "%{byte:02X}").ok();
+            // Writing to a vector does not fail.
+            write!(out, "%{byte:02X}").ok();
         }
     }
-    encoded
 }
 
 fn invalid(message: &'static str) -> io::Error {

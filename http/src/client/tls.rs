@@ -4,6 +4,7 @@ use std::io;
 use std::time::Duration;
 
 use super::connection::Connection;
+use super::connector::within;
 
 /// The settings of TLS. `None` stands for those of [`evy_tls::Connector::new`].
 pub(super) type TlsSettings = Option<evy_tls::Connector>;
@@ -18,6 +19,6 @@ pub(super) fn secure(
     limit: Duration,
 ) -> io::Result<Connection> {
     let connector = settings.clone().unwrap_or_default();
-    let connector = connector.handshake_timeout(Some(limit));
-    connector.connect(host, connection).map(Connection::new)
+    // The connector may have a lower limit.
+    within(limit, || connector.connect(host, connection)).map(Connection::new)
 }

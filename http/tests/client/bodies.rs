@@ -7,7 +7,7 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use evy_http::{Body, Client, Request, StatusCode};
+use evy_http::{Body, Client, Request, Server, StatusCode};
 use evy_test_support::within;
 
 use super::{LONG, SHORT, ok, read_head, server, text};
@@ -273,5 +273,69 @@ fn a_body_that_was_refused_is_not_sent() {
         let request = Request::get(&url).header("expect", "100-continue").body(());
         client.request(request.unwrap()).unwrap();
         assert!(!parts.recv().unwrap().contains("expect"));
+    });
+}
+
+#[test]
+fn a_request_is_not_repeated_after_the_server_has_asked_for_its_body() {
+    within(|| {
+        let (heads, seen) = mpsc::channel();
+        let addr = server(move |_, mut stream| {
+            for answer in [&*ok("first"), "HTTP/1.1 100 Continue\r\n\r\n"] {
+                heads.send(read_head(&mut stream)).unwrap();
+                stream.write_all(answer.as_bytes()).unwrap();
+            }
+            let mut body = [0; 5];
+            stream.read_exact(&mut body).unwrap();
+        });
+        let client = Client::new();
+        let url = format!("http://{addr}/");
+        assert_eq!(text(client.get(&url)).unwrap(), "first");
+        let error = client.request(expectant(&url, "hello")).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::UnexpectedEof);
+        assert_eq!(seen.try_iter().count(), 2);
+    });
+}
+
+#[test]
+fn a_handler_can_pass_a_body_on_while_it_arrives() {
+    within(|| {
+        // Reads everything before it answers, or echoes while it reads.
+        for echoes in [false, true] {
+            for length in [100_000, 4_000_000] {
+                let upstream = server(move |_, mut stream| {
+                    read_head(&mut stream).unwrap();
+                    let mut input = stream.try_clone().unwrap().take(length);
+                    let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n");
+                    if echoes {
+                        stream.write_all(head.as_bytes()).unwrap();
+                        io::copy(&mut input, &mut stream).unwrap();
+                    } else {
+                        let mut body = Vec::new();
+                        input.read_to_end(&mut body).unwrap();
+                        stream.write_all(head.as_bytes()).unwrap();
+                        stream.write_all(&body).unwrap();
+                    }
+                });
+                let listener = evy_net::listen("127.0.0.1:0").unwrap();
+                let addr = listener.local_addr().unwrap();
+                let proxy = evy_runtime::spawn(move || {
+                    let server = Server::builder().max_body_bytes(u64::MAX).build();
+                    server.serve(listener, move |request: Request<Body>| {
+                        let request = Request::put(format!("http://{upstream}/"))
+                            .body(request.into_body())
+                            .unwrap();
+                        Client::new().request(request)
+                    })
+                });
+                let body = vec![b'x'; length as usize];
+                let request = Request::put(format!("http://{addr}/")).body(body).unwrap();
+                let response = Client::new().request(request).unwrap();
+                assert_eq!(response.status(), StatusCode::OK);
+                let echoed = response.into_body().into_bytes().unwrap();
+                assert_eq!(echoed.len() as u64, length, "{echoes}");
+                proxy.kill();
+            }
+        }
     });
 }

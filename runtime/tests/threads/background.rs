@@ -1,6 +1,8 @@
 //! Green threads whose waits do not keep a deadlock from being reported.
 
-use std::io::Read;
+#![expect(clippy::unwrap_used, reason = "helpers of tests")]
+
+use std::io::{Read, Write};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
@@ -49,8 +51,8 @@ fn a_wait_beside_the_background_keeps_a_deadlock_from_being_reported() {
         let putter = queue.clone();
         spawn_n(move || putter.put(reader.read(&mut [0]).unwrap()));
         spawn_n(move || {
-            evy_runtime::unblock(|| std::thread::sleep(Duration::from_millis(20)));
-            std::io::Write::write_all(&mut writer, b"x").unwrap();
+            (0..10).for_each(|_| yield_now());
+            writer.write_all(b"x").unwrap();
         });
         assert_eq!(queue.get(), 1);
         parked.kill();
