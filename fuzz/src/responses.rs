@@ -1,0 +1,69 @@
+//! Responses, as a client reads them.
+
+use std::io::{self, Read, Write};
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use evy_http::Client;
+use evy_net::{TcpListener, listen};
+use evy_runtime::{sleep, spawn};
+
+use crate::reference;
+
+/// Checks what a client makes of `bytes`, which are all that a server sends.
+///
+/// # Panics
+///
+/// Panics if that depends on how the bytes arrive, or if the reference reads another response.
+pub fn check_response(bytes: &[u8]) {
+    let whole = fetch(&[bytes]);
+    let in_pieces = fetch(&crate::pieces(bytes));
+    assert_eq!(whole, in_pieces, "the response depends on the pieces");
+    let Ok(found) = whole else { return };
+    let expected = reference::response(bytes).expect("the reference rejects the response");
+    assert!(expected.length.is_some(), "the reference finds no end");
+    assert_eq!(found.status, expected.start.0);
+    assert_eq!(found.body, expected.body);
+}
+
+#[derive(Debug, PartialEq)]
+struct Found {
+    status: String,
+    body: Vec<u8>,
+}
+
+fn fetch(pieces: &[&[u8]]) -> Result<Found, io::ErrorKind> {
+    let listener = listen("127.0.0.1:0").expect("a port is free");
+    let addr = listener.local_addr().expect("it is bound");
+    let pieces: Vec<Vec<u8>> = pieces.iter().map(|piece| piece.to_vec()).collect();
+    let server = spawn(move || serve(&listener, &pieces));
+    let found = get(addr);
+    // The client may have closed the connection.
+    server.join().expect("it does not panic").ok();
+    found.map_err(|error| error.kind())
+}
+
+fn serve(listener: &TcpListener, pieces: &[Vec<u8>]) -> io::Result<()> {
+    let (mut stream, _) = listener.accept()?;
+    let mut request = Vec::new();
+    while !request.ends_with(b"\r\n\r\n") {
+        let mut byte = [0; 512];
+        let read = stream.read(&mut byte)?;
+        request.extend_from_slice(&byte[..read]);
+    }
+    for piece in pieces {
+        stream.write_all(piece)?;
+        // The client runs first, because it has data to read.
+        sleep(Duration::from_nanos(1));
+    }
+    Ok(())
+}
+
+fn get(addr: SocketAddr) -> io::Result<Found> {
+    let client = Client::builder().max_idle_per_host(0).max_body_bytes(1 << 16).build();
+    let response = client.get(&format!("http://{addr}/"))?;
+    Ok(Found {
+        status: response.status().as_str().to_owned(),
+        body: response.into_body().into_bytes()?,
+    })
+}
