@@ -266,7 +266,15 @@ pub(crate) fn connection_says(headers: &HeaderMap, token: &str) -> bool {
     let values = headers.get_all(CONNECTION).iter();
     values
         .flat_map(|value| value.as_bytes().split(|&byte| byte == b','))
-        .any(|word| word.trim_ascii().eq_ignore_ascii_case(token.as_bytes()))
+        .any(|word| trim_whitespace(word).eq_ignore_ascii_case(token.as_bytes()))
+}
+
+/// Removes the spaces and tabs around a value. `trim_ascii` would also remove control characters.
+pub(crate) const fn trim_whitespace(mut bytes: &[u8]) -> &[u8] {
+    while let [b' ' | b'\t', rest @ ..] | [rest @ .., b' ' | b'\t'] = bytes {
+        bytes = rest;
+    }
+    bytes
 }
 
 /// Appends the headers to `out`, each as a line `name: value`. Those that the connection sets
