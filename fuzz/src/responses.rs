@@ -1,7 +1,8 @@
 //! Responses, as a client reads them.
 
+use std::cell::Cell;
 use std::io::{self, Read, Write};
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 
 use evy_http::Client;
 use evy_net::{TcpListener, listen};
@@ -33,24 +34,37 @@ struct Found {
     body: Vec<u8>,
 }
 
+thread_local! {
+    static LISTENER: TcpListener = listen("0.0.0.0:0").expect("a port is free");
+    static CONNECTIONS: Cell<u32> = const { Cell::new(0) };
+}
+
 fn fetch(pieces: &[&[u8]]) -> Result<Found, io::ErrorKind> {
-    let listener = listen("127.0.0.1:0").expect("a port is free");
-    let addr = listener.local_addr().expect("it is bound");
     let pieces: Vec<Vec<u8>> = pieces.iter().map(|piece| piece.to_vec()).collect();
-    let server = spawn(move || serve(&listener, &pieces));
-    let found = get(addr);
+    let server = spawn(move || serve(&pieces));
+    let found = get(next_addr());
     // The client may have closed the connection.
     server.join().expect("it does not panic").ok();
     found.map_err(|error| error.kind())
 }
 
-fn serve(listener: &TcpListener, pieces: &[Vec<u8>]) -> io::Result<()> {
-    let (mut stream, _) = listener.accept()?;
+/// Returns an address of the listener. The addresses differ, because each of them has only so many
+/// ports for connections that were closed a moment ago.
+fn next_addr() -> SocketAddr {
+    let port = LISTENER.with(|listener| listener.local_addr().expect("it is bound").port());
+    let number = CONNECTIONS.replace(CONNECTIONS.get() + 1);
+    let [_, a, b, c] = (number >> 4).to_be_bytes();
+    SocketAddr::from((Ipv4Addr::new(127, a, b, c | 1), port))
+}
+
+fn serve(pieces: &[Vec<u8>]) -> io::Result<()> {
+    let (mut stream, _) = LISTENER.with(TcpListener::accept)?;
     let mut request = Vec::new();
     while !request.ends_with(b"\r\n\r\n") {
-        let mut byte = [0; 512];
-        let read = stream.read(&mut byte)?;
-        request.extend_from_slice(&byte[..read]);
+        let mut bytes = [0; 512];
+        let read = stream.read(&mut bytes)?;
+        assert!(read > 0, "the client sends no whole request");
+        request.extend_from_slice(&bytes[..read]);
     }
     for piece in pieces {
         stream.write_all(piece)?;

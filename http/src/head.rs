@@ -44,7 +44,7 @@ impl HeadScanner {
                 false => bytes[self.at..].iter().position(is_special),
             };
             let at = found.map_or(bytes.len(), |found| self.at + found + 1);
-            self.check(at, limits)?;
+            self.check(&bytes[..at], limits)?;
             self.at = at;
             if found.is_none() {
                 return Ok(None);
@@ -72,15 +72,22 @@ impl HeadScanner {
         Ok(None)
     }
 
-    /// Checks the limits for a head whose first `at` bytes are to be scanned.
-    fn check(&self, at: usize, limits: &Limits) -> Result<(), ProtocolError> {
-        match (self.lines, limits.target) {
-            (0, Some(target)) if at > target.saturating_add(REQUEST_LINE_OVERHEAD) => {
-                Err(ProtocolError::TARGET_TOO_LONG)
-            }
-            _ if at > limits.head => Err(ProtocolError::HEAD_TOO_LONG),
-            _ => Ok(()),
+    /// Checks the limits for a head that begins with `bytes`, which are to be scanned.
+    fn check(&self, bytes: &[u8], limits: &Limits) -> Result<(), ProtocolError> {
+        if let (0, Some(target)) = (self.lines, limits.target)
+            && let Some((line, [_, ..])) =
+                bytes.split_at_checked(target.saturating_add(REQUEST_LINE_OVERHEAD))
+        {
+            let is_in_method = !line.contains(&b' ');
+            return Err(match is_in_method {
+                true => ProtocolError::METHOD_TOO_LONG,
+                false => ProtocolError::TARGET_TOO_LONG,
+            });
         }
+        if bytes.len() > limits.head {
+            return Err(ProtocolError::HEAD_TOO_LONG);
+        }
+        Ok(())
     }
 }
 

@@ -1,0 +1,97 @@
+//! The server and the table of requests.
+
+use std::collections::BTreeSet;
+use std::io;
+use std::rc::Rc;
+
+use evy_http::{Body, Request, Response, Server};
+use evy_test_support::mock_stream::MockStream;
+use evy_test_support::{is_emulated, within};
+
+use super::answers::outcome;
+use super::table::{Row, rows};
+
+const TABLE: &str = include_str!("requests.txt");
+
+/// Whether the connection is kept after the request of a row shows in the answer to this one.
+const NEXT: &[u8] = b"GET /next HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
+
+fn handle(request: Request<Body>) -> io::Result<Response<Vec<u8>>> {
+    let mut answer = format!("{} ", request.uri().path()).into_bytes();
+    answer.extend(request.into_body().into_bytes()?);
+    Ok(Response::new(answer))
+}
+
+fn outcome_of(server: &Server, pieces: &[&[u8]]) -> String {
+    let stream = MockStream::new(pieces);
+    let writes = Rc::clone(&stream.writes);
+    server.serve_connection(stream, (), handle).ok();
+    let bytes = writes.borrow().concat();
+    outcome(&bytes)
+}
+
+fn input(row: &Row) -> Vec<u8> {
+    let next = if row.is_end { b"" } else { NEXT };
+    [&row.input, next].concat()
+}
+
+/// Splitting a long input everywhere shows no more than splitting its ends.
+fn cuts(length: usize) -> impl Iterator<Item = usize> {
+    let step = if is_emulated() { 16 } else { 1 };
+    (1..length)
+        .filter(move |&cut| cut < 300 || cut + 300 > length)
+        .step_by(step)
+}
+
+#[test]
+fn each_request_is_answered_as_the_table_says() {
+    within(|| {
+        let server = Server::default();
+        let rows = rows(TABLE);
+        let mut failures = String::new();
+        for row in &rows {
+            let found = outcome_of(&server, &[&input(row)]);
+            if found != row.outcome {
+                failures += &format!(
+                    "line {}: {found} instead of {} ({}): \"{}\"\n",
+                    row.line,
+                    row.outcome,
+                    row.section,
+                    row.input.escape_ascii()
+                );
+            }
+        }
+        assert!(failures.is_empty(), "\n{failures}");
+        assert!(rows.len() > 700, "only {} rows were read", rows.len());
+    });
+}
+
+#[test]
+fn no_answer_depends_on_where_the_bytes_are_split() {
+    within(|| {
+        let server = Server::default();
+        for row in rows(TABLE) {
+            let bytes = input(&row);
+            for cut in cuts(bytes.len()) {
+                let found = outcome_of(&server, &[&bytes[..cut], &bytes[cut..]]);
+                assert_eq!(found, row.outcome, "line {}, split at {cut}", row.line);
+            }
+            let bytewise: Vec<_> = bytes.chunks(1).collect();
+            let found = outcome_of(&server, &bytewise);
+            assert_eq!(found, row.outcome, "line {}, byte by byte", row.line);
+        }
+    });
+}
+
+#[test]
+fn each_deviation_is_argued() {
+    let argued = include_str!("../../../docs/HTTP_DEVIATIONS.md");
+    let deviating = rows(TABLE).into_iter().filter(|row| row.deviates);
+    let sections: BTreeSet<String> = deviating.map(|row| row.section).collect();
+    let argued: BTreeSet<String> = argued
+        .lines()
+        .filter_map(|line| line.strip_prefix("## RFC ")?.split(": ").next())
+        .map(str::to_owned)
+        .collect();
+    assert_eq!(sections, argued);
+}
