@@ -70,7 +70,7 @@ fn chunks(mut bytes: &[u8]) -> Option<(Vec<u8>, &[u8])> {
 }
 
 /// Writes a body without spaces, as in the table.
-fn escape(body: &str) -> String {
+pub fn escape(body: &str) -> String {
     let body = body.escape_default().to_string();
     body.replace(' ', "\\x20")
 }
