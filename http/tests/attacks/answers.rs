@@ -4,7 +4,7 @@ use httparse::{EMPTY_HEADER, Status};
 
 /// Returns the outcome that the bytes from a server show. The handler answers a request with its
 /// target, a space and its body.
-pub fn outcome(mut bytes: &[u8]) -> String {
+pub(super) fn outcome(mut bytes: &[u8]) -> String {
     let mut words = Vec::new();
     while !bytes.is_empty() {
         let Some((word, rest)) = answer(bytes) else {
@@ -70,13 +70,13 @@ fn chunks(mut bytes: &[u8]) -> Option<(Vec<u8>, &[u8])> {
 }
 
 /// Writes a body without spaces, as in the table.
-pub fn escape(body: &str) -> String {
+pub(super) fn escape(body: &str) -> String {
     let body = body.escape_default().to_string();
     body.replace(' ', "\\x20")
 }
 
 /// Whether an outcome is one that the table allows.
-pub fn allows(expected: &str, outcome: &str) -> bool {
+pub(super) fn allows(expected: &str, outcome: &str) -> bool {
     match expected.rsplit_once("reject") {
         _ if expected == "any" => true,
         Some((before, "")) => {

@@ -4,7 +4,9 @@
 #![expect(clippy::unwrap_used, reason = "a failed helper is a failed test")]
 
 mod answers;
+mod deviations;
 mod pipelines;
 mod requests;
 mod responses;
+mod splits;
 mod table;

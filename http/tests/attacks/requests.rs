@@ -1,15 +1,15 @@
 //! The server and the table of requests.
 
-use std::collections::BTreeSet;
 use std::io;
 use std::rc::Rc;
 use std::thread;
 
 use evy_http::{Body, Request, Response, Server};
 use evy_test_support::mock_stream::MockStream;
-use evy_test_support::{is_emulated, within};
+use evy_test_support::within;
 
 use super::answers::outcome;
+use super::splits::cuts;
 use super::table::{Row, rows};
 
 const TABLE: &str = include_str!("requests.txt");
@@ -23,7 +23,7 @@ fn handle(request: Request<Body>) -> io::Result<Response<Vec<u8>>> {
     Ok(Response::new(answer))
 }
 
-fn outcome_of(server: &Server, pieces: &[&[u8]]) -> String {
+pub(super) fn outcome_of(server: &Server, pieces: &[&[u8]]) -> String {
     let stream = MockStream::new(pieces);
     let writes = Rc::clone(&stream.writes);
     server.serve_connection(stream, (), handle).ok();
@@ -34,14 +34,6 @@ fn outcome_of(server: &Server, pieces: &[&[u8]]) -> String {
 fn input(row: &Row) -> Vec<u8> {
     let next = if row.is_end { b"" } else { NEXT };
     [&row.input, next].concat()
-}
-
-/// Splitting a long input everywhere shows no more than splitting its ends.
-fn cuts(length: usize) -> impl Iterator<Item = usize> {
-    let step = if is_emulated() { 16 } else { 1 };
-    (1..length)
-        .filter(move |&cut| cut < 150 || cut + 150 > length)
-        .step_by(step)
 }
 
 #[test]
@@ -82,7 +74,7 @@ fn no_answer_depends_on_where_the_bytes_are_split() {
 fn check_splits(row: &Row) {
     let server = Server::default();
     let bytes = input(row);
-    for cut in cuts((row.input.len() + 1).min(bytes.len())) {
+    for cut in cuts(row, (row.input.len() + 1).min(bytes.len())) {
         let found = outcome_of(&server, &[&bytes[..cut], &bytes[cut..]]);
         assert_eq!(found, row.outcome, "line {}, split at {cut}", row.line);
     }
@@ -91,15 +83,3 @@ fn check_splits(row: &Row) {
     assert_eq!(found, row.outcome, "line {}, byte by byte", row.line);
 }
 
-#[test]
-fn each_deviation_is_argued() {
-    let argued = include_str!("../../../docs/HTTP_DEVIATIONS.md");
-    let deviating = rows(TABLE).into_iter().filter(|row| row.deviates);
-    let sections: BTreeSet<String> = deviating.map(|row| row.section).collect();
-    let argued: BTreeSet<String> = argued
-        .lines()
-        .filter_map(|line| line.strip_prefix("## RFC ")?.split(": ").next())
-        .map(str::to_owned)
-        .collect();
-    assert_eq!(sections, argued);
-}

@@ -8,9 +8,10 @@ use std::time::Duration;
 use evy_http::{Body, Client, Method, Request};
 use evy_net::{Stream, TcpListener, TcpStream, listen};
 use evy_runtime::{scope, yield_now};
-use evy_test_support::{is_emulated, within};
+use evy_test_support::within;
 
 use super::answers::escape;
+use super::splits::cuts;
 use super::table::{Row, rows};
 
 const TABLE: &str = include_str!("responses.txt");
@@ -106,13 +107,6 @@ fn input(row: &Row) -> &[u8] {
     row.input.strip_prefix(b"{head}").unwrap_or(&row.input)
 }
 
-/// Splitting a long input everywhere shows no more than splitting its ends.
-fn cuts(length: usize) -> impl Iterator<Item = usize> {
-    let step = if is_emulated() { 16 } else { 1 };
-    let is_near_an_end = move |&cut: &usize| cut < 100 || cut + 100 > length;
-    (1..length).filter(is_near_an_end).step_by(step)
-}
-
 #[test]
 fn the_client_makes_of_each_response_what_the_table_says() {
     within(|| {
@@ -152,7 +146,7 @@ fn check_splits(rows: &[Row]) {
     let listener = listen("127.0.0.1:0").unwrap();
     for row in rows {
         let bytes = input(row);
-        for cut in cuts(bytes.len()) {
+        for cut in cuts(row, bytes.len()) {
             let found = outcome_of(&listener, row, &[&bytes[..cut], &bytes[cut..]]);
             assert_eq!(found, row.outcome, "line {}, split at {cut}", row.line);
         }

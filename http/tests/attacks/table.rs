@@ -4,19 +4,21 @@ use std::collections::HashMap;
 
 /// A row, of which `{end}` and the appended request are left to the user.
 #[derive(Debug)]
-pub struct Row {
-    pub line: usize,
+pub(super) struct Row {
+    pub(super) line: usize,
     /// The outcome of evy.
-    pub outcome: String,
+    pub(super) outcome: String,
     /// Whether the outcome is not what the RFC says.
-    pub deviates: bool,
+    pub(super) deviates: bool,
     /// Other outcomes that the RFC allows.
-    pub alternatives: Vec<String>,
+    pub(super) alternatives: Vec<String>,
     /// The number of the RFC and the section.
-    pub section: String,
-    pub input: Vec<u8>,
+    pub(super) section: String,
+    pub(super) input: Vec<u8>,
     /// Whether the stream ends after the input.
-    pub is_end: bool,
+    pub(super) is_end: bool,
+    /// How many bytes the input of the row before begins with too, if both have the same line.
+    pub(super) shared: usize,
 }
 
 /// Returns the rows of a table.
@@ -24,7 +26,7 @@ pub struct Row {
 /// # Panics
 ///
 /// Panics if the table is malformed.
-pub fn rows(text: &str) -> Vec<Row> {
+pub(super) fn rows(text: &str) -> Vec<Row> {
     let mut texts = HashMap::new();
     let mut rows = Vec::new();
     for (index, line) in text.lines().enumerate() {
@@ -43,12 +45,16 @@ pub fn rows(text: &str) -> Vec<Row> {
         let mut outcomes = outcomes.split(" / ").map(str::to_owned);
         let outcome = outcomes.next().unwrap_or_default();
         let alternatives: Vec<String> = outcomes.collect();
+        let mut before = Vec::new();
         for input in variants(input) {
             let mut input = expand(&input, &texts);
             let is_end = input.ends_with(b"{end}");
             if is_end {
                 input.truncate(input.len() - b"{end}".len());
             }
+            let pairs = before.iter().zip(&input);
+            let shared = pairs.take_while(|(a, b)| a == b).count();
+            before.clone_from(&input);
             rows.push(Row {
                 line: line_number,
                 outcome: outcome.trim_start_matches('!').to_owned(),
@@ -57,6 +63,7 @@ pub fn rows(text: &str) -> Vec<Row> {
                 section: section.trim().to_owned(),
                 input,
                 is_end,
+                shared,
             });
         }
     }
