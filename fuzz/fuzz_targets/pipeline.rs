@@ -24,7 +24,10 @@ const WORDS: [&str; 16] = [
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
     let mut input = Vec::new();
     for byte in bytes {
-        match byte.checked_sub(0x80).and_then(|index| WORDS.get(usize::from(index))) {
+        match byte
+            .checked_sub(0x80)
+            .and_then(|index| WORDS.get(usize::from(index)))
+        {
             Some(word) => input.extend_from_slice(word.as_bytes()),
             None => input.push(*byte),
         }

@@ -15,7 +15,9 @@ fn pieces(bytes: &[u8]) -> Vec<&[u8]> {
     let mut pieces = Vec::new();
     let mut rest = bytes;
     while !rest.is_empty() {
-        random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        random = random
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1);
         let length = 1 + (random >> 33) % largest;
         let (piece, after) = rest.split_at(rest.len().min(length as usize));
         pieces.push(piece);

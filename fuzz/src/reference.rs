@@ -47,7 +47,15 @@ pub(crate) fn response(bytes: &[u8]) -> Option<Message> {
         match head.code? {
             100..200 => bytes = &bytes[length..],
             204 | 304 => return Some(message(start, &mut [], bytes, length, Default::Empty)),
-            _ => return Some(message(start, head.headers, bytes, length, Default::UntilClose)),
+            _ => {
+                return Some(message(
+                    start,
+                    head.headers,
+                    bytes,
+                    length,
+                    Default::UntilClose,
+                ));
+            }
         }
     }
 }
@@ -116,10 +124,23 @@ fn trailers(bytes: &[u8]) -> Option<usize> {
 /// A later minor version of HTTP/1 is read as HTTP/1.1, which `httparse` does not do.
 fn with_known_version(bytes: &[u8]) -> Vec<u8> {
     let mut bytes = bytes.to_vec();
-    let start = bytes.iter().position(|byte| !b"\r\n".contains(byte)).unwrap_or(0);
+    let start = bytes
+        .iter()
+        .position(|byte| !b"\r\n".contains(byte))
+        .unwrap_or(0);
     let line = &mut bytes[start..];
     let length = line.iter().position(|&byte| byte == b'\r').unwrap_or(0);
-    if let [.., b'H', b'T', b'T', b'P', b'/', b'1', b'.', minor @ b'2'..=b'9'] = &mut line[..length]
+    if let [
+        ..,
+        b'H',
+        b'T',
+        b'T',
+        b'P',
+        b'/',
+        b'1',
+        b'.',
+        minor @ b'2'..=b'9',
+    ] = &mut line[..length]
     {
         *minor = b'1';
     }

@@ -39,7 +39,10 @@ pub fn check_requests(bytes: &[u8]) {
         check_request(request, &expected);
         match expected.length {
             Some(length) => rest = &rest[length..],
-            None => assert!(!request.is_whole, "the reference finds no end of {request:?}"),
+            None => assert!(
+                !request.is_whole,
+                "the reference finds no end of {request:?}"
+            ),
         }
     }
     check_answers(&answers, &seen);
@@ -62,9 +65,17 @@ fn serve(pieces: &[&[u8]]) -> (Vec<Seen>, Vec<u8>) {
             body: bytes,
             is_whole: outcome.is_ok(),
         });
-        outcome.map(|_| Response::builder().header("date", "now").body("ok").expect("is valid"))
+        outcome.map(|_| {
+            Response::builder()
+                .header("date", "now")
+                .body("ok")
+                .expect("is valid")
+        })
     };
-    let server = Server::builder().allow_connect(true).max_body_bytes(1 << 16).build();
+    let server = Server::builder()
+        .allow_connect(true)
+        .max_body_bytes(1 << 16)
+        .build();
     // An error ends the connection only.
     server.serve_connection(stream, (), handler).ok();
     let bytes = writes.borrow().concat();
@@ -74,7 +85,11 @@ fn serve(pieces: &[&[u8]]) -> (Vec<Seen>, Vec<u8>) {
 /// The server adds the date to the answers of its own.
 fn without_dates(bytes: &[u8]) -> Vec<u8> {
     let lines = bytes.split_inclusive(|&byte| byte == b'\n');
-    lines.filter(|line| !line.starts_with(b"date: ")).flatten().copied().collect()
+    lines
+        .filter(|line| !line.starts_with(b"date: "))
+        .flatten()
+        .copied()
+        .collect()
 }
 
 fn check_request(request: &Seen, expected: &Message) {
@@ -127,5 +142,8 @@ fn check_answers(answers: &[u8], seen: &[Seen]) {
         }
         rest = &rest[length..];
     }
-    assert!(count == seen.len() || count == seen.len() + 1, "{count} answers to {seen:?}");
+    assert!(
+        count == seen.len() || count == seen.len() + 1,
+        "{count} answers to {seen:?}"
+    );
 }

@@ -77,7 +77,10 @@ fn serve(pieces: &[Vec<u8>]) -> io::Result<()> {
 }
 
 fn get(addr: SocketAddr) -> io::Result<Found> {
-    let client = Client::builder().max_idle_per_host(0).max_body_bytes(1 << 16).build();
+    let client = Client::builder()
+        .max_idle_per_host(0)
+        .max_body_bytes(1 << 16)
+        .build();
     let response = client.get(&format!("http://{addr}/"))?;
     Ok(Found {
         status: response.status().as_str().to_owned(),

@@ -161,7 +161,18 @@ pub(crate) fn parse_response(bytes: &[u8], limits: &Limits) -> Result<Response<(
         table,
     );
     if outcome == Err(httparse::Error::Version)
-        && let [b'H', b'T', b'T', b'P', b'/', b'1', b'.', b'2'..=b'9', b' ', ..] = bytes
+        && let [
+            b'H',
+            b'T',
+            b'T',
+            b'P',
+            b'/',
+            b'1',
+            b'.',
+            b'2'..=b'9',
+            b' ',
+            ..,
+        ] = bytes
     {
         // A later minor version is treated as HTTP/1.1, as in requests.
         return parse_response(&[b"HTTP/1.1", &bytes[8..]].concat(), limits);

@@ -16,14 +16,24 @@ const PAUSE: Duration = Duration::from_millis(3);
 /// A client, as a function that fetches two URLs, the first one perhaps with HEAD.
 pub struct Client {
     pub name: &'static str,
+    /// Whether each try takes a process, so that the bytes are not split.
+    is_process: bool,
     fetch: fn(SocketAddr, bool) -> Result<String, String>,
 }
 
 /// Returns the clients that are installed.
 pub fn all() -> Vec<Client> {
-    let mut clients = vec![Client { name: "evy's client", fetch: fetch_with_evy }];
+    let mut clients = vec![Client {
+        name: "evy's client",
+        is_process: false,
+        fetch: fetch_with_evy,
+    }];
     match Command::new("curl").arg("--version").output() {
-        Ok(_) => clients.push(Client { name: "curl", fetch: fetch_with_curl }),
+        Ok(_) => clients.push(Client {
+            name: "curl",
+            is_process: true,
+            fetch: fetch_with_curl,
+        }),
         Err(error) => println!("curl is skipped: {error}"),
     }
     clients
@@ -40,7 +50,8 @@ impl Client {
             outcome if outcome.starts_with("error") => "error".to_owned(),
             outcome => outcome.to_owned(),
         };
-        crate::differences(row, bytes.len(), relevant, |cut| {
+        let cuts = 1..if self.is_process { 0 } else { bytes.len() };
+        crate::differences(row, bytes.len(), cuts, relevant, |cut| {
             let listener = TcpListener::bind("127.0.0.1:0").expect("a port is free");
             let addr = listener.local_addr().expect("it is bound");
             thread::scope(|s| {
@@ -110,14 +121,16 @@ fn fetch_with_evy(addr: SocketAddr, is_head: bool) -> Result<String, String> {
     let fetch = |method: Method| {
         let mut request = Request::new(Body::empty());
         *request.method_mut() = method;
-        *request.uri_mut() = format!("http://{addr}/").parse().map_err(io::Error::other)?;
+        *request.uri_mut() = format!("http://{addr}/")
+            .parse()
+            .map_err(io::Error::other)?;
         let response = client.request(request)?;
         let status = response.status();
         Ok(word(status.as_str(), &response.into_body().into_bytes()?))
     };
     let outcome = fetch(if is_head { Method::HEAD } else { Method::GET });
     // What the server sends without a request has arrived.
-    thread::sleep(2 * PAUSE);
+    thread::sleep(6 * PAUSE);
     let next = fetch(Method::POST);
     let outcome = outcome.map_err(|error: io::Error| error.to_string())?;
     match next.as_deref() {
@@ -134,7 +147,16 @@ fn fetch_with_curl(addr: SocketAddr, is_head: bool) -> Result<String, String> {
         command.args(["--head", "-o", "/dev/null"]);
     }
     // What the server sends without a request arrives before the next one.
-    command.args([&url, "--next", "-s", "--rate", "100/s", "-w", "|%{http_code}", &url]);
+    command.args([
+        &url,
+        "--next",
+        "-s",
+        "--rate",
+        "100/s",
+        "-w",
+        "|%{http_code}",
+        &url,
+    ]);
     let output = command.output().map_err(|error| error.to_string())?;
     let Some(at) = output.stdout.windows(1).rposition(|byte| byte == b"\n") else {
         return Err("no output".to_owned());
@@ -149,6 +171,10 @@ fn fetch_with_curl(addr: SocketAddr, is_head: bool) -> Result<String, String> {
     }
     match next {
         b"next|200" => Ok(word(&code, body.as_bytes())),
-        next => Ok(format!("{} {}", word(&code, body.as_bytes()), next.escape_ascii())),
+        next => Ok(format!(
+            "{} {}",
+            word(&code, body.as_bytes()),
+            next.escape_ascii()
+        )),
     }
 }

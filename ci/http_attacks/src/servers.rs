@@ -51,7 +51,7 @@ impl Server {
                 codes.collect::<Vec<_>>().join(" ")
             }
         };
-        crate::differences(row, bytes.len(), relevant, |cut| {
+        crate::differences(row, bytes.len(), 1..bytes.len(), relevant, |cut| {
             let answers = self.exchange(&bytes[..cut], &bytes[cut..], row.is_end);
             answers.unwrap_or_else(|error| error.to_string())
         })
@@ -85,7 +85,12 @@ impl Server {
 
 /// Starts the servers.
 pub fn start() -> Vec<Server> {
-    let server = |name, addr| Server { name, addr, has_bodies: true, _nginx: None };
+    let server = |name, addr| Server {
+        name,
+        addr,
+        has_bodies: true,
+        _nginx: None,
+    };
     let mut servers = vec![server("evy", start_evy()), server("hyper", start_hyper())];
     match Nginx::start() {
         Ok((nginx, addr)) => servers.push(Server {
@@ -102,7 +107,9 @@ fn start_evy() -> SocketAddr {
     let (started, addr) = mpsc::channel();
     thread::spawn(move || {
         let listener = evy::listen("127.0.0.1:0").expect("a port is free");
-        started.send(listener.local_addr().expect("it is bound")).expect("it is awaited");
+        started
+            .send(listener.local_addr().expect("it is bound"))
+            .expect("it is awaited");
         evy::http::serve(listener, |request: evy::http::Request<Body>| {
             let mut answer = format!("{} ", request.uri().path()).into_bytes();
             answer.extend(request.into_body().into_bytes()?);
@@ -115,7 +122,9 @@ fn start_evy() -> SocketAddr {
 fn start_hyper() -> SocketAddr {
     let (started, addr) = mpsc::channel();
     thread::spawn(move || {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build();
         let serving = tokio::task::LocalSet::new();
         serving.block_on(&runtime.expect("tokio starts"), async move {
             let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
@@ -142,17 +151,21 @@ type HyperResponse = hyper::Response<Full<Bytes>>;
 async fn echo(request: hyper::Request<Incoming>) -> Result<HyperResponse, Infallible> {
     let path = request.uri().path().to_owned();
     let status = |code| {
-        let response = hyper::Response::builder().status(code).header("connection", "close");
+        let response = hyper::Response::builder()
+            .status(code)
+            .header("connection", "close");
         response.body(Full::default()).expect("it is valid")
     };
-    Ok(match Limited::new(request.into_body(), MAX_BODY).collect().await {
-        Ok(body) => {
-            let answer = [format!("{path} ").as_bytes(), &body.to_bytes()].concat();
-            hyper::Response::new(Full::from(answer))
-        }
-        Err(error) if error.is::<http_body_util::LengthLimitError>() => status(413),
-        Err(_) => status(400),
-    })
+    Ok(
+        match Limited::new(request.into_body(), MAX_BODY).collect().await {
+            Ok(body) => {
+                let answer = [format!("{path} ").as_bytes(), &body.to_bytes()].concat();
+                hyper::Response::new(Full::from(answer))
+            }
+            Err(error) if error.is::<http_body_util::LengthLimitError>() => status(413),
+            Err(_) => status(400),
+        },
+    )
 }
 
 /// A process of nginx, and the folder of its files.

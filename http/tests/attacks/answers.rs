@@ -29,14 +29,19 @@ fn answer(bytes: &[u8]) -> Option<(String, &[u8])> {
     let (code, rest) = (head.code?, &bytes[length..]);
     let value = |name: &str| {
         let mut headers = head.headers.iter();
-        headers.find_map(|header| header.name.eq_ignore_ascii_case(name).then_some(header.value))
+        headers.find_map(|header| {
+            header
+                .name
+                .eq_ignore_ascii_case(name)
+                .then_some(header.value)
+        })
     };
     if let 100..200 | 204 | 304 = code {
         return Some((code.to_string(), rest));
     }
     let (body, rest) = if value("transfer-encoding").is_some() {
         chunks(rest)?
-    } else if rest.starts_with(b"HTTP/1.") {
+    } else if rest.starts_with(b"HTTP/1.") || (code >= 400 && rest.is_empty()) {
         // The request was HEAD.
         (Vec::new(), rest)
     } else if let Some(length) = value("content-length") {

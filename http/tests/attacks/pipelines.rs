@@ -28,7 +28,15 @@ fn request(random: &mut Rng) -> (Vec<u8>, String) {
     let mut content = Vec::new();
     if has_body {
         // Much of what a body may contain is framing elsewhere.
-        let words = ["hello", "\r\n", "0\r\n\r\n", "GET /x HTTP/1.1\r\n", "\n", "5;", "Host: a"];
+        let words = [
+            "hello",
+            "\r\n",
+            "0\r\n\r\n",
+            "GET /x HTTP/1.1\r\n",
+            "\n",
+            "5;",
+            "Host: a",
+        ];
         for _ in 0..random.usize(..6) {
             content.extend_from_slice(random.choice(words).unwrap().as_bytes());
         }
@@ -47,7 +55,11 @@ fn request(random: &mut Rng) -> (Vec<u8>, String) {
     }
     let is_empty = content.is_empty();
     let content = escape(&String::from_utf8(content).unwrap());
-    let mut outcome = if is_empty { "200".to_owned() } else { format!("200={content}") };
+    let mut outcome = if is_empty {
+        "200".to_owned()
+    } else {
+        format!("200={content}")
+    };
     if expects && !body.is_empty() {
         outcome = format!("100 {outcome}");
     }
@@ -99,7 +111,11 @@ fn any_split_of_valid_requests_yields_the_same_answers() {
                 let pieces = pieces(&bytes, &mut random);
                 assert_eq!(outcome_of(&server, &pieces), expected, "seed {seed}");
             }
-            assert_eq!(outcome_of(&server, &[&bytes]), expected, "seed {seed}, whole");
+            assert_eq!(
+                outcome_of(&server, &[&bytes]),
+                expected,
+                "seed {seed}, whole"
+            );
         }
     });
 }

@@ -82,4 +82,3 @@ fn check_splits(row: &Row) {
     let found = outcome_of(&server, &bytewise);
     assert_eq!(found, row.outcome, "line {}, byte by byte", row.line);
 }
-
