@@ -15,7 +15,7 @@ use super::settings::Settings;
 use crate::buffered::{BufferedStream, IoDeadline};
 use crate::decoder::{Decoder, DecoderState, body_framing};
 use crate::error::ProtocolError;
-use crate::head::{self, content_length, trim_whitespace};
+use crate::head::{self, content_length};
 use crate::pace::{Pace, PaceLimits};
 
 /// The number of unread body bytes that are skipped to reach the next request.
@@ -348,7 +348,7 @@ fn expects_continue(request: &Request<()>) -> Result<bool, ProtocolError> {
     let values = request.headers().get_all(EXPECT).iter();
     let members = values.flat_map(|value| value.as_bytes().split(|&byte| byte == b','));
     let mut is_expected = false;
-    for member in members.map(trim_whitespace) {
+    for member in members.map(head::trim_whitespace) {
         if member.eq_ignore_ascii_case(b"100-continue") {
             is_expected = request.version() == Version::HTTP_11;
         } else if !member.is_empty() {
