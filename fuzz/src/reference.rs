@@ -36,22 +36,37 @@ pub(crate) fn request(bytes: &[u8]) -> Option<Message> {
 
 /// Reads a response that is final. Returns `None` if its head is malformed or incomplete.
 pub(crate) fn response(bytes: &[u8]) -> Option<Message> {
-    let mut bytes = bytes;
+    let mut bytes = bytes.to_vec();
     loop {
+        if let [
+            b'H',
+            b'T',
+            b'T',
+            b'P',
+            b'/',
+            b'1',
+            b'.',
+            minor @ b'2'..=b'9',
+            b' ',
+            ..,
+        ] = bytes.as_mut_slice()
+        {
+            *minor = b'1';
+        }
         let mut table = [EMPTY_HEADER; 256];
         let mut head = httparse::Response::new(&mut table);
-        let Ok(Status::Complete(length)) = head.parse(bytes) else {
+        let Ok(Status::Complete(length)) = head.parse(&bytes) else {
             return None;
         };
         let start = (head.code?.to_string(), String::new());
         match head.code? {
-            100..200 => bytes = &bytes[length..],
-            204 | 304 => return Some(message(start, &mut [], bytes, length, Default::Empty)),
+            100..200 => bytes = bytes.split_off(length),
+            204 | 304 => return Some(message(start, &mut [], &bytes, length, Default::Empty)),
             _ => {
                 return Some(message(
                     start,
                     head.headers,
-                    bytes,
+                    &bytes,
                     length,
                     Default::UntilClose,
                 ));
