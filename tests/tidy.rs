@@ -250,6 +250,7 @@ fn links_between_documents_lead_to_files_that_exist() {
         "docs/BENCHMARKS.md",
         "docs/DESIGN.md",
         "docs/FROM_EVENTLET.md",
+        "docs/HTTP_DEVIATIONS.md",
         "docs/PANIC_ABORT.md",
         "docs/STD_DIFFERENCES.md",
         "examples/README.md",

@@ -44,7 +44,7 @@ impl HeadScanner {
                 false => bytes[self.at..].iter().position(is_special),
             };
             let at = found.map_or(bytes.len(), |found| self.at + found + 1);
-            self.check(at, limits)?;
+            self.check(&bytes[..at], limits)?;
             self.at = at;
             if found.is_none() {
                 return Ok(None);
@@ -72,15 +72,22 @@ impl HeadScanner {
         Ok(None)
     }
 
-    /// Checks the limits for a head whose first `at` bytes are to be scanned.
-    fn check(&self, at: usize, limits: &Limits) -> Result<(), ProtocolError> {
-        match (self.lines, limits.target) {
-            (0, Some(target)) if at > target.saturating_add(REQUEST_LINE_OVERHEAD) => {
-                Err(ProtocolError::TARGET_TOO_LONG)
-            }
-            _ if at > limits.head => Err(ProtocolError::HEAD_TOO_LONG),
-            _ => Ok(()),
+    /// Checks the limits for a head that begins with `bytes`, which are to be scanned.
+    fn check(&self, bytes: &[u8], limits: &Limits) -> Result<(), ProtocolError> {
+        if let (0, Some(target)) = (self.lines, limits.target)
+            && let Some((line, [_, ..])) =
+                bytes.split_at_checked(target.saturating_add(REQUEST_LINE_OVERHEAD))
+        {
+            let is_in_method = !line.contains(&b' ');
+            return Err(match is_in_method {
+                true => ProtocolError::METHOD_TOO_LONG,
+                false => ProtocolError::TARGET_TOO_LONG,
+            });
         }
+        if bytes.len() > limits.head {
+            return Err(ProtocolError::HEAD_TOO_LONG);
+        }
+        Ok(())
     }
 }
 
@@ -153,6 +160,23 @@ pub(crate) fn parse_response(bytes: &[u8], limits: &Limits) -> Result<Response<(
         bytes,
         table,
     );
+    if outcome == Err(httparse::Error::Version)
+        && let [
+            b'H',
+            b'T',
+            b'T',
+            b'P',
+            b'/',
+            b'1',
+            b'.',
+            b'2'..=b'9',
+            b' ',
+            ..,
+        ] = bytes
+    {
+        // A later minor version is treated as HTTP/1.1, as in requests.
+        return parse_response(&[b"HTTP/1.1", &bytes[8..]].concat(), limits);
+    }
     require_complete(outcome, "the status line or a header is malformed")?;
     let mut response = Response::new(());
     *response.status_mut() = parsed
@@ -266,7 +290,15 @@ pub(crate) fn connection_says(headers: &HeaderMap, token: &str) -> bool {
     let values = headers.get_all(CONNECTION).iter();
     values
         .flat_map(|value| value.as_bytes().split(|&byte| byte == b','))
-        .any(|word| word.trim_ascii().eq_ignore_ascii_case(token.as_bytes()))
+        .any(|word| trim_whitespace(word).eq_ignore_ascii_case(token.as_bytes()))
+}
+
+/// Removes the spaces and tabs around a value. `trim_ascii` would also remove control characters.
+pub(crate) const fn trim_whitespace(mut bytes: &[u8]) -> &[u8] {
+    while let [b' ' | b'\t', rest @ ..] | [rest @ .., b' ' | b'\t'] = bytes {
+        bytes = rest;
+    }
+    bytes
 }
 
 /// Appends the headers to `out`, each as a line `name: value`. Those that the connection sets

@@ -43,12 +43,13 @@ mod error;
 mod head;
 mod host;
 mod limits;
-#[cfg(test)]
-mod mock_stream;
 mod pace;
 mod path;
 mod server;
 mod upgrade;
+
+#[cfg(test)]
+use evy_test_support::mock_stream;
 
 pub use body::Body;
 pub use client::{

@@ -365,14 +365,18 @@ fn skip_rest<S: Stream>(decoder: &mut Decoder, stream: &mut BufferedStream<S>) -
 }
 
 fn expects_continue(request: &Request<()>) -> Result<bool, ProtocolError> {
-    match request.headers().get(EXPECT) {
-        None => Ok(false),
-        Some(value) if value.as_bytes().eq_ignore_ascii_case(b"100-continue") => {
-            Ok(request.version() == Version::HTTP_11)
+    let values = request.headers().get_all(EXPECT).iter();
+    let members = values.flat_map(|value| value.as_bytes().split(|&byte| byte == b','));
+    let mut is_expected = false;
+    for member in members.map(head::trim_whitespace) {
+        if member.eq_ignore_ascii_case(b"100-continue") {
+            is_expected = request.version() == Version::HTTP_11;
+        } else if !member.is_empty() {
+            return Err(ProtocolError::new(
+                StatusCode::EXPECTATION_FAILED,
+                "the only expectation supported is `100-continue`",
+            ));
         }
-        Some(_) => Err(ProtocolError::new(
-            StatusCode::EXPECTATION_FAILED,
-            "the only expectation supported is `100-continue`",
-        )),
     }
+    Ok(is_expected)
 }
