@@ -2,8 +2,8 @@
 //! requests.
 //!
 //! ```text
-//! cargo run --release --example feed_scraper [ADDR [FEED_SECONDS [REQUEST_SECONDS]]]
-//!                                            (default: 127.0.0.1:6001 10 30)
+//! cargo run --release --example feed_scraper [[FEED_SECONDS REQUEST_SECONDS] ADDR]
+//!                                            (default: 10 30 127.0.0.1:6001)
 //! curl --data-binary $'http://host/feed1\nhttp://host/feed2' http://127.0.0.1:6001/
 //! cargo run --release --example feed_scraper -- --demo
 //! ```
@@ -91,17 +91,18 @@ fn serve(listener: TcpListener, scraper: Scraper) -> io::Result<()> {
 }
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let mut args = std::env::args().skip(1);
-    let addr = args.next();
-    if addr.as_deref() == Some("--demo") {
-        return Ok(demo()?);
-    }
-    let mut limit = |default| {
-        let seconds = args.next().map_or(Ok(default), |seconds| seconds.parse());
-        seconds.map(Duration::from_secs)
+    let args: Vec<_> = std::env::args().skip(1).collect();
+    let args: Vec<_> = args.iter().map(String::as_str).collect();
+    let (feed_limit, request_limit, addr) = match args[..] {
+        ["--demo"] => return Ok(demo()?),
+        [] => ("10", "30", "127.0.0.1:6001"),
+        [addr] => ("10", "30", addr),
+        [feed_limit, request_limit, addr] => (feed_limit, request_limit, addr),
+        _ => return Err("usage: feed_scraper [[FEED_SECONDS REQUEST_SECONDS] ADDR]".into()),
     };
-    let scraper = Scraper::new(limit(10)?, limit(30)?);
-    let listener = evy::listen(addr.as_deref().unwrap_or("127.0.0.1:6001"))?;
+    let seconds = |limit: &str| limit.parse().map(Duration::from_secs);
+    let scraper = Scraper::new(seconds(feed_limit)?, seconds(request_limit)?);
+    let listener = evy::listen(addr)?;
     println!("listening on {}", listener.local_addr()?);
     Ok(serve(listener, scraper)?)
 }
