@@ -9,10 +9,10 @@
 //! ```
 //!
 //! The server accepts a POST request with the URLs of feeds, one per line. It fetches all feeds
-//! concurrently and responds with their titles in the same order. A feed that fails, or takes more
-//! than FEED_SECONDS, has its error in its line. After REQUEST_SECONDS the server responds with what
-//! it has. With `--demo`, the program also serves some feeds, sends such a request to itself, prints
-//! the response and exits.
+//! concurrently and responds with their titles in the same order. The line of a feed that fails, or
+//! takes more than `FEED_SECONDS`, has the error. After `REQUEST_SECONDS` the server responds with
+//! what it has. With `--demo`, the program also serves some feeds, sends such a request to itself,
+//! prints the response and exits.
 
 use std::error::Error;
 use std::io;

@@ -385,7 +385,7 @@ mod tests {
         let mock = MockStream::default();
         let writes = mock.writes.clone();
         let mut stream = BufferedStream::new(mock, IoDeadline::after(Duration::ZERO));
-        let error = stream.write_all(&[0; 100_000]).unwrap_err();
+        let error = stream.write_all(&[0; 10_000]).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::TimedOut);
         assert_eq!(stream.queued(), 0);
         assert!(stream.has_unsent());

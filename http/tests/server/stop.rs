@@ -172,7 +172,7 @@ fn ask_until_closed(addr: SocketAddr, kind: usize) -> u64 {
         2 => (b"GET /large HTTP/1.1\r\nHost: a\r\n\r\n".to_vec(), LARGE),
         _ => {
             let head = "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 100000\r\n\r\n";
-            ([head.as_bytes(), &[b'x'; 100_000]].concat(), 5)
+            ([head.as_bytes(), &b"x".repeat(100_000)].concat(), 5)
         }
     };
     let mut stream = std::io::BufReader::new(connect(addr));
