@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Measures how long a client of an HTTP server waits while 5000 others are slow: in their heads,
-# with their bodies, in reading their responses, and a third of each. The slow ones connect again when
-# the server closes their connections, so the run includes their timeouts, which pass together.
+# Measures how long a client of an HTTP server waits while 5000 others are slow: with their heads,
+# with their bodies, in reading their responses, and a third of each. The slow ones connect again
+# when the server closes their connections, so the run includes their timeouts, which pass together.
 #
 # Usage: ci/slow_clients.sh [KIND...]      (KIND: heads, bodies, reads, mixed)
 #
