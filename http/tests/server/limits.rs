@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use evy_http::{Body, Request, Server};
 use evy_runtime::sleep;
-use evy_test_support::within;
+use evy_test_support::{rerun_ignored, within};
 
 use super::{connect, exchange, read_to_end, read_until, start, statuses};
 
@@ -207,5 +207,28 @@ fn slow_bodies_give_way_to_whole_requests_when_they_are_below_the_minimum_rate()
         }
         assert!(start.elapsed() < Duration::from_secs(10));
         drop(slow);
+    });
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn the_table_of_descriptors_has_room_before_the_connections_come() {
+    let status = rerun_ignored("limits::makes_room_in_the_table_of_descriptors").status();
+    assert!(status.unwrap().success());
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+#[ignore = "needs a process of its own"]
+fn makes_room_in_the_table_of_descriptors() {
+    let room = || -> usize {
+        let status = std::fs::read_to_string("/proc/self/status").unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("FDSize:"));
+        line.unwrap().trim().parse().unwrap()
+    };
+    within(move || {
+        let addr = start(Server::builder().max_connections(800).build(), handler);
+        exchange(addr, b"GET / HTTP/1.0\r\n\r\n");
+        assert!(room() >= 800);
     });
 }

@@ -13,6 +13,7 @@ use std::cell::Cell;
 use std::error::Error;
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::os::fd::RawFd;
 use std::process::ExitCode;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -20,6 +21,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use rustix::io::fcntl_dupfd_cloexec;
 use rustix::process::{Resource, getrlimit, setrlimit};
 use socket2::{Domain, Socket, Type};
 
@@ -120,12 +122,15 @@ fn raise_descriptor_limit(count: usize) -> io::Result<()> {
     let mut limit = getrlimit(Resource::Nofile);
     limit.current = limit.maximum;
     setrlimit(Resource::Nofile, limit)?;
-    match limit.maximum {
-        Some(maximum) if (maximum as usize) < count + 50 => Err(io::Error::other(format!(
-            "the limit of {maximum} descriptors is too low for {count} clients"
-        ))),
-        _ => Ok(()),
+    let needed = count as u64 + 50;
+    if limit.maximum.is_some_and(|maximum| maximum < needed) {
+        let message = format!("{count} clients need a limit of {needed} descriptors");
+        return Err(io::Error::other(message));
     }
+    // Growing the table of descriptors takes the system a while, during which no thread of this
+    // process can connect. So it is done before the measurement.
+    drop(fcntl_dupfd_cloexec(io::stderr(), needed as RawFd)?);
+    Ok(())
 }
 
 /// Connects, and sends or reads a byte every second until the server closes the connection.
