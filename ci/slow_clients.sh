@@ -5,8 +5,9 @@
 #
 # Usage: ci/slow_clients.sh [KIND...]      (KIND: heads, bodies, reads, mixed)
 #
-# It fails if a request takes longer than EVY_SLOW_LIMIT_MS, which is 100 unless it is set. A busy
-# machine needs more, because the clients compete with the server for the processor.
+# It fails if a request takes longer than EVY_SLOW_LIMIT_MS, which is 100 unless it is set. On a busy
+# machine, other programs cause longer waits than the server; `chrt -r 5 ci/slow_clients.sh` runs it
+# before them.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
