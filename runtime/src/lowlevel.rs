@@ -12,6 +12,7 @@ use crate::thread::{JoinHandle, Scope};
 pub use crate::green::{MAX_INLINE_CLOSURE, StaysOnItsOsThread, WaitReason};
 pub use crate::helper_pool::HelperPool;
 pub use crate::io::wait_any::wait_any;
+pub use crate::thread::background::background;
 pub use crate::thread::wait_queue::WaitQueue;
 
 /// Charges an operation that may park to the budget of the current green thread.

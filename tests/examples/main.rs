@@ -2,6 +2,9 @@
 #![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
 mod feed_scraper;
+#[cfg(feature = "tls")]
+mod https_server;
+mod site;
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
@@ -173,6 +176,27 @@ fn graceful_stop_ends_at_once_after_a_second_ctrl_c() {
 }
 
 #[test]
+fn workers_answer_the_requests_in_progress_after_a_signal() {
+    for signal in ["-INT", "-TERM"] {
+        let (mut server, addr) = start("workers");
+        let mut client = TcpStream::connect(&addr).unwrap();
+        client
+            .set_read_timeout(Some(Duration::from_secs(30)))
+            .unwrap();
+        client
+            .write_all(b"GET /slow HTTP/1.1\r\nHost: a\r\n\r\n")
+            .unwrap();
+        std::thread::sleep(Duration::from_millis(200));
+        send(signal, &server);
+        let mut answer = String::new();
+        client.read_to_string(&mut answer).unwrap();
+        assert!(answer.contains("connection: close"), "{answer}");
+        assert!(answer.contains("request 1 of evy-worker-"), "{answer}");
+        assert!(server.0.wait().unwrap().success());
+    }
+}
+
+#[test]
 fn million_parks_and_wakes_every_green_thread() {
     let output = example("million").arg("20000").output().unwrap();
     let text = String::from_utf8(output.stdout).unwrap();
@@ -312,4 +336,22 @@ fn forward_proxy_tunnels_and_forwards() {
             "{answer}"
         );
     }
+}
+
+#[test]
+fn forward_proxy_carries_the_requests_of_ureq() {
+    let (_proxy, proxy) = start("forward_proxy");
+    let (_server, server) = start("chat");
+    let proxy = evy_ureq::ureq::Proxy::new(&format!("http://{proxy}")).unwrap();
+    let config = evy_ureq::ureq::Agent::config_builder()
+        .proxy(Some(proxy))
+        .build();
+    let agent = evy_ureq::agent_with(config);
+    let error = |target: &str| {
+        let answer = agent.get(format!("http://{target}/")).call();
+        answer.unwrap_err().to_string()
+    };
+    // A chat refuses whatever is no WebSocket.
+    assert!(error(&server).contains("400"));
+    assert!(error("127.0.0.1:1").contains("502"));
 }

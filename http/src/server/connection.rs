@@ -1,14 +1,13 @@
 //! `Connection`: the state of one connection of the server, in a message or between two.
 
 use std::io;
-use std::mem;
 use std::time::Duration;
 
 use evy_net::Stream;
 use evy_runtime::lowlevel::{charge, now};
 use evy_runtime::{timeout, yield_now};
 use http::header::{EXPECT, TRANSFER_ENCODING};
-use http::{Method, Request, StatusCode, Version};
+use http::{HeaderMap, Method, Request, StatusCode, Version};
 
 use super::registry::{ConnectionGuard, Phase};
 use super::settings::Settings;
@@ -59,6 +58,8 @@ pub(super) struct Connection<S> {
     pub(super) line: Vec<u8>,
     /// Whether the client waits for `100 Continue`.
     pub(super) expect_continue: bool,
+    /// Whether the client understands `100 Continue`, and no part of the response was sent.
+    may_continue: bool,
     /// The error in the body of the request, if one is known.
     pub(super) fault: Option<Fault>,
     /// Whether a part of a response was sent, but not all of it.
@@ -79,6 +80,7 @@ impl<S: Stream> Connection<S> {
             request_number: 0,
             line: Vec::new(),
             expect_continue: false,
+            may_continue: false,
             fault: None,
             is_cut_off: false,
             is_write_closed: false,
@@ -195,6 +197,7 @@ impl<S: Stream> Connection<S> {
             self.decoder = Decoder::new(framing, settings.limits.body)?;
         }
         self.expect_continue = expects_continue(request)? && !self.decoder.is_done();
+        self.may_continue = self.expect_continue;
         Ok(())
     }
 
@@ -207,7 +210,7 @@ impl<S: Stream> Connection<S> {
         self.decoder.limit(bytes);
     }
 
-    pub(super) fn take_trailers(&mut self) -> Option<http::HeaderMap> {
+    pub(super) fn take_trailers(&mut self) -> Option<HeaderMap> {
         self.decoder.take_trailers()
     }
 
@@ -215,10 +218,25 @@ impl<S: Stream> Connection<S> {
         !self.decoder.is_done()
     }
 
+    /// Sends `100 Continue` with `headers`, if the client has asked for it and is still to send
+    /// something.
+    pub(super) fn send_continue(&mut self, headers: &HeaderMap) -> io::Result<()> {
+        if !self.may_continue || self.decoder.is_done() || self.fault.is_some() {
+            return Ok(());
+        }
+        self.expect_continue = false;
+        let mut bytes = b"HTTP/1.1 100 Continue\r\n".to_vec();
+        head::write_headers(&mut bytes, headers);
+        bytes.extend_from_slice(b"\r\n");
+        let sent = self.stream.write_all(&bytes);
+        // That is not an error of the handler.
+        sent.inspect_err(|_| self.fault = Some(Fault::Gone))
+    }
+
     pub(super) fn read_body(&mut self, buf: &mut [u8]) -> io::Result<usize> {
         let is_broken = matches!(self.decoder.state, DecoderState::Broken(_));
-        if !is_broken && mem::take(&mut self.expect_continue) {
-            self.stream.write_all(b"HTTP/1.1 100 Continue\r\n\r\n")?;
+        if self.expect_continue && !is_broken {
+            self.send_continue(&HeaderMap::new())?;
         }
         let result = self.decoder.read(&mut self.stream, buf);
         if let Err(error) = &result {
@@ -265,6 +283,7 @@ impl<S: Stream> Connection<S> {
     /// Sends a part of a response, after which there is more.
     pub(super) fn send_part(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.expect_continue = false;
+        self.may_continue = false;
         self.is_cut_off = true;
         self.stream.write_all(bytes)
     }
@@ -273,6 +292,7 @@ impl<S: Stream> Connection<S> {
     /// leaves together with this one.
     pub(super) fn send_last(&mut self, bytes: &[u8], keep_alive: bool) -> io::Result<()> {
         self.expect_continue = false;
+        self.may_continue = false;
         let has_next = keep_alive && self.decoder.is_done() && !self.stream.buffered().is_empty();
         if has_next && self.stream.queued() + bytes.len() <= MAX_QUEUED_BYTES {
             self.stream.queue(bytes);

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use evy_runtime::lowlevel::{WaitQueue, WaitReason, now};
-use evy_runtime::thread::{self, Thread};
+use evy_runtime::thread::{self, Builder, Thread};
 use evy_runtime::{sleep, yield_now};
 
 use super::control::Counts;
@@ -36,6 +36,8 @@ pub(super) struct Registry {
     candidates: RefCell<Vec<(Phase, Instant, Rc<Entry>)>>,
     max: usize,
     counts: Arc<Counts>,
+    /// Whether `serve` has ended although the server was not stopped.
+    is_closing: Cell<bool>,
     /// The waits for a connection to end, or to become one that can be closed.
     changed: WaitQueue,
 }
@@ -55,6 +57,7 @@ impl Registry {
             candidates: RefCell::default(),
             max,
             counts,
+            is_closing: Cell::new(false),
             changed: WaitQueue::new(),
         })
     }
@@ -156,6 +159,24 @@ impl Registry {
                 return;
             }
         }
+    }
+
+    /// Closes each connection as soon as it is idle, when `serve` has failed or was killed. Handlers
+    /// that run are left alone. It never parks, because a kill may be unwinding.
+    pub(super) fn close(self: &Rc<Self>) {
+        self.is_closing.set(true);
+        if self.len() == 0 {
+            return;
+        }
+        let registry = Rc::clone(self);
+        // Without a stack for it, the connections end by their timeouts.
+        let draining = Builder::new().spawn(move || registry.drain(None));
+        drop(draining);
+    }
+
+    /// Whether connections are to be closed after their current response.
+    pub(super) fn is_closing(&self) -> bool {
+        self.is_closing.get()
     }
 
     /// Closes the connections without a request. Returns when the next one is to be closed.

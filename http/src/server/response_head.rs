@@ -92,6 +92,7 @@ pub(super) fn write_head(
         framing(parts, body, context)
     };
     let keep_alive = context.keep_alive
+        && !settings.idle_timeout.is_zero()
         && head::keeps_alive(headers, Version::HTTP_11)
         && (framing != BodyFraming::Close || context.is_head);
 

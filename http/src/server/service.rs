@@ -3,6 +3,7 @@
 use std::cell::Cell;
 use std::error::Error;
 use std::io;
+use std::rc::Rc;
 use std::sync::Arc;
 
 use evy_net::Stream;
@@ -12,12 +13,12 @@ use http::{Request, Response, StatusCode};
 
 use super::access_log::{AccessLog, Begun, TrustedProxies};
 use super::connection::{Connection, Fault, is_timeout};
-use super::control::Control;
+use super::control::Serving;
 use super::date_cache::DateCache;
 use super::into_response::{IntoResponse, empty_response};
 use super::outgoing::Outgoing;
 use super::peer::Peer;
-use super::registry::ConnectionGuard;
+use super::registry::{ConnectionGuard, Registry};
 use super::report::OnError;
 use super::request_body::request_body;
 use super::response_head::{HeadOutcome, RequestContext};
@@ -34,7 +35,8 @@ pub(super) struct Service<H> {
     pub(super) on_error: Option<OnError>,
     pub(super) access_log: Option<AccessLog>,
     pub(super) trusted_proxies: Option<TrustedProxies>,
-    pub(super) control: Arc<Control>,
+    pub(super) serving: Arc<Serving>,
+    pub(super) registry: Rc<Registry>,
     pub(super) dates: DateCache,
     pub(super) handler: H,
 }
@@ -127,7 +129,8 @@ where
             // A client that was not sent `100 Continue` may send the body or not. The next bytes
             // could be either the body or a request.
             let can_continue = !connection.expect_continue
-                && !self.control.is_stopping()
+                && !self.serving.is_stopping()
+                && !self.registry.is_closing()
                 && (shared.has_body_of(connection.request_number) || connection.can_skip_body());
             Ok((None, can_continue))
         })?;

@@ -33,6 +33,7 @@ fn run() -> Running {
             "/work" => sleep(Duration::from_millis(5)),
             "/large" => return Ok((" ".repeat(LARGE - 5) + "hello").into()),
             "/slow" => sleep(Duration::from_millis(300)),
+            "/block" => thread::sleep(Duration::from_millis(400)),
             "/forever" => sleep(Duration::from_secs(3600)),
             "/stubborn" => evy_runtime::shield(|| sleep(Duration::from_secs(2))),
             _ => drop(request.into_body().into_bytes()?),
@@ -222,6 +223,23 @@ fn a_stop_under_load_loses_no_request() {
             .map(|client| client.join().unwrap())
             .sum();
         assert_eq!(answers, running.handle.requests());
+    });
+}
+
+#[test]
+fn connections_that_are_queued_when_a_server_stops_are_served() {
+    within(|| {
+        let running = run();
+        let mut blocking = ask(running.addr, "/block");
+        let mut queued: Vec<_> = (0..20).map(|_| connect(running.addr)).collect();
+        for client in &mut queued {
+            client.write_all(GET).unwrap();
+        }
+        assert_eq!(running.handle.stop(LONG), 0);
+        for client in queued.iter_mut().chain([&mut blocking]) {
+            assert!(read_to_end(client).ends_with("hello"));
+        }
+        running.serving.join().unwrap().unwrap();
     });
 }
 

@@ -11,3 +11,4 @@ mod server;
 mod tcp;
 mod udp;
 mod unix;
+mod workers;

@@ -49,25 +49,30 @@ impl Scheduler {
             }
             self.publish_running(None);
             let first = self.timers.next_deadline();
-            let is_alone = self.reactor.waiting() == 0 && self.own_handle.mailbox.is_disconnected();
-            match first {
-                None if is_alone && self.unforeseen_waiters.get() == 0 => {
-                    self.deadlock();
-                    continue;
-                }
-                Some(first) if is_alone && self.clock.is_paused() => {
-                    self.clock.advance_to(first);
-                    self.expire_timers();
-                    continue;
-                }
-                _ => {}
+            let awaits_no_descriptor = self.reactor.waiting() == 0;
+            let awaits_nothing =
+                (awaits_no_descriptor && first.is_none()) || self.awaits_only_background();
+            let is_disconnected = self.own_handle.mailbox.is_disconnected();
+            if awaits_nothing && is_disconnected && self.unforeseen_waiters.get() == 0 {
+                self.deadlock();
+                continue;
+            }
+            if let Some(first) = first
+                && awaits_no_descriptor
+                && is_disconnected
+                && self.clock.is_paused()
+            {
+                self.clock.advance_to(first);
+                self.expire_timers();
+                continue;
             }
             let mut timeout = first.map(|first| {
                 self.last_now.set(self.clock.now());
                 first.saturating_duration_since(self.last_now.get())
             });
-            if timeout.is_none() && self.waits_for_remotes() {
-                timeout = self.check_remotes(&mut remotes_check);
+            if awaits_nothing && self.waits_for_remotes() {
+                let check = self.check_remotes(&mut remotes_check);
+                timeout = timeout.into_iter().chain(check).min();
             }
             if timeout.is_none_or(|timeout| !timeout.is_zero()) {
                 self.threads.trim();
@@ -242,11 +247,35 @@ impl Scheduler {
         }
     }
 
-    /// Whether nothing but a call of a `Remote` could make a green thread ready.
+    /// Whether all timers and all waits for descriptors are those of green threads in the background,
+    /// which make no other one ready.
+    #[inline]
+    fn awaits_only_background(&self) -> bool {
+        self.background.get() > 0 && self.count_background_waits()
+    }
+
+    #[cold]
+    fn count_background_waits(&self) -> bool {
+        // Each of them has at most one timer, and awaits at most one descriptor.
+        let most = self.background.get();
+        let (timers, waiting) = (self.timers.len(), self.reactor.waiting());
+        if timers > most || waiting > most {
+            return false;
+        }
+        let mut all = self.all_live();
+        all.retain(|green| green.is_background.get());
+        let awaits_descriptor = |green: &&GreenRef| {
+            let reason = green.reason.get();
+            matches!(reason, WaitReason::Readable(_) | WaitReason::Writable(_))
+        };
+        all.iter().filter(|green| green.timer.is_linked()).count() == timers
+            && all.iter().filter(awaits_descriptor).count() == waiting
+    }
+
+    /// Whether nothing but a call of a `Remote` could make a green thread ready, if no timer and no
+    /// descriptor can.
     fn waits_for_remotes(&self) -> bool {
-        self.own_handle.has_only_remotes()
-            && self.reactor.waiting() == 0
-            && self.unforeseen_waiters.get() == 0
+        self.own_handle.has_only_remotes() && self.unforeseen_waiters.get() == 0
     }
 
     /// Reports a deadlock if nothing has happened for a while, and no other OS thread could make a

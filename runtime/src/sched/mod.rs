@@ -104,6 +104,8 @@ pub(crate) struct Scheduler {
     /// other OS threads may notify them, or they sleep forever. While there are any, no deadlock is
     /// reported.
     pub(crate) unforeseen_waiters: Cell<usize>,
+    /// The number of green threads whose waits do not keep a deadlock from being reported.
+    pub(crate) background: Cell<usize>,
     /// The hooks of waits for what OS threads share, to be called at the end of this OS thread.
     pub(crate) abandon_hooks: List<AbandonHook>,
     /// The green threads that other OS threads have spawned and that have not ended, by id.
@@ -167,6 +169,7 @@ impl Scheduler {
             exit_waiter: Cell::new(None),
             no_park: Cell::new(0),
             unforeseen_waiters: Cell::new(0),
+            background: Cell::new(0),
             abandon_hooks: List::new(),
             remote_spawns: RefCell::default(),
             unwinding: Cell::new(0),

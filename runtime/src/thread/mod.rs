@@ -10,6 +10,7 @@
 //! Only the items that say so park. The code that calls them has no `.await` that would show it.
 
 mod abandon;
+pub(crate) mod background;
 mod budget;
 mod builder;
 mod count_guard;

@@ -34,6 +34,7 @@ fn main() {
         "pool-resource" => pool_resource(),
         "serve" => serve(),
         "http-stop" => http_stop(),
+        "workers-stop" => workers_stop(),
         "lazy" => lazy(),
         "lock" => lock(),
         "channel" => channel(),
@@ -46,6 +47,7 @@ fn main() {
         }
         "panic-handler" => panic_in_a_handler(),
         "panic-http-handler" => panic_in_an_http_handler(),
+        "panic-worker" => panic_in_a_worker(),
         "deadlock" => thread::park(),
         other => panic!("there is no case {other}"),
     }
@@ -275,6 +277,34 @@ fn http_stop() {
     slow.read_to_end(&mut rest).unwrap();
     assert!(rest.ends_with(b"hello"), "the handler answers nevertheless");
     assert_eq!(handle.connections(), 0);
+}
+
+fn workers_stop() {
+    let workers = evy::net::Workers::builder().threads(2);
+    let workers = workers.start(|_| sleep(LONGER * 100)).unwrap();
+    let handler = |request: evy::http::Request<_>| {
+        if request.uri().path() == "/slow" {
+            sleep(LONGER * 100);
+        }
+        "hello"
+    };
+    let address = evy::http::serve_on(&workers, "127.0.0.1:0", move || handler).unwrap();
+    let mut idle = evy::connect(address).unwrap();
+    idle.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
+    idle.read_exact(&mut [0; 50]).unwrap();
+    let mut slow = evy::connect(address).unwrap();
+    slow.write_all(b"GET /slow HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
+    sleep(SHORT);
+    let stopped = workers.handle().stop(LONGER * 4);
+    assert_eq!(stopped.left, 1, "the handler cannot be ended");
+    assert_eq!((stopped.unaccepted, stopped.blocked_workers), (0, 0));
+    idle.read_to_end(&mut Vec::new()).unwrap();
+    evy::connect(address).unwrap_err();
+}
+
+fn panic_in_a_worker() {
+    let workers = evy::net::Workers::builder().threads(2);
+    workers.start(|_| panic!("the reason")).unwrap().join();
 }
 
 fn panic_in_an_http_handler() {

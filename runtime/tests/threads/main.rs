@@ -1,6 +1,7 @@
 //! Tests of `evy::thread`, and of what runs beside green threads: helper OS threads, futures and
 //! the watchdog.
 
+mod background;
 mod descriptors;
 mod fairness;
 mod fs;
