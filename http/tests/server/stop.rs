@@ -26,7 +26,7 @@ struct Running {
 fn run() -> Running {
     fn handler(request: Request<Body>) -> std::io::Result<Body> {
         match request.uri().path() {
-            "/block" => {
+            "/block-later" => {
                 sleep(Duration::from_millis(50));
                 thread::sleep(Duration::from_millis(300));
             }
@@ -144,7 +144,7 @@ fn a_request_that_arrives_while_the_os_thread_is_held_up_by_another_one_is_answe
         read_until(&mut idle, "hello");
         let mut blocking = connect(running.addr);
         blocking
-            .write_all(b"GET /block HTTP/1.1\r\nHost: a\r\n\r\n")
+            .write_all(b"GET /block-later HTTP/1.1\r\nHost: a\r\n\r\n")
             .unwrap();
         while running.handle.requests() < 2 {
             thread::sleep(Duration::from_millis(1));
