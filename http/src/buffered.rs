@@ -81,6 +81,8 @@ pub(crate) struct BufferedStream<S> {
     /// What is still to be written before anything else: answers that wait to leave together, and
     /// the rest of a write that was interrupted.
     output: Vec<u8>,
+    /// Whether a write has failed. What was left of it is lost, so nothing more can be written.
+    is_broken: bool,
     /// Whether reading is limited to what the buffer holds.
     buffered_only: bool,
 }
@@ -97,6 +99,7 @@ impl<S: Stream> BufferedStream<S> {
             start: 0,
             end: 0,
             output: Vec::new(),
+            is_broken: false,
             buffered_only: false,
         }
     }
@@ -248,6 +251,11 @@ impl<S: Stream> BufferedStream<S> {
         self.output.len()
     }
 
+    /// Whether something was to be written, and was not.
+    pub(crate) fn has_unsent(&self) -> bool {
+        self.is_broken || !self.output.is_empty()
+    }
+
     /// Writes what is still to be written.
     pub(crate) fn flush(&mut self) -> io::Result<()> {
         if self.output.is_empty() {
@@ -264,8 +272,11 @@ impl<S: Stream> BufferedStream<S> {
     }
 
     /// Writes `bytes`, after what is still to be written. If that is interrupted, the rest is
-    /// written before anything else.
+    /// written before anything else. If it fails, all further writes do.
     pub(crate) fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
+        if self.is_broken {
+            return Err(io::ErrorKind::BrokenPipe.into());
+        }
         let queued;
         let mut unsent = Unsent {
             bytes,
@@ -278,27 +289,21 @@ impl<S: Stream> BufferedStream<S> {
             unsent.bytes = &queued;
         }
         while !unsent.bytes.is_empty() {
-            let left = self.deadline.remaining_for_write()?;
-            self.stream.set_write_timeout(left)?;
-            // Most messages take one write, which does not wait for the peer.
-            let start = self.deadline.has_written().then(now);
-            let written = retry(|| self.stream.write(unsent.bytes))?;
-            if written == 0 {
-                return Err(io::ErrorKind::WriteZero.into());
-            }
-            unsent.bytes = &unsent.bytes[written..];
-            if let IoDeadline::Paced { writing, .. } = &mut self.deadline {
-                let waited = start.map_or(Duration::ZERO, |start| {
-                    now().saturating_duration_since(start)
-                });
-                writing.record(waited, written);
+            match write_stream(&mut self.stream, &mut self.deadline, unsent.bytes) {
+                Ok(written) => unsent.bytes = &unsent.bytes[written..],
+                Err(error) => {
+                    // Otherwise the rest would be queued, which may be all of a large body.
+                    unsent.bytes = &[];
+                    self.is_broken = true;
+                    return Err(error);
+                }
             }
         }
         Ok(())
     }
 }
 
-/// The bytes of a write that are left. They are queued if the write unwinds or fails.
+/// The bytes of a write that are left. They are queued if the write unwinds.
 struct Unsent<'a> {
     bytes: &'a [u8],
     output: &'a mut Vec<u8>,
@@ -326,6 +331,29 @@ fn read_stream<S: Stream>(
     result
 }
 
+/// Writes some of `bytes`, which are not empty.
+fn write_stream<S: Stream>(
+    stream: &mut S,
+    deadline: &mut IoDeadline,
+    bytes: &[u8],
+) -> io::Result<usize> {
+    let left = deadline.remaining_for_write()?;
+    stream.set_write_timeout(left)?;
+    // Most messages take one write, which does not wait for the peer.
+    let start = deadline.has_written().then(now);
+    let written = retry(|| stream.write(bytes))?;
+    if written == 0 {
+        return Err(io::ErrorKind::WriteZero.into());
+    }
+    if let IoDeadline::Paced { writing, .. } = deadline {
+        let waited = start.map_or(Duration::ZERO, |start| {
+            now().saturating_duration_since(start)
+        });
+        writing.record(waited, written);
+    }
+    Ok(written)
+}
+
 /// Repeats `attempt` for as long as signals interrupt it. A timeout of the socket is always
 /// returned as `TimedOut`, even if the socket reports `WouldBlock`.
 fn retry<T>(mut attempt: impl FnMut() -> io::Result<T>) -> io::Result<T> {
@@ -343,4 +371,27 @@ pub(crate) fn unexpected_eof() -> io::Error {
         io::ErrorKind::UnexpectedEof,
         "the peer closed the connection in the middle of a message",
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{BufferedStream, IoDeadline};
+    use crate::mock_stream::MockStream;
+    use std::io::ErrorKind;
+    use std::time::Duration;
+
+    #[test]
+    fn what_a_failed_write_leaves_is_not_kept_and_nothing_follows_it() {
+        let mock = MockStream::default();
+        let writes = mock.writes.clone();
+        let mut stream = BufferedStream::new(mock, IoDeadline::after(Duration::ZERO));
+        let error = stream.write_all(&[0; 10_000]).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::TimedOut);
+        assert_eq!(stream.queued(), 0);
+        assert!(stream.has_unsent());
+        stream.deadline = IoDeadline::after(Duration::from_secs(10));
+        let error = stream.write_all(b"next").unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::BrokenPipe);
+        assert!(writes.borrow().is_empty());
+    }
 }

@@ -1,6 +1,7 @@
 //! Tests of the examples, each run as a process and used by a real client.
 #![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
+mod feed_scraper;
 #[cfg(feature = "tls")]
 mod https_server;
 mod site;

@@ -326,7 +326,7 @@ impl<S: Stream> Connection<S> {
     /// Ends the connection. If a response was cut off, the client sees an error instead of the end
     /// of the stream.
     pub(super) fn end(mut self) {
-        let is_cut_off = self.is_cut_off || self.stream.queued() > 0;
+        let is_cut_off = self.is_cut_off || self.stream.has_unsent();
         let stream = &mut self.stream.stream;
         if is_cut_off {
             stream.reset();

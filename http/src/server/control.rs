@@ -191,6 +191,10 @@ impl Counts {
         self.connections.store(connections, Ordering::Relaxed);
     }
 
+    pub(super) fn requests(&self) -> u64 {
+        self.requests.load(Ordering::Relaxed)
+    }
+
     pub(super) fn add_request(&self) {
         // Only this OS thread writes it.
         let requests = self.requests.load(Ordering::Relaxed);

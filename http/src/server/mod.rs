@@ -171,6 +171,7 @@ impl Server {
             listener,
             registry: registry.clone(),
         };
+        admission::grow_descriptor_table(max_connections);
         // The registry keeps the limit. One connection more waits for room.
         let permits = max_connections.saturating_add(1);
         let mut accept_loop = evy_net::Server::new().max_connections(permits);
