@@ -29,8 +29,22 @@ fn is_port(text: &[u8]) -> bool {
     value.is_some()
 }
 
+/// Whether each byte is one of RFC 3986's `unreserved` and `sub-delims`.
+const NAME_BYTES: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        table[byte] = is_name_byte(byte as u8);
+        byte += 1;
+    }
+    table
+};
+
 fn is_registered_name(text: &[u8]) -> bool {
-    let mut rest = text;
+    let plain = text
+        .iter()
+        .take_while(|byte| NAME_BYTES[usize::from(**byte)]);
+    let mut rest = &text[plain.count()..];
     while let Some((&byte, after)) = rest.split_first() {
         rest = match (byte, after) {
             (b'%', [a, b, after @ ..]) if a.is_ascii_hexdigit() && b.is_ascii_hexdigit() => after,
@@ -41,8 +55,7 @@ fn is_registered_name(text: &[u8]) -> bool {
     !text.is_empty()
 }
 
-/// Whether the byte is one of RFC 3986's `unreserved` and `sub-delims`.
-fn is_name_byte(byte: u8) -> bool {
+const fn is_name_byte(byte: u8) -> bool {
     matches!(
         byte,
         b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' | b'!' | b'$' | b'&' | b'\''

@@ -124,6 +124,11 @@ impl<T: AsFd> Socket<T> {
             .with_io(Direction::Read, sharing, timeout, op, drained)
     }
 
+    /// Parks until the socket may be readable. Returns at once if nothing is known of that.
+    pub(crate) fn wait_readable(&self) -> io::Result<()> {
+        self.read_with(Sharing::Exclusive, |_| Ok(()), |()| false)
+    }
+
     /// Runs `op`, parking until the socket is writable; see [`Green::with_io`].
     #[inline]
     pub(crate) fn write_with<R>(

@@ -16,6 +16,7 @@ mod response_head;
 mod service;
 mod settings;
 mod shared;
+mod spares;
 mod status_error;
 
 use std::any::Any;
@@ -46,6 +47,7 @@ use registry::Registry;
 use report::OnError;
 use service::Service;
 use settings::Settings;
+use spares::Spares;
 
 /// Serves HTTP on `listener`, each connection on a green thread of its own. The same as
 /// [`Server::serve`] with default settings.
@@ -255,13 +257,18 @@ impl Server {
     }
 
     fn service<H>(&self, handler: H) -> Service<H> {
+        let settings = Settings {
+            keeps_line: self.on_error.is_some() || self.access_log.is_some(),
+            ..self.settings.clone()
+        };
         Service {
-            settings: self.settings.clone(),
+            settings,
             on_error: self.on_error.clone(),
             access_log: self.access_log.clone(),
             trusted_proxies: self.trusted_proxies.clone(),
             control: Arc::clone(&self.control),
             dates: DateCache::default(),
+            spares: Spares::default(),
             handler,
         }
     }

@@ -3,12 +3,13 @@
 use std::cell::Cell;
 use std::error::Error;
 use std::io;
+use std::mem;
 use std::sync::Arc;
 
 use evy_net::Stream;
 use evy_runtime::lowlevel::contain_panic;
 use evy_runtime::spawn_n;
-use http::{Request, Response, StatusCode};
+use http::{Request, Response, StatusCode, response};
 
 use super::access_log::{AccessLog, Begun, TrustedProxies};
 use super::connection::{Connection, Fault, is_timeout};
@@ -23,6 +24,7 @@ use super::request_body::request_body;
 use super::response_head::{HeadOutcome, RequestContext};
 use super::settings::Settings;
 use super::shared::SharedConnection;
+use super::spares::Spares;
 use super::status_error::Answer;
 use crate::body::{Body, BodyFraming};
 use crate::error::ProtocolError;
@@ -36,6 +38,7 @@ pub(super) struct Service<H> {
     pub(super) trusted_proxies: Option<TrustedProxies>,
     pub(super) control: Arc<Control>,
     pub(super) dates: DateCache,
+    pub(super) spares: Spares,
     pub(super) handler: H,
 }
 
@@ -76,13 +79,19 @@ where
         let _closing = shared.close_on_drop();
         let mut out = Outgoing::default();
         loop {
-            let head = shared.with(|connection| connection.next_request(&self.settings, entry));
-            out.reset();
+            let head = shared.with(|connection| {
+                let next = connection.next_request(&self.settings, entry, &self.spares)?;
+                Ok(next.map(|(request, seen)| {
+                    flush_while_handling(&shared, connection);
+                    let context = RequestContext::of(&request, seen);
+                    (request.map(|()| request_body(&shared, connection)), context)
+                }))
+            });
             let next = match head {
-                Ok(Some(request)) => {
+                Ok(Some((request, context))) => {
                     entry.count_request();
                     let begun = self.access_log.as_ref().map(|_| Begun::new(Some(&request)));
-                    let next = self.exchange(&shared, request, peer, &mut out);
+                    let next = self.exchange(&shared, request, context, peer, &mut out);
                     self.log_access(&shared, begun, peer, &out);
                     next?
                 }
@@ -95,6 +104,7 @@ where
                     next?
                 }
             };
+            out.reset(&self.spares);
             match next {
                 Next::Request => {}
                 Next::Linger => return shared.with(|connection| connection.linger(entry)),
@@ -107,51 +117,69 @@ where
     fn exchange<S: Stream>(
         &self,
         shared: &SharedConnection<S>,
-        request: Request<()>,
+        mut request: Request<Body>,
+        mut context: RequestContext,
         peer: &Peer,
         out: &mut Outgoing,
     ) -> io::Result<Next> {
-        let mut context = RequestContext::of(&request);
-        let body = shared.with(|connection| {
-            flush_while_handling(shared, connection);
-            Ok(request_body(shared, connection))
-        })?;
-        let mut request = request.map(|()| body);
+        let has_body = !request.body().is_in_memory();
         request.extensions_mut().insert(peer.clone());
         let response = self.call(request);
 
-        let (fault, can_continue) = shared.with(|connection| {
-            if connection.fault.is_some() {
-                return Ok((connection.fault, false));
+        context.keep_alive &= !self.control.is_stopping();
+        if has_body {
+            let (fault, can_continue) = shared.with(|connection| {
+                if connection.fault.is_some() {
+                    return Ok((connection.fault, false));
+                }
+                // A client that was not sent `100 Continue` may send the body or not. The next bytes
+                // could be either the body or a request.
+                let can_continue = !connection.expect_continue
+                    && (shared.has_body_of(connection.request_number)
+                        || connection.can_skip_body());
+                Ok((None, can_continue))
+            })?;
+            if let Some(fault) = fault {
+                return self.answer_fault(shared, fault, out);
             }
-            // A client that was not sent `100 Continue` may send the body or not. The next bytes
-            // could be either the body or a request.
-            let can_continue = !connection.expect_continue
-                && !self.control.is_stopping()
-                && (shared.has_body_of(connection.request_number) || connection.can_skip_body());
-            Ok((None, can_continue))
-        })?;
-        if let Some(fault) = fault {
-            return self.answer_fault(shared, fault, out);
+            context.keep_alive &= can_continue;
         }
-        context.keep_alive &= can_continue;
         let response = response.and_then(|response| {
             context.check(&response)?;
             Ok(response)
         });
         let response = response.or_else(|error| self.error_response(shared, error))?;
-        let (parts, mut body) = response.into_parts();
+        let (mut parts, mut body) = response.into_parts();
         let is_ready = |connection: &mut Connection<S>| {
             Ok(!connection.expect_continue && connection.skip_body())
         };
         if body.is_upgrade() && !shared.with(is_ready)? {
             return self.refuse(shared, StatusCode::BAD_REQUEST, out);
         }
-        let head = out.begin(&parts, &body, &context, &self.settings, &self.dates);
+        let head = self.begin(out, &parts, &body, &context);
+        self.spares.put_headers(mem::take(&mut parts.headers));
         if let Some(next) = self.send_body(shared, &mut body, head.framing, out)? {
             return Ok(next);
         }
         finish(shared, body, head, out)
+    }
+
+    /// Begins a response with its head.
+    fn begin(
+        &self,
+        out: &mut Outgoing,
+        parts: &response::Parts,
+        body: &Body,
+        context: &RequestContext,
+    ) -> HeadOutcome {
+        out.begin(
+            parts,
+            body,
+            context,
+            &self.settings,
+            &self.dates,
+            &self.spares,
+        )
     }
 
     /// Calls the handler. A panic is an error like any other.
@@ -170,7 +198,7 @@ where
         framing: BodyFraming,
         out: &mut Outgoing,
     ) -> io::Result<Option<Next>> {
-        if framing == BodyFraming::Nothing {
+        if framing == BodyFraming::Nothing || body.append_to(&mut out.bytes) {
             return Ok(None);
         }
         let (is_started, is_lost) = (Cell::new(false), Cell::new(false));
@@ -287,8 +315,7 @@ where
         out: &mut Outgoing,
     ) -> io::Result<Next> {
         let (parts, body) = empty_response(status).into_parts();
-        let context = RequestContext::UNKNOWN;
-        out.begin(&parts, &body, &context, &self.settings, &self.dates);
+        self.begin(out, &parts, &body, &RequestContext::UNKNOWN);
         shared.with(|connection| {
             connection.restart_deadlines(&self.settings);
             connection.send_last(&out.bytes, false)
