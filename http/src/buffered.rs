@@ -143,11 +143,6 @@ impl<S: Stream> BufferedStream<S> {
         Ok(read)
     }
 
-    /// Returns the length of the head at the start of the buffer, if it is complete.
-    pub(crate) fn buffered_head(&self, limits: &Limits) -> Result<Option<usize>, ProtocolError> {
-        HeadScanner::default().advance(self.buffered(), limits)
-    }
-
     /// Runs `f`. A read in it fails with `WouldBlock` instead of reading from the stream.
     pub(crate) fn without_reading<R>(&mut self, f: impl FnOnce(&mut Self) -> R) -> R {
         self.buffered_only = true;

@@ -86,6 +86,36 @@ impl HeadScanner {
     }
 }
 
+/// Returns the length of the head if all of it has arrived and no line end is wrong. Otherwise, a
+/// `HeadScanner` finds out what is wrong or still to come.
+pub(crate) fn whole_head(bytes: &[u8], limits: &Limits) -> Option<usize> {
+    let (mut at, mut line_start) = (0, 0);
+    loop {
+        at += find_control(&bytes[at..])?;
+        match bytes[at..] {
+            [b'\r', b'\n', ..] => {}
+            [0 | b'\r' | b'\n', ..] => return None,
+            _ => {
+                at += 1;
+                continue;
+            }
+        }
+        let (is_first, is_empty) = (line_start == 0, line_start == at);
+        at += 2;
+        line_start = at;
+        let limit = match limits.target {
+            Some(target) if is_first => target.saturating_add(REQUEST_LINE_OVERHEAD),
+            _ => limits.head,
+        };
+        match at <= limit {
+            true if is_first && is_empty => return None,
+            true if is_empty => return Some(at),
+            true => {}
+            false => return None,
+        }
+    }
+}
+
 /// Finds the first byte that may be NUL, LF or CR: one below 14. Eight bytes are examined at once.
 fn find_control(bytes: &[u8]) -> Option<usize> {
     const ONES: u64 = u64::from_le_bytes([1; 8]);
@@ -125,18 +155,18 @@ impl HeadersSeen {
     }
 }
 
-/// Parses the head of a request from the bytes that `HeadScanner` has delimited. `headers` is an
-/// empty map to put the headers into.
-pub(crate) fn parse_request(
+/// Parses the head of a request from the bytes that `HeadScanner` has delimited, into `request`, which
+/// has no headers. It is large, so it is not moved until it is complete.
+pub(crate) fn parse_request<B>(
     bytes: &[u8],
     limits: &Limits,
-    headers: HeaderMap,
-) -> Result<(Request<()>, HeadersSeen), ProtocolError> {
+    request: &mut Request<B>,
+) -> Result<HeadersSeen, ProtocolError> {
     let mut table = [const { MaybeUninit::uninit() }; FEW_HEADERS];
     let count = limits.headers.min(FEW_HEADERS);
-    match parse_request_with(bytes, limits, headers, &mut table[..count]) {
+    match parse_request_with(bytes, limits, request, &mut table[..count]) {
         Err(ProtocolError::TOO_MANY_HEADERS) if limits.headers > FEW_HEADERS => {
-            parse_long_request(bytes, limits)
+            parse_long_request(bytes, limits, request)
         }
         parsed => parsed,
     }
@@ -145,25 +175,26 @@ pub(crate) fn parse_request(
 /// Out of line, because the table would keep two pages of each stack in use.
 #[cold]
 #[inline(never)]
-fn parse_long_request(
+fn parse_long_request<B>(
     bytes: &[u8],
     limits: &Limits,
-) -> Result<(Request<()>, HeadersSeen), ProtocolError> {
+    request: &mut Request<B>,
+) -> Result<HeadersSeen, ProtocolError> {
     let mut table = [const { MaybeUninit::uninit() }; MAX_HEADERS];
     let count = limits.headers.min(MAX_HEADERS);
-    parse_request_with(bytes, limits, HeaderMap::new(), &mut table[..count])
+    parse_request_with(bytes, limits, request, &mut table[..count])
 }
 
-fn parse_request_with<'b>(
+fn parse_request_with<'b, B>(
     bytes: &'b [u8],
     limits: &Limits,
-    headers: HeaderMap,
+    request: &mut Request<B>,
     table: &mut [MaybeUninit<httparse::Header<'b>>],
-) -> Result<(Request<()>, HeadersSeen), ProtocolError> {
+) -> Result<HeadersSeen, ProtocolError> {
     let mut parsed = httparse::Request::new(&mut []);
     let outcome = parsed.parse_with_uninit_headers(bytes, table);
     if outcome == Err(httparse::Error::Version) {
-        return parse_other_version(bytes, limits);
+        return parse_other_version(bytes, limits, request);
     }
     require_complete(outcome, "the request line or a header is malformed")?;
     let (Some(method), Some(target)) = (parsed.method, parsed.path) else {
@@ -172,12 +203,10 @@ fn parse_request_with<'b>(
     if limits.target.is_some_and(|limit| target.len() > limit) {
         return Err(ProtocolError::TARGET_TOO_LONG);
     }
-    let mut request = Request::new(());
     *request.method_mut() = Method::from_bytes(method.as_bytes())
         .map_err(|_| ProtocolError::malformed("the method is malformed"))?;
     *request.uri_mut() = parse_target(target, request.method())?;
     *request.version_mut() = version(parsed.version);
-    *request.headers_mut() = headers;
     let mut seen = HeadersSeen::default();
     copy_headers(parsed.headers, request.headers_mut(), |name, value| {
         seen.add(name);
@@ -186,18 +215,19 @@ fn parse_request_with<'b>(
             .then_some(())
             .ok_or(ProtocolError::malformed("`Host` is malformed"))
     })?;
-    check_host(&mut request, seen.hosts)?;
-    Ok((request, seen))
+    check_host(request, seen.hosts)?;
+    Ok(seen)
 }
 
 /// Parses the head of a request whose version `httparse` does not know. A later minor version of
 /// HTTP/1 is treated as HTTP/1.1 (RFC 9110, 2.5).
 #[cold]
 #[inline(never)]
-fn parse_other_version(
+fn parse_other_version<B>(
     bytes: &[u8],
     limits: &Limits,
-) -> Result<(Request<()>, HeadersSeen), ProtocolError> {
+    request: &mut Request<B>,
+) -> Result<HeadersSeen, ProtocolError> {
     let length = bytes.iter().position(|&byte| byte == b'\r').unwrap_or(0);
     let mut words = bytes[..length].split(|&byte| byte == b' ').skip(2);
     let (Some(version), None) = (words.next(), words.next()) else {
@@ -207,7 +237,7 @@ fn parse_other_version(
         [b'H', b'T', b'T', b'P', b'/', b'1', b'.', b'2'..=b'9'] => {
             let mut bytes = bytes.to_vec();
             bytes[length - 1] = b'1';
-            parse_request(&bytes, limits, HeaderMap::new())
+            parse_request(&bytes, limits, request)
         }
         [
             b'H',
@@ -313,7 +343,7 @@ fn has_port(authority: &str) -> bool {
 
 /// Requires one well-formed `Host` where HTTP/1.1 demands it. If the target names a host, `Host` is
 /// replaced by that, because it is to be ignored then (RFC 9112, 3.2.2).
-fn check_host(request: &mut Request<()>, hosts: usize) -> Result<(), ProtocolError> {
+fn check_host<B>(request: &mut Request<B>, hosts: usize) -> Result<(), ProtocolError> {
     match hosts {
         0 if request.version() == Version::HTTP_10 => {}
         0 => return Err(ProtocolError::malformed("there is no `Host`")),
@@ -372,11 +402,11 @@ pub(crate) fn write_headers(out: &mut Vec<u8>, headers: &HeaderMap) {
 
 #[cfg(test)]
 mod tests {
-    use super::{HeadScanner, parse_request, parse_response};
+    use super::{HeadScanner, parse_request, parse_response, whole_head};
     use crate::decoder::body_framing;
     use crate::error::ProtocolError;
     use crate::limits::Limits;
-    use http::{HeaderMap, Request, Response, StatusCode};
+    use http::{Request, Response, StatusCode};
 
     const LIMITS: Limits = Limits {
         target: Some(40),
@@ -388,7 +418,9 @@ mod tests {
     fn request(bytes: &[u8]) -> Result<Request<()>, ProtocolError> {
         let end = HeadScanner::default().advance(bytes, &LIMITS)?;
         let bytes = &bytes[..end.expect("a whole head")];
-        let (request, _) = parse_request(bytes, &LIMITS, HeaderMap::new())?;
+        assert_eq!(whole_head(bytes, &LIMITS), Some(bytes.len()));
+        let mut request = Request::new(());
+        parse_request(bytes, &LIMITS, &mut request)?;
         body_framing(request.headers(), request.version())?;
         Ok(request)
     }
@@ -629,5 +661,25 @@ mod tests {
             };
             assert_eq!(found, Some(bytes.len() - 4), "split at {cut}");
         }
+    }
+
+    #[test]
+    fn the_whole_head_is_found_exactly_if_the_scanner_finds_its_end() {
+        let head = b"GET /a\tb HTTP/1.1\r\nHost: a\r\nX: \x01y\r\n\r\nrest";
+        for cut in 0..=head.len() {
+            for byte in [b'x', 0, b'\r', b'\n', b'\t', 0x80, 0xff] {
+                for at in 0..cut {
+                    let mut bytes = head[..cut].to_vec();
+                    bytes[at] = byte;
+                    let scanned = HeadScanner::default().advance(&bytes, &LIMITS);
+                    let found = whole_head(&bytes, &LIMITS);
+                    assert_eq!(found, scanned.ok().flatten(), "{:?}", bytes.escape_ascii());
+                }
+            }
+        }
+        let long = format!("GET /{} HTTP/1.1\r\nHost: a\r\n\r\n", "x".repeat(100));
+        assert_eq!(whole_head(long.as_bytes(), &LIMITS), None);
+        let long = format!("GET / HTTP/1.1\r\nA: {}\r\n\r\n", "x".repeat(400));
+        assert_eq!(whole_head(long.as_bytes(), &LIMITS), None);
     }
 }

@@ -10,11 +10,8 @@ pub(crate) fn is_host(text: &[u8]) -> bool {
             None => return false,
         },
         None => {
-            let end = text
-                .iter()
-                .position(|&byte| byte == b':')
-                .unwrap_or(text.len());
-            (is_registered_name(&text[..end]), &text[end..])
+            let end = registered_name(text);
+            (end > 0, &text[end..])
         }
     };
     is_name && (rest.is_empty() || rest.strip_prefix(b":").is_some_and(is_port))
@@ -30,7 +27,7 @@ fn is_port(text: &[u8]) -> bool {
 }
 
 /// Whether each byte is one of RFC 3986's `unreserved` and `sub-delims`.
-const NAME_BYTES: [bool; 256] = {
+static NAME_BYTES: [bool; 256] = {
     let mut table = [false; 256];
     let mut byte = 0;
     while byte < 256 {
@@ -40,19 +37,18 @@ const NAME_BYTES: [bool; 256] = {
     table
 };
 
-fn is_registered_name(text: &[u8]) -> bool {
-    let plain = text
-        .iter()
-        .take_while(|byte| NAME_BYTES[usize::from(**byte)]);
-    let mut rest = &text[plain.count()..];
-    while let Some((&byte, after)) = rest.split_first() {
-        rest = match (byte, after) {
-            (b'%', [a, b, after @ ..]) if a.is_ascii_hexdigit() && b.is_ascii_hexdigit() => after,
-            _ if is_name_byte(byte) => after,
-            _ => return false,
-        };
+/// Returns the length of the name at the start of `text`.
+fn registered_name(text: &[u8]) -> usize {
+    let mut at = 0;
+    loop {
+        while at < text.len() && NAME_BYTES[usize::from(text[at])] {
+            at += 1;
+        }
+        match text[at..] {
+            [b'%', a, b, ..] if a.is_ascii_hexdigit() && b.is_ascii_hexdigit() => at += 3,
+            _ => return at,
+        }
     }
-    !text.is_empty()
 }
 
 const fn is_name_byte(byte: u8) -> bool {

@@ -13,6 +13,7 @@ use http::{Method, Request, StatusCode, Version};
 use super::registry::{ConnectionGuard, Phase};
 use super::settings::Settings;
 use super::spares::Spares;
+use crate::body::Body;
 use crate::buffered::{BufferedStream, IoDeadline};
 use crate::decoder::{Decoder, DecoderState, body_framing};
 use crate::error::ProtocolError;
@@ -99,13 +100,14 @@ impl<S: Stream> Connection<S> {
         timeout(settings.head_timeout, || stream.handshake())?
     }
 
-    /// Reads a head. Returns `None` if the client is done, or has not begun another request in time.
+    /// Reads a head into `request`, which is new. Returns `None` if the client is done, or has not begun another request in time.
     pub(super) fn next_request(
         &mut self,
         settings: &Settings,
         entry: &ConnectionGuard,
         spares: &Spares,
-    ) -> io::Result<Option<(Request<()>, HeadersSeen)>> {
+        request: &mut Request<Body>,
+    ) -> io::Result<Option<HeadersSeen>> {
         let is_first = self.request_number == 0;
         self.line.clear();
         self.stream.skip_empty_lines();
@@ -118,7 +120,7 @@ impl<S: Stream> Connection<S> {
             self.take_turn()?;
         }
         entry.set_busy();
-        let length = match self.stream.buffered_head(&settings.limits)? {
+        let length = match head::whole_head(self.stream.buffered(), &settings.limits) {
             Some(length) => length,
             None => match self.wait_for_head(settings, entry)? {
                 Some(length) => length,
@@ -132,11 +134,12 @@ impl<S: Stream> Connection<S> {
             let line = bytes.split(|&byte| byte == b'\r').next();
             self.line.extend_from_slice(line.unwrap_or_default());
         }
-        let (request, seen) = head::parse_request(bytes, &settings.limits, spares.headers())?;
+        *request.headers_mut() = spares.headers();
+        let seen = head::parse_request(bytes, &settings.limits, request)?;
         stream.consume(length);
         self.request_number += 1;
-        self.accept(&request, seen, settings)?;
-        Ok(Some((request, seen)))
+        self.accept(request, seen, settings)?;
+        Ok(Some(seen))
     }
 
     /// Waits for the rest of a head. Returns `None` if nothing of it comes.
@@ -220,7 +223,7 @@ impl<S: Stream> Connection<S> {
     /// Prepares for the body of a request.
     fn accept(
         &mut self,
-        request: &Request<()>,
+        request: &Request<Body>,
         seen: HeadersSeen,
         settings: &Settings,
     ) -> io::Result<()> {
@@ -405,7 +408,7 @@ fn skip_rest<S: Stream>(decoder: &mut Decoder, stream: &mut BufferedStream<S>) -
     true
 }
 
-fn expects_continue(request: &Request<()>) -> Result<bool, ProtocolError> {
+fn expects_continue(request: &Request<Body>) -> Result<bool, ProtocolError> {
     match request.headers().get(EXPECT) {
         None => Ok(false),
         Some(value) if value.as_bytes().eq_ignore_ascii_case(b"100-continue") => {

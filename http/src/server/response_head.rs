@@ -31,7 +31,7 @@ impl RequestContext {
         keep_alive: false,
     };
 
-    pub(super) fn of(request: &Request<()>, seen: HeadersSeen) -> Self {
+    pub(super) fn of(request: &Request<Body>, seen: HeadersSeen) -> Self {
         let (version, headers) = (request.version(), request.headers());
         let mut context = Self {
             is_head: request.method() == Method::HEAD,

@@ -79,20 +79,25 @@ where
         let _closing = shared.close_on_drop();
         let mut out = Outgoing::default();
         loop {
+            let mut request = Request::new(Body::empty());
             let head = shared.with(|connection| {
-                let next = connection.next_request(&self.settings, entry, &self.spares)?;
-                Ok(next.map(|(request, seen)| {
+                let (settings, spares) = (&self.settings, &self.spares);
+                let next = connection.next_request(settings, entry, spares, &mut request)?;
+                if next.is_some() {
                     flush_while_handling(&shared, connection);
-                    let context = RequestContext::of(&request, seen);
-                    (request.map(|()| request_body(&shared, connection)), context)
-                }))
+                    *request.body_mut() = request_body(&shared, connection);
+                }
+                Ok(next)
             });
             let next = match head {
-                Ok(Some((request, context))) => {
+                Ok(Some(seen)) => {
                     entry.count_request();
+                    let context = RequestContext::of(&request, seen);
                     let begun = self.access_log.as_ref().map(|_| Begun::new(Some(&request)));
                     let next = self.exchange(&shared, request, context, peer, &mut out);
-                    self.log_access(&shared, begun, peer, &out);
+                    if begun.is_some() {
+                        self.log_access(&shared, begun, peer, &out);
+                    }
                     next?
                 }
                 Ok(None) => return Ok(()),
