@@ -99,11 +99,13 @@ impl<S> BufferedStream<S> {
         Some(mem::take(&mut self.input)).filter(|input| input.len() == INPUT_BUFFER)
     }
 
-    /// Sets a buffer that [`take_input`](Self::take_input) has returned, if there is none.
+    pub(crate) fn has_input(&self) -> bool {
+        !self.input.is_empty()
+    }
+
+    /// Sets a buffer that [`take_input`](Self::take_input) has returned, because there is none.
     pub(crate) fn set_input(&mut self, input: Vec<u8>) {
-        if self.input.is_empty() {
-            self.input = input;
-        }
+        self.input = input;
     }
 
     /// Takes the buffer of what is to be written, if it holds nothing.

@@ -122,7 +122,7 @@ impl<S: Stream> Connection<S> {
         entry.set_busy();
         let length = match head::whole_head(self.stream.buffered(), &settings.limits) {
             Some(length) => length,
-            None => match self.wait_for_head(settings, entry)? {
+            None => match self.wait_for_head(settings, entry, spares)? {
                 Some(length) => length,
                 None => return Ok(None),
             },
@@ -147,9 +147,11 @@ impl<S: Stream> Connection<S> {
         &mut self,
         settings: &Settings,
         entry: &ConnectionGuard,
+        spares: &Spares,
     ) -> io::Result<Option<usize>> {
         let is_first = self.request_number == 0;
         let stream = &mut self.stream;
+        spares.give_input(stream);
         let start = now();
         stream.deadline = IoDeadline::since(start, settings.head_timeout);
         if is_first && stream.buffered().is_empty() {

@@ -35,7 +35,9 @@ impl Spares {
 
     /// Gives a buffer for input to a stream that has none, if one is left.
     pub(super) fn give_input<S>(&self, stream: &mut BufferedStream<S>) {
-        if let Some(input) = self.inputs.borrow_mut().pop() {
+        if !stream.has_input()
+            && let Some(input) = self.inputs.borrow_mut().pop()
+        {
             stream.set_input(input);
         }
     }

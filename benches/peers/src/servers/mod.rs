@@ -9,6 +9,7 @@ mod cpu_affinity;
 mod evy;
 mod go;
 mod hyper;
+mod idle;
 mod may;
 mod raw;
 mod sample;
@@ -23,7 +24,8 @@ use rustix::process::{Signal, set_parent_process_death_signal};
 
 use evy_load::Target;
 
-const USAGE: &str = "usage: evy-peers [echo | http [ROUNDS [SECONDS [CONNECTIONS...]]]]
+const USAGE: &str = "usage: evy-peers [echo | http | pipelined [ROUNDS [SECONDS [CONNECTIONS...]]]]
+       evy-peers idle [CONNECTIONS]
        evy-peers serve echo|http PEER ADDR";
 
 /// The number of bytes of an echo message.
@@ -83,6 +85,9 @@ const WORKLOADS: [Workload; 2] = [
     },
 ];
 
+/// The servers whose idle connections are measured.
+const IDLE_PEERS: [Peer; 2] = [peer("evy", evy::idle), peer("hyper", hyper::http)];
+
 /// Runs the command that the arguments name. Prints the usage and exits if they are invalid.
 ///
 /// # Errors
@@ -102,7 +107,10 @@ fn parse(words: &[&str]) -> Option<Box<dyn FnOnce() -> io::Result<()>>> {
     let workload = |name: &str| WORKLOADS.iter().find(|workload| workload.name == name);
     match *words {
         ["serve", name, peer, addr] => {
-            let mut peers = workload(name)?.peers.iter();
+            let mut peers = match name {
+                "idle" => IDLE_PEERS.iter(),
+                name => workload(name)?.peers.iter(),
+            };
             let (peer, addr) = (peers.find(|known| known.name == peer)?, addr.parse().ok()?);
             Some(Box::new(move || {
                 evy_load::raise_file_limit()?;
@@ -118,6 +126,15 @@ fn parse(words: &[&str]) -> Option<Box<dyn FnOnce() -> io::Result<()>>> {
             Some(Box::new(move || {
                 evy_load::raise_file_limit()?;
                 sample::generate(workload, addr, connections, server)
+            }))
+        }
+        ["idle", ref connections @ ..] => {
+            let connections = connections
+                .first()
+                .map_or(Some(10_000), |n| n.parse().ok())?;
+            Some(Box::new(move || {
+                evy_load::raise_file_limit()?;
+                idle::run(connections)
             }))
         }
         [name, ref choices @ ..] => {
