@@ -19,11 +19,15 @@ pub(crate) fn is_host(text: &[u8]) -> bool {
 
 /// A port may be empty.
 fn is_port(text: &[u8]) -> bool {
-    let value = text.iter().try_fold(0_u32, |value, byte| {
-        let value = value * 10 + char::from(*byte).to_digit(10)?;
-        (value <= u32::from(u16::MAX)).then_some(value)
-    });
-    value.is_some()
+    let mut value = 0;
+    for byte in text {
+        let digit = u32::from(byte.wrapping_sub(b'0'));
+        value = value * 10 + digit;
+        if digit > 9 || value > u32::from(u16::MAX) {
+            return false;
+        }
+    }
+    true
 }
 
 /// Whether each byte is one of RFC 3986's `unreserved` and `sub-delims`.

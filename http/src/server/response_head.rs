@@ -96,15 +96,17 @@ pub(super) fn write_head(
         && (!seen.connection || head::keeps_alive(headers, Version::HTTP_11))
         && (framing != BodyFraming::Close || context.is_head);
 
-    out.extend_from_slice(b"HTTP/1.1 ");
-    out.extend_from_slice(status.as_str().as_bytes());
-    out.push(b' ');
-    out.extend_from_slice(status.canonical_reason().unwrap_or_default().as_bytes());
-    out.extend_from_slice(b"\r\n");
-    if !seen.date {
-        out.extend_from_slice(b"date: ");
-        out.extend_from_slice(&dates.date());
+    if status == StatusCode::OK {
+        out.extend_from_slice(b"HTTP/1.1 200 OK\r\n");
+    } else {
+        out.extend_from_slice(b"HTTP/1.1 ");
+        out.extend_from_slice(status.as_str().as_bytes());
+        out.push(b' ');
+        out.extend_from_slice(status.canonical_reason().unwrap_or_default().as_bytes());
         out.extend_from_slice(b"\r\n");
+    }
+    if !seen.date {
+        out.extend_from_slice(&dates.line());
     }
     if let Some(server) = &settings.server_header
         && !seen.server
