@@ -1,7 +1,7 @@
 //! `DateCache`: the line of the `Date` header.
 
 use std::cell::Cell;
-use std::time::{Duration, UNIX_EPOCH};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 /// The length of `date: Sun, 06 Nov 1994 08:49:37 GMT` and its CRLF.
 const LINE_LEN: usize = 37;
@@ -11,11 +11,12 @@ pub(super) struct DateCache(Cell<(u64, [u8; LINE_LEN])>);
 
 impl DateCache {
     pub(super) fn line(&self) -> [u8; LINE_LEN] {
-        let time = since_epoch();
+        let time = SystemTime::now();
+        let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
         let (mut formatted, mut line) = self.0.get();
-        if formatted != time.as_secs() {
-            formatted = time.as_secs();
-            let date = httpdate::fmt_http_date(UNIX_EPOCH + time);
+        if formatted != since.as_secs() {
+            formatted = since.as_secs();
+            let date = httpdate::fmt_http_date(time);
             line[6..35].copy_from_slice(date.as_bytes());
             self.0.set((formatted, line));
         }
@@ -28,18 +29,4 @@ impl Default for DateCache {
         let line = *b"date: Thu, 01 Jan 1970 00:00:00 GMT\r\n";
         Self(Cell::new((0, line)))
     }
-}
-
-/// Reads the clock, which on Linux is then a few milliseconds behind, but costs little.
-fn since_epoch() -> Duration {
-    #[cfg(target_os = "linux")]
-    {
-        use rustix::time::{ClockId, clock_gettime};
-        let time = clock_gettime(ClockId::RealtimeCoarse);
-        u64::try_from(time.tv_sec).map_or(Duration::ZERO, Duration::from_secs)
-    }
-    #[cfg(not(target_os = "linux"))]
-    std::time::SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default()
 }

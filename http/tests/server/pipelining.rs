@@ -196,7 +196,7 @@ fn answers_stay_in_order_whatever_handlers_and_clients_do() {
         let mark = format!("<{}>", request.uri().query().unwrap());
         match request.uri().path() {
             "/sleep" => sleep(Duration::from_millis(1)),
-            "/yield" => evy_runtime::yield_now(),
+            "/yield" => yield_now(),
             "/body" => drop(request.into_body().into_text()?),
             "/stream" => {
                 return Ok(Body::from_writer(move |out| {
