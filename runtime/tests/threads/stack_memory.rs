@@ -1,5 +1,6 @@
 //! The memory of stacks.
 #![cfg(target_os = "linux")]
+#![expect(clippy::unwrap_used, reason = "a failed helper is a failed test")]
 
 use std::hint::black_box;
 
@@ -8,12 +9,21 @@ use evy_runtime::{Event, spawn, yield_now};
 use evy_test_support::within;
 
 const DEPTH: usize = 128 * 1024;
+const PART: usize = 2048;
 
-/// Uses much of the stack, and returns.
-#[inline(never)]
+/// Uses `DEPTH` bytes of the stack and more, and returns 1.
 fn dive() -> u8 {
-    let mut deep = [1_u8; DEPTH];
-    black_box(&mut deep)[DEPTH / 2]
+    descend(DEPTH / PART)
+}
+
+#[inline(never)]
+fn descend(levels: usize) -> u8 {
+    let mut part = [1_u8; PART];
+    black_box(&mut part);
+    match levels {
+        0 => part[0],
+        _ => descend(levels - 1) * black_box(part[PART / 2]),
+    }
 }
 
 /// Returns the resident memory of the process, in bytes.
