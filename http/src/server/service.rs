@@ -3,7 +3,6 @@
 use std::cell::Cell;
 use std::error::Error;
 use std::io;
-use std::mem;
 use std::sync::Arc;
 
 use evy_net::Stream;
@@ -154,7 +153,7 @@ where
             Ok(response)
         });
         let response = response.or_else(|error| self.error_response(shared, error))?;
-        let (mut parts, mut body) = response.into_parts();
+        let (parts, mut body) = response.into_parts();
         let is_ready = |connection: &mut Connection<S>| {
             Ok(!connection.expect_continue && connection.skip_body())
         };
@@ -162,11 +161,12 @@ where
             return self.refuse(shared, StatusCode::BAD_REQUEST, out);
         }
         let head = self.begin(out, &parts, &body, &context);
-        self.spares.put_headers(mem::take(&mut parts.headers));
         if let Some(next) = self.send_body(shared, &mut body, head.framing, out)? {
             return Ok(next);
         }
-        finish(shared, body, head, out)
+        let next = finish(shared, body, head, out)?;
+        self.spares.put_headers(parts.headers);
+        Ok(next)
     }
 
     /// Begins a response with its head.
