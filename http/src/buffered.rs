@@ -69,6 +69,9 @@ fn timed_out() -> io::Error {
     io::Error::new(io::ErrorKind::TimedOut, "the peer took too long")
 }
 
+/// The initial size of the input buffer, which grows only for a longer head.
+const INPUT_BUFFER: usize = 8 * 1024;
+
 /// A connection with an input buffer. Successive messages share it: bytes read beyond the end of
 /// one message belong to the next.
 #[derive(Debug)]
@@ -87,10 +90,36 @@ pub(crate) struct BufferedStream<S> {
     buffered_only: bool,
 }
 
-impl<S: Stream> BufferedStream<S> {
-    /// The initial size of the buffer, which grows only for a longer head.
-    const BUFFER: usize = 8 * 1024;
+impl<S> BufferedStream<S> {
+    /// Takes the input buffer, if it holds nothing. Returns `None` if there is none of the usual
+    /// size.
+    pub(crate) fn take_input(&mut self) -> Option<Vec<u8>> {
+        if self.start < self.end {
+            return None;
+        }
+        (self.start, self.end) = (0, 0);
+        Some(mem::take(&mut self.input)).filter(|input| input.len() == INPUT_BUFFER)
+    }
 
+    pub(crate) fn has_input(&self) -> bool {
+        !self.input.is_empty()
+    }
+
+    /// Sets a buffer that [`take_input`](Self::take_input) has returned, because there is none.
+    pub(crate) fn set_input(&mut self, input: Vec<u8>) {
+        self.input = input;
+    }
+
+    /// Takes the buffer of what is to be written, if it holds nothing.
+    pub(crate) fn take_output(&mut self) -> Vec<u8> {
+        match self.output.is_empty() {
+            true => mem::take(&mut self.output),
+            false => Vec::new(),
+        }
+    }
+}
+
+impl<S: Stream> BufferedStream<S> {
     pub(crate) fn new(stream: S, deadline: IoDeadline) -> Self {
         Self {
             stream,
@@ -110,15 +139,13 @@ impl<S: Stream> BufferedStream<S> {
         (self.stream, read_ahead)
     }
 
-    /// Frees the buffers, as far as they hold nothing and are larger than usual.
-    pub(crate) fn shrink(&mut self) {
-        if self.start == self.end && self.input.len() > Self::BUFFER {
-            self.input = Vec::new();
-            (self.start, self.end) = (0, 0);
-        }
-        if self.output.is_empty() && self.output.capacity() > Self::BUFFER {
-            self.output = Vec::new();
-        }
+    /// Reads from the stream into the buffer once, when there is something to read. Returns 0 at
+    /// the end of the stream. The caller has set the timeout.
+    pub(crate) fn fill_within_timeout(&mut self) -> io::Result<usize> {
+        self.make_room();
+        let read = retry(|| self.stream.read(&mut self.input[self.end..]))?;
+        self.end += read;
+        Ok(read)
     }
 
     /// Runs `f`. A read in it fails with `WouldBlock` instead of reading from the stream.
@@ -154,13 +181,7 @@ impl<S: Stream> BufferedStream<S> {
             return Err(io::ErrorKind::WouldBlock.into());
         }
         self.flush()?;
-        if self.start > 0 && (self.start == self.end || self.end == self.input.len()) {
-            self.input.copy_within(self.start..self.end, 0);
-            (self.start, self.end) = (0, self.end - self.start);
-        }
-        if self.end == self.input.len() {
-            self.input.resize((2 * self.end).max(Self::BUFFER), 0);
-        }
+        self.make_room();
         let read = read_stream(
             &mut self.stream,
             &mut self.deadline,
@@ -170,10 +191,21 @@ impl<S: Stream> BufferedStream<S> {
         Ok(read)
     }
 
+    /// Makes room in the buffer for a read.
+    fn make_room(&mut self) {
+        if self.start > 0 && (self.start == self.end || self.end == self.input.len()) {
+            self.input.copy_within(self.start..self.end, 0);
+            (self.start, self.end) = (0, self.end - self.start);
+        }
+        if self.end == self.input.len() {
+            self.input.resize((2 * self.end).max(INPUT_BUFFER), 0);
+        }
+    }
+
     /// Reads from the buffer or, if it is empty, once from the stream.
     pub(crate) fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
         if self.start == self.end {
-            if buf.len() >= Self::BUFFER && !self.buffered_only {
+            if buf.len() >= INPUT_BUFFER && !self.buffered_only {
                 self.flush()?;
                 return read_stream(&mut self.stream, &mut self.deadline, buf);
             }

@@ -121,7 +121,7 @@ pub(crate) use timeouts;
 /// Implements `Read`, `Write`, [`Stream`](crate::Stream) and [`Duplex`](crate::Duplex) for a
 /// connection. Methods of `Stream` that differ follow in braces.
 macro_rules! byte_stream {
-    ($kind:ident { $($reset:tt)* }) => {
+    ($kind:ident { $($methods:tt)* }) => {
         crate::methods::byte_stream!(@read_write $kind);
         crate::methods::byte_stream!(@read_write &$kind);
 
@@ -144,7 +144,7 @@ macro_rules! byte_stream {
                 self.shutdown(std::net::Shutdown::Write)
             }
 
-            $($reset)*
+            $($methods)*
         }
 
         impl crate::Duplex for $kind {

@@ -46,6 +46,20 @@ pub trait Stream: Read + Write + 'static {
     /// Returns `InvalidInput` if the timeout is zero, and the error of the transport.
     fn set_write_timeout(&self, timeout: Option<Duration>) -> io::Result<()>;
 
+    /// Parks until there may be something to read, or the end of the stream, within the read
+    /// timeout.
+    ///
+    /// A server calls it before it takes a buffer for a read, so that an idle connection needs
+    /// none. It may return early: the read parks then. A transport that cannot wait without reading
+    /// returns at once, which is the default.
+    ///
+    /// # Errors
+    ///
+    /// Returns `TimedOut` if the read timeout passes, and the error of the transport.
+    fn wait_readable(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+
     /// Ends the stream in the direction of the peer, which then reads the end of the stream. The
     /// other direction stays open.
     ///

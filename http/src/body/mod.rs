@@ -348,16 +348,13 @@ impl Body {
         if framing == BodyFraming::Nothing {
             return Ok(());
         }
+        if self.append_to(out) {
+            return Ok(());
+        }
         if let Content::Bytes(bytes, at) = &self.0 {
-            // The bytes are not consumed, because the client may have to send them again.
-            let rest = &bytes[*at..];
-            if rest.len() <= MAX_COALESCED_BODY {
-                out.extend_from_slice(rest);
-                return Ok(());
-            }
             write(out)?;
             out.clear();
-            return write(rest);
+            return write(&bytes[*at..]);
         }
         let mut framer = Framer::new(out, framing, write);
         if let Content::Writer(write) = &mut self.0 {
@@ -375,6 +372,18 @@ impl Body {
             }
         }
         framer.finish()
+    }
+
+    /// Appends a body in memory to `out`, unless it is long. The bytes are not consumed, because the
+    /// client may have to send them again. Returns whether it was appended.
+    pub(crate) fn append_to(&self, out: &mut Vec<u8>) -> bool {
+        match &self.0 {
+            Content::Bytes(bytes, at) if bytes.len() - at <= MAX_COALESCED_BODY => {
+                out.extend_from_slice(&bytes[*at..]);
+                true
+            }
+            _ => false,
+        }
     }
 
     /// Reads from the body once, and appends up to `max` bytes to `out`.

@@ -76,7 +76,7 @@ impl IdleConnections {
         if connections.iter().filter(is_same).count() >= max {
             return;
         }
-        stream.shrink();
+        drop(stream.take_input());
         let is_full = connections.len() == MAX_IDLE;
         let surplus = is_full.then(|| connections.remove(0));
         connections.push(Rc::new(IdleConnection {

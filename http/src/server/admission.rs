@@ -119,6 +119,10 @@ impl<S: Stream> Stream for Admitted<S> {
         self.stream.set_write_timeout(timeout)
     }
 
+    fn wait_readable(&mut self) -> io::Result<()> {
+        self.stream.wait_readable()
+    }
+
     fn close_write(&mut self) -> io::Result<()> {
         self.stream.close_write()
     }

@@ -4,17 +4,19 @@ use std::io;
 use std::time::Duration;
 
 use evy_net::Stream;
-use evy_runtime::lowlevel::{charge, now};
+use evy_runtime::lowlevel::{charge, now, release_stack};
 use evy_runtime::{timeout, yield_now};
 use http::header::{EXPECT, TRANSFER_ENCODING};
 use http::{HeaderMap, Method, Request, StatusCode, Version};
 
 use super::registry::{ConnectionGuard, Phase};
 use super::settings::Settings;
+use super::spares::Spares;
+use crate::body::Body;
 use crate::buffered::{BufferedStream, IoDeadline};
 use crate::decoder::{Decoder, DecoderState, body_framing};
 use crate::error::ProtocolError;
-use crate::head::{self, content_length};
+use crate::head::{self, HeadersSeen, content_length};
 use crate::pace::{Pace, PaceLimits};
 
 /// The number of unread body bytes that are skipped to reach the next request.
@@ -36,6 +38,9 @@ const LINGER: PaceLimits = PaceLimits {
     total: Some(Duration::from_secs(30)),
 };
 
+/// How long a connection is idle before it keeps as little memory as it can.
+const QUIET: Duration = Duration::from_secs(1);
+
 /// How long the last part of a transport's protocol may take to be written.
 const END_TIMEOUT: Duration = Duration::from_secs(1);
 
@@ -54,7 +59,7 @@ pub(super) struct Connection<S> {
     decoder: Decoder,
     /// Counts the requests. The body of an earlier request has nothing left to read.
     pub(super) request_number: u64,
-    /// The request line of the current request.
+    /// The request line of the current request, if it is kept for reports.
     pub(super) line: Vec<u8>,
     /// Whether the client waits for `100 Continue`.
     pub(super) expect_continue: bool,
@@ -97,24 +102,58 @@ impl<S: Stream> Connection<S> {
         timeout(settings.head_timeout, || stream.handshake())?
     }
 
-    /// Reads a head. Returns `None` if the client is done, or has not begun another request in time.
+    /// Reads a head into `request`, which is new. Returns `None` if the client is done, or has not begun another request in time.
     pub(super) fn next_request(
         &mut self,
         settings: &Settings,
         entry: &ConnectionGuard,
-    ) -> io::Result<Option<Request<()>>> {
+        spares: &Spares,
+        request: &mut Request<Body>,
+    ) -> io::Result<Option<HeadersSeen>> {
         let is_first = self.request_number == 0;
         self.line.clear();
         self.stream.skip_empty_lines();
         if self.stream.buffered().is_empty() && !is_first {
             self.pipelined = 0;
-            if !self.wait_for_request(settings, entry)? {
+            if !self.wait_for_request(settings, entry, spares)? {
                 return Ok(None);
             }
         } else {
             self.take_turn()?;
         }
+        entry.set_busy();
+        let length = match head::whole_head(self.stream.buffered(), &settings.limits) {
+            Some(length) => length,
+            None => match self.wait_for_head(settings, entry, spares)? {
+                Some(length) => length,
+                None => return Ok(None),
+            },
+        };
         let stream = &mut self.stream;
+        stream.deadline = transfer_deadline(settings);
+        let bytes = &stream.buffered()[..length];
+        if settings.keeps_line {
+            let line = bytes.split(|&byte| byte == b'\r').next();
+            self.line.extend_from_slice(line.unwrap_or_default());
+        }
+        *request.headers_mut() = spares.headers();
+        let seen = head::parse_request(bytes, &settings.limits, request)?;
+        stream.consume(length);
+        self.request_number += 1;
+        self.accept(request, seen, settings)?;
+        Ok(Some(seen))
+    }
+
+    /// Waits for the rest of a head. Returns `None` if nothing of it comes.
+    fn wait_for_head(
+        &mut self,
+        settings: &Settings,
+        entry: &ConnectionGuard,
+        spares: &Spares,
+    ) -> io::Result<Option<usize>> {
+        let is_first = self.request_number == 0;
+        let stream = &mut self.stream;
+        spares.give_input(stream);
         let start = now();
         stream.deadline = IoDeadline::since(start, settings.head_timeout);
         if is_first && stream.buffered().is_empty() {
@@ -127,44 +166,50 @@ impl<S: Stream> Connection<S> {
         }
         entry.set_phase(Phase::Head, start);
         let length = match stream.head(&settings.limits) {
-            Ok(Some(length)) => length,
-            Ok(None) => return Ok(None),
             Err(error) if is_timeout(&error) && stream.buffered().is_empty() => return Ok(None),
-            Err(error) => return Err(error),
+            length => length?,
         };
         entry.set_busy();
-        stream.deadline = transfer_deadline(settings);
-        let bytes = &stream.buffered()[..length];
-        let line = bytes.split(|&byte| byte == b'\r').next();
-        self.line.extend_from_slice(line.unwrap_or_default());
-        let request = head::parse_request(bytes, &settings.limits)?;
-        stream.consume(length);
-        self.request_number += 1;
-        self.accept(&request, settings)?;
-        Ok(Some(request))
+        Ok(length)
     }
 
     /// Waits for the first byte of another request. Returns `false` if none comes.
+    ///
+    /// Meanwhile its buffers serve other connections, and later the stack is as small as it can be.
     fn wait_for_request(
         &mut self,
         settings: &Settings,
         entry: &ConnectionGuard,
+        spares: &Spares,
     ) -> io::Result<bool> {
         let stream = &mut self.stream;
         stream.flush()?;
-        stream.shrink();
         let start = now();
         entry.set_phase(Phase::Idle, start);
-        stream.deadline = IoDeadline::since(start, settings.idle_timeout);
-        while stream.buffered().is_empty() {
-            match stream.fill() {
+        let mut left = settings.idle_timeout;
+        let mut is_quiet = false;
+        while !left.is_zero() {
+            spares.take_buffers_of(stream);
+            let timeout = if is_quiet { left } else { left.min(QUIET) };
+            match wait_and_fill(stream, timeout, spares) {
                 Ok(0) => return Ok(false),
-                Err(error) if is_timeout(&error) => return Ok(false),
-                read => drop(read?),
+                Err(error) if is_timeout(&error) && timeout == left => return Ok(false),
+                Err(error) if is_timeout(&error) => {
+                    is_quiet = true;
+                    release_stack();
+                }
+                read => {
+                    read?;
+                    stream.skip_empty_lines();
+                    if !stream.buffered().is_empty() {
+                        return Ok(true);
+                    }
+                }
             }
-            stream.skip_empty_lines();
+            let idle = now().saturating_duration_since(start);
+            left = settings.idle_timeout.saturating_sub(idle);
         }
-        Ok(true)
+        Ok(false)
     }
 
     /// Lets other green threads run after a number of requests that needed no read.
@@ -180,8 +225,16 @@ impl<S: Stream> Connection<S> {
     }
 
     /// Prepares for the body of a request.
-    fn accept(&mut self, request: &Request<()>, settings: &Settings) -> io::Result<()> {
-        let framing = body_framing(request.headers(), request.version())?;
+    fn accept(
+        &mut self,
+        request: &Request<Body>,
+        seen: HeadersSeen,
+        settings: &Settings,
+    ) -> io::Result<()> {
+        let framing = match seen.framing {
+            true => body_framing(request.headers(), request.version())?,
+            false => None,
+        };
         if *request.method() == Method::CONNECT {
             if !settings.allow_connect {
                 let message = "CONNECT is not served";
@@ -196,7 +249,7 @@ impl<S: Stream> Connection<S> {
         if let Some(framing) = framing {
             self.decoder = Decoder::new(framing, settings.limits.body)?;
         }
-        self.expect_continue = expects_continue(request)? && !self.decoder.is_done();
+        self.expect_continue = seen.expect && expects_continue(request)? && !self.decoder.is_done();
         self.may_continue = self.expect_continue;
         Ok(())
     }
@@ -337,6 +390,19 @@ impl<S: Stream> Connection<S> {
     }
 }
 
+/// Reads into the buffer of the stream once. While nothing has arrived, it needs none, if the
+/// transport can wait without one.
+fn wait_and_fill<S: Stream>(
+    stream: &mut BufferedStream<S>,
+    timeout: Duration,
+    spares: &Spares,
+) -> io::Result<usize> {
+    stream.stream.set_read_timeout(Some(timeout))?;
+    stream.stream.wait_readable()?;
+    spares.give_input(stream);
+    stream.fill_within_timeout()
+}
+
 fn transfer_deadline(settings: &Settings) -> IoDeadline {
     IoDeadline::Paced {
         reading: Pace::new(settings.receiving()),
@@ -364,7 +430,7 @@ fn skip_rest<S: Stream>(decoder: &mut Decoder, stream: &mut BufferedStream<S>) -
     true
 }
 
-fn expects_continue(request: &Request<()>) -> Result<bool, ProtocolError> {
+fn expects_continue(request: &Request<Body>) -> Result<bool, ProtocolError> {
     let values = request.headers().get_all(EXPECT).iter();
     let members = values.flat_map(|value| value.as_bytes().split(|&byte| byte == b','));
     let mut is_expected = false;

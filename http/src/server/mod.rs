@@ -16,6 +16,7 @@ mod response_head;
 mod service;
 mod settings;
 mod shared;
+mod spares;
 mod status_error;
 mod workers;
 
@@ -49,6 +50,7 @@ use registry::Registry;
 use report::OnError;
 use service::Service;
 use settings::Settings;
+use spares::Spares;
 
 /// Serves HTTP on `listener`, each connection on a green thread of its own. The same as
 /// [`Server::serve`] with default settings.
@@ -289,14 +291,19 @@ impl Server {
         handler: H,
         registry: &Rc<Registry>,
     ) -> Service<H> {
+        let settings = Settings {
+            keeps_line: self.on_error.is_some() || self.access_log.is_some(),
+            ..self.settings.clone()
+        };
         Service {
-            settings: self.settings.clone(),
+            settings,
             on_error: self.on_error.clone(),
             access_log: self.access_log.clone(),
             trusted_proxies: self.trusted_proxies.clone(),
             serving: serving.serving(),
             registry: Rc::clone(registry),
             dates: DateCache::default(),
+            spares: Spares::default(),
             handler,
         }
     }

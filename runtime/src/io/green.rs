@@ -137,6 +137,14 @@ impl<T: AsFd> Green<T> {
         (&self.operation, &mut self.inner)
     }
 
+    /// Whether the reactor of this OS thread reports the readiness of the descriptor, so that
+    /// [`with_io`](Self::with_io) calls its operation only when there may be something to do. That
+    /// is so once an operation had to wait.
+    pub fn is_registered(&self) -> bool {
+        let own = |scheduler| self.operation.registration.own(scheduler).is_some();
+        sched::if_current().is_some_and(own)
+    }
+
     /// Returns a reference to the wrapped value. Its own reads and writes return `WouldBlock`
     /// instead of parking, unless the descriptor is [shared](Self::shared): then they may block the
     /// OS thread.

@@ -14,6 +14,7 @@ mod locals;
 mod pipes;
 mod remote;
 mod shared_descriptors;
+mod stack_memory;
 mod timeout;
 mod unwinding;
 mod watchdog;
