@@ -16,8 +16,9 @@ use crate::sched::{self, Scheduler};
 
 /// Charges an operation that may park. Called before the operation begins.
 ///
-/// Yields if the budget is spent and `is_going_to_park` returns `false`. A kill or a timeout is
-/// thrown here too, before the operation has done anything.
+/// Yields if the budget is spent and `is_going_to_park` returns `false`. A kill is thrown here too,
+/// before the operation has done anything. So is a timeout, but not at the first yield after its
+/// deadline: what the operation asks for may have happened meanwhile.
 #[inline(always)]
 pub(crate) fn charge(is_going_to_park: impl FnOnce() -> bool) {
     if let Some(scheduler) = sched::charge()
@@ -60,6 +61,6 @@ pub(crate) fn charge_failure() {
 #[inline(never)]
 fn yield_spent(scheduler: &Scheduler) {
     if scheduler.may_park() {
-        interrupt::yield_scheduler(scheduler);
+        interrupt::yield_spent(scheduler);
     }
 }

@@ -35,9 +35,10 @@ impl From<Elapsed> for std::io::Error {
 /// and `Write` and nothing of evy. Destructors run, and may park.
 ///
 /// Timeouts nest, and each one ends only its own block. If what `f` waits for happens at the same
-/// time as the deadline, `f` gets what it waits for. A block that never parks is never interrupted,
-/// even by a duration of zero. A duration that the clock cannot represent, such as
-/// [`Duration::MAX`], never passes.
+/// time as the deadline, `f` gets what it waits for. A block that never parks is not interrupted,
+/// even by a duration of zero. The exception is a loop over operations that never have to park: it is
+/// interrupted some operations after the deadline. A duration that the clock cannot represent, such
+/// as [`Duration::MAX`], never passes.
 ///
 /// A timeout is a panic, so a `catch_unwind` inside `f` can swallow it. It is thrown again then, at
 /// the next parking point in `f`, and at each one after that, until `f` returns. If `f` returns a
@@ -97,6 +98,7 @@ fn run_until<T>(deadline: Option<Instant>, f: impl FnOnce() -> T) -> Result<T, E
         outer: me.timeout_scopes.get(),
         shields: me.shields.get(),
         in_destructor: panicking(),
+        is_overdue: Cell::new(false),
     };
     let address = ptr::from_ref(&scope);
     me.timeout_scopes.set(address);
