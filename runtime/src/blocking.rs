@@ -6,7 +6,7 @@ use std::thread::Result as Caught;
 
 use crate::green::WaitReason;
 use crate::primitive::lock;
-use crate::thread::{Parker, current, park_while, rethrow};
+use crate::thread::{Parker, charge, current, park_while, rethrow};
 
 /// Runs `f` on a helper OS thread and returns its result: for file systems, drivers that
 /// block, and long computations.
@@ -33,6 +33,8 @@ where
     F: FnOnce() -> T + Send + 'static,
     T: Send + 'static,
 {
+    // The helper may be done before the caller parks.
+    charge(|| false);
     let slot: Arc<Mutex<Option<Caught<T>>>> = Arc::default();
     let result = Arc::clone(&slot);
     // While the helper holds it, the wait does not count as a deadlock.

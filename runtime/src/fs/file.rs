@@ -13,7 +13,7 @@ use std::time::{Duration, SystemTime};
 use super::OpenOptions;
 use crate::blocking::unblock;
 use crate::io::{Green, is_always_ready, not_utf8};
-use crate::thread::{charge, charge_try, sleep};
+use crate::thread::{charge, charge_try, charge_without_yield, sleep};
 
 /// The first and the longest pause between two attempts to lock a file.
 const PAUSE: (Duration, Duration) = (Duration::from_millis(1), Duration::from_millis(20));
@@ -174,6 +174,7 @@ impl File {
     ///
     /// Returns the error of the system.
     pub fn unlock(&self) -> io::Result<()> {
+        charge_without_yield();
         self.std.unlock()
     }
 
@@ -253,7 +254,7 @@ impl File {
             charge(|| false);
             return Ok(None);
         }
-        Green::shared(&*self.std).map(Some)
+        Green::for_one_call(&*self.std).map(Some)
     }
 
     /// Returns the number of bytes behind the position, as far as it is known.

@@ -10,6 +10,11 @@
 //! | must not switch and fails (`try_get` of an empty queue) | yields after 128 failures in one turn |
 //!
 //! The third row is for a loop that repeats a `try_*` until it succeeds.
+//!
+//! What creates a descriptor counts as an operation that may park, although it never has to. What
+//! only asks or sets something is not charged, such as `is_finished`, `len` or an option of a socket.
+//! Programs call it while they hold a borrow, so it must not switch; and a loop that waits for its
+//! answer to change has to yield.
 
 use super::interrupt;
 use crate::sched::{self, Scheduler};

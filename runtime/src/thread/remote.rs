@@ -16,7 +16,7 @@ use std::panic::{Location, RefUnwindSafe, UnwindSafe};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use super::budget::charge;
+use super::budget::{charge, charge_without_yield};
 use super::builder::Builder;
 use super::exit_hooks;
 use super::join_error::{JoinError, Result};
@@ -107,6 +107,7 @@ impl Remote {
         options: SpawnOptions,
         f: Box<dyn FnOnce() -> T + Send>,
     ) -> RemoteJoinHandle<T> {
+        charge_without_yield();
         let packet = Arc::new(Packet {
             message: Arc::clone(&self.message),
             parent: sched::if_current().map_or(0, |scheduler| scheduler.running().id()),
@@ -271,6 +272,7 @@ impl<T: Send + 'static> RemoteJoinHandle<T> {
     /// Never parks: it does not wait for the green thread to unwind, as [`join`](Self::join) does.
     #[doc(alias = "abort")]
     pub fn kill(&self) {
+        charge_without_yield();
         if fork::is_child() {
             return;
         }
