@@ -144,7 +144,7 @@ pub fn current_id() -> u64 {
 /// In a test the clock may be paused; see [`test`](crate::test).
 #[must_use]
 pub fn now() -> std::time::Instant {
-    crate::sched::current().clock.now()
+    crate::thread::now_any_thread()
 }
 
 /// The context-switch backend: `"native"` for evy's own assembly, or `"corosensei"`.

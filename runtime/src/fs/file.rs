@@ -11,8 +11,9 @@ use std::sync::{Arc, OnceLock};
 use std::time::{Duration, SystemTime};
 
 use super::OpenOptions;
-use crate::blocking::unblock;
+use crate::blocking::unblock_io;
 use crate::io::{Green, is_always_ready, not_utf8};
+use crate::sched;
 use crate::thread::{charge, charge_try, charge_without_yield, sleep};
 
 /// The first and the longest pause between two attempts to lock a file.
@@ -101,9 +102,12 @@ impl File {
     }
 
     /// Runs `f` on a helper OS thread.
-    fn unblock<R: Send + 'static>(&self, f: impl FnOnce(&fs::File) -> R + Send + 'static) -> R {
+    fn unblock(
+        &self,
+        f: impl FnOnce(&fs::File) -> io::Result<()> + Send + 'static,
+    ) -> io::Result<()> {
         let std = Arc::clone(&self.std);
-        unblock(move || f(&std))
+        unblock_io(move || f(&std))
     }
 
     /// Writes all data and metadata to the disk.
@@ -280,7 +284,10 @@ fn retry(try_lock: impl Fn() -> Result<(), TryLockError>) -> io::Result<()> {
         match try_lock() {
             Ok(()) => return Ok(()),
             Err(TryLockError::Error(error)) => return Err(error),
-            Err(TryLockError::WouldBlock) => sleep(pause),
+            Err(TryLockError::WouldBlock) => {
+                sched::try_current()?;
+                sleep(pause);
+            }
         }
         pause = longest.min(2 * pause);
     }

@@ -2,7 +2,7 @@
 //! green thread until it is done.
 //!
 //! No operating system reports when a regular file is ready, so a green thread can only wait for
-//! the end of the whole operation; see [`unblock`]. If the caller is killed or times out, the
+//! the end of the whole operation; see [`unblock`](crate::unblock). If the caller is killed or times out, the
 //! operation still runs to its end.
 //!
 //! A [`File`] is read and written on this OS thread, because that takes less than a microsecond if
@@ -48,7 +48,7 @@ pub use file::File;
 pub use open_options::OpenOptions;
 pub use read_dir::{ReadDir, read_dir};
 
-use crate::blocking::unblock;
+use crate::blocking::unblock_io;
 
 /// Defines functions that take one path.
 macro_rules! of_a_path {
@@ -62,7 +62,7 @@ macro_rules! of_a_path {
         #[doc = concat!("Returns an error as [`std::fs::", stringify!($name), "`] does.")]
         pub fn $name<P: AsRef<Path>>(path: P) -> io::Result<$output> {
             let path = path.as_ref().to_owned();
-            unblock(move || fs::$name(path))
+            unblock_io(move || fs::$name(path))
         }
     )+};
 }
@@ -79,7 +79,7 @@ macro_rules! of_two_paths {
         #[doc = concat!("Returns an error as [`std::fs::", stringify!($name), "`] does.")]
         pub fn $name<P: AsRef<Path>, Q: AsRef<Path>>($one: P, $two: Q) -> io::Result<$output> {
             let ($one, $two) = ($one.as_ref().to_owned(), $two.as_ref().to_owned());
-            unblock(move || fs::$name($one, $two))
+            unblock_io(move || fs::$name($one, $two))
         }
     )+};
 }
@@ -131,7 +131,7 @@ of_two_paths! {
 #[deprecated(note = "replaced with std::os::unix::fs::symlink")]
 pub fn soft_link<P: AsRef<Path>, Q: AsRef<Path>>(original: P, link: Q) -> io::Result<()> {
     let (original, link) = (original.as_ref().to_owned(), link.as_ref().to_owned());
-    unblock(move || std::os::unix::fs::symlink(original, link))
+    unblock_io(move || std::os::unix::fs::symlink(original, link))
 }
 
 /// Writes a slice as the entire contents of a file, replacing the file if it already exists.
@@ -145,7 +145,7 @@ pub fn soft_link<P: AsRef<Path>, Q: AsRef<Path>>(original: P, link: Q) -> io::Re
 /// Returns an error as [`std::fs::write`] does.
 pub fn write<P: AsRef<Path>, C: AsRef<[u8]>>(path: P, contents: C) -> io::Result<()> {
     let (path, contents) = (path.as_ref().to_owned(), contents.as_ref().to_owned());
-    unblock(move || fs::write(path, contents))
+    unblock_io(move || fs::write(path, contents))
 }
 
 /// Changes the permissions of a file or directory.
@@ -157,5 +157,5 @@ pub fn write<P: AsRef<Path>, C: AsRef<[u8]>>(path: P, contents: C) -> io::Result
 /// Returns an error as [`std::fs::set_permissions`] does.
 pub fn set_permissions<P: AsRef<Path>>(path: P, permissions: Permissions) -> io::Result<()> {
     let path = path.as_ref().to_owned();
-    unblock(move || fs::set_permissions(path, permissions))
+    unblock_io(move || fs::set_permissions(path, permissions))
 }

@@ -6,7 +6,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use super::file::File;
-use crate::blocking::unblock;
+use crate::blocking::unblock_io;
 
 /// Options for opening a file, like [`std::fs::OpenOptions`].
 ///
@@ -78,7 +78,7 @@ impl OpenOptions {
     /// Returns an error as [`std::fs::OpenOptions::open`] does.
     pub fn open<P: AsRef<Path>>(&self, path: P) -> io::Result<File> {
         let (options, path) = (self.0.clone(), path.as_ref().to_owned());
-        unblock(move || options.open(path)).map(File::from)
+        unblock_io(move || options.open(path)).map(File::from)
     }
 }
 

@@ -86,8 +86,13 @@ pub(crate) fn park_while(
 
 /// Returns the deadline `timeout` from now, on the clock that [`park_while`] uses.
 pub(crate) fn deadline_after_any_thread(timeout: Duration) -> Option<Instant> {
+    now_any_thread().checked_add(timeout)
+}
+
+/// Returns the current time on the clock of this OS thread, if it has one.
+pub(crate) fn now_any_thread() -> Instant {
     match sched::if_current() {
-        Some(scheduler) => scheduler.clock.deadline_after(timeout),
-        None => Clock::new().deadline_after(timeout),
+        Some(scheduler) => scheduler.clock.now(),
+        None => Clock::new().now(),
     }
 }
