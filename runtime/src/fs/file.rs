@@ -8,16 +8,14 @@ use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::process::Stdio;
 use std::sync::{Arc, OnceLock};
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use super::OpenOptions;
+use super::pauses::Pauses;
 use crate::blocking::unblock_io;
 use crate::io::{Green, is_always_ready, not_utf8};
 use crate::sched;
 use crate::thread::{charge, charge_try, charge_without_yield, sleep};
-
-/// The first and the longest pause between two attempts to lock a file.
-const PAUSE: (Duration, Duration) = (Duration::from_millis(1), Duration::from_millis(20));
 
 /// The number of bytes that a file is read in at a time, if all of it is read.
 const PIECE: u64 = 1 << 20;
@@ -278,7 +276,7 @@ impl File {
 
 /// Repeats `try_lock` until it does not fail because of another lock.
 fn retry(try_lock: impl Fn() -> Result<(), TryLockError>) -> io::Result<()> {
-    let (mut pause, longest) = PAUSE;
+    let mut pauses = Pauses::new();
     charge(|| false);
     loop {
         match try_lock() {
@@ -286,10 +284,9 @@ fn retry(try_lock: impl Fn() -> Result<(), TryLockError>) -> io::Result<()> {
             Err(TryLockError::Error(error)) => return Err(error),
             Err(TryLockError::WouldBlock) => {
                 sched::try_current()?;
-                sleep(pause);
+                sleep(pauses.next());
             }
         }
-        pause = longest.min(2 * pause);
     }
 }
 

@@ -28,7 +28,7 @@ pub use arms::{Arm, Arms, Either, Never};
 pub use channel::{Recv, Send};
 pub use event::{Wait, wait};
 pub use io::{Ready, readable, writable};
-pub use join::{Join, join};
+pub use join::{AnyJoinHandle, Join, RemoteJoin, join};
 pub use queue::{Get, Put, QueueRecv, QueueSend, get, put};
 pub use semaphore::{Acquire, acquire};
 #[cfg(feature = "signal")]
@@ -58,7 +58,7 @@ use crate::thread::{self, CountGuard, Selection};
 /// | `get(&queue)` | the same | `T`, the item; panics instead if the queue is closed and empty |
 /// | `send(&queue, item)` | the queue has room or a waiting getter, or is closed | `Result<(), Closed<T>>` |
 /// | `put(&queue, item)` | the same | `()`; panics instead if the queue is closed |
-/// | `join(&handle)` | the green thread has finished | `Result<T, JoinError>`, as returned by `JoinHandle::take_result` |
+/// | `join(&handle)` | the green thread has finished, here or on another OS thread | `Result<T, JoinError>`, as returned by `JoinHandle::take_result` |
 /// | `wait(&event)` | the event is set | `Result<T, EventError>`, with the value of the event |
 /// | `acquire(&semaphore)` | a permit is available | `SemaphoreGuard`, which releases the permit |
 /// | `readable(&fd)` | the descriptor can be read: there is data, or the end of the stream | `io::Result<()>` |
