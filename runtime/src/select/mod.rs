@@ -281,8 +281,11 @@ fn try_select<A: Arms>(scheduler: &Scheduler, order: Order, arms: &A) -> Option<
 fn wait_for_one<A: Arms>(scheduler: &Scheduler, arms: &A) -> Option<A::Output> {
     let selection = Selection::new();
     let deadline = (0..A::LEN).filter_map(|n| arms.deadline(n)).min();
-    let _counted = arms
+    let _shared = arms
         .is_shared()
+        .then(|| CountGuard::new(&scheduler.shared_waiters));
+    let _unforeseen = arms
+        .is_unforeseen()
         .then(|| CountGuard::new(&scheduler.unforeseen_waiters));
     let mut registered = RegisteredArms {
         arms,

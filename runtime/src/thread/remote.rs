@@ -189,8 +189,7 @@ impl RefUnwindSafe for Remote {}
 ///
 /// Dropping the handle detaches the green thread, which runs on.
 ///
-/// A wait for one of these is never reported as a deadlock. While a handle exists, it counts as a
-/// [`Remote`] for deadlock reports.
+/// While a handle exists, it counts as a [`Remote`] for deadlock reports.
 pub struct RemoteJoinHandle<T> {
     packet: Arc<Packet<T>>,
     /// A kill may wake others, so the handle counts as a `Remote`.
