@@ -221,10 +221,6 @@ fn operations() -> Vec<(&'static str, Operation)> {
             boxed(|| drop(Green::shared(std::io::stderr()).unwrap())),
         ),
         (
-            "a Green that is refused",
-            boxed(|| drop(Green::new(std::io::stdin()).unwrap_err())),
-        ),
-        (
             "Signals::new",
             boxed(|| drop(Signals::new([SIGUSR1]).unwrap())),
         ),
