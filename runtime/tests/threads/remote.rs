@@ -487,14 +487,18 @@ fn a_joiner_that_is_killed_leaves_the_green_thread_running() {
         let target = Target::start();
         let done = Arc::new(AtomicBool::new(false));
         let finished = done.clone();
+        let (go, gone) = mpsc::channel();
         let job = target.remote.spawn(move || {
-            sleep(SHORT);
+            while gone.try_recv().is_err() {
+                sleep(Duration::from_millis(1));
+            }
             finished.store(true, Ordering::SeqCst);
         });
         let joiner = spawn(move || job.join());
         yield_now();
         joiner.kill();
         assert!(joiner.join().unwrap_err().is_killed());
+        go.send(()).unwrap();
         wait_for(|| done.load(Ordering::SeqCst));
         target.end();
     });
