@@ -220,7 +220,7 @@ macro_rules! listener {
             fn try_accept(&self) -> std::io::Result<($stream, $addr)> {
                 let sharing = evy_runtime::io::Sharing::Shared;
                 let (stream, addr) = self.0.read_with(sharing, <$std>::accept, |_| false)?;
-                Ok(($stream::from_std(stream)?, addr))
+                Ok(($stream::wrap(stream)?, addr))
             }
 
             /// Returns an endless iterator over connections, each `next` of which is an

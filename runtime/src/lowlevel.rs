@@ -170,7 +170,7 @@ pub fn release_stack() {
 /// In a test the clock may be paused; see [`test`](crate::test).
 #[must_use]
 pub fn now() -> std::time::Instant {
-    crate::sched::current().clock.now()
+    crate::thread::now_any_thread()
 }
 
 /// The context-switch backend: `"native"` for evy's own assembly, or `"corosensei"`.

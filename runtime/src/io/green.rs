@@ -67,6 +67,7 @@ impl<T: AsFd> Green<T> {
     ///
     /// Returns the error of the system if the descriptor cannot be made non-blocking.
     pub fn new(inner: T) -> io::Result<Self> {
+        thread::charge(|| false);
         let fd = inner.as_fd();
         if fd.as_raw_fd() <= 2 || fd.is_terminal() {
             return Err(refused(fd));
@@ -112,6 +113,13 @@ impl<T: AsFd> Green<T> {
     /// # Ok::<(), std::io::Error>(())
     /// ```
     pub fn shared(inner: T) -> io::Result<Self> {
+        thread::charge(|| false);
+        Self::for_one_call(inner)
+    }
+
+    /// Wraps a descriptor like [`shared`](Self::shared), for a single operation, which is charged
+    /// itself.
+    pub(crate) fn for_one_call(inner: T) -> io::Result<Self> {
         shared::check_open(inner.as_fd())?;
         let green = Self::from_non_blocking(inner);
         green.set_shared();

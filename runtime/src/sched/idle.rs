@@ -9,13 +9,9 @@ use super::attention::AttentionBit;
 use super::{Scheduler, os_threads};
 use crate::green::{GreenRef, RemoteHandle, State, WaitReason, Wake};
 
-/// The time after which a scheduler that waits for nothing but calls of `Remote`s finds out whether
-/// another OS thread can make one. That takes long, and such a scheduler may wait often.
-const REMOTES_CHECK: Duration = Duration::from_secs(1);
-
-/// The check whether another OS thread may hold a `Remote`. A wait makes it once.
+/// The check whether there is another OS thread. A wait makes it once.
 #[derive(Clone, Copy, Debug)]
-enum RemotesCheck {
+enum OthersCheck {
     NotBegun,
     At(Instant),
     Done,
@@ -39,7 +35,7 @@ impl Scheduler {
         } else {
             self.drain_mailbox();
         }
-        let mut remotes_check = RemotesCheck::NotBegun;
+        let mut others_check = OthersCheck::NotBegun;
         loop {
             self.randomize_next();
             if let Some(next) = self.run_queue.pop() {
@@ -53,7 +49,7 @@ impl Scheduler {
             let awaits_nothing =
                 (awaits_no_descriptor && first.is_none()) || self.awaits_only_background();
             let is_disconnected = self.own_handle.mailbox.is_disconnected();
-            if awaits_nothing && is_disconnected && self.unforeseen_waiters.get() == 0 {
+            if awaits_nothing && is_disconnected && !self.has_uncertain_waiters() {
                 self.deadlock();
                 continue;
             }
@@ -70,8 +66,8 @@ impl Scheduler {
                 self.last_now.set(self.clock.now());
                 first.saturating_duration_since(self.last_now.get())
             });
-            if awaits_nothing && self.waits_for_remotes() {
-                let check = self.check_remotes(&mut remotes_check);
+            if awaits_nothing && self.waits_for_others() {
+                let check = self.check_others(&mut others_check);
                 timeout = timeout.into_iter().chain(check).min();
             }
             if timeout.is_none_or(|timeout| !timeout.is_zero()) {
@@ -272,26 +268,31 @@ impl Scheduler {
             && all.iter().filter(awaits_descriptor).count() == waiting
     }
 
-    /// Whether nothing but a call of a `Remote` could make a green thread ready, if no timer and no
-    /// descriptor can.
-    fn waits_for_remotes(&self) -> bool {
-        self.own_handle.has_only_remotes() && self.unforeseen_waiters.get() == 0
+    /// Whether a green thread is parked on something that is not bound to this OS thread.
+    fn has_uncertain_waiters(&self) -> bool {
+        self.unforeseen_waiters.get() + self.shared_waiters.get() > 0
     }
 
-    /// Reports a deadlock if nothing has happened for a while, and no other OS thread could make a
-    /// call. Returns how long to wait, if that is limited.
+    /// Whether nothing but another OS thread could make a green thread ready: by a call of a
+    /// `Remote`, or through what OS threads share. No timer and no descriptor can.
+    fn waits_for_others(&self) -> bool {
+        self.own_handle.has_no_senders_but_remotes() && self.unforeseen_waiters.get() == 0
+    }
+
+    /// Reports a deadlock if nothing has happened for a while, and there is no other OS thread.
+    /// Returns how long to wait, if that is limited.
     #[cold]
-    fn check_remotes(&self, check: &mut RemotesCheck) -> Option<Duration> {
+    fn check_others(&self, check: &mut OthersCheck) -> Option<Duration> {
         let now = self.clock.now();
         let at = match *check {
-            RemotesCheck::NotBegun => now + REMOTES_CHECK,
-            RemotesCheck::At(at) => at,
-            RemotesCheck::Done => return None,
+            OthersCheck::NotBegun => now + os_threads::CHECK_AFTER,
+            OthersCheck::At(at) => at,
+            OthersCheck::Done => return None,
         };
-        *check = RemotesCheck::At(at);
+        *check = OthersCheck::At(at);
         if at <= now {
-            *check = RemotesCheck::Done;
-            // The order matters: an OS thread may have made a call just before it ended.
+            *check = OthersCheck::Done;
+            // The order matters: an OS thread may have woken one just before it ended.
             if !os_threads::may_have_others() && self.own_handle.mailbox.is_empty() {
                 self.deadlock();
             }

@@ -159,6 +159,11 @@ fn without_unwinding_a_panic_of_a_job_ends_the_process() {
 }
 
 #[test]
+fn without_unwinding_a_copy_ends_by_its_streams_alone() {
+    succeeds("copy");
+}
+
+#[test]
 fn without_unwinding_a_panic_of_a_handler_ends_the_process() {
     aborts("panic-handler", "the reason");
 }

@@ -6,6 +6,7 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use evy::io::Green;
+use evy::net;
 use evy::pool::Pool;
 use evy::process::Command;
 use evy::sync::{Arc, LazyLock, Mutex, mpsc};
@@ -33,6 +34,7 @@ fn main() {
         "pool-jobs" => pool_jobs(),
         "pool-resource" => pool_resource(),
         "serve" => serve(),
+        "copy" => copies(),
         "http-stop" => http_stop(),
         "workers-stop" => workers_stop(),
         "lazy" => lazy(),
@@ -238,6 +240,38 @@ fn serve() {
     quick.read_exact(&mut [0]).unwrap();
     assert_eq!(slow.read(&mut [0]).unwrap(), 0, "the handler has returned");
     assert_eq!(failed.get(), 1);
+}
+
+fn tcp_pair() -> (evy::net::TcpStream, evy::net::TcpStream) {
+    let listener = evy::listen("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let client = spawn(move || evy::connect(address).unwrap());
+    let (server, _) = listener.accept().unwrap();
+    (client.join().unwrap(), server)
+}
+
+fn copies() {
+    // A kill or a timeout of the caller has no effect.
+    let ((mut a, mut near), (mut far, mut b)) = (tcp_pair(), tcp_pair());
+    let proxy = spawn(move || timeout(SHORT, || net::copy_bidirectional(&mut near, &mut far)));
+    sleep(LONGER);
+    proxy.kill();
+    a.write_all(b"there").unwrap();
+    b.read_exact(&mut [0; 5]).unwrap();
+    b.write_all(b"back").unwrap();
+    a.read_exact(&mut [0; 4]).unwrap();
+    a.shutdown(net::Shutdown::Write).unwrap();
+    b.shutdown(net::Shutdown::Write).unwrap();
+    let counts = proxy.join().unwrap().unwrap().unwrap();
+    assert_eq!(counts, (5, 4));
+    // A direction that fails ends the other one, which waits.
+    let ((mut a, mut near), (mut far, b)) = (tcp_pair(), tcp_pair());
+    near.set_read_timeout(Some(SHORT)).unwrap();
+    let error = net::copy_bidirectional(&mut near, &mut far).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::TimedOut);
+    drop((near, far));
+    assert_eq!(a.read(&mut [0]).unwrap(), 0, "both handles are closed");
+    drop(b);
 }
 
 fn panic_in_a_handler() {
