@@ -21,6 +21,7 @@
 //!
 //! - [`http`] is an HTTP/1.1 client and server in blocking style.
 //! - `tls`, with the feature of that name, is TLS over any stream, by rustls.
+//! - `ureq`, with the feature of that name, is the HTTP client ureq on evy's sockets.
 //! - [`GreenPool`] and [`GreenPile`] limit how many green threads run at once. [`pool::Pool`]
 //!   shares connections among green threads.
 //! - [`Queue`], [`Event`] and [`Semaphore`], with their variants, are for green threads of one OS
@@ -95,9 +96,10 @@ pub use net::{connect, connect_timeout, listen, serve};
 pub mod net {
     pub use evy_net::{
         AddrParseError, CopyError, Duplex, HandlerResult, Incoming, IpAddr, Ipv4Addr, Ipv6Addr,
-        Listener, Server, ServerHandle, Shutdown, SocketAddr, SocketAddrV4, SocketAddrV6, Stream,
-        TcpListener, TcpStream, ToSocketAddrs, UdpSocket, connect, connect_timeout, copy,
-        copy_bidirectional, listen, serve,
+        Listener, Server, ServerHandle, Shutdown, SocketAddr, SocketAddrV4, SocketAddrV6, Stopped,
+        Stream, TcpListener, TcpStream, ToSocketAddrs, UdpSocket, Worker, WorkerListeners, Workers,
+        WorkersBuilder, WorkersHandle, connect, connect_timeout, copy, copy_bidirectional, listen,
+        serve, serve_each, serve_on,
     };
 }
 
@@ -147,6 +149,10 @@ pub use evy_tls as tls;
 #[cfg(feature = "patch")]
 #[doc(inline)]
 pub use evy_patch as patch;
+
+#[cfg(feature = "ureq")]
+#[doc(inline)]
+pub use evy_ureq as ureq;
 
 #[cfg(feature = "pool")]
 pub use evy_pool::{GreenPile, GreenPool};

@@ -137,16 +137,21 @@ fn crates_do_not_depend_on_higher_crates() {
     assert!(!manifest("http").contains("evy-pool"));
     assert!(!manifest("pool").contains("evy-net") && !manifest("pool").contains("evy-http"));
     assert!(!manifest("tls").contains("evy-pool") && !manifest("tls").contains("evy-http"));
+    for higher in ["evy-pool", "evy-http", "evy-tls"] {
+        assert!(!manifest("ureq").contains(higher));
+    }
+    for folder in ["runtime", "net", "http", "pool", "tls"] {
+        assert!(!manifest(folder).contains("evy-ureq"), "{folder}");
+    }
 }
 
 #[test]
 fn only_one_crate_depends_on_rustls() {
     for folder in ["runtime", "net", "http", "pool"] {
         let text = read(&root().join(folder).join("Cargo.toml"));
-        assert!(
-            !text.contains("rustls") && !text.contains("evy-tls"),
-            "{folder}"
-        );
+        assert!(!text.contains("rustls"), "{folder}");
+        // The HTTP client adds TLS to its connections.
+        assert!(folder == "http" || !text.contains("evy-tls"), "{folder}");
     }
 }
 
@@ -161,7 +166,7 @@ fn every_file_begins_with_a_doc_comment() {
 
 #[test]
 fn unsafe_is_forbidden_above_the_runtime() {
-    for folder in ["src", "http/src", "pool/src", "tls/src"] {
+    for folder in ["src", "http/src", "pool/src", "tls/src", "ureq/src"] {
         let text = read(&root().join(folder).join("lib.rs"));
         assert!(text.contains("#![forbid(unsafe_code)]"), "{folder}");
     }
@@ -252,6 +257,8 @@ fn links_between_documents_lead_to_files_that_exist() {
         "docs/BEHAVIOUR.md",
         "docs/BENCHMARKS.md",
         "docs/DESIGN.md",
+        "docs/FROM_EVENTLET.md",
+        "docs/HTTP_DEVIATIONS.md",
         "docs/PANIC_ABORT.md",
         "docs/STD_DIFFERENCES.md",
         "examples/README.md",
@@ -347,4 +354,24 @@ fn every_invariant_in_the_table_is_defined_where_it_says() {
             }
         }
     }
+}
+
+#[test]
+fn the_list_of_examples_names_each_of_them() {
+    let folder = root().join("examples");
+    let list = read(&folder.join("README.md"));
+    let mut checked = 0;
+    for entry in fs::read_dir(folder).expect("a folder of the project can be read") {
+        let path = entry.expect("an entry can be read").path();
+        let is_example = path.is_dir() || path.extension().is_some_and(|end| end == "rs");
+        let name = path.file_stem().and_then(|name| name.to_str());
+        let (true, Some(name)) = (is_example, name) else {
+            continue;
+        };
+        let row = format!("| `{name}` |");
+        assert!(list.contains(&row), "examples/README.md has no `{name}`");
+        assert!(list.contains(&format!("--example {name}")), "{name}");
+        checked += 1;
+    }
+    assert!(checked > 5, "only {checked} examples were seen");
 }

@@ -38,7 +38,7 @@ impl Pace {
             total,
         } = self.limits;
         let mut left = stall;
-        if min_rate > 0 {
+        if min_rate > 0 && (self.moved > 0 || !self.waited.is_zero()) {
             let earned = Duration::from_secs_f64(self.moved as f64 / min_rate as f64);
             left = left.min((stall + earned).saturating_sub(self.waited));
         }

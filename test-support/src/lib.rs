@@ -10,6 +10,8 @@ mod explore;
 mod forbid;
 mod item_tracker;
 mod log;
+#[cfg(feature = "net")]
+pub mod mock_stream;
 mod program;
 mod rerun;
 #[cfg(feature = "net")]

@@ -56,7 +56,8 @@ impl ServerBuilder {
         self
     }
 
-    /// Sets how long a connection may wait for another request. The default is 60 seconds.
+    /// Sets how long a connection may wait for another request. The default is 60 seconds. Zero
+    /// means that a connection serves one request only.
     pub fn idle_timeout(mut self, timeout: Duration) -> Self {
         self.0.settings.idle_timeout = timeout;
         self

@@ -8,14 +8,22 @@
 
 mod bodies;
 mod closing;
+mod expectations;
+mod faults;
 mod framing;
+mod heads;
+mod hooks;
 mod limits;
+mod persistence;
 mod pipelining;
 mod reporting;
+mod request_bodies;
+mod responses;
 mod stop;
 mod timing;
 mod transport;
 mod upgrade;
+mod workers;
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};

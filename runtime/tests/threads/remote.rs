@@ -4,6 +4,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
@@ -11,7 +12,7 @@ use std::time::{Duration, Instant};
 use evy_runtime::io::Green;
 use evy_runtime::sync::Arc;
 use evy_runtime::thread::{self, Builder, Remote, RemoteJoinHandle};
-use evy_runtime::{Queue, sleep, spawn, spawn_n, timeout, yield_now};
+use evy_runtime::{Queue, select, sleep, spawn, spawn_n, timeout, yield_now};
 use evy_test_support::{shares_thread_locals, within};
 
 const SHORT: Duration = Duration::from_millis(20);
@@ -492,14 +493,18 @@ fn a_joiner_that_is_killed_leaves_the_green_thread_running() {
         let target = Target::start();
         let done = Arc::new(AtomicBool::new(false));
         let finished = done.clone();
+        let (go, gone) = mpsc::channel();
         let job = target.remote.spawn(move || {
-            sleep(SHORT);
+            while gone.try_recv().is_err() {
+                sleep(Duration::from_millis(1));
+            }
             finished.store(true, Ordering::SeqCst);
         });
         let joiner = spawn(move || job.join());
         yield_now();
         joiner.kill();
         assert!(joiner.join().unwrap_err().is_killed());
+        go.send(()).unwrap();
         wait_for(|| done.load(Ordering::SeqCst));
         target.end();
     });
@@ -636,5 +641,77 @@ fn a_shutdown_ends_green_threads_that_were_spawned_from_elsewhere() {
         started.send(()).unwrap();
         assert!(job.join().unwrap_err().is_killed());
         target.join().unwrap();
+    });
+}
+
+#[test]
+fn a_select_waits_for_a_green_thread_of_another_os_thread() {
+    within(|| {
+        let target = Target::start();
+        let never = Queue::<u32>::unbounded();
+        let slow = target.remote.spawn(|| {
+            sleep(SHORT);
+            7
+        });
+        let result = select! {
+            join(&slow) -> result => result.unwrap(),
+            get(&never) -> n => n,
+        };
+        assert_eq!(result, 7);
+        // It has finished before the select.
+        let done = Rc::new(target.remote.spawn(|| 8));
+        while !done.is_finished() {
+            yield_now();
+        }
+        assert_eq!(select! { join(&done) -> result => result.unwrap() }, 8);
+        // Another arm is chosen, and the handle can still be joined.
+        let (go, gone) = mpsc::channel();
+        let waits = target.remote.spawn(move || {
+            while gone.try_recv().is_err() {
+                yield_now();
+            }
+            9
+        });
+        for _ in 0..3 {
+            select! {
+                join(&waits) -> _ => panic!("it still runs"),
+                after(SHORT) => {}
+            }
+        }
+        let expired = timeout(SHORT, || select! { join(&waits) -> _ => () });
+        assert!(expired.is_err());
+        go.send(()).unwrap();
+        assert_eq!(waits.join().unwrap(), 9);
+        target.end();
+    });
+}
+
+#[test]
+fn a_select_sees_that_the_os_thread_of_the_green_thread_has_ended() {
+    within(|| {
+        let target = Target::start_busy();
+        let job = target.remote.spawn(|| ());
+        let selects = spawn(move || select! { join(&job) -> result => result });
+        yield_now();
+        target.end();
+        assert!(selects.join().unwrap().unwrap_err().is_abandoned());
+    });
+}
+
+#[test]
+fn several_selects_wait_for_the_same_green_thread_and_one_takes_its_result() {
+    within(|| {
+        let target = Target::start();
+        let job = Rc::new(target.remote.spawn(|| sleep(SHORT)));
+        let selects: Vec<_> = (0..3)
+            .map(|_| {
+                let job = Rc::clone(&job);
+                spawn(move || select! { join(&job) -> result => result.unwrap() })
+            })
+            .collect();
+        let outcomes = selects.into_iter().map(|one| one.join());
+        let (taken, late): (Vec<_>, Vec<_>) = outcomes.partition(Result::is_ok);
+        assert_eq!((taken.len(), late.len()), (1, 2));
+        target.end();
     });
 }
