@@ -232,3 +232,23 @@ fn makes_room_in_the_table_of_descriptors() {
         assert!(room() >= 800);
     });
 }
+
+#[test]
+fn handlers_have_stacks_of_the_size_that_the_builder_sets() {
+    within(|| {
+        let server = Server::builder().stack_size(2 << 20).build();
+        let addr = start(server.clone(), deep);
+        assert!(exchange(addr, b"GET / HTTP/1.0\r\n\r\n").ends_with("600"));
+
+        let listener = evy_net::listen("127.0.0.1:0").unwrap();
+        let addr = listener.local_addr().unwrap();
+        let client = unblock_exchange(addr);
+        let (stream, peer) = listener.accept().unwrap();
+        server.serve_connection(stream, peer, deep).unwrap();
+        assert!(client.join().unwrap().ends_with("600"));
+    });
+}
+
+fn unblock_exchange(addr: SocketAddr) -> thread::JoinHandle<String> {
+    thread::spawn(move || exchange(addr, b"GET / HTTP/1.0\r\n\r\n"))
+}
