@@ -46,7 +46,7 @@ fn a_full_server_closes_the_connection_that_has_been_idle_for_the_longest_time()
 }
 
 /// A client that has sent a part of a head.
-fn connect_half(addr: std::net::SocketAddr) -> TcpStream {
+fn connect_half(addr: SocketAddr) -> TcpStream {
     let mut stream = connect(addr);
     stream.write_all(b"GET / HTTP/1.1\r\nHo").unwrap();
     stream
