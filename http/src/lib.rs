@@ -122,7 +122,7 @@
 //! # Other protocols
 //!
 //! [`Upgrade::response`] hands the connection over to a closure, and [`Upgrade::of`] to a client.
-//! The example `chat` runs WebSockets by `tungstenite` on it.
+//! The example `chat` runs `WebSocket` connections by `tungstenite` on it.
 //!
 //! # What is left to other crates
 //!
