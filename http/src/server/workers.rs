@@ -161,9 +161,11 @@ where
 {
     fn prepare(&self, worker: Worker) -> io::Result<Rc<dyn Serving>> {
         let workers = worker.threads();
+        let mut server = self.server.clone();
+        server.stack_size = server.stack_size.or(worker.stack_size());
         let parts = (self.make)(worker)?;
         Ok(Rc::new(HttpServing {
-            server: self.server.clone(),
+            server,
             workers,
             parts: RefCell::new(Some(parts)),
             serving: self.server.control.begin(),

@@ -64,7 +64,7 @@ impl std::error::Error for Opaque {
 #[test]
 fn a_body_from_a_file_has_the_length_of_what_is_left_of_it() {
     fn file(_request: Request<Body>) -> io::Result<Body> {
-        let mut file = std::fs::File::open("/proc/self/exe")?;
+        let mut file = evy_runtime::fs::File::open("/proc/self/exe")?;
         let length = file.metadata()?.len();
         file.seek(io::SeekFrom::Start(length - 300_000))?;
         Body::from_file(file)

@@ -113,7 +113,9 @@ where
     R: HandlerResult + 'static,
 {
     fn prepare(&self, worker: Worker) -> io::Result<Rc<dyn Serving>> {
+        let stack_size = worker.stack_size();
         let (server, listener, handler) = (self.make)(worker)?;
+        let server = server.or_stack_size(stack_size);
         Ok(Rc::new(NetServing {
             handle: server.handle(),
             parts: RefCell::new(Some((server, listener, handler))),
