@@ -294,3 +294,22 @@ fn two_workers_serve_1_6_times_as_much_as_one_with_a_handler_that_computes() {
         assert!(ratio >= 1.6, "{ratio}");
     });
 }
+
+#[test]
+fn an_address_is_free_again_when_serving_there_has_failed() {
+    within(|| {
+        let workers = start(4);
+        let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let addr = free.local_addr().unwrap();
+        drop(free);
+        let made = AtomicUsize::new(0);
+        let failed = serve_on(&workers, addr, move || {
+            let count = made.fetch_add(1, Ordering::Relaxed);
+            assert!(count < 3, "the last worker cannot serve");
+            handler
+        });
+        assert!(failed.is_err());
+        serve_on(&workers, addr, || handler).unwrap();
+        workers.handle().stop(LONG);
+    });
+}
