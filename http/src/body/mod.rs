@@ -397,6 +397,13 @@ impl Body {
                 read => break read,
             }
         };
+        let read = read.and_then(|read| match read <= max {
+            true => Ok(read),
+            // The chunk would be shorter than its size, and the next message would be taken for it.
+            false => Err(io::Error::other(
+                "the reader of a body claims to have read more than it was asked for",
+            )),
+        });
         out.truncate(at + read.as_ref().map_or(0, |read| *read));
         read
     }

@@ -42,6 +42,7 @@ use http::{Method, Request, Response, StatusCode, Uri, Version};
 use crate::body::Body;
 use crate::buffered::BufferedStream;
 use crate::decoder::{Decoder, DecoderState, body_framing};
+use crate::error::ProtocolError;
 use crate::head;
 use crate::upgrade::Upgraded;
 pub use builder::ClientBuilder;
@@ -317,6 +318,11 @@ impl Client {
         let uri = ResponseUri(request.uri().clone());
         response.extensions_mut().insert(uri);
         if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+            if !is_request_whole {
+                // The server would take what follows for the rest of the request.
+                let message = "the server switched protocols before it had the whole request";
+                return Err(ProtocolError::malformed(message).into());
+            }
             let upgraded = upgraded(stream)?;
             return Ok(response.map(|()| Body::upgraded(upgraded)));
         }

@@ -80,7 +80,12 @@ impl Server {
     {
         let listeners = workers.listen(addr)?;
         let addr = listeners.local_addr();
-        self.serve_each(workers, move |worker| Ok((listeners.on(&worker)?, make())))?;
+        let all = listeners.clone();
+        let served = self.serve_each(workers, move |worker| Ok((listeners.on(&worker)?, make())));
+        // Workers that could serve end later, but the caller may try again at once.
+        served.inspect_err(|_| {
+            all.close_all();
+        })?;
         Ok(addr)
     }
 

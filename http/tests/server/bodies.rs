@@ -299,3 +299,23 @@ fn a_timeout_around_a_flush_loses_and_repeats_nothing() {
         assert!(answer.ends_with(&numbers()) && answer.len() < numbers().len() + 500);
     });
 }
+
+/// Claims to have read more than it was asked for.
+struct Overstating;
+
+impl Read for Overstating {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        buf.fill(b'a');
+        Ok(buf.len() + 1)
+    }
+}
+
+#[test]
+fn a_reader_that_claims_too_much_does_not_break_the_framing() {
+    within(|| {
+        let addr = start(Server::default(), |_| {
+            Response::new(Body::from_reader(Overstating))
+        });
+        assert_eq!(statuses(&exchange(addr, GET)), ["500"]);
+    });
+}

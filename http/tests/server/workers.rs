@@ -312,3 +312,22 @@ fn handlers_have_stacks_of_the_size_that_the_workers_or_the_server_set() {
         stops_cleanly(&workers.handle());
     });
 }
+
+#[test]
+fn an_address_is_free_again_when_serving_there_has_failed() {
+    within(|| {
+        let workers = start(4);
+        let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let addr = free.local_addr().unwrap();
+        drop(free);
+        let made = AtomicUsize::new(0);
+        let failed = serve_on(&workers, addr, move || {
+            let count = made.fetch_add(1, Ordering::Relaxed);
+            assert!(count < 3, "the last worker cannot serve");
+            handler
+        });
+        assert!(failed.is_err());
+        serve_on(&workers, addr, || handler).unwrap();
+        workers.handle().stop(LONG);
+    });
+}

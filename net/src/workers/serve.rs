@@ -43,8 +43,12 @@ where
 {
     let listeners = workers.listen(addr)?;
     let addr = listeners.local_addr();
+    let all = listeners.clone();
     let make = move |worker| Ok((Server::new(), listeners.on(&worker)?, make()));
-    serve_each(workers, make)?;
+    // Workers that could serve end later, but the caller may try again at once.
+    serve_each(workers, make).inspect_err(|_| {
+        all.close_all();
+    })?;
     Ok(addr)
 }
 
