@@ -5,7 +5,6 @@ use std::sync::Mutex;
 
 use evy_http::{Body, Request, Response, Server, StatusCode, Upgrade, Upgraded};
 use evy_net::TcpStream;
-use evy_net::unix::UnixStream;
 use evy_test_support::within;
 use tungstenite::handshake::server::create_response;
 use tungstenite::protocol::Role;
@@ -170,23 +169,5 @@ fn tungstenite_runs_on_an_upgraded_connection() {
         }
         socket.close(None).unwrap();
         while socket.read().is_ok() {}
-    });
-}
-
-#[test]
-fn the_stream_of_an_upgraded_connection_can_be_taken_as_what_it_is() {
-    within(|| {
-        let addr = start(Server::default(), |_: Request<Body>| {
-            let response = Response::builder()
-                .status(StatusCode::SWITCHING_PROTOCOLS)
-                .header("upgrade", "shout");
-            Upgrade::response(response.body(()).unwrap(), |upgraded| {
-                let upgraded = upgraded.downcast::<UnixStream>().unwrap_err();
-                let (mut stream, read_ahead) = upgraded.downcast::<TcpStream>().unwrap();
-                stream.write_all(&read_ahead).unwrap();
-            })
-        });
-        let answer = exchange(addr, format!("{ASK}ahead").as_bytes());
-        assert!(answer.ends_with("\r\n\r\nahead"), "{answer}");
     });
 }
