@@ -19,9 +19,15 @@
 //!
 //! The others have no counterpart in std:
 //!
-//! - [`http`] is an HTTP/1.1 client and server in blocking style.
+//! - [`http`] is an HTTP/1.1 client and server in blocking style. The server has limits, an access
+//!   log, upgrades and a stop in order. The client keeps connections, follows redirects, and speaks
+//!   `https` with the feature `tls`.
+//! - [`serve`] and [`net::Server`] handle each connection on a green thread of its own.
+//!   [`net::Workers`] are OS threads that serve together: see [`net::serve_on`] and
+//!   [`http::serve_on`].
 //! - `tls`, with the feature of that name, is TLS over any stream, by rustls.
-//! - `ureq`, with the feature of that name, is the HTTP client ureq on evy's sockets.
+//! - `ureq`, with the feature of that name, is the HTTP client ureq on evy's sockets, with proxies,
+//!   cookies and compression.
 //! - [`GreenPool`] and [`GreenPile`] limit how many green threads run at once. [`pool::Pool`]
 //!   shares connections among green threads.
 //! - [`Queue`], [`Event`] and [`Semaphore`], with their variants, are for green threads of one OS
@@ -60,7 +66,8 @@
 //! - **When `main` returns**, the remaining green threads are abandoned. To end them in order, call
 //!   [`shutdown`].
 //! - **Stacks** have 256 KiB of address space each, and only touched pages use memory.
-//!   [`thread::Builder::stack_size`] changes the size. An overflow prints the name of the green
+//!   [`thread::Builder::stack_size`] changes the size, and [`net::Server::stack_size`] and
+//!   [`http::ServerBuilder::stack_size`] that of handlers. An overflow prints the name of the green
 //!   thread and aborts.
 #![forbid(unsafe_code)]
 

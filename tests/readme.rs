@@ -31,8 +31,8 @@ static CERTIFICATES: LazyLock<[String; 3]> = LazyLock::new(|| {
     [issuer.pem(), chain.pem(), key.serialize_pem()]
 });
 
-/// Writes a package with the README's programs, which are `client`, `server` and `dispatcher`, and
-/// builds it outside of this workspace.
+/// Writes a package with the README's programs, which are `client`, `server`, `dispatcher` and
+/// `workers`, and builds it outside of this workspace.
 fn build() -> PathBuf {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("readme");
@@ -42,8 +42,9 @@ fn build() -> PathBuf {
     let programs: Vec<_> = blocks
         .map(|rest| rest.split("```").next().unwrap())
         .collect();
-    assert_eq!(programs.len(), 3, "the README has three programs");
-    for (name, program) in ["client", "server", "dispatcher"].iter().zip(programs) {
+    let names = ["client", "server", "dispatcher", "workers"];
+    assert_eq!(programs.len(), names.len(), "the README has four programs");
+    for (name, program) in names.iter().zip(programs) {
         fs::write(folder.join(format!("src/bin/{name}.rs")), program).unwrap();
     }
     let portable = match cfg!(evy_context = "corosensei") {
@@ -282,5 +283,21 @@ fn the_dispatcher_fetches_many_feeds_in_about_the_time_of_one() {
         assert!(start.elapsed() < Duration::from_secs(8));
         let expected: Vec<_> = (0..50).map(|n| format!("Feed {}", 2 * n + 1)).collect();
         assert_eq!(lines, expected);
+    });
+}
+
+#[test]
+fn the_workers_answer_requests_and_end_in_order_by_a_signal() {
+    with_programs(|| {
+        let (mut server, addr) = start("workers");
+        let page = http::get(&format!("http://{addr}/page")).unwrap();
+        assert_eq!(
+            page.into_body().into_text().unwrap(),
+            "you asked for /page\n"
+        );
+        let id = server.0.id().to_string();
+        let kill = Command::new("kill").arg(id).status();
+        assert!(kill.unwrap().success());
+        assert!(server.0.wait().unwrap().success());
     });
 }

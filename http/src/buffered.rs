@@ -393,6 +393,12 @@ fn retry<T>(mut attempt: impl FnMut() -> io::Result<T>) -> io::Result<T> {
         return match attempt() {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => Err(timed_out()),
+            // The timeout of a socket. That of the system, for a peer that is gone, keeps its code.
+            Err(error)
+                if error.kind() == io::ErrorKind::TimedOut && error.raw_os_error().is_none() =>
+            {
+                Err(timed_out())
+            }
             result => result,
         };
     }

@@ -103,7 +103,7 @@ impl Upgrade {
 ///
 /// Its reads and writes park the green thread. When it is dropped, the connection is closed.
 pub struct Upgraded {
-    stream: Box<dyn AnyStream>,
+    stream: Box<dyn Stream>,
     read_ahead: Vec<u8>,
     at: usize,
 }
@@ -113,7 +113,7 @@ impl Upgraded {
         Self::from_boxed(Box::new(stream), read_ahead)
     }
 
-    pub(crate) fn from_boxed(stream: Box<dyn AnyStream>, read_ahead: Vec<u8>) -> Self {
+    pub(crate) fn from_boxed(stream: Box<dyn Stream>, read_ahead: Vec<u8>) -> Self {
         Self {
             stream,
             read_ahead,
@@ -140,7 +140,8 @@ impl Upgraded {
     /// }
     /// ```
     pub fn downcast<S: Stream>(self) -> Result<(S, Vec<u8>), Self> {
-        if !self.stream.as_any().is::<S>() {
+        let stream: &dyn Any = &*self.stream;
+        if !stream.is::<S>() {
             return Err(self);
         }
         let Self {
@@ -148,7 +149,8 @@ impl Upgraded {
             read_ahead,
             at,
         } = self;
-        match stream.into_any().downcast::<S>() {
+        let stream: Box<dyn Any> = stream;
+        match stream.downcast::<S>() {
             Ok(stream) => Ok((*stream, read_ahead[at..].to_vec())),
             Err(_) => unreachable!("the type of the stream was just checked"),
         }
@@ -206,21 +208,5 @@ impl fmt::Debug for Upgraded {
         f.debug_struct("Upgraded")
             .field("read_ahead", &(self.read_ahead.len() - self.at))
             .finish_non_exhaustive()
-    }
-}
-
-/// A stream of any type, which can be asked for its type.
-pub(crate) trait AnyStream: Stream {
-    fn as_any(&self) -> &dyn Any;
-    fn into_any(self: Box<Self>) -> Box<dyn Any>;
-}
-
-impl<S: Stream> AnyStream for S {
-    fn as_any(&self) -> &dyn Any {
-        self
-    }
-
-    fn into_any(self: Box<Self>) -> Box<dyn Any> {
-        self
     }
 }

@@ -97,7 +97,7 @@ impl Body {
         Self::from_source(Plain(reader.take(length)), Some(length))
     }
 
-    /// Creates a body from the rest of `file`, with its length.
+    /// Creates a body from the rest of `file`, with its length. It may be a file of evy or of std.
     ///
     /// The file is read on helper OS threads, like those of [`fs`](evy_runtime::fs).
     ///
@@ -110,12 +110,13 @@ impl Body {
     /// ```
     /// use evy::http::{Body, Response};
     ///
-    /// let page = evy::unblock(|| std::fs::File::open("Cargo.toml"))?;
+    /// let page = evy::fs::File::open("Cargo.toml")?;
     /// let response = Response::new(Body::from_file(page)?);
     /// assert!(response.into_body().into_text()?.contains("[package]"));
     /// # Ok::<(), std::io::Error>(())
     /// ```
-    pub fn from_file(mut file: File) -> io::Result<Self> {
+    pub fn from_file(file: impl Into<File>) -> io::Result<Self> {
+        let mut file = file.into();
         let metadata = file.metadata()?;
         if !metadata.is_file() {
             let message = "a body needs a regular file: use `from_reader` for others";
@@ -396,6 +397,13 @@ impl Body {
                 read => break read,
             }
         };
+        let read = read.and_then(|read| match read <= max {
+            true => Ok(read),
+            // The chunk would be shorter than its size, and the next message would be taken for it.
+            false => Err(io::Error::other(
+                "the reader of a body claims to have read more than it was asked for",
+            )),
+        });
         out.truncate(at + read.as_ref().map_or(0, |read| *read));
         read
     }

@@ -79,8 +79,17 @@ impl ClientBuilder {
 
     /// Sets the `User-Agent` of requests that have none. The default is `evy/` and the version;
     /// `None` means that none is sent.
-    pub fn user_agent(mut self, user_agent: Option<HeaderValue>) -> Self {
-        self.settings.user_agent = user_agent;
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use evy::http::{Client, HeaderValue};
+    ///
+    /// let name = HeaderValue::from_static("crawler/1.0 (+https://example.com/)");
+    /// let client = Client::builder().user_agent(name).build();
+    /// ```
+    pub fn user_agent(mut self, user_agent: impl Into<Option<HeaderValue>>) -> Self {
+        self.settings.user_agent = user_agent.into();
         self
     }
 

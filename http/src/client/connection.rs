@@ -12,8 +12,6 @@ use evy_net::{Duplex, Stream, TcpStream};
 use rustix::io::Errno;
 use rustix::net::RecvFlags;
 
-use crate::upgrade::AnyStream;
-
 /// A transport of any type. It is the only type of stream that the client knows.
 pub(super) struct Connection(Box<dyn Transport>);
 
@@ -26,7 +24,7 @@ impl Connection {
     ///
     /// Parks for a moment, unless the transport is a socket.
     pub(super) fn is_silent(&mut self) -> bool {
-        let stream = self.0.as_any();
+        let stream: &dyn Any = &*self.0;
         let tcp = stream.downcast_ref::<TcpStream>().map(AsFd::as_fd);
         let socket = tcp.or_else(|| stream.downcast_ref::<UnixStream>().map(AsFd::as_fd));
         if let Some(socket) = socket {
@@ -46,13 +44,13 @@ impl Connection {
     }
 
     /// Returns the transport, which can be asked for its type.
-    pub(super) fn into_stream(self) -> Box<dyn AnyStream> {
+    pub(super) fn into_stream(self) -> Box<dyn Stream> {
         self.0
     }
 }
 
 /// `Duplex` without the parts that need to know the type.
-trait Transport: AnyStream {
+trait Transport: Stream {
     fn try_clone_box(&self) -> io::Result<Box<dyn Transport>>;
 }
 

@@ -36,11 +36,13 @@ use std::rc::Rc;
 
 use evy_net::Stream;
 use evy_runtime::lowlevel::{StaysOnItsOsThread, charge};
+use http::uri::InvalidUri;
 use http::{Method, Request, Response, StatusCode, Uri, Version};
 
 use crate::body::Body;
 use crate::buffered::BufferedStream;
 use crate::decoder::{Decoder, DecoderState, body_framing};
+use crate::error::ProtocolError;
 use crate::head;
 use crate::upgrade::Upgraded;
 pub use builder::ClientBuilder;
@@ -152,14 +154,35 @@ impl Client {
     /// Returns `InvalidInput` if `url` is malformed, and the errors of `request`.
     pub fn get(&self, url: &str) -> io::Result<Response<Body>> {
         charge();
-        let uri = url.parse::<Uri>().map_err(|error| {
-            io::Error::new(
-                io::ErrorKind::InvalidInput,
-                format!("'{url}' is not a valid URL: {error}"),
-            )
-        })?;
         let mut request = Request::new(Body::empty());
-        *request.uri_mut() = uri;
+        *request.uri_mut() = parse(url)?;
+        self.request(request)
+    }
+
+    /// Sends a POST request with `body` to `url`, like [`request`](Self::request).
+    ///
+    /// It has no `Content-Type`. A request with headers is made by [`Request::post`].
+    ///
+    /// Parks until the head of the response has arrived.
+    ///
+    /// # Errors
+    ///
+    /// Returns `InvalidInput` if `url` is malformed, and the errors of `request`.
+    ///
+    /// # Examples
+    ///
+    /// ```no_run
+    /// use evy::http::{Client, ResponseExt};
+    ///
+    /// let client = Client::new();
+    /// client.post("http://127.0.0.1:8000/words", "hello")?.error_for_status()?;
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn post<B: Into<Body>>(&self, url: &str, body: B) -> io::Result<Response<Body>> {
+        charge();
+        let mut request = Request::new(body.into());
+        *request.method_mut() = Method::POST;
+        *request.uri_mut() = parse(url)?;
         self.request(request)
     }
 
@@ -295,6 +318,11 @@ impl Client {
         let uri = ResponseUri(request.uri().clone());
         response.extensions_mut().insert(uri);
         if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+            if !is_request_whole {
+                // The server would take what follows for the rest of the request.
+                let message = "the server switched protocols before it had the whole request";
+                return Err(ProtocolError::malformed(message).into());
+            }
             let upgraded = upgraded(stream)?;
             return Ok(response.map(|()| Body::upgraded(upgraded)));
         }
@@ -322,6 +350,13 @@ impl Client {
         let length = reader.decoder.length();
         Ok(response.map(|()| Body::from_source(reader, length)))
     }
+}
+
+fn parse(url: &str) -> io::Result<Uri> {
+    url.parse().map_err(|error: InvalidUri| {
+        let message = format!("'{url}' is not a valid URL: {error}");
+        io::Error::new(io::ErrorKind::InvalidInput, message)
+    })
 }
 
 /// Hands over a connection, with what was read ahead.

@@ -110,6 +110,23 @@ impl ServerBuilder {
         self
     }
 
+    /// Sets the size of the handlers' stacks in bytes, like
+    /// [`Builder::stack_size`](evy_runtime::thread::Builder::stack_size). The default is 256 KiB, or
+    /// what [`WorkersBuilder::stack_size`](evy_net::WorkersBuilder::stack_size) has set.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use evy::http::Server;
+    ///
+    /// // Debug builds of deep parsers and templates need more stack than release builds.
+    /// let server = Server::builder().stack_size(1 << 20).build();
+    /// ```
+    pub fn stack_size(mut self, bytes: usize) -> Self {
+        self.0.stack_size = Some(bytes);
+        self
+    }
+
     /// Sets whether CONNECT requests get to the handler. By default they are answered with 501.
     ///
     /// The handler accepts one with [`Upgrade::response`](crate::Upgrade::response) and a status of

@@ -31,6 +31,7 @@ use std::sync::Arc;
 use evy_net::{Listener, Stream, TcpStream};
 use evy_runtime::lowlevel::resume_unwind;
 use evy_runtime::scope;
+use evy_runtime::thread::Builder;
 use http::Request;
 
 pub use access_log::{AccessLog, AccessRecord};
@@ -98,6 +99,7 @@ where
 pub struct Server {
     settings: Settings,
     max_connections: usize,
+    stack_size: Option<usize>,
     on_error: Option<OnError>,
     access_log: Option<AccessLog>,
     trusted_proxies: Option<TrustedProxies>,
@@ -177,6 +179,9 @@ impl Server {
         // The registry keeps the limit. One connection more waits for room.
         let permits = max_connections.saturating_add(1);
         let mut accept_loop = evy_net::Server::new().max_connections(permits);
+        if let Some(bytes) = self.stack_size {
+            accept_loop = accept_loop.stack_size(bytes);
+        }
         if let Some(on_error) = self.on_error.clone() {
             accept_loop = accept_loop.on_error(move |error| on_error.report(error));
         }
@@ -263,7 +268,7 @@ impl Server {
         let is_done = Cell::new(false);
         let (service, serving, is_done) = (&service, &serving, &is_done);
         scope(|s| {
-            let connection = s.spawn(move || {
+            let connection = move || {
                 let _done = OnDrop(|| {
                     is_done.set(true);
                     serving.notify();
@@ -272,7 +277,13 @@ impl Server {
                 guard.begin();
                 set_nodelay(&stream);
                 service.serve(stream, peer, &guard)
-            });
+            };
+            let mut builder = Builder::new();
+            if let Some(bytes) = self.stack_size {
+                builder = builder.stack_size(bytes);
+            }
+            let connection = builder.spawn_scoped(s, connection);
+            let connection = connection.expect("a stack for the connection can be allocated");
             if let Some(deadline) = serving.wait_for_stop(|| is_done.get()) {
                 registry.drain(deadline);
             }
@@ -314,6 +325,7 @@ impl Default for Server {
         Self {
             settings: Settings::default(),
             max_connections: 10_000,
+            stack_size: None,
             on_error: None,
             access_log: None,
             trusted_proxies: None,

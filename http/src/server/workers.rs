@@ -80,7 +80,12 @@ impl Server {
     {
         let listeners = workers.listen(addr)?;
         let addr = listeners.local_addr();
-        self.serve_each(workers, move |worker| Ok((listeners.on(&worker)?, make())))?;
+        let all = listeners.clone();
+        let served = self.serve_each(workers, move |worker| Ok((listeners.on(&worker)?, make())));
+        // Workers that could serve end later, but the caller may try again at once.
+        served.inspect_err(|_| {
+            all.close_all();
+        })?;
         Ok(addr)
     }
 
@@ -161,9 +166,11 @@ where
 {
     fn prepare(&self, worker: Worker) -> io::Result<Rc<dyn Serving>> {
         let workers = worker.threads();
+        let mut server = self.server.clone();
+        server.stack_size = server.stack_size.or(worker.stack_size());
         let parts = (self.make)(worker)?;
         Ok(Rc::new(HttpServing {
-            server: self.server.clone(),
+            server,
             workers,
             parts: RefCell::new(Some(parts)),
             serving: self.server.control.begin(),

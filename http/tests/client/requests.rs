@@ -1,13 +1,12 @@
 //! What the client sends, and what it refuses to send.
 
-use std::io::ErrorKind;
-use std::io::Write;
+use std::io::{ErrorKind, Read, Write};
 use std::sync::mpsc;
 
 use evy_http::{Body, Client, HeaderValue, Request, StatusCode, Uri};
 use evy_test_support::within;
 
-use super::{ok, read_head, server};
+use super::{ok, read_head, server, text};
 
 /// Returns the head that a client sends for `request`, which goes to a server of this test.
 fn head(client: &Client, change: impl FnOnce(&mut Request<Body>)) -> String {
@@ -39,7 +38,7 @@ fn the_head_of_a_request_has_a_host_and_a_user_agent() {
             format!("GET / HTTP/1.1\r\nhost: ADDR\r\nuser-agent: evy/{version}\r\n\r\n")
         );
         let named = HeaderValue::from_static("crawler/2");
-        let client = Client::builder().user_agent(Some(named)).build();
+        let client = Client::builder().user_agent(named).build();
         assert!(head(&client, |_| ()).contains("\r\nuser-agent: crawler/2\r\n"));
         let own = head(&client, |request| {
             let own = HeaderValue::from_static("own");
@@ -214,5 +213,30 @@ fn a_host_may_be_an_ipv6_address() {
                 .unwrap()
                 .contains(&format!("host: {addr}\r\n"))
         );
+    });
+}
+
+#[test]
+fn a_post_has_its_body_and_a_malformed_url_is_an_error() {
+    within(|| {
+        let (sender, received) = mpsc::channel();
+        let addr = server(move |_, mut stream| {
+            let head = read_head(&mut stream).unwrap();
+            let mut body = [0; 5];
+            stream.read_exact(&mut body).unwrap();
+            sender.send((head, body)).unwrap();
+            stream.write_all(ok("fine").as_bytes()).unwrap();
+        });
+        let client = Client::new();
+        let answer = client.post(&format!("http://{addr}/words"), "hello");
+        assert_eq!(text(answer).unwrap(), "fine");
+        let (head, body) = received.recv().unwrap();
+        assert!(head.starts_with("POST /words HTTP/1.1\r\n"), "{head}");
+        assert!(head.contains("\r\ncontent-length: 5\r\n"), "{head}");
+        assert_eq!(&body, b"hello");
+
+        let error = client.post("http://a b/", "hello").unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::InvalidInput);
+        assert!(error.to_string().contains("'http://a b/'"), "{error}");
     });
 }

@@ -3,7 +3,7 @@
 use std::io::{Read, Write};
 use std::thread;
 
-use evy_http::{Client, Request, StatusCode, Upgrade};
+use evy_http::{Body, Client, Request, StatusCode, Upgrade};
 use evy_net::TcpStream;
 use evy_test_support::within;
 use tungstenite::handshake::client::generate_key;
@@ -100,5 +100,21 @@ fn tungstenite_runs_on_an_upgraded_connection() {
             assert_eq!(socket.read().unwrap().into_text().unwrap(), text);
         }
         socket.close(None).unwrap();
+    });
+}
+
+#[test]
+fn a_switch_before_the_whole_request_was_sent_is_an_error() {
+    within(|| {
+        let addr = server(|_, mut stream| {
+            read_head(&mut stream);
+            stream.write_all(SWITCHING.as_bytes()).unwrap();
+            // What the client sends as another protocol would follow in the middle of the body.
+            stream.read_to_end(&mut Vec::new()).ok();
+        });
+        let body = Body::sized(std::io::repeat(b'a'), 1 << 30);
+        let request = ask(&format!("http://{addr}/")).map(|()| body);
+        let error = Client::new().request(request).unwrap_err();
+        assert_eq!(error.kind(), std::io::ErrorKind::InvalidData);
     });
 }

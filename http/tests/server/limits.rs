@@ -1,7 +1,7 @@
 //! A server that is full.
 
 use std::io::{Read, Write};
-use std::net::TcpStream;
+use std::net::{SocketAddr, TcpStream};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -9,7 +9,7 @@ use evy_http::{Body, Request, Server};
 use evy_runtime::sleep;
 use evy_test_support::{rerun_ignored, within};
 
-use super::{connect, exchange, read_to_end, read_until, start, statuses};
+use super::{connect, deep, exchange, read_to_end, read_until, start, statuses};
 
 const GET: &[u8] = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n";
 
@@ -46,7 +46,7 @@ fn a_full_server_closes_the_connection_that_has_been_idle_for_the_longest_time()
 }
 
 /// A client that has sent a part of a head.
-fn connect_half(addr: std::net::SocketAddr) -> TcpStream {
+fn connect_half(addr: SocketAddr) -> TcpStream {
     let mut stream = connect(addr);
     stream.write_all(b"GET / HTTP/1.1\r\nHo").unwrap();
     stream
@@ -231,4 +231,24 @@ fn makes_room_in_the_table_of_descriptors() {
         exchange(addr, b"GET / HTTP/1.0\r\n\r\n");
         assert!(room() >= 800);
     });
+}
+
+#[test]
+fn handlers_have_stacks_of_the_size_that_the_builder_sets() {
+    within(|| {
+        let server = Server::builder().stack_size(2 << 20).build();
+        let addr = start(server.clone(), deep);
+        assert!(exchange(addr, b"GET / HTTP/1.0\r\n\r\n").ends_with("600"));
+
+        let listener = evy_net::listen("127.0.0.1:0").unwrap();
+        let addr = listener.local_addr().unwrap();
+        let client = exchange_on_os_thread(addr);
+        let (stream, peer) = listener.accept().unwrap();
+        server.serve_connection(stream, peer, deep).unwrap();
+        assert!(client.join().unwrap().ends_with("600"));
+    });
+}
+
+fn exchange_on_os_thread(addr: SocketAddr) -> thread::JoinHandle<String> {
+    thread::spawn(move || exchange(addr, b"GET / HTTP/1.0\r\n\r\n"))
 }

@@ -186,3 +186,18 @@ fn a_callback_gets_the_record_of_each_request() {
         assert_eq!(records[1], "GET /2 HTTP/1.0 Some(404) true");
     });
 }
+
+#[test]
+fn what_a_client_sends_cannot_forge_a_report_or_control_a_terminal() {
+    static REPORTS: Mutex<Vec<String>> = Mutex::new(Vec::new());
+    within(|| {
+        let report = |error: &io::Error| REPORTS.lock().unwrap().push(error.to_string());
+        let server = Server::builder().on_error(report).build();
+        let addr = start(server, |_| Err::<(), _>("bad"));
+        // A C1 control character, as UTF-8, and a quotation mark.
+        let request = "GET /\u{9b}31m\":x HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
+        assert_eq!(statuses(&exchange(addr, request.as_bytes())), ["500"]);
+        let report = REPORTS.lock().unwrap().pop().unwrap();
+        assert_eq!(report, r#""GET /\xc2\x9b31m\":x HTTP/1.1": bad"#);
+    });
+}

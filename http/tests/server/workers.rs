@@ -14,7 +14,7 @@ use evy_net::{Workers, WorkersHandle};
 use evy_runtime::sleep;
 use evy_test_support::within;
 
-use super::{connect, exchange, read_to_end, read_until, statuses};
+use super::{connect, deep, exchange, read_to_end, read_until, statuses};
 
 const GET: &[u8] = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n";
 const LONG: Duration = Duration::from_secs(30);
@@ -292,5 +292,42 @@ fn two_workers_serve_1_6_times_as_much_as_one_with_a_handler_that_computes() {
         let ratio = two as f64 / one as f64;
         println!("one worker: {one}, two workers: {two}, ratio {ratio:.2}");
         assert!(ratio >= 1.6, "{ratio}");
+    });
+}
+
+#[test]
+fn handlers_have_stacks_of_the_size_that_the_workers_or_the_server_set() {
+    within(|| {
+        let builder = Workers::builder().threads(1).stack_size(2 << 20);
+        let workers = builder.start(|_| ()).unwrap();
+        let addr = serve_on(&workers, "127.0.0.1:0", || deep).unwrap();
+        assert!(exchange(addr, b"GET / HTTP/1.0\r\n\r\n").ends_with("600"));
+        stops_cleanly(&workers.handle());
+
+        let builder = Workers::builder().threads(1).stack_size(1 << 15);
+        let workers = builder.start(|_| ()).unwrap();
+        let server = Server::builder().stack_size(2 << 20);
+        let addr = server.serve_on(&workers, "127.0.0.1:0", || deep).unwrap();
+        assert!(exchange(addr, b"GET / HTTP/1.0\r\n\r\n").ends_with("600"));
+        stops_cleanly(&workers.handle());
+    });
+}
+
+#[test]
+fn an_address_is_free_again_when_serving_there_has_failed() {
+    within(|| {
+        let workers = start(4);
+        let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let addr = free.local_addr().unwrap();
+        drop(free);
+        let made = AtomicUsize::new(0);
+        let failed = serve_on(&workers, addr, move || {
+            let count = made.fetch_add(1, Ordering::Relaxed);
+            assert!(count < 3, "the last worker cannot serve");
+            handler
+        });
+        assert!(failed.is_err());
+        serve_on(&workers, addr, || handler).unwrap();
+        workers.handle().stop(LONG);
     });
 }

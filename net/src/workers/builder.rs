@@ -15,6 +15,7 @@ use super::{Workers, runner};
 pub struct WorkersBuilder {
     threads: Option<usize>,
     shares_listener: bool,
+    stack_size: Option<usize>,
 }
 
 impl WorkersBuilder {
@@ -42,6 +43,15 @@ impl WorkersBuilder {
         self
     }
 
+    /// Sets the size of the handlers' stacks in bytes, like
+    /// [`Server::stack_size`](crate::Server::stack_size). A server with a size of its own keeps it.
+    ///
+    /// `setup` and the functions that make handlers have stacks of the default size, 256 KiB.
+    pub fn stack_size(mut self, bytes: usize) -> Self {
+        self.stack_size = Some(bytes);
+        self
+    }
+
     /// Starts the workers. Each calls `setup` on a green thread of its own, which may go on for as
     /// long as the worker.
     ///
@@ -58,7 +68,12 @@ impl WorkersBuilder {
     /// stopped.
     pub fn start(self, setup: impl Fn(Worker) + Send + Sync + 'static) -> io::Result<Workers> {
         let threads = self.threads.unwrap_or_else(available_threads);
-        let control = Arc::new(Control::new(threads, self.shares_listener, Box::new(setup)));
+        let control = Arc::new(Control::new(
+            threads,
+            self.shares_listener,
+            self.stack_size,
+            Box::new(setup),
+        ));
         for index in 0..threads {
             if let Err(error) = runner::start(Worker::new(Arc::clone(&control), index)) {
                 WorkersHandle::new(control).begin_stop(Duration::ZERO);

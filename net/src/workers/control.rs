@@ -20,6 +20,7 @@ const ANSWER_TIME: Duration = Duration::from_millis(100);
 pub(super) struct Control {
     pub(super) threads: usize,
     pub(super) shares_listener: bool,
+    pub(super) stack_size: Option<usize>,
     pub(super) setup: Box<dyn Fn(Worker) + Send + Sync>,
     state: Mutex<State>,
     /// Notified of every change of the state.
@@ -42,11 +43,13 @@ impl Control {
     pub(super) fn new(
         threads: usize,
         shares_listener: bool,
+        stack_size: Option<usize>,
         setup: Box<dyn Fn(Worker) + Send + Sync>,
     ) -> Self {
         Self {
             threads,
             shares_listener,
+            stack_size,
             setup,
             state: Mutex::new(State {
                 stop: None,

@@ -122,7 +122,10 @@ impl WorkerListeners {
     }
 
     /// Closes all sockets, and returns the number of connections that were still queued.
-    pub(super) fn close_all(&self) -> usize {
+    ///
+    /// On Linux, the address can be bound again then, even while workers still have a listener.
+    /// Those accept nothing more.
+    pub fn close_all(&self) -> usize {
         self.lock().sockets.iter_mut().map(close).sum()
     }
 

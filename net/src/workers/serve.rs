@@ -43,8 +43,12 @@ where
 {
     let listeners = workers.listen(addr)?;
     let addr = listeners.local_addr();
+    let all = listeners.clone();
     let make = move |worker| Ok((Server::new(), listeners.on(&worker)?, make()));
-    serve_each(workers, make)?;
+    // Workers that could serve end later, but the caller may try again at once.
+    serve_each(workers, make).inspect_err(|_| {
+        all.close_all();
+    })?;
     Ok(addr)
 }
 
@@ -113,7 +117,9 @@ where
     R: HandlerResult + 'static,
 {
     fn prepare(&self, worker: Worker) -> io::Result<Rc<dyn Serving>> {
+        let stack_size = worker.stack_size();
         let (server, listener, handler) = (self.make)(worker)?;
+        let server = server.or_stack_size(stack_size);
         Ok(Rc::new(NetServing {
             handle: server.handle(),
             parts: RefCell::new(Some((server, listener, handler))),

@@ -30,6 +30,13 @@ impl Worker {
         self.control.threads
     }
 
+    /// Returns the size of the handlers' stacks, if
+    /// [`WorkersBuilder::stack_size`](super::WorkersBuilder::stack_size) has set it.
+    #[must_use]
+    pub fn stack_size(&self) -> Option<usize> {
+        self.control.stack_size
+    }
+
     /// Returns a handle that stops all workers.
     #[must_use]
     pub fn handle(&self) -> WorkersHandle {

@@ -636,3 +636,39 @@ fn workers_and_their_handles_may_be_used_on_any_os_thread() {
     cloned::<WorkersHandle>();
     cloned::<Worker>();
 }
+
+/// Uses some 600 KiB of stack, more than a green thread has by default.
+#[inline(never)]
+fn recurse(depth: u32) -> u32 {
+    let frame = std::hint::black_box([depth; 256]);
+    match depth {
+        0 => frame[0],
+        _ => recurse(depth - 1) + frame[255].min(1),
+    }
+}
+
+#[test]
+fn handlers_of_workers_have_stacks_of_the_size_that_the_builder_or_their_server_sets() {
+    fn deep(mut client: TcpStream, _addr: SocketAddr) -> io::Result<()> {
+        write!(client, "{}", recurse(600))
+    }
+    within(|| {
+        let builder = Workers::builder().threads(1).stack_size(2 << 20);
+        let workers = builder.start(|_| ()).unwrap();
+        let addr = serve_on(&workers, "127.0.0.1:0", || deep).unwrap();
+        assert_eq!(read_from(addr), "600");
+        workers.handle().stop(LONG);
+
+        let builder = Workers::builder().threads(1).stack_size(1 << 15);
+        let workers = builder.start(|_| ()).unwrap();
+        let listeners = workers.listen("127.0.0.1:0").unwrap();
+        let addr = listeners.local_addr();
+        serve_each(&workers, move |worker| {
+            let server = Server::new().stack_size(2 << 20);
+            Ok((server, listeners.on(&worker)?, deep))
+        })
+        .unwrap();
+        assert_eq!(read_from(addr), "600");
+        workers.handle().stop(LONG);
+    });
+}
