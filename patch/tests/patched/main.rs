@@ -1,12 +1,12 @@
 //! Tests in a patched process: what blocks elsewhere parks here.
 
 #![expect(clippy::unwrap_used, reason = "a failed helper is a failed test")]
-
 mod descriptors;
 mod file_locks;
 mod fork;
 mod identity;
 mod interrupted;
+mod lock_crates;
 mod locks;
 mod names;
 mod native;

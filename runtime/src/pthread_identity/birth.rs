@@ -52,7 +52,7 @@ impl IdWords {
     const COUNT: usize = 256;
 
     /// Returns the offset of a word from the thread pointer. On aarch64 `struct pthread` ends there, on
-    /// x86_64 it begins there. It has more than [`Self::COUNT`] words.
+    /// `x86_64` it begins there. It has more than [`Self::COUNT`] words.
     fn offset(word: usize) -> isize {
         let offset = (word * size_of::<i32>()).cast_signed();
         match cfg!(target_arch = "x86_64") {

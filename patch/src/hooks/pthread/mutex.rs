@@ -20,6 +20,11 @@
 //!
 //! The kernel does not know the ids of identities. An OS thread that waits for a mutex with priority
 //! inheritance which a green thread holds waits forever. The same mutex between green threads works.
+//! Nor does the kernel notice the end of a green thread, so a robust mutex that it still holds stays
+//! locked.
+//!
+//! A mutex that the root green thread of another scheduler holds blocks the OS thread too, because its
+//! id is that of an OS thread.
 
 use std::ffi::c_int;
 use std::ptr;
@@ -31,7 +36,7 @@ use evy_runtime::lowlevel::hooks::{Caller, has_other_schedulers, is_identity};
 use libc::{clockid_t, pthread_mutex_t, timespec};
 
 use super::super::system::system_call;
-use super::super::wait_table::{Key, Outcome, wake_after_rmw};
+use super::super::wait_table::{Key, Outcome, wake, wake_after_rmw};
 use super::deadline::deadline;
 use super::{Wait, flags};
 
@@ -176,7 +181,7 @@ unsafe fn lock_contended(
             Outcome::NotBegun => {
                 let result = block();
                 if was_woken && !matches!(result, 0 | libc::EOWNERDEAD) {
-                    wake_after_rmw(Key::Object(mutex.addr()), 1);
+                    wake(Key::Object(mutex.addr()), 1, u32::MAX);
                 }
                 return result;
             }

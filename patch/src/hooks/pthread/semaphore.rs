@@ -1,4 +1,7 @@
 //! POSIX semaphores.
+//!
+//! A post in a signal handler wakes OS threads as always. If green threads wait, it takes locks to wake
+//! one, so it must not interrupt code that holds them: such programs post from an OS thread instead.
 
 use std::ffi::c_int;
 use std::time::Instant;
