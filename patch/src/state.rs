@@ -10,7 +10,7 @@ use crate::{Categories, PatchError};
 
 /// The categories that are patched for the process. The bit [`BY_THREAD`] says that some green thread
 /// has differed from that.
-static PATCHED: AtomicU32 = AtomicU32::new(0);
+pub(crate) static PATCHED: AtomicU32 = AtomicU32::new(0);
 const BY_THREAD: u32 = 1 << 31;
 
 /// What a green thread has chosen for itself.
@@ -27,17 +27,44 @@ thread_local! {
 }
 
 /// Whether functions of `category` are patched for the running thread.
+#[cfg(evy_hooks)]
 #[inline(always)]
 pub(crate) fn applies(category: Categories) -> bool {
     let patched = PATCHED.load(Relaxed);
     patched != 0 && applies_to_thread(patched, category)
 }
 
+#[cfg(evy_hooks)]
 fn applies_to_thread(patched: u32, category: Categories) -> bool {
     match CHOICE.get() {
         Choice::AsProcess => patched & category.bits() != 0,
         Choice::Patched => true,
         Choice::Unpatched => false,
+    }
+}
+
+/// Whether any green thread may wait in a function that is patched.
+#[cfg(evy_hooks)]
+#[inline(always)]
+pub(crate) fn is_in_use() -> bool {
+    PATCHED.load(Relaxed) != 0
+}
+
+/// Makes all calls block as always, for all threads, as in the child of a `fork`.
+#[cfg(evy_hooks)]
+pub(crate) fn turn_off() {
+    PATCHED.store(0, Relaxed);
+}
+
+/// Sets bits of [`PATCHED`].
+///
+/// A function that wakes reads `PATCHED` after it has changed what a waiter checks, without a fence
+/// between the two. So all OS threads are made to pass one here, before any green thread can wait:
+/// they have made their change visible, or they will see the new bits.
+fn set_patched(bits: u32) {
+    if PATCHED.fetch_or(bits, Relaxed) == 0 {
+        #[cfg(evy_hooks)]
+        crate::hooks::fence_all_threads();
     }
 }
 
@@ -73,7 +100,7 @@ pub fn monkey_patch() -> Result<(), PatchError> {
 pub fn monkey_patch_only(categories: Categories) -> Result<(), PatchError> {
     prepare()?;
     hooks::give_identities_to_all().map_err(|error| PatchError::new(error.to_string()))?;
-    PATCHED.fetch_or(categories.bits(), Relaxed);
+    set_patched(categories.bits());
     Ok(())
 }
 
@@ -119,7 +146,7 @@ pub fn is_patched() -> bool {
 pub fn patched<R>(f: impl FnOnce() -> R) -> Result<R, PatchError> {
     prepare()?;
     hooks::check_identities().map_err(|error| PatchError::new(error.to_string()))?;
-    PATCHED.fetch_or(BY_THREAD, Relaxed);
+    set_patched(BY_THREAD);
     if hooks::can_have_hooks() {
         return Ok(with_choice(Choice::Patched, f));
     }
@@ -142,7 +169,7 @@ pub fn patched<R>(f: impl FnOnce() -> R) -> Result<R, PatchError> {
 /// evy::patch::unpatched(|| std::thread::sleep(std::time::Duration::from_millis(1)));
 /// ```
 pub fn unpatched<R>(f: impl FnOnce() -> R) -> R {
-    PATCHED.fetch_or(BY_THREAD, Relaxed);
+    set_patched(BY_THREAD);
     with_choice(Choice::Unpatched, f)
 }
 

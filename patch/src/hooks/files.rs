@@ -4,17 +4,19 @@
 //! terminals and pipes with a name among others, the descriptor is polled first. Regular files are
 //! always ready, so they block for as long as the disk takes.
 //!
-//! Standard output and standard error are written to without parking. Panic messages and logs go there,
-//! from everywhere.
+//! Standard output and standard error are written to without parking. Panic messages and logs go
+//! there, from everywhere.
 
 use std::ffi::{c_int, c_void};
 
 use evy_runtime::io::Direction;
-use evy_runtime::lowlevel::hooks::{Caller, Interruption};
+use evy_runtime::lowlevel::hooks::Caller;
 use libc::{iovec, size_t, ssize_t};
 
-use super::system::{WOULD_BLOCK, fail, returned, system_call};
-use super::wait::{Next, is_nonblocking, timeout_of, wait_for_descriptor};
+use super::blocking_mode::is_nonblocking;
+use super::readiness::is_ready;
+use super::system::{WOULD_BLOCK, returned, system_call};
+use super::wait::Call;
 
 hooks! {
     OS: fn read(fd: c_int, buffer: *mut c_void, len: size_t) -> ssize_t {
@@ -61,14 +63,14 @@ hooks! {
 }
 
 /// The largest write to a pipe that is not split, and that never blocks if the pipe is writable.
-const PIPE_BUF: usize = 4096;
+pub(super) const PIPE_BUF: usize = 4096;
 
 /// Returns the parts as a slice, if the kernel would accept their number.
 ///
 /// # Safety
 ///
 /// `parts` points to `count` valid parts.
-unsafe fn parts_of<'a>(parts: *const iovec, count: c_int) -> Option<&'a [iovec]> {
+pub(super) unsafe fn parts_of<'a>(parts: *const iovec, count: c_int) -> Option<&'a [iovec]> {
     let count = usize::try_from(count)
         .ok()
         .filter(|count| (1..=1024).contains(count))?;
@@ -119,12 +121,12 @@ unsafe fn read_parts(
         if !is_refused(result) {
             return result;
         }
-        if super::readiness::is_ready(fd, libc::POLLIN) || is_nonblocking(fd) {
+        if is_ready(fd, libc::POLLIN) || is_nonblocking(fd) {
             return blocking();
         }
         WOULD_BLOCK
     };
-    retry(caller, name, fd, Direction::Read, attempt, &blocking)
+    Call::begin(caller, name, fd, Direction::Read).complete(attempt, &blocking)
 }
 
 unsafe fn write_parts(
@@ -139,11 +141,12 @@ unsafe fn write_parts(
         return returned(blocking());
     }
     let len: usize = parts.iter().map(|part| part.iov_len).sum();
+    let mut call = Call::begin(caller, name, fd, Direction::Write);
     let mut done = 0;
     loop {
         let rest = rest_of(parts, done);
         // SAFETY: the parts are readable (caller).
-        let written = unsafe { write_some(caller, name, fd, rest, &blocking, done == 0) };
+        let written = unsafe { write_some(&mut call, fd, rest, &blocking, done == 0) };
         match usize::try_from(written) {
             Err(_) if done == 0 => return written,
             Err(_) | Ok(0) => return done.cast_signed(),
@@ -157,8 +160,7 @@ unsafe fn write_parts(
 
 /// Writes some of the parts. `is_first` says that they are all parts of the call.
 unsafe fn write_some(
-    caller: Caller,
-    name: &'static &'static str,
+    call: &mut Call,
     fd: c_int,
     parts: impl Iterator<Item = (*const c_void, usize)>,
     blocking: &impl Fn() -> isize,
@@ -197,7 +199,7 @@ unsafe fn write_some(
             if is_nonblocking(fd) {
                 return system_call!(SYS_writev, fd, some.as_ptr(), count);
             }
-            if !super::readiness::is_ready(fd, libc::POLLOUT) {
+            if !is_ready(fd, libc::POLLOUT) {
                 return WOULD_BLOCK;
             }
             // A descriptor that is writable has room for as much.
@@ -215,56 +217,5 @@ unsafe fn write_some(
         // SAFETY: the parts are readable (caller).
         false => unsafe { system_call!(SYS_writev, fd, some.as_ptr(), count) },
     };
-    retry(caller, name, fd, Direction::Write, attempt, all)
-}
-
-/// Repeats `attempt` until it does not return "would block".
-///
-/// An error for a pipe or a terminal would be taken for a defect, so a kill and a timeout wait for the
-/// end of the wait. Sockets report them, as `recv` and `send` do.
-fn retry(
-    caller: Caller,
-    name: &'static &'static str,
-    fd: c_int,
-    direction: Direction,
-    attempt: impl Fn() -> isize,
-    blocking: impl Fn() -> isize,
-) -> ssize_t {
-    let result = attempt();
-    if result != WOULD_BLOCK {
-        return returned(result);
-    }
-    if is_nonblocking(fd) {
-        return fail(libc::EAGAIN);
-    }
-    let interruption = match is_socket(fd) {
-        true => Interruption::Ends,
-        false => Interruption::Waits,
-    };
-    let timeout = match interruption {
-        Interruption::Ends => timeout_of(fd, direction),
-        _ => None,
-    };
-    let deadline = timeout.and_then(|timeout| caller.deadline_after(timeout));
-    loop {
-        match wait_for_descriptor(caller, name, fd, direction, deadline, interruption) {
-            Next::TryAgain => {}
-            Next::TimedOut => return fail(libc::EAGAIN),
-            Next::Fail(errno) => return fail(errno),
-            Next::IsNotPollable => return returned(blocking()),
-        }
-        let result = attempt();
-        if result != WOULD_BLOCK {
-            return returned(result);
-        }
-    }
-}
-
-fn is_socket(fd: c_int) -> bool {
-    // SAFETY: all zeros is a valid `stat`, and the pointer is valid.
-    unsafe {
-        let mut stat: libc::stat = std::mem::zeroed();
-        system_call!(SYS_fstat, fd, &raw mut stat) == 0
-            && stat.st_mode & libc::S_IFMT == libc::S_IFSOCK
-    }
+    call.complete(attempt, all)
 }

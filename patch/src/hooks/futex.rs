@@ -104,6 +104,7 @@ unsafe fn futex(arguments: Arguments) -> isize {
                 wait_table::wake(Key::Futex(arguments.address), usize::MAX, u32::MAX);
                 arguments.call()
             }
+            libc::FUTEX_WAKE_OP => wake_op(arguments),
             _ => arguments.call(),
         }
     }
@@ -188,4 +189,17 @@ unsafe fn wake(arguments: Arguments, bits: u32) -> isize {
         error if error < 0 => error,
         others => others + woken.cast_signed(),
     }
+}
+
+/// Wakes at two addresses. The kernel changes the word at the second, and its old value decides about
+/// the wake there. Green threads are woken in either case, which a waiter must expect.
+unsafe fn wake_op(arguments: Arguments) -> isize {
+    // SAFETY: as for the function of the C library (caller).
+    let result = unsafe { arguments.call() };
+    if result < 0 {
+        return result;
+    }
+    let woken = [arguments.address, arguments.second_address]
+        .map(|address| wait_table::wake(Key::Futex(address), usize::MAX, u32::MAX));
+    result + (woken[0] + woken[1]).cast_signed()
 }

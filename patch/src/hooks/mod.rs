@@ -17,20 +17,37 @@
 
 #[macro_use]
 mod real;
+mod blocking_mode;
+mod descriptors;
+mod dns;
+mod fcntl;
+mod file_locks;
 mod files;
+mod fork;
 mod futex;
+mod helper;
+mod identity;
+mod process;
+mod pthread;
 mod readiness;
+mod scheduling;
+mod signals;
 mod sockets;
+mod spin;
+mod splice;
 mod system;
 mod time;
+mod vfork;
 mod wait;
 mod wait_table;
 
 use std::ffi::CStr;
+use std::sync::Once;
 
 use evy_runtime::lowlevel::hooks::Caller;
 
 use real::Hook;
+use system::system_call;
 
 use crate::{Categories, PatchError, state};
 
@@ -45,7 +62,30 @@ fn caller(category: Categories) -> Option<Caller> {
 }
 
 /// The lists of all hooks.
-static ALL: &[&[Hook]] = &[files::HOOKS, readiness::HOOKS, sockets::HOOKS, time::HOOKS];
+static ALL: &[&[Hook]] = &[
+    descriptors::HOOKS,
+    dns::HOOKS,
+    fcntl::HOOKS,
+    file_locks::HOOKS,
+    files::HOOKS,
+    fork::HOOKS,
+    identity::HOOKS,
+    process::HOOKS,
+    pthread::barrier::HOOKS,
+    pthread::c11::HOOKS,
+    pthread::condvar::HOOKS,
+    pthread::join::HOOKS,
+    pthread::mutex::HOOKS,
+    pthread::once::HOOKS,
+    pthread::rwlock::HOOKS,
+    pthread::semaphore::HOOKS,
+    readiness::HOOKS,
+    scheduling::HOOKS,
+    signals::HOOKS,
+    sockets::HOOKS,
+    splice::HOOKS,
+    time::HOOKS,
+];
 
 /// Returns the functions whose calls do not reach their hooks.
 pub(crate) fn unreached() -> impl Iterator<Item = &'static CStr> {
@@ -53,13 +93,30 @@ pub(crate) fn unreached() -> impl Iterator<Item = &'static CStr> {
     all.filter(|hook| !hook.is_reached()).map(|hook| hook.name)
 }
 
-/// Checks that calls reach the hooks.
+/// Checks that calls reach the hooks, and makes them notice `fork`.
 pub(crate) fn prepare() -> Result<(), PatchError> {
     match unreached().next() {
-        None => Ok(()),
+        None => {
+            static NOTICE_FORKS: Once = Once::new();
+            NOTICE_FORKS.call_once(fork::notice);
+            Ok(())
+        }
         Some(name) => Err(PatchError::new(format!(
             "calls of `{}` do not reach this crate, as in a library that another program has loaded",
             name.to_string_lossy()
         ))),
+    }
+}
+
+/// Makes every OS thread of the process pass a full fence.
+///
+/// Before Linux 4.16, and where a sandbox forbids it, nothing happens. Then only the time that it takes
+/// to spawn the first green thread separates what the fence would have.
+pub(crate) fn fence_all_threads() {
+    const PRIVATE_EXPEDITED: u32 = 1 << 3;
+    const REGISTER_PRIVATE_EXPEDITED: u32 = 1 << 4;
+    for command in [REGISTER_PRIVATE_EXPEDITED, PRIVATE_EXPEDITED] {
+        // SAFETY: the call takes no pointers.
+        unsafe { system_call!(SYS_membarrier, command, 0_u32, 0_u32) };
     }
 }

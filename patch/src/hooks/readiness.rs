@@ -1,7 +1,7 @@
 //! Waiting for several descriptors: `poll`, `select`, `epoll_wait`.
 //!
-//! A kill or an enclosing `timeout` does not end these waits. Code that uses them takes an error for
-//! a defect, and an empty result for a reason to call again at once.
+//! A kill or an enclosing `timeout` does not end these waits. Code that uses them takes an error
+//! for a defect, and an empty result for a reason to call again at once.
 
 use std::ffi::{c_int, c_short};
 use std::time::{Duration, Instant};
@@ -9,11 +9,12 @@ use std::time::{Duration, Instant};
 use evy_runtime::io::Direction;
 use evy_runtime::lowlevel::WaitReason;
 use evy_runtime::lowlevel::hooks::{Caller, Interruption, WaitEnd};
-use libc::{epoll_event, fd_set, nfds_t, pollfd, sigset_t, timespec, timeval};
+use libc::{epoll_event, fd_set, nfds_t, pollfd, sigset_t, size_t, timespec, timeval};
 
+use super::descriptors::{InUse, while_open};
 use super::system::{errno, fail, returned, set_errno, system_call};
 use super::time::duration;
-use super::wait::{Next, wait_for_descriptor};
+use super::wait::{Call, Limits, Next};
 
 hooks! {
     SELECT: fn poll(fds: *mut pollfd, count: nfds_t, timeout: c_int) -> c_int {
@@ -36,6 +37,36 @@ hooks! {
                 return real::ppoll(fds, count, timeout, mask);
             }
             poll_all(caller, &"ppoll", fds, count, time.flatten())
+        }
+    }
+
+    SELECT: fn __poll_chk(
+        fds: *mut pollfd,
+        count: nfds_t,
+        timeout: c_int,
+        fds_size: size_t,
+    ) -> c_int {
+        |_caller| {
+            if fds_size / size_of::<pollfd>() < count as usize {
+                // It reports the overflow, and aborts.
+                return real::__poll_chk(fds, count, timeout, fds_size);
+            }
+            poll(fds, count, timeout)
+        }
+    }
+
+    SELECT: fn __ppoll_chk(
+        fds: *mut pollfd,
+        count: nfds_t,
+        timeout: *const timespec,
+        mask: *const sigset_t,
+        fds_size: size_t,
+    ) -> c_int {
+        |_caller| {
+            if fds_size / size_of::<pollfd>() < count as usize {
+                return real::__ppoll_chk(fds, count, timeout, mask, fds_size);
+            }
+            ppoll(fds, count, timeout, mask)
         }
     }
 
@@ -142,7 +173,7 @@ pub(super) fn is_ready(fd: c_int, events: c_short) -> bool {
 /// # Safety
 ///
 /// As for `poll`.
-unsafe fn poll_now(fds: *mut pollfd, count: nfds_t) -> isize {
+pub(super) unsafe fn poll_now(fds: *mut pollfd, count: nfds_t) -> isize {
     let zero = timespec {
         tv_sec: 0,
         tv_nsec: 0,
@@ -170,27 +201,32 @@ unsafe fn poll_all(
     }
     let deadline = timeout.and_then(|timeout| caller.deadline_after(timeout));
     let before = errno();
-    let wanted: Vec<(c_int, Direction)> = match count {
-        0 => Vec::new(),
+    let list = match count {
+        0 => &mut [],
         // SAFETY: the array is valid (caller).
-        _ => unsafe { std::slice::from_raw_parts(fds, count as usize) }
-            .iter()
-            .filter(|one| one.fd >= 0)
-            .flat_map(|one| directions(one.events).map(|direction| (one.fd, direction)))
-            .collect(),
+        _ => unsafe { std::slice::from_raw_parts_mut(fds, count as usize) },
     };
+    let wanted: Vec<(c_int, Direction)> = list
+        .iter()
+        .filter(|one| one.fd >= 0)
+        .flat_map(|one| directions(one.events).map(|direction| (one.fd, direction)))
+        .collect();
+    let watched = wanted.iter().take(WATCHED);
+    let uses: Vec<InUse> = watched.map(|(fd, _)| InUse::begin(*fd)).collect();
     let reason = match wanted.first() {
         Some((fd, _)) => WaitReason::CallOnDescriptor(name, *fd),
         None => WaitReason::Sleep,
     };
     let result = loop {
-        let end = if wanted.is_empty() {
-            Ok(caller.park(reason, deadline, Interruption::Waits))
-        } else {
-            caller.wait_for_descriptors(&wanted, reason, deadline, Interruption::Waits)
+        let mut park = || match wanted.is_empty() {
+            true => Ok(caller.park(reason, deadline, Interruption::Waits)),
+            false => caller.wait_for_descriptors(&wanted, reason, deadline, Interruption::Waits),
         };
-        // SAFETY: as above.
-        let found = unsafe { poll_now(fds, count) };
+        let Some(end) = while_open(caller, &uses, &mut park) else {
+            break report_closed(list, &uses);
+        };
+        // SAFETY: as for `poll` (caller).
+        let found = unsafe { poll_now(list.as_mut_ptr(), count) };
         match end {
             _ if found != 0 => break found,
             Ok(WaitEnd::TimedOut) => break 0,
@@ -201,6 +237,20 @@ unsafe fn poll_all(
     };
     set_errno(before);
     returned(result) as c_int
+}
+
+/// How many descriptors of a call are watched for being closed.
+const WATCHED: usize = 16;
+
+/// Reports the descriptors that were closed meanwhile, and only those.
+fn report_closed(list: &mut [pollfd], uses: &[InUse]) -> isize {
+    let is_closed = |fd| uses.iter().any(|one| one.is_of(fd) && one.is_over());
+    let mut closed = 0;
+    for one in list.iter_mut().filter(|one| is_closed(one.fd)) {
+        one.revents = libc::POLLNVAL;
+        closed += 1;
+    }
+    closed
 }
 
 /// Returns the directions to wait in for `events`. Errors and ends are reported in both.
@@ -290,10 +340,13 @@ unsafe fn wait_on_epoll(
         return returned(attempt()) as c_int;
     }
     let deadline = timeout.and_then(|timeout| caller.deadline_after(timeout));
+    // An epoll descriptor can itself be polled.
+    let mut call = Call::begin(caller, name, epoll, Direction::Read).with_limits(Limits {
+        deadline,
+        interruption: Interruption::Waits,
+    });
     loop {
-        // An epoll descriptor can itself be polled.
-        let (read, waits) = (Direction::Read, Interruption::Waits);
-        let next = wait_for_descriptor(caller, name, epoll, read, deadline, waits);
+        let next = call.wait();
         let found = attempt();
         if found != 0 {
             return returned(found) as c_int;

@@ -2,18 +2,21 @@
 
 use std::ffi::{c_int, c_uint, c_void};
 use std::ptr;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use evy_runtime::io::Direction;
-use evy_runtime::lowlevel::WaitReason;
-use evy_runtime::lowlevel::hooks::{Caller, Interruption};
+use evy_runtime::lowlevel::hooks::Caller;
 use libc::{mmsghdr, msghdr, size_t, sockaddr, socklen_t, ssize_t, timespec};
 
+use super::blocking_mode::{is_nonblocking, without_blocking};
+use super::files::rest_of;
+use super::readiness::is_ready;
 use super::system::{WOULD_BLOCK, fail, returned, system_call};
-use super::wait::{Next, is_nonblocking, on_socket, timeout_of, wait_for_descriptor};
+use super::time::duration;
+use super::wait::{Call, Next};
 
-/// The time after which a connection to a Unix socket is tried again whose backlog is full. No event
-/// says that there is room.
+/// The time after which a connection to a Unix socket is tried again whose backlog is full. No
+/// event says that there is room.
 const BACKLOG_PAUSE: Duration = Duration::from_millis(1);
 
 hooks! {
@@ -32,16 +35,41 @@ hooks! {
         |caller| receive(caller, &"recvfrom", fd, (buffer, len), flags, (address, address_len))
     }
 
-    SOCKET: fn recvmsg(fd: c_int, message: *mut msghdr, flags: c_int) -> ssize_t {
-        |caller| {
-            let attempt = |flags: c_int| system_call!(SYS_recvmsg, fd, message, flags);
-            if flags & libc::MSG_DONTWAIT != 0 {
-                return returned(attempt(flags));
+    SOCKET: fn __recv_chk(
+        fd: c_int,
+        buffer: *mut c_void,
+        len: size_t,
+        buffer_len: size_t,
+        flags: c_int,
+    ) -> ssize_t {
+        |_caller| {
+            if len > buffer_len {
+                // It reports the overflow, and aborts.
+                return real::__recv_chk(fd, buffer, len, buffer_len, flags);
             }
-            on_socket(caller, &"recvmsg", fd, Direction::Read, || {
-                attempt(flags | libc::MSG_DONTWAIT)
-            })
+            recv(fd, buffer, len, flags)
         }
+    }
+
+    SOCKET: fn __recvfrom_chk(
+        fd: c_int,
+        buffer: *mut c_void,
+        len: size_t,
+        buffer_len: size_t,
+        flags: c_int,
+        address: *mut sockaddr,
+        address_len: *mut socklen_t,
+    ) -> ssize_t {
+        |_caller| {
+            if len > buffer_len {
+                return real::__recvfrom_chk(fd, buffer, len, buffer_len, flags, address, address_len);
+            }
+            recvfrom(fd, buffer, len, flags, address, address_len)
+        }
+    }
+
+    SOCKET: fn recvmsg(fd: c_int, message: *mut msghdr, flags: c_int) -> ssize_t {
+        |caller| receive_message(caller, fd, message, flags)
     }
 
     SOCKET: fn recvmmsg(
@@ -51,27 +79,7 @@ hooks! {
         flags: c_int,
         timeout: *mut timespec,
     ) -> c_int {
-        |caller| {
-            if flags & libc::MSG_DONTWAIT != 0 || !timeout.is_null() {
-                return real::recvmmsg(fd, messages, count, flags, timeout);
-            }
-            let each = flags | libc::MSG_DONTWAIT;
-            let mut done = 0;
-            loop {
-                let received = on_socket(caller, &"recvmmsg", fd, Direction::Read, || {
-                    let rest = messages.wrapping_add(done as usize);
-                    system_call!(SYS_recvmmsg, fd, rest, count - done, each, 0)
-                });
-                match u32::try_from(received) {
-                    Err(_) if done == 0 => return received as c_int,
-                    Err(_) | Ok(0) => return done as c_int,
-                    Ok(received) => done += received,
-                }
-                if flags & libc::MSG_WAITFORONE != 0 || done >= count {
-                    return done as c_int;
-                }
-            }
-        }
+        |caller| receive_messages(caller, fd, (messages, count), flags, timeout.as_mut())
     }
 
     SOCKET: fn send(fd: c_int, buffer: *const c_void, len: size_t, flags: c_int) -> ssize_t {
@@ -132,38 +140,151 @@ hooks! {
     }
 }
 
+/// Whether a call with these flags never blocks. There are no events for errors and urgent data.
+fn never_blocks(flags: c_int) -> bool {
+    flags & (libc::MSG_DONTWAIT | libc::MSG_ERRQUEUE | libc::MSG_OOB) != 0
+}
+
+/// Whether a call with these flags waits until its buffer is full. Peeking does not take data away,
+/// so a loop would find the same data again.
+fn waits_for_all(fd: c_int, flags: c_int) -> bool {
+    flags & libc::MSG_WAITALL != 0
+        && flags & libc::MSG_PEEK == 0
+        && option(fd, libc::SO_TYPE) == libc::SOCK_STREAM
+}
+
 /// Receives as `recvfrom`.
 unsafe fn receive(
     caller: Caller,
     name: &'static &'static str,
     fd: c_int,
+    part: (*mut c_void, size_t),
+    flags: c_int,
+    (address, address_len): (*mut sockaddr, *mut socklen_t),
+) -> ssize_t {
+    if never_blocks(flags) {
+        let (buffer, len) = part;
+        // SAFETY: as for the function of the C library (caller).
+        return returned(unsafe {
+            system_call!(SYS_recvfrom, fd, buffer, len, flags, address, address_len)
+        });
+    }
+    let mut call = Call::begin(caller, name, fd, Direction::Read);
+    // SAFETY: as for the function of the C library (caller).
+    unsafe { receive_part(&mut call, fd, part, flags, (address, address_len)) }
+}
+
+/// Receives into one buffer.
+unsafe fn receive_part(
+    call: &mut Call,
+    fd: c_int,
     (buffer, len): (*mut c_void, size_t),
     flags: c_int,
     (address, address_len): (*mut sockaddr, *mut socklen_t),
 ) -> ssize_t {
-    let attempt = |done: usize, flags: c_int| {
-        let (buffer, len) = (buffer.wrapping_byte_add(done), len - done);
-        // SAFETY: as for the function of the C library (caller).
-        unsafe { system_call!(SYS_recvfrom, fd, buffer, len, flags, address, address_len) }
-    };
-    if flags & libc::MSG_DONTWAIT != 0 {
-        return returned(attempt(0, flags));
-    }
     let each = (flags & !libc::MSG_WAITALL) | libc::MSG_DONTWAIT;
-    // Peeking does not take data away, so a loop would find the same data again.
-    let waits_for_all = flags & libc::MSG_WAITALL != 0 && flags & libc::MSG_PEEK == 0;
     let mut done = 0;
     loop {
-        let received = on_socket(caller, name, fd, Direction::Read, || attempt(done, each));
+        let (buffer, len) = (buffer.wrapping_byte_add(done), len - done);
+        // SAFETY: as for the function of the C library (caller).
+        let attempt =
+            || unsafe { system_call!(SYS_recvfrom, fd, buffer, len, each, address, address_len) };
+        let received = call.complete(attempt, || WOULD_BLOCK);
         match usize::try_from(received) {
             Err(_) if done == 0 => return received,
             Err(_) | Ok(0) => return done.cast_signed(),
             Ok(received) => done += received,
         }
-        if !waits_for_all || done >= len || !is_stream(fd) {
+        if received.cast_unsigned() == len || !waits_for_all(fd, flags) {
             return done.cast_signed();
         }
     }
+}
+
+/// Receives as `recvmsg`.
+unsafe fn receive_message(
+    caller: Caller,
+    fd: c_int,
+    message: *mut msghdr,
+    flags: c_int,
+) -> ssize_t {
+    let attempt = |flags: c_int| {
+        // SAFETY: as for the function of the C library (caller).
+        unsafe { system_call!(SYS_recvmsg, fd, message, flags) }
+    };
+    if never_blocks(flags) {
+        return returned(attempt(flags));
+    }
+    let mut call = Call::begin(caller, &"recvmsg", fd, Direction::Read);
+    let each = (flags & !libc::MSG_WAITALL) | libc::MSG_DONTWAIT;
+    let received = call.complete(|| attempt(each), || WOULD_BLOCK);
+    let Ok(mut done @ 1..) = usize::try_from(received) else {
+        return received;
+    };
+    if !waits_for_all(fd, flags) {
+        return received;
+    }
+    // SAFETY: the kernel has just accepted the message.
+    let parts = unsafe { std::slice::from_raw_parts((*message).msg_iov, (*message).msg_iovlen) };
+    for (buffer, len) in rest_of(parts, done) {
+        let part = (buffer.cast_mut(), len);
+        let nowhere = (ptr::null_mut(), ptr::null_mut());
+        // SAFETY: the parts of the message are writable (caller).
+        let received = unsafe { receive_part(&mut call, fd, part, flags, nowhere) };
+        match usize::try_from(received) {
+            Err(_) => break,
+            Ok(received) => done += received,
+        }
+        if received.cast_unsigned() < len {
+            break;
+        }
+    }
+    done.cast_signed()
+}
+
+/// Receives as `recvmmsg`. Like the kernel, it looks at the time after a message only.
+unsafe fn receive_messages(
+    caller: Caller,
+    fd: c_int,
+    (messages, count): (*mut mmsghdr, c_uint),
+    flags: c_int,
+    timeout: Option<&mut timespec>,
+) -> c_int {
+    let attempt = |done: c_uint, flags: c_int| {
+        let left = messages.wrapping_add(done as usize);
+        // SAFETY: as for the function of the C library (caller).
+        unsafe { system_call!(SYS_recvmmsg, fd, left, count - done, flags, 0) }
+    };
+    if never_blocks(flags) {
+        return returned(attempt(0, flags)) as c_int;
+    }
+    let started = Instant::now();
+    let time = timeout.as_deref().map(duration);
+    if time == Some(None) {
+        return fail(libc::EINVAL) as c_int;
+    }
+    let time = time.flatten();
+    let mut call = Call::begin(caller, &"recvmmsg", fd, Direction::Read);
+    let mut done = 0;
+    while done < count {
+        let each = flags | libc::MSG_DONTWAIT;
+        let received = call.complete(|| attempt(done, each), || WOULD_BLOCK);
+        match u32::try_from(received) {
+            Err(_) if done == 0 => return received as c_int,
+            Err(_) | Ok(0) => break,
+            Ok(received) => done += received,
+        }
+        let is_late = time.is_some_and(|time| time <= started.elapsed());
+        if flags & libc::MSG_WAITFORONE != 0 || is_late {
+            break;
+        }
+    }
+    if let (Some(timeout), Some(time)) = (timeout, time) {
+        let left = time.saturating_sub(started.elapsed());
+        timeout.tv_sec = left.as_secs() as _;
+        timeout.tv_nsec = left.subsec_nanos().into();
+    }
+    done as c_int
 }
 
 /// Sends as `sendto`. Like the kernel, it returns once everything is sent.
@@ -171,23 +292,38 @@ unsafe fn transmit(
     caller: Caller,
     name: &'static &'static str,
     fd: c_int,
+    part: (*const c_void, size_t),
+    flags: c_int,
+    (address, address_len): (*const sockaddr, socklen_t),
+) -> ssize_t {
+    if flags & libc::MSG_DONTWAIT != 0 {
+        let (buffer, len) = part;
+        // SAFETY: as for the function of the C library (caller).
+        return returned(unsafe {
+            system_call!(SYS_sendto, fd, buffer, len, flags, address, address_len)
+        });
+    }
+    let mut call = Call::begin(caller, name, fd, Direction::Write);
+    // SAFETY: as for the function of the C library (caller).
+    unsafe { transmit_part(&mut call, fd, part, flags, (address, address_len)) }
+}
+
+/// Sends one buffer.
+unsafe fn transmit_part(
+    call: &mut Call,
+    fd: c_int,
     (buffer, len): (*const c_void, size_t),
     flags: c_int,
     (address, address_len): (*const sockaddr, socklen_t),
 ) -> ssize_t {
-    let attempt = |done: usize, flags: c_int| {
-        let (buffer, len) = (buffer.wrapping_byte_add(done), len - done);
-        // SAFETY: as for the function of the C library (caller).
-        unsafe { system_call!(SYS_sendto, fd, buffer, len, flags, address, address_len) }
-    };
-    if flags & libc::MSG_DONTWAIT != 0 {
-        return returned(attempt(0, flags));
-    }
+    let each = flags | libc::MSG_DONTWAIT;
     let mut done = 0;
     loop {
-        let sent = on_socket(caller, name, fd, Direction::Write, || {
-            attempt(done, flags | libc::MSG_DONTWAIT)
-        });
+        let (buffer, left) = (buffer.wrapping_byte_add(done), len - done);
+        // SAFETY: as for the function of the C library (caller).
+        let attempt =
+            || unsafe { system_call!(SYS_sendto, fd, buffer, left, each, address, address_len) };
+        let sent = call.complete(attempt, || WOULD_BLOCK);
         match usize::try_from(sent) {
             Err(_) if done == 0 => return sent,
             Err(_) => return done.cast_signed(),
@@ -199,39 +335,35 @@ unsafe fn transmit(
     }
 }
 
-/// Sends as `sendmsg`. The rest of a message of which a part was sent follows without its ancillary
+/// Sends as `sendmsg`. If a part of a message was sent, the remainder follows without its ancillary
 /// data, which has left with the first part.
 unsafe fn send_message(caller: Caller, fd: c_int, message: *const msghdr, flags: c_int) -> ssize_t {
-    let attempt = |message: *const msghdr, flags: c_int| {
+    let attempt = |flags: c_int| {
         // SAFETY: as for the function of the C library (caller).
         unsafe { system_call!(SYS_sendmsg, fd, message, flags) }
     };
     if flags & libc::MSG_DONTWAIT != 0 {
-        return returned(attempt(message, flags));
+        return returned(attempt(flags));
     }
-    let each = flags | libc::MSG_DONTWAIT;
-    let first = on_socket(caller, &"sendmsg", fd, Direction::Write, || {
-        attempt(message, each)
-    });
-    let Ok(mut done) = usize::try_from(first) else {
+    let mut call = Call::begin(caller, &"sendmsg", fd, Direction::Write);
+    let first = call.complete(|| attempt(flags | libc::MSG_DONTWAIT), || WOULD_BLOCK);
+    let Ok(mut done @ 1..) = usize::try_from(first) else {
         return first;
     };
-    // SAFETY: the message is valid (caller).
+    // SAFETY: the kernel has just accepted the message.
     let parts = unsafe { std::slice::from_raw_parts((*message).msg_iov, (*message).msg_iovlen) };
-    for part in super::files::rest_of(parts, done) {
-        let sent = loop {
-            // SAFETY: the parts of the message are readable (caller).
-            let sent = unsafe { transmit(caller, &"sendmsg", fd, part, flags, (ptr::null(), 0)) };
-            if sent != 0 || part.1 == 0 {
-                break sent;
-            }
-        };
+    for part in rest_of(parts, done) {
+        if is_nonblocking(fd) {
+            break;
+        }
+        // SAFETY: the parts of the message are readable (caller).
+        let sent = unsafe { transmit_part(&mut call, fd, part, flags, (ptr::null(), 0)) };
         match usize::try_from(sent) {
-            Err(_) => return done.cast_signed(),
+            Err(_) => break,
             Ok(sent) => done += sent,
         }
         if sent.cast_unsigned() < part.1 {
-            return done.cast_signed();
+            break;
         }
     }
     done.cast_signed()
@@ -239,41 +371,34 @@ unsafe fn send_message(caller: Caller, fd: c_int, message: *const msghdr, flags:
 
 /// Connects as `connect`.
 unsafe fn establish(caller: Caller, fd: c_int, address: *const sockaddr, len: socklen_t) -> c_int {
+    const IN_PROGRESS: isize = -(libc::EINPROGRESS as isize);
+    /// An earlier call has begun it.
+    const ALREADY: isize = -(libc::EALREADY as isize);
     // SAFETY: as for the function of the C library (caller).
     let attempt = || unsafe { system_call!(SYS_connect, fd, address, len) };
     if is_nonblocking(fd) {
         return returned(attempt()) as c_int;
     }
-    let deadline =
-        timeout_of(fd, Direction::Write).and_then(|timeout| caller.deadline_after(timeout));
+    let mut call = Call::begin(caller, &"connect", fd, Direction::Write);
+    let mut has_begun = false;
     loop {
-        match without_blocking(fd, attempt) {
-            WOULD_BLOCK => {
-                if deadline.is_some_and(|at| at <= std::time::Instant::now()) {
-                    return fail(libc::EAGAIN) as c_int;
-                }
-                let pause = caller.deadline_after(BACKLOG_PAUSE);
-                let reason = WaitReason::CallOnDescriptor(&"connect", fd);
-                let _end = caller.park(reason, pause, Interruption::Waits);
-            }
-            result if result == -(libc::EINPROGRESS as isize) => break,
+        let result = without_blocking(fd, attempt);
+        has_begun |= matches!(result, IN_PROGRESS | ALREADY);
+        let next = match result {
+            // The backlog of a Unix socket is full.
+            WOULD_BLOCK => call.pause(BACKLOG_PAUSE),
+            IN_PROGRESS | ALREADY => call.wait(),
+            // The kernel says this of a connection that was established meanwhile and waited for.
+            result if has_begun && result == -(libc::EISCONN as isize) => return 0,
             result => return returned(result) as c_int,
-        }
-    }
-    loop {
-        let (name, ends) = (&"connect", Interruption::Ends);
-        match wait_for_descriptor(caller, name, fd, Direction::Write, deadline, ends) {
+        };
+        match next {
             Next::TryAgain => {}
-            Next::TimedOut | Next::IsNotPollable => return fail(libc::EINPROGRESS) as c_int,
+            // As the kernel does.
+            Next::TimedOut if has_begun => return fail(libc::EINPROGRESS) as c_int,
+            Next::TimedOut | Next::IsNotPollable => return fail(libc::EAGAIN) as c_int,
             Next::Fail(errno) => return fail(errno) as c_int,
         }
-        if super::readiness::is_ready(fd, libc::POLLOUT) {
-            break;
-        }
-    }
-    match option(fd, libc::SO_ERROR) {
-        0 => 0,
-        errno => fail(errno) as c_int,
     }
 }
 
@@ -286,45 +411,23 @@ unsafe fn accept_one(
     flags: c_int,
 ) -> c_int {
     // SAFETY: as for the function of the C library (caller).
-    let attempt = || unsafe { system_call!(SYS_accept4, fd, address, len, flags) };
-    on_socket(caller, name, fd, Direction::Read, || {
-        if is_nonblocking(fd) {
-            return attempt();
-        }
+    let accept = || unsafe { system_call!(SYS_accept4, fd, address, len, flags) };
+    let attempt = || {
         // Nothing says "without blocking" for this call alone. So it is made only if there is a
-        // connection, and the description is non-blocking for the moment of the call, because another
-        // OS thread may take that connection.
-        if super::readiness::is_ready(fd, libc::POLLIN) {
-            without_blocking(fd, attempt)
-        } else {
-            WOULD_BLOCK
+        // connection, and the description is non-blocking for the moment of the call, because
+        // another OS thread may take that connection.
+        match is_ready(fd, libc::POLLIN) {
+            true => without_blocking(fd, accept),
+            false if is_nonblocking(fd) => accept(),
+            false => WOULD_BLOCK,
         }
-    }) as c_int
-}
-
-/// Makes a call with `O_NONBLOCK` set. No other green thread runs meanwhile.
-fn without_blocking(fd: c_int, call: impl FnOnce() -> isize) -> isize {
-    // SAFETY: the calls read and write flags, and fail if `fd` is not open.
-    unsafe {
-        let flags = system_call!(SYS_fcntl, fd, libc::F_GETFL);
-        if flags < 0 {
-            return flags;
-        }
-        let nonblocking = flags | libc::O_NONBLOCK as isize;
-        system_call!(SYS_fcntl, fd, libc::F_SETFL, nonblocking);
-        let result = call();
-        system_call!(SYS_fcntl, fd, libc::F_SETFL, flags);
-        result
-    }
-}
-
-/// Whether the socket is a stream, and not one of messages.
-fn is_stream(fd: c_int) -> bool {
-    option(fd, libc::SO_TYPE) == libc::SOCK_STREAM
+    };
+    let mut call = Call::begin(caller, name, fd, Direction::Read);
+    call.complete(attempt, || WOULD_BLOCK) as c_int
 }
 
 /// Returns an option of a socket. Zero if it cannot be read.
-fn option(fd: c_int, name: c_int) -> c_int {
+pub(super) fn option(fd: c_int, name: c_int) -> c_int {
     let mut value: c_int = 0;
     let mut len = size_of::<c_int>() as socklen_t;
     // SAFETY: the pointers are valid, and the kernel writes at most `len` bytes.

@@ -7,6 +7,8 @@ use evy_runtime::io::Direction;
 use evy_runtime::lowlevel::WaitReason;
 use evy_runtime::lowlevel::hooks::{Caller, Interruption, WaitEnd};
 
+use super::blocking_mode::is_nonblocking;
+use super::descriptors::{InUse, while_open};
 use super::system::{WOULD_BLOCK, errno, fail, returned, set_errno, system_call};
 
 /// What a hook does after a wait.
@@ -15,84 +17,174 @@ pub(super) enum Next {
     TryAgain,
     /// The deadline of the call has passed.
     TimedOut,
-    /// Fail with this `errno`, because the green thread is being killed or an enclosing `timeout` has
-    /// expired.
+    /// Fail with this `errno`: the green thread is being killed, an enclosing `timeout` has
+    /// expired, or the descriptor was closed.
     Fail(c_int),
     /// The descriptor is always ready, so the real call does not block for long.
     IsNotPollable,
 }
 
-/// Parks until a descriptor may be ready. Leaves `errno` as it was.
-///
-/// A green thread that is being killed gets an error at once, and so does one whose enclosing `timeout`
-/// has expired. Code that does not take it for an answer repeats the call, so each error lets the
-/// others run.
-pub(super) fn wait_for_descriptor(
+/// A call on a descriptor that may block, from its begin on. All waits of the call share its
+/// deadline.
+#[derive(Debug)]
+pub(super) struct Call {
     caller: Caller,
     name: &'static &'static str,
     fd: c_int,
     direction: Direction,
-    deadline: Option<Instant>,
-    interruption: Interruption,
-) -> Next {
-    let errno = errno();
-    let reason = WaitReason::CallOnDescriptor(name, fd);
-    let end = caller.wait_for_descriptors(&[(fd, direction)], reason, deadline, interruption);
-    if matches!(end, Ok(WaitEnd::Elapsed | WaitEnd::Killed)) {
-        caller.yield_now();
+    in_use: InUse,
+    /// Unknown until the first wait.
+    limits: Option<Limits>,
+}
+
+/// What ends the waits of a call early.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Limits {
+    pub(super) deadline: Option<Instant>,
+    pub(super) interruption: Interruption,
+}
+
+impl Call {
+    /// Begins a call.
+    ///
+    /// Its limits are those of the descriptor. A socket has timeouts, and reports a kill or an
+    /// enclosing `timeout` as an error. An error for a pipe or a terminal would be taken for a
+    /// defect, so there both wait for the end of the call.
+    pub(super) fn begin(
+        caller: Caller,
+        name: &'static &'static str,
+        fd: c_int,
+        direction: Direction,
+    ) -> Self {
+        Self {
+            caller,
+            name,
+            fd,
+            direction,
+            in_use: InUse::begin(fd),
+            limits: None,
+        }
     }
-    set_errno(errno);
-    match end {
-        Ok(WaitEnd::TimedOut) => Next::TimedOut,
-        Ok(WaitEnd::Elapsed) => Next::Fail(libc::ETIMEDOUT),
-        Ok(WaitEnd::Killed) => Next::Fail(libc::ECANCELED),
-        Ok(WaitEnd::Deadlocked) => Next::Fail(libc::EDEADLK),
-        Ok(_) => Next::TryAgain,
-        Err(error) if error.raw_os_error() == Some(libc::EPERM) => Next::IsNotPollable,
-        Err(error) => Next::Fail(error.raw_os_error().unwrap_or(libc::EIO)),
+
+    pub(super) fn with_limits(self, limits: Limits) -> Self {
+        Self {
+            limits: Some(limits),
+            ..self
+        }
+    }
+
+    /// Repeats `attempt` until it does not return "would block", and returns its result as the C
+    /// library does. `attempt` does not block, and returns what the kernel returns. If the
+    /// descriptor is always ready, `blocking` is called.
+    pub(super) fn complete(
+        &mut self,
+        mut attempt: impl FnMut() -> isize,
+        blocking: impl FnOnce() -> isize,
+    ) -> isize {
+        let mut result = attempt();
+        if result == WOULD_BLOCK && is_nonblocking(self.fd) {
+            return fail(libc::EAGAIN);
+        }
+        while result == WOULD_BLOCK {
+            result = match self.wait() {
+                Next::TryAgain => attempt(),
+                Next::TimedOut => return fail(libc::EAGAIN),
+                Next::Fail(errno) => return fail(errno),
+                Next::IsNotPollable => return returned(blocking()),
+            };
+        }
+        returned(result)
+    }
+
+    /// Parks until the descriptor may be ready. Leaves `errno` as it was.
+    ///
+    /// A green thread that is being killed gets an error at once, and so does one whose enclosing
+    /// `timeout` has expired. Code that does not take it for an answer repeats the call, so each
+    /// error lets the others run.
+    pub(super) fn wait(&mut self) -> Next {
+        let limits = self.limits();
+        let errno = errno();
+        let next = self.park(limits);
+        set_errno(errno);
+        next
+    }
+
+    fn park(&self, limits: Limits) -> Next {
+        let reason = WaitReason::CallOnDescriptor(self.name, self.fd);
+        let wanted = [(self.fd, self.direction)];
+        let parked = while_open(self.caller, &[self.in_use], &mut || {
+            let Limits {
+                deadline,
+                interruption,
+            } = limits;
+            self.caller
+                .wait_for_descriptors(&wanted, reason, deadline, interruption)
+        });
+        let Some(end) = parked else {
+            return Next::Fail(libc::EBADF);
+        };
+        if matches!(end, Ok(WaitEnd::Elapsed | WaitEnd::Killed)) {
+            self.caller.yield_now();
+        }
+        match end {
+            Ok(WaitEnd::TimedOut) => Next::TimedOut,
+            Ok(WaitEnd::Elapsed) => Next::Fail(libc::ETIMEDOUT),
+            Ok(WaitEnd::Killed) => Next::Fail(libc::ECANCELED),
+            Ok(WaitEnd::Deadlocked) => Next::Fail(libc::EDEADLK),
+            Ok(_) => Next::TryAgain,
+            Err(error) if error.raw_os_error() == Some(libc::EPERM) => Next::IsNotPollable,
+            Err(error) => Next::Fail(error.raw_os_error().unwrap_or(libc::EIO)),
+        }
+    }
+
+    /// Parks for `pause`, where no event says that the call can go on.
+    pub(super) fn pause(&mut self, pause: Duration) -> Next {
+        let limits = self.limits();
+        let errno = errno();
+        let at = self.caller.deadline_after(pause);
+        let until = limits.deadline.into_iter().chain(at).min();
+        let reason = WaitReason::CallOnDescriptor(self.name, self.fd);
+        let end = self.caller.park(reason, until, limits.interruption);
+        if matches!(end, WaitEnd::Elapsed | WaitEnd::Killed) {
+            self.caller.yield_now();
+        }
+        set_errno(errno);
+        match end {
+            WaitEnd::Elapsed => Next::Fail(libc::ETIMEDOUT),
+            WaitEnd::Killed => Next::Fail(libc::ECANCELED),
+            _ if self.in_use.is_over() => Next::Fail(libc::EBADF),
+            _ if limits.deadline.is_some_and(|at| at <= Instant::now()) => Next::TimedOut,
+            _ => Next::TryAgain,
+        }
+    }
+
+    fn limits(&mut self) -> Limits {
+        let of_descriptor = || match is_socket(self.fd) {
+            true => Limits {
+                deadline: timeout_of(self.fd, self.direction)
+                    .and_then(|timeout| self.caller.deadline_after(timeout)),
+                interruption: Interruption::Ends,
+            },
+            false => Limits {
+                deadline: None,
+                interruption: Interruption::Waits,
+            },
+        };
+        *self.limits.get_or_insert_with(of_descriptor)
     }
 }
 
-/// Makes a call on a socket that may block. `attempt` makes it without blocking, and returns what the
-/// kernel returns.
-pub(super) fn on_socket(
-    caller: Caller,
-    name: &'static &'static str,
-    fd: c_int,
-    direction: Direction,
-    mut attempt: impl FnMut() -> isize,
-) -> isize {
-    let result = attempt();
-    if result != WOULD_BLOCK {
-        return returned(result);
+fn is_socket(fd: c_int) -> bool {
+    // SAFETY: all zeros is a valid `stat`, and the pointer is valid.
+    unsafe {
+        let mut stat: libc::stat = std::mem::zeroed();
+        system_call!(SYS_fstat, fd, &raw mut stat) == 0
+            && stat.st_mode & libc::S_IFMT == libc::S_IFSOCK
     }
-    if is_nonblocking(fd) {
-        return fail(libc::EAGAIN);
-    }
-    let deadline = timeout_of(fd, direction).and_then(|timeout| caller.deadline_after(timeout));
-    loop {
-        let next = wait_for_descriptor(caller, name, fd, direction, deadline, Interruption::Ends);
-        match next {
-            Next::TryAgain => {}
-            Next::TimedOut | Next::IsNotPollable => return fail(libc::EAGAIN),
-            Next::Fail(errno) => return fail(errno),
-        }
-        let result = attempt();
-        if result != WOULD_BLOCK {
-            return returned(result);
-        }
-    }
-}
-
-/// Whether the description has `O_NONBLOCK`.
-pub(super) fn is_nonblocking(fd: c_int) -> bool {
-    // SAFETY: the call reads flags, and fails if `fd` is not open.
-    let flags = unsafe { system_call!(SYS_fcntl, fd, libc::F_GETFL) };
-    flags >= 0 && flags & libc::O_NONBLOCK as isize != 0
 }
 
 /// Returns the timeout of a socket for one direction: `SO_RCVTIMEO` or `SO_SNDTIMEO`.
-pub(super) fn timeout_of(fd: c_int, direction: Direction) -> Option<Duration> {
+fn timeout_of(fd: c_int, direction: Direction) -> Option<Duration> {
     let option = match direction {
         Direction::Write => libc::SO_SNDTIMEO,
         _ => libc::SO_RCVTIMEO,

@@ -3,6 +3,11 @@
 //! It is a hash table of queues, like the kernel's table of futexes. Its locks are spin locks: a lock
 //! of std would call a hook. Under a lock nothing is allocated and nothing is called that could wait.
 //!
+//! A wake must cost next to nothing if there is no waiter. So each queue has a count of its waiters,
+//! which a wake reads without the lock. A wait counts itself, passes a fence, and checks what it waits
+//! for. A waker changes what is waited for, passes a fence, and reads the count. So one of the two sees
+//! what the other has done.
+//!
 //! `[queued-in-frame]` A waiter lies in the frame of its wait. The wait does not unwind, and does not
 //! return before the waiter is unlinked, under the lock of its queue. If its OS thread ends first, the
 //! frame is leaked, and the waiter stays valid.
@@ -10,13 +15,14 @@
 use std::cell::{Cell, UnsafeCell};
 use std::ptr;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release, SeqCst};
-use std::sync::atomic::{AtomicBool, AtomicUsize, fence};
+use std::sync::atomic::{AtomicBool, AtomicUsize, compiler_fence, fence};
 use std::time::Instant;
 
 use evy_runtime::lowlevel::WaitReason;
 use evy_runtime::lowlevel::hooks::{Caller, Interruption, WaitEnd, Waker};
 
 use super::system::{errno, set_errno, system_call};
+use crate::state;
 
 /// What a green thread waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,7 +40,7 @@ impl Key {
         let word = match self {
             Self::Futex(address) => address,
             Self::Object(address) => !address,
-            Self::Descriptor(fd) => fd as usize,
+            Self::Descriptor(fd) => (fd as usize) << 2,
         };
         (word >> 2).wrapping_mul(0x9e37_79b9_7f4a_7c15_u64 as usize) >> (usize::BITS - QUEUE_BITS)
     }
@@ -44,12 +50,13 @@ const QUEUE_BITS: u32 = 8;
 
 static QUEUES: [Queue; 1 << QUEUE_BITS] = [const { Queue::new() }; 1 << QUEUE_BITS];
 
-/// The number of waiters in the table, so that a wake that finds none costs one load.
-static WAITERS: AtomicUsize = AtomicUsize::new(0);
-
 /// One queue. Waiters with different keys may share it.
+#[repr(align(64))]
 struct Queue {
     is_locked: AtomicBool,
+    /// The number of waiters in the list, and one more while a wait checks whether it is due. It
+    /// changes under the lock only.
+    waiters: AtomicUsize,
     list: UnsafeCell<List>,
 }
 
@@ -71,14 +78,15 @@ struct Waiter {
     waker: Cell<Option<Waker>>,
     /// Set when the waiter was unlinked by a wake. The last access of the waker.
     is_woken: AtomicBool,
-    previous: Cell<*mut Waiter>,
-    next: Cell<*mut Waiter>,
+    previous: Cell<*mut Self>,
+    next: Cell<*mut Self>,
 }
 
 impl Queue {
     const fn new() -> Self {
         Self {
             is_locked: AtomicBool::new(false),
+            waiters: AtomicUsize::new(0),
             list: UnsafeCell::new(List {
                 first: ptr::null_mut(),
                 last: ptr::null_mut(),
@@ -108,6 +116,24 @@ impl Queue {
         let result = f(unsafe { &mut *self.list.get() });
         self.is_locked.store(false, Release);
         result
+    }
+
+    /// Changes the count of the waiters. The lock is held.
+    fn count(&self, change: isize) {
+        let waiters = self.waiters.load(Relaxed);
+        self.waiters
+            .store(waiters.wrapping_add_signed(change), Relaxed);
+    }
+
+    /// Unlinks the first waiter that [`List::take`] finds, and returns its waker.
+    fn take(&self, key: Key, bits: u32, end: u64) -> Option<Waker> {
+        self.with(|list| {
+            let waker = list.take(key, bits, end);
+            if waker.is_some() {
+                self.count(-1);
+            }
+            waker
+        })
     }
 }
 
@@ -209,6 +235,34 @@ fn wait_for(
     is_due: impl FnOnce() -> bool,
     queued: impl FnOnce(),
 ) -> Outcome {
+    let parked = while_queued(caller, key, bits, is_due, |is_woken| {
+        queued();
+        while !is_woken.load(Acquire) {
+            match caller.park(reason, deadline, Interruption::Waits) {
+                WaitEnd::TimedOut => return Outcome::TimedOut,
+                WaitEnd::Deadlocked => return Outcome::Deadlocked,
+                _ => {}
+            }
+        }
+        Outcome::Woken
+    });
+    match parked {
+        None => Outcome::NotBegun,
+        Some((_, true)) => Outcome::Woken,
+        Some((outcome, false)) => outcome,
+    }
+}
+
+/// Runs `park` while the green thread is queued, and says whether a [`wake`] for `key` has come. Returns
+/// `None` at once if `is_due` returns `false`. `park` gets the flag that the wake sets, and does not
+/// unwind.
+pub(super) fn while_queued<R>(
+    caller: Caller,
+    key: Key,
+    bits: u32,
+    is_due: impl FnOnce() -> bool,
+    park: impl FnOnce(&AtomicBool) -> R,
+) -> Option<(R, bool)> {
     let waiter = Waiter {
         key,
         bits,
@@ -220,56 +274,65 @@ fn wait_for(
     };
     let this = (&raw const waiter).cast_mut();
     let queue = &QUEUES[key.hash()];
-    // Counted before the check. A waker changes what the check reads before it reads the count. So one
-    // of the two sees what the other has done.
-    WAITERS.fetch_add(1, SeqCst);
-    fence(SeqCst);
     let is_queued = queue.with(|list| {
+        // Counted before the check, see the module's documentation.
+        queue.count(1);
+        fence(SeqCst);
         let is_due = is_due();
         if is_due {
             // SAFETY: it is unlinked below, or by a wake, before this function returns.
             unsafe { list.push(this) };
+        } else {
+            queue.count(-1);
         }
         is_due
     });
-    if !is_queued {
-        WAITERS.fetch_sub(1, SeqCst);
-        return Outcome::NotBegun;
-    }
-    queued();
-    let outcome = loop {
-        if waiter.is_woken.load(Acquire) {
-            break Outcome::Woken;
-        }
-        let end = caller.park(reason, deadline, Interruption::Waits);
-        let outcome = match end {
-            WaitEnd::TimedOut => Outcome::TimedOut,
-            WaitEnd::Deadlocked => Outcome::Deadlocked,
-            _ => continue,
-        };
+    is_queued.then(|| {
+        let result = park(&waiter.is_woken);
         // A wake may have unlinked it meanwhile.
         let is_woken = queue.with(|list| {
             let is_woken = waiter.is_woken.load(Acquire);
             if !is_woken {
                 // SAFETY: it was pushed above, and no wake has unlinked it.
                 unsafe { list.unlink(this) };
+                queue.count(-1);
             }
             is_woken
         });
-        break if is_woken { Outcome::Woken } else { outcome };
-    };
-    WAITERS.fetch_sub(1, SeqCst);
-    outcome
+        (result, is_woken)
+    })
 }
 
 /// Wakes up to `most` green threads that wait for `key` with some of these bits. Returns their number.
 #[inline]
 pub(super) fn wake(key: Key, most: usize, bits: u32) -> usize {
-    fence(SeqCst);
-    if WAITERS.load(SeqCst) == 0 {
+    if !state::is_in_use() {
         return 0;
     }
-    wake_queued(key, most, bits)
+    fence(SeqCst);
+    wake_counted(key, most, bits)
+}
+
+/// Wakes like [`wake`] just after an atomic read-modify-write that has changed what is waited for.
+#[inline]
+pub(super) fn wake_after_rmw(key: Key, most: usize) -> usize {
+    if !state::is_in_use() {
+        return 0;
+    }
+    // On x86_64 that operation is a full fence itself.
+    match cfg!(target_arch = "x86_64") {
+        true => compiler_fence(SeqCst),
+        false => fence(SeqCst),
+    }
+    wake_counted(key, most, u32::MAX)
+}
+
+#[inline]
+fn wake_counted(key: Key, most: usize, bits: u32) -> usize {
+    match QUEUES[key.hash()].waiters.load(SeqCst) {
+        0 => 0,
+        _ => wake_queued(key, most, bits),
+    }
 }
 
 #[cold]
@@ -280,7 +343,7 @@ fn wake_queued(key: Key, most: usize, bits: u32) -> usize {
     let end = queue.with(|list| list.next_number);
     let mut woken = 0;
     while woken < most {
-        let Some(waker) = queue.with(|list| list.take(key, bits, end)) else {
+        let Some(waker) = queue.take(key, bits, end) else {
             break;
         };
         // One whose OS thread has ended cannot pass the wake on.

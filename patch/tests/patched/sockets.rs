@@ -2,13 +2,14 @@
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{TcpListener, TcpStream, UdpSocket};
-use std::os::unix::net::{UnixListener, UnixStream};
+use std::os::fd::AsRawFd;
+use std::os::unix::net::{UnixDatagram, UnixListener, UnixStream};
 use std::thread::sleep;
 use std::time::Duration;
 
 use evy_test_support::within;
 
-use crate::is_patched;
+use crate::{as_on_os_thread, is_patched, outcome, while_ticking};
 
 const SHORT: Duration = Duration::from_millis(20);
 
@@ -93,7 +94,7 @@ fn a_large_write_is_written_in_full_and_stays_blocking() {
         });
         assert_eq!(a.write(&vec![7; 4 << 20]).unwrap(), 4 << 20);
         // SAFETY: the descriptor is open.
-        let flags = unsafe { libc::fcntl(std::os::fd::AsRawFd::as_raw_fd(&a), libc::F_GETFL) };
+        let flags = unsafe { libc::fcntl(a.as_raw_fd(), libc::F_GETFL) };
         assert_eq!(flags & libc::O_NONBLOCK, 0);
         drop(a);
         assert_eq!(reader.join().unwrap(), 4 << 20);
@@ -141,7 +142,6 @@ fn poll_select_and_epoll_park() {
         return;
     }
     within(|| {
-        use std::os::fd::AsRawFd;
         let waits: [fn(i32) -> i32; 3] = [
             |fd| {
                 let mut one = libc::pollfd {
@@ -187,5 +187,294 @@ fn poll_select_and_epoll_park() {
         }
         // SAFETY: no descriptors.
         assert_eq!(unsafe { libc::poll(std::ptr::null_mut(), 0, 20) }, 0);
+    });
+}
+
+#[test]
+fn schedulers_that_share_a_listener_do_not_see_each_other() {
+    if !is_patched() {
+        return;
+    }
+    const EACH: usize = 200;
+    within(|| {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let others: Vec<_> = (0..3)
+            .map(|_| {
+                let listener = listener.try_clone().unwrap();
+                std::thread::spawn(move || {
+                    let accept = move || listener.accept().unwrap().0.write_all(b"x").unwrap();
+                    let run = move || (0..EACH).for_each(|_| accept());
+                    evy::spawn(run).join().unwrap();
+                })
+            })
+            .collect();
+        for _ in 0..3 * EACH {
+            // Waits for its turn, because a full backlog loses connections.
+            let mut client = TcpStream::connect(address).unwrap();
+            client.read_exact(&mut [0]).unwrap();
+        }
+        others.into_iter().for_each(|other| other.join().unwrap());
+        // SAFETY: the descriptor is open.
+        let flags = unsafe { libc::fcntl(listener.as_raw_fd(), libc::F_GETFL) };
+        assert_eq!(flags & libc::O_NONBLOCK, 0);
+    });
+}
+
+#[test]
+fn a_receive_that_waits_for_all_gets_all() {
+    if !is_patched() {
+        return;
+    }
+    fn receive(fd: i32, with_message: bool) -> (i64, [u8; 6]) {
+        let mut buffer = [0; 6];
+        let (first, second) = buffer.split_at_mut(2);
+        let mut parts = [first, second].map(|part| libc::iovec {
+            iov_base: part.as_mut_ptr().cast(),
+            iov_len: part.len(),
+        });
+        let flags = libc::MSG_WAITALL;
+        // SAFETY: the pointers are valid.
+        let result = unsafe {
+            if with_message {
+                let mut message: libc::msghdr = std::mem::zeroed();
+                message.msg_iov = parts.as_mut_ptr();
+                message.msg_iovlen = 2;
+                libc::recvmsg(fd, &raw mut message, flags)
+            } else {
+                libc::recv(fd, parts[0].iov_base, 6, flags)
+            }
+        };
+        (result as i64, buffer)
+    }
+    within(|| {
+        for with_message in [false, true] {
+            let (mut a, b) = UnixStream::pair().unwrap();
+            let receiver = evy::spawn(move || receive(b.as_raw_fd(), with_message));
+            for part in [&b"a"[..], b"bcd", b"ef"] {
+                evy::sleep(Duration::from_millis(2));
+                assert!(!receiver.is_finished());
+                a.write_all(part).unwrap();
+            }
+            assert_eq!(receiver.join().unwrap(), (6, *b"abcdef"));
+        }
+    });
+}
+
+#[test]
+fn messages_with_parts_and_many_messages_park() {
+    if !is_patched() {
+        return;
+    }
+    within(|| {
+        let (mut a, mut b) = UnixStream::pair().unwrap();
+        let data: &'static [u8] = vec![7; 3 << 20].leak();
+        let sender = evy::spawn(move || {
+            let mut parts: Vec<libc::iovec> = data
+                .chunks(1 << 20)
+                .map(|part| libc::iovec {
+                    iov_base: part.as_ptr().cast_mut().cast(),
+                    iov_len: part.len(),
+                })
+                .collect();
+            // SAFETY: the pointers are valid.
+            let sent = unsafe {
+                let mut message: libc::msghdr = std::mem::zeroed();
+                message.msg_iov = parts.as_mut_ptr();
+                message.msg_iovlen = parts.len();
+                libc::sendmsg(a.as_raw_fd(), &raw const message, 0)
+            };
+            a.write_all(b"!").unwrap();
+            sent
+        });
+        let mut received = Vec::new();
+        b.read_to_end(&mut received).unwrap();
+        assert_eq!(sender.join().unwrap(), 3 << 20);
+        assert_eq!(received.len(), (3 << 20) + 1);
+
+        let (a, b) = UnixDatagram::pair().unwrap();
+        let fd = b.as_raw_fd();
+        let receive = move |_| {
+            let mut buffers = [[0_u8; 4]; 2];
+            let mut parts = buffers.each_mut().map(|buffer| libc::iovec {
+                iov_base: buffer.as_mut_ptr().cast(),
+                iov_len: 4,
+            });
+            // SAFETY: the pointers are valid.
+            unsafe {
+                let mut messages: [libc::mmsghdr; 2] = std::mem::zeroed();
+                for (message, part) in messages.iter_mut().zip(&mut parts) {
+                    message.msg_hdr.msg_iov = part;
+                    message.msg_hdr.msg_iovlen = 1;
+                }
+                let none = std::ptr::null_mut();
+                let count = libc::recvmmsg(fd, messages.as_mut_ptr(), 2, 0, none);
+                (count, messages.map(|message| message.msg_len))
+            }
+        };
+        let release = move || {
+            a.send(b"abc").unwrap();
+            evy::sleep(Duration::from_millis(2));
+            a.send(b"d").unwrap();
+        };
+        assert_eq!(while_ticking(1, receive, release), [(2, [3, 1])]);
+        drop(b);
+    });
+}
+
+#[test]
+fn calls_that_never_block_do_not_park() {
+    if !is_patched() {
+        return;
+    }
+    within(|| {
+        as_on_os_thread(|| {
+            let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+            let (pair, _other) = UnixStream::pair().unwrap();
+            pair.set_nonblocking(true).unwrap();
+            let mut byte = 0_u8;
+            let byte = (&raw mut byte).cast();
+            // SAFETY: the buffer is valid.
+            unsafe {
+                [
+                    outcome(libc::recv(socket.as_raw_fd(), byte, 1, libc::MSG_ERRQUEUE) as i64),
+                    outcome(libc::recv(socket.as_raw_fd(), byte, 1, libc::MSG_DONTWAIT) as i64),
+                    outcome(libc::recv(pair.as_raw_fd(), byte, 1, 0) as i64),
+                    outcome(libc::read(pair.as_raw_fd(), byte, 1) as i64),
+                    outcome(libc::recv(1_000_000, byte, 1, 0) as i64),
+                    outcome(libc::recv(0, byte, 1, 0) as i64),
+                ]
+            }
+        });
+    });
+}
+
+#[test]
+fn a_connection_that_was_begun_is_waited_for() {
+    if !is_patched() {
+        return;
+    }
+    within(|| {
+        as_on_os_thread(|| {
+            let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+            let port = listener.local_addr().unwrap().port();
+            // SAFETY: the pointers are valid.
+            unsafe {
+                let stream = libc::SOCK_STREAM | libc::SOCK_NONBLOCK;
+                let fd = libc::socket(libc::AF_INET, stream, 0);
+                let mut address: libc::sockaddr_in = std::mem::zeroed();
+                address.sin_family = libc::AF_INET as u16;
+                address.sin_port = port.to_be();
+                address.sin_addr.s_addr = u32::from(std::net::Ipv4Addr::LOCALHOST).to_be();
+                let len = size_of::<libc::sockaddr_in>() as u32;
+                let connect = || libc::connect(fd, (&raw const address).cast(), len);
+                let begun = outcome(connect());
+                libc::fcntl(fd, libc::F_SETFL, 0);
+                let done = outcome(connect());
+                let again = outcome(connect());
+                libc::close(fd);
+                (begun, done, again)
+            }
+        });
+    });
+}
+
+#[test]
+fn a_unix_socket_waits_for_room_in_the_backlog() {
+    if !is_patched() {
+        return;
+    }
+    within(|| {
+        let path = std::env::temp_dir().join(format!("evy-patch-full-{}", std::process::id()));
+        let listener = UnixListener::bind(&path).unwrap();
+        // SAFETY: the descriptor is open.
+        assert_eq!(unsafe { libc::listen(listener.as_raw_fd(), 0) }, 0);
+        let first = UnixStream::connect(&path).unwrap();
+        let each = path.clone();
+        let connect = move |_| UnixStream::connect(&each).map(drop).unwrap();
+        while_ticking(2, connect, || {
+            for _ in 0..3 {
+                drop(listener.accept().unwrap());
+                evy::sleep(Duration::from_millis(5));
+            }
+        });
+        drop(first);
+        std::fs::remove_file(path).unwrap();
+    });
+}
+
+#[test]
+fn the_checked_variants_park_too() {
+    if !is_patched() {
+        return;
+    }
+    unsafe extern "C" {
+        fn __read_chk(fd: i32, buffer: *mut u8, len: usize, size: usize) -> isize;
+        fn __recv_chk(fd: i32, buffer: *mut u8, len: usize, size: usize, flags: i32) -> isize;
+        fn __recvfrom_chk(
+            fd: i32,
+            buffer: *mut u8,
+            len: usize,
+            size: usize,
+            flags: i32,
+            address: *mut libc::sockaddr,
+            address_len: *mut u32,
+        ) -> isize;
+        fn __poll_chk(fds: *mut libc::pollfd, count: u64, timeout: i32, size: usize) -> i32;
+    }
+    within(|| {
+        let (mut a, b) = UnixStream::pair().unwrap();
+        let fd = b.as_raw_fd();
+        let none = std::ptr::null_mut;
+        let call = move |n| {
+            let mut byte = 0;
+            let mut one = libc::pollfd {
+                fd,
+                events: libc::POLLIN,
+                revents: 0,
+            };
+            // SAFETY: the pointers are valid or null.
+            unsafe {
+                match n {
+                    0 => __read_chk(fd, &raw mut byte, 1, 1),
+                    1 => __recv_chk(fd, &raw mut byte, 1, 1, 0),
+                    2 => __recvfrom_chk(fd, &raw mut byte, 1, 1, 0, none(), none().cast()),
+                    _ => __poll_chk(&raw mut one, 1, -1, size_of::<libc::pollfd>()) as isize,
+                }
+            }
+        };
+        assert_eq!(
+            while_ticking(4, call, move || a.write_all(b"abcd").unwrap()),
+            [1; 4]
+        );
+        drop(b);
+    });
+}
+
+#[test]
+fn the_timeout_of_a_socket_holds_for_the_whole_call() {
+    if !is_patched() {
+        return;
+    }
+    within(|| {
+        let (a, mut b) = UnixStream::pair().unwrap();
+        a.set_read_timeout(Some(Duration::from_millis(200)))
+            .unwrap();
+        let receiver = evy::spawn(move || {
+            let mut buffer = [0; 1000];
+            let started = std::time::Instant::now();
+            let (buffer, flags) = (buffer.as_mut_ptr().cast(), libc::MSG_WAITALL);
+            // SAFETY: the buffer is valid.
+            let received = unsafe { libc::recv(a.as_raw_fd(), buffer, 1000, flags) };
+            (received, started.elapsed())
+        });
+        // Each byte comes long before the timeout.
+        while !receiver.is_finished() {
+            evy::sleep(Duration::from_millis(20));
+            let _ended = b.write(b"x");
+        }
+        let (received, took) = receiver.join().unwrap();
+        assert!((1..1000).contains(&received), "{received}");
+        assert!(took < Duration::from_secs(10), "{took:?}");
     });
 }

@@ -119,9 +119,9 @@ impl Waker {
     ///
     /// Returns `false` if the OS thread of the green thread has ended, so the wait never ends.
     pub fn wake(&self) -> bool {
-        let can_run = !self.0.is_abandoned();
         unhooked::unhooked(|| self.0.unpark());
-        can_run
+        // Asked last: an OS thread that ends meanwhile is noticed.
+        !self.0.is_abandoned()
     }
 }
 
@@ -145,6 +145,21 @@ pub fn check_identities() -> io::Result<()> {
     pthread_identity::check()
 }
 
+/// Whether a thread id, such as the owner of a mutex, is that of a green thread with a pthread identity
+/// of its own.
+#[inline]
+#[must_use]
+pub fn is_identity(id: i32) -> bool {
+    id >= pthread_identity::FIRST_ID
+}
+
+/// Whether other OS threads run green threads too, or have run them.
+#[inline]
+#[must_use]
+pub fn has_other_schedulers() -> bool {
+    sched::has_others()
+}
+
 /// Whether the running green thread can park below frames of foreign code: it has a pthread identity of
 /// its own, or is the root green thread.
 ///
@@ -156,6 +171,16 @@ pub fn can_have_hooks() -> bool {
     let scheduler = sched::current();
     let me = scheduler.running();
     me.pthread.get().is_some() || me == scheduler.root()
+}
+
+/// Returns the lowest address and the size of the stack that the C library takes for that of the calling
+/// pthread, if that is the identity of a green thread.
+#[must_use]
+pub fn own_stack() -> Option<(*mut u8, usize)> {
+    let me = sched::if_current()?.running();
+    let top = me.pthread.get()?.top();
+    let limit = me.stack.as_ref()?.limit();
+    Some((limit, top.addr() - limit.addr()))
 }
 
 /// Runs `f` under the pthread identity of the OS thread, as `fork` and `setuid` must run. Hooks make

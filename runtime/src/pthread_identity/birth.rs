@@ -9,11 +9,8 @@ use std::sync::atomic::{AtomicI32, AtomicPtr, AtomicU32, Ordering};
 
 use super::glibc::{self, Glibc};
 use super::machine::{ThreadPointer, system_call};
-use super::{Adopt, images};
+use super::{Adopt, FIRST_ID, images};
 
-/// The ids of identities begin here. The kernel has no such ids, and they fit into the bits that a
-/// mutex has for its owner.
-pub(super) const FIRST_ID: i32 = 0x2000_0000;
 const LAST_ID: i32 = 0x3fff_ffff;
 
 /// The distance from the frame of the birth to the frames of green threads. It is more than the red
@@ -55,7 +52,7 @@ impl IdWords {
     const COUNT: usize = 256;
 
     /// Returns the offset of a word from the thread pointer. On aarch64 `struct pthread` ends there, on
-    /// x86_64 it begins there. It has more than [`Self::COUNT`] words.
+    /// `x86_64` it begins there. It has more than [`Self::COUNT`] words.
     fn offset(word: usize) -> isize {
         let offset = (word * size_of::<i32>()).cast_signed();
         match cfg!(target_arch = "x86_64") {
@@ -218,6 +215,11 @@ impl PthreadIdentity {
     /// Returns the address below which the frames of green threads may lie.
     pub(crate) fn base(&self) -> *mut u8 {
         self.base
+    }
+
+    /// Returns the end of the stack, above the identity.
+    pub(crate) fn top(&self) -> *mut u8 {
+        self.top
     }
 
     pub(crate) fn thread_pointer(&self) -> ThreadPointer {

@@ -66,6 +66,10 @@ pub(crate) use trial::check;
 #[cfg(not(evy_identity))]
 pub(crate) use unsupported::{PthreadIdentity, ThreadPointer, check};
 
+/// The ids of identities begin here. The kernel has no such ids, and they fit into the bits that a
+/// mutex has for its owner.
+pub(crate) const FIRST_ID: i32 = 0x2000_0000;
+
 /// Prepares the thread locals of a new identity for the green threads that will run under it. Called
 /// with `data` on the new pthread, and again whenever its thread locals have been renewed.
 pub(crate) type Adopt = unsafe fn(data: *const ());

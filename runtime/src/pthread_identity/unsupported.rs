@@ -46,6 +46,10 @@ impl PthreadIdentity {
         match self.0 {}
     }
 
+    pub(crate) fn top(&self) -> *mut u8 {
+        match self.0 {}
+    }
+
     pub(crate) fn thread_pointer(&self) -> ThreadPointer {
         match self.0 {}
     }

@@ -42,7 +42,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::ptr::NonNull;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::time::Instant;
 
 pub(crate) use budget::charge;
@@ -150,6 +150,7 @@ impl Scheduler {
     fn start() -> io::Result<NonNull<Self>> {
         crate::fork::check()?;
         let own_handle = Arc::new(SchedulerHandle::new()?);
+        CREATED.fetch_add(1, Ordering::Relaxed);
         let first_id = take_ids();
         let site = std::panic::Location::caller();
         let identity = Identity {
@@ -344,4 +345,12 @@ impl Drop for NoPark<'_> {
 fn take_ids() -> u64 {
     static NEXT: AtomicU64 = AtomicU64::new(1);
     NEXT.fetch_add(IDS_AT_ONCE, Ordering::Relaxed)
+}
+
+/// The number of schedulers that the process has had.
+static CREATED: AtomicUsize = AtomicUsize::new(0);
+
+/// Whether other OS threads have schedulers too, or have had them.
+pub(crate) fn has_others() -> bool {
+    CREATED.load(Ordering::Relaxed) > 1
 }

@@ -72,7 +72,7 @@ impl Builder {
     /// # Errors
     ///
     /// [`spawn`](Self::spawn) returns `Unsupported`, with the reason, where identities do not work.
-    /// They need Linux with glibc on x86_64 or aarch64, linked dynamically, and evy's own context
+    /// They need Linux with glibc on `x86_64` or aarch64, linked dynamically, and evy's own context
     /// switch. They do not work under sanitizers and valgrind.
     ///
     /// # Examples

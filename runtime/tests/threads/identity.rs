@@ -6,7 +6,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use evy_runtime::thread::{Builder, JoinHandle};
-use evy_test_support::{shares_thread_locals, within};
+use evy_test_support::{is_emulated, rerun_ignored, shares_thread_locals, within};
 
 /// Spawns with an identity. Where identities do not work, it says why, and the test ends.
 fn spawn<T: 'static>(f: impl FnOnce() -> T + 'static) -> JoinHandle<T> {
@@ -271,38 +271,69 @@ fn posix_keys_have_values_of_their_own_and_destructors_run() {
     });
 }
 
-#[test]
-fn many_are_born_and_reused_without_growth() {
-    fn resident() -> usize {
-        let statm = std::fs::read_to_string("/proc/self/statm").unwrap();
-        let pages: usize = statm.split(' ').nth(1).unwrap().parse().unwrap();
-        pages * 4096
-    }
-    if !is_supported() {
-        return;
-    }
-    within(|| {
-        let batch = || {
-            let all: Vec<_> = (0..50)
-                .map(|_| {
-                    spawn(|| {
-                        evy_runtime::yield_now();
-                        drop(std::hint::black_box(vec![1_u8; 1000]));
-                    })
+fn resident() -> usize {
+    let statm = std::fs::read_to_string("/proc/self/statm").unwrap();
+    let pages: usize = statm.split(' ').nth(1).unwrap().parse().unwrap();
+    pages * 4096
+}
+
+/// Runs `count` green threads with identities, 50 at a time. Each allocates.
+fn run_many(count: usize) {
+    for _ in 0..count / 50 {
+        let all: Vec<_> = (0..50)
+            .map(|_| {
+                spawn(|| {
+                    evy_runtime::yield_now();
+                    drop(std::hint::black_box(vec![1_u8; 1000]));
                 })
-                .collect();
-            for handle in all {
-                handle.join().unwrap();
-            }
-        };
-        for _ in 0..20 {
-            batch();
+            })
+            .collect();
+        for handle in all {
+            handle.join().unwrap();
         }
-        let before = resident();
-        for _ in 0..200 {
-            batch();
+    }
+}
+
+/// Checks that the memory of this process hardly grows while `run` runs for the second time.
+fn check_growth(run: impl Fn()) {
+    run();
+    let before = resident();
+    run();
+    let growth = resident().saturating_sub(before);
+    assert!(growth < 4 << 20, "{growth} bytes");
+}
+
+#[test]
+fn a_hundred_thousand_are_reused_without_growth() {
+    if is_supported() {
+        let status = rerun_ignored("identity::reuses").status().unwrap();
+        assert!(status.success());
+    }
+}
+
+#[test]
+#[ignore = "run by `a_hundred_thousand_are_reused_without_growth`"]
+fn reuses() {
+    let count = if is_emulated() { 2000 } else { 100_000 };
+    check_growth(|| run_many(count));
+}
+
+#[test]
+fn many_are_born_without_growth() {
+    if is_supported() {
+        let status = rerun_ignored("identity::births").status().unwrap();
+        assert!(status.success());
+    }
+}
+
+#[test]
+#[ignore = "run by `many_are_born_without_growth`"]
+fn births() {
+    // At its end an OS thread gives up all identities that it has had.
+    let count = if is_emulated() { 100 } else { 2000 };
+    check_growth(|| {
+        for _ in 0..count / 50 {
+            std::thread::spawn(|| run_many(50)).join().unwrap();
         }
-        let growth = resident().saturating_sub(before);
-        assert!(growth < 2 << 20, "{growth} bytes");
     });
 }

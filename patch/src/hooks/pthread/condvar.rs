@@ -1,0 +1,104 @@
+//! Condition variables.
+//!
+//! Green threads wait in the table, OS threads in the real one. A signal wakes a green thread if one
+//! waits, and otherwise an OS thread. A broadcast wakes all of both kinds.
+
+use std::ffi::c_int;
+use std::time::Instant;
+
+use evy_runtime::lowlevel::hooks::Caller;
+use libc::{clockid_t, pthread_cond_t, pthread_mutex_t, timespec};
+
+use super::super::wait_table::{self, Key, Outcome};
+use super::deadline::deadline;
+use super::mutex::{self, pthread_mutex_lock, pthread_mutex_unlock};
+use super::{Wait, flags};
+
+hooks! {
+    THREAD: fn pthread_cond_wait(
+        condvar: *mut pthread_cond_t,
+        mutex: *mut pthread_mutex_t,
+    ) -> c_int = "GLIBC_2.3.2" {
+        |caller| wait(caller, &"pthread_cond_wait", condvar, mutex, None)
+    }
+
+    THREAD: fn pthread_cond_timedwait(
+        condvar: *mut pthread_cond_t,
+        mutex: *mut pthread_mutex_t,
+        time: *const timespec,
+    ) -> c_int = "GLIBC_2.3.2" {
+        |caller| {
+            let clock = match flags::is_monotonic(condvar) {
+                true => libc::CLOCK_MONOTONIC,
+                false => libc::CLOCK_REALTIME,
+            };
+            match deadline(caller, clock, &*time) {
+                Ok(deadline) => wait(caller, &"pthread_cond_timedwait", condvar, mutex, deadline),
+                Err(error) => error,
+            }
+        }
+    }
+
+    THREAD: fn pthread_cond_clockwait(
+        condvar: *mut pthread_cond_t,
+        mutex: *mut pthread_mutex_t,
+        clock: clockid_t,
+        time: *const timespec,
+    ) -> c_int {
+        |caller| match deadline(caller, clock, &*time) {
+            Ok(deadline) => wait(caller, &"pthread_cond_clockwait", condvar, mutex, deadline),
+            Err(error) => error,
+        }
+    }
+
+    @always fn pthread_cond_signal(condvar: *mut pthread_cond_t) -> c_int = "GLIBC_2.3.2" {
+        match wait_table::wake(Key::Object(condvar.addr()), 1, u32::MAX) {
+            0 => real::pthread_cond_signal(condvar),
+            _ => 0,
+        }
+    }
+
+    @always fn pthread_cond_broadcast(condvar: *mut pthread_cond_t) -> c_int = "GLIBC_2.3.2" {
+        wait_table::wake(Key::Object(condvar.addr()), usize::MAX, u32::MAX);
+        real::pthread_cond_broadcast(condvar)
+    }
+}
+
+/// Waits for a signal, with `mutex` unlocked meanwhile.
+///
+/// # Safety
+///
+/// The objects are valid.
+pub(super) unsafe fn wait(
+    caller: Caller,
+    name: &'static &'static str,
+    condvar: *mut pthread_cond_t,
+    mutex: *mut pthread_mutex_t,
+    deadline: Option<Instant>,
+) -> c_int {
+    // SAFETY: valid (caller).
+    let (may_unlock, is_shared) =
+        unsafe { (mutex::may_unlock(mutex), flags::is_shared_condvar(condvar)) };
+    if !may_unlock {
+        return libc::EPERM;
+    }
+    let wait = Wait {
+        caller,
+        name,
+        object: condvar.addr(),
+        deadline,
+        is_shared,
+    };
+    // Unlocked once the waiter is in the table, so a signal by the next owner finds it.
+    let unlock = || {
+        // SAFETY: valid (caller).
+        unsafe { pthread_mutex_unlock(mutex) };
+    };
+    let outcome = wait.park(|| true, unlock);
+    // SAFETY: valid (caller). After a signal the condition variable may be gone, so it is not used.
+    let locked = unsafe { pthread_mutex_lock(mutex) };
+    match outcome {
+        Outcome::TimedOut if locked == 0 => libc::ETIMEDOUT,
+        _ => locked,
+    }
+}

@@ -1,0 +1,239 @@
+//! Mutexes of all kinds.
+//!
+//! A green thread parks only if the owner is a green thread with an identity, or the root of its own
+//! scheduler. Another OS thread may hold the lock of an allocator, and a green thread must not park
+//! inside of one. Such locks are held briefly, so the real function blocks the OS thread meanwhile.
+//!
+//! # No wake is lost
+//!
+//! Green threads wait in the table only while the owner is one of those above. Such an owner releases
+//! the mutex with the hook of `pthread_mutex_unlock`, which wakes one of them. It tries again, and
+//! either
+//!
+//! - takes the mutex, and wakes the next one when it releases it, or
+//! - finds another such owner, which does that, and waits again, or
+//! - finds an OS thread, which may release the mutex in the middle of the real `pthread_cond_wait`, and
+//!   then wakes no green thread. So the one that has tried blocks until it has the mutex, or wakes the
+//!   next one when it gives up.
+//!
+//! # Limits
+//!
+//! The kernel does not know the ids of identities. An OS thread that waits for a mutex with priority
+//! inheritance which a green thread holds waits forever. The same mutex between green threads works.
+//! Nor does the kernel notice the end of a green thread, so a robust mutex that it still holds stays
+//! locked.
+//!
+//! A mutex that the root green thread of another scheduler holds blocks the OS thread too, because its
+//! id is that of an OS thread.
+
+use std::ffi::c_int;
+use std::ptr;
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::{AtomicI32, AtomicU32};
+use std::time::Instant;
+
+use evy_runtime::lowlevel::hooks::{Caller, has_other_schedulers, is_identity};
+use libc::{clockid_t, pthread_mutex_t, timespec};
+
+use super::super::system::system_call;
+use super::super::wait_table::{Key, Outcome, wake, wake_after_rmw};
+use super::deadline::deadline;
+use super::{Wait, flags};
+
+hooks! {
+    THREAD: fn pthread_mutex_lock(mutex: *mut pthread_mutex_t) -> c_int {
+        |caller| lock(caller, &"pthread_mutex_lock", mutex, None, || real::pthread_mutex_lock(mutex))
+    }
+
+    THREAD: fn pthread_mutex_timedlock(
+        mutex: *mut pthread_mutex_t,
+        time: *const timespec,
+    ) -> c_int {
+        |caller| {
+            let block = || real::pthread_mutex_timedlock(mutex, time);
+            match deadline(caller, libc::CLOCK_REALTIME, &*time) {
+                Ok(deadline) => lock(caller, &"pthread_mutex_timedlock", mutex, deadline, block),
+                // It takes a free mutex, and fails otherwise.
+                Err(_) => block(),
+            }
+        }
+    }
+
+    THREAD: fn pthread_mutex_clocklock(
+        mutex: *mut pthread_mutex_t,
+        clock: clockid_t,
+        time: *const timespec,
+    ) -> c_int {
+        |caller| {
+            let block = || real::pthread_mutex_clocklock(mutex, clock, time);
+            match deadline(caller, clock, &*time) {
+                Ok(deadline) => lock(caller, &"pthread_mutex_clocklock", mutex, deadline, block),
+                Err(_) => block(),
+            }
+        }
+    }
+
+    @always fn pthread_mutex_unlock(mutex: *mut pthread_mutex_t) -> c_int {
+        let result = real::pthread_mutex_unlock(mutex);
+        released(mutex, result);
+        result
+    }
+}
+
+/// The beginning of a mutex, which programs contain, so it is part of the ABI.
+#[repr(C)]
+struct Head {
+    lock: AtomicI32,
+    count: AtomicU32,
+    owner: AtomicI32,
+    users: AtomicU32,
+    kind: AtomicI32,
+}
+
+/// How often a mutex is tried again whose owner has not left its id yet, or has removed it already.
+const TRIES_WITHOUT_OWNER: u32 = 1000;
+
+/// How often the OS thread yields to the owner before a green thread parks, if the owner may run on
+/// another OS thread. It is much longer than an allocator holds a lock.
+const TRIES_BEFORE_PARKING: u32 = 20;
+
+/// Wakes a green thread that waits for `mutex`, after a real function has released it.
+#[inline(always)]
+pub(super) fn released(mutex: *mut pthread_mutex_t, result: c_int) {
+    if result == 0 {
+        wake_after_rmw(Key::Object(mutex.addr()), 1);
+    }
+}
+
+/// Locks `mutex`. `block` makes the real call.
+///
+/// # Safety
+///
+/// The mutex is valid.
+pub(super) unsafe fn lock(
+    caller: Caller,
+    name: &'static &'static str,
+    mutex: *mut pthread_mutex_t,
+    deadline: Option<Instant>,
+    block: impl Fn() -> c_int,
+) -> c_int {
+    // SAFETY: valid (caller).
+    unsafe {
+        match libc::pthread_mutex_trylock(mutex) {
+            libc::EBUSY => lock_contended(caller, name, mutex, deadline, block),
+            result => result,
+        }
+    }
+}
+
+#[cold]
+unsafe fn lock_contended(
+    caller: Caller,
+    name: &'static &'static str,
+    mutex: *mut pthread_mutex_t,
+    deadline: Option<Instant>,
+    block: impl Fn() -> c_int,
+) -> c_int {
+    // SAFETY: valid (caller).
+    let head = unsafe { head(mutex) };
+    if is_checked(head) && head.owner.load(Relaxed) == own_id() {
+        return libc::EDEADLK;
+    }
+    // SAFETY: the call has no arguments.
+    let os_thread = unsafe { system_call!(SYS_gettid) } as i32;
+    let parks_for = |owner| is_identity(owner) || owner == os_thread;
+    let wait = Wait {
+        caller,
+        name,
+        object: mutex.addr(),
+        deadline,
+        // SAFETY: valid (caller).
+        is_shared: unsafe { flags::is_shared_mutex(mutex) },
+    };
+    let mut without_owner = 0;
+    let mut before_parking = match has_other_schedulers() {
+        true => TRIES_BEFORE_PARKING,
+        false => 0,
+    };
+    let mut was_woken = false;
+    loop {
+        let mut result = libc::EBUSY;
+        let mut owner = 0;
+        let mut is_early = false;
+        let is_due = || {
+            // SAFETY: valid (caller).
+            result = unsafe { libc::pthread_mutex_trylock(mutex) };
+            owner = head.owner.load(Relaxed);
+            is_early = is_identity(owner) && before_parking > 0;
+            result == libc::EBUSY && parks_for(owner) && !is_early
+        };
+        match wait.park(is_due, || ()) {
+            Outcome::NotBegun if result != libc::EBUSY => return result,
+            Outcome::NotBegun if is_early => {
+                before_parking -= 1;
+                yield_os_thread();
+            }
+            Outcome::NotBegun if owner == 0 && without_owner < TRIES_WITHOUT_OWNER => {
+                without_owner += 1;
+                yield_os_thread();
+            }
+            Outcome::NotBegun if parks_for(owner) => {}
+            Outcome::NotBegun => {
+                let result = block();
+                if was_woken && !matches!(result, 0 | libc::EOWNERDEAD) {
+                    wake(Key::Object(mutex.addr()), 1, u32::MAX);
+                }
+                return result;
+            }
+            Outcome::Woken => was_woken = true,
+            Outcome::TimedOut => return libc::ETIMEDOUT,
+            Outcome::Deadlocked => return libc::EDEADLK,
+        }
+    }
+}
+
+/// Whether the running green thread may unlock `mutex`, as far as the real function would check it.
+///
+/// # Safety
+///
+/// The mutex is valid.
+pub(super) unsafe fn may_unlock(mutex: *mut pthread_mutex_t) -> bool {
+    // SAFETY: valid (caller).
+    let head = unsafe { head(mutex) };
+    head.kind.load(Relaxed) & KIND_MASK == libc::PTHREAD_MUTEX_NORMAL
+        || head.owner.load(Relaxed) == own_id()
+}
+
+/// The bits of the kind that say what a second lock by the owner does.
+const KIND_MASK: c_int = 3;
+
+fn is_checked(head: &Head) -> bool {
+    head.kind.load(Relaxed) & KIND_MASK == libc::PTHREAD_MUTEX_ERRORCHECK
+}
+
+/// # Safety
+///
+/// The mutex is valid for `'a`.
+unsafe fn head<'a>(mutex: *mut pthread_mutex_t) -> &'a Head {
+    // SAFETY: valid (caller), and this is how it begins. All access is atomic.
+    unsafe { &*mutex.cast::<Head>() }
+}
+
+/// Returns the id that the calling thread has as the owner of a mutex.
+pub(super) fn own_id() -> i32 {
+    let mut probe = libc::PTHREAD_MUTEX_INITIALIZER;
+    let mutex = ptr::from_mut(&mut probe);
+    // SAFETY: the mutex is valid, and nothing else uses it.
+    unsafe {
+        real::pthread_mutex_lock(mutex);
+        let owner = head(mutex).owner.load(Relaxed);
+        real::pthread_mutex_unlock(mutex);
+        owner
+    }
+}
+
+/// Lets the other OS threads run.
+fn yield_os_thread() {
+    // SAFETY: the call has no arguments.
+    unsafe { system_call!(SYS_sched_yield) };
+}
