@@ -48,7 +48,7 @@ trap 'rm -f "$figures"' EXIT
     printf '\n'
     target/release/examples/million 1000000
     printf '```\n'
-    for workload in echo http; do
+    for workload in echo http pipelined; do
         printf '\n### Servers: %s\n\n' "$workload"
         if [ "$short" = --short ]; then
             target/release/evy-peers "$workload" 5 0.3
@@ -57,6 +57,10 @@ trap 'rm -f "$figures"' EXIT
         fi
         printf '\n![The same results as a bar chart](plots/%s.svg)\n' "$workload"
     done
+    printf '\n### Idle connections\n\n'
+    target/release/evy-peers idle
+    printf '\n### A proxy\n\n'
+    target/release/evy-peers proxy
 } >"$figures"
 sed -i "\|^$marker\$|,\$d" "$page"
 cat "$figures" >>"$page"

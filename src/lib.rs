@@ -19,8 +19,15 @@
 //!
 //! The others have no counterpart in std:
 //!
-//! - [`http`] is an HTTP/1.1 client and server in blocking style.
+//! - [`http`] is an HTTP/1.1 client and server in blocking style. The server has limits, an access
+//!   log, upgrades and a stop in order. The client keeps connections, follows redirects, and speaks
+//!   `https` with the feature `tls`.
+//! - [`serve`] and [`net::Server`] handle each connection on a green thread of its own.
+//!   [`net::Workers`] are OS threads that serve together: see [`net::serve_on`] and
+//!   [`http::serve_on`].
 //! - `tls`, with the feature of that name, is TLS over any stream, by rustls.
+//! - `ureq`, with the feature of that name, is the HTTP client ureq on evy's sockets, with proxies,
+//!   cookies and compression.
 //! - [`GreenPool`] and [`GreenPile`] limit how many green threads run at once. [`pool::Pool`]
 //!   shares connections among green threads.
 //! - [`Queue`], [`Event`] and [`Semaphore`], with their variants, are for green threads of one OS
@@ -59,7 +66,8 @@
 //! - **When `main` returns**, the remaining green threads are abandoned. To end them in order, call
 //!   [`shutdown`].
 //! - **Stacks** have 256 KiB of address space each, and only touched pages use memory.
-//!   [`thread::Builder::stack_size`] changes the size. An overflow prints the name of the green
+//!   [`thread::Builder::stack_size`] changes the size, and [`net::Server::stack_size`] and
+//!   [`http::ServerBuilder::stack_size`] that of handlers. An overflow prints the name of the green
 //!   thread and aborts.
 #![forbid(unsafe_code)]
 
@@ -95,9 +103,10 @@ pub use net::{connect, connect_timeout, listen, serve};
 pub mod net {
     pub use evy_net::{
         AddrParseError, CopyError, Duplex, HandlerResult, Incoming, IpAddr, Ipv4Addr, Ipv6Addr,
-        Listener, Server, ServerHandle, Shutdown, SocketAddr, SocketAddrV4, SocketAddrV6, Stream,
-        TcpListener, TcpStream, ToSocketAddrs, UdpSocket, connect, connect_timeout, copy,
-        copy_bidirectional, listen, serve,
+        Listener, Server, ServerHandle, Shutdown, SocketAddr, SocketAddrV4, SocketAddrV6, Stopped,
+        Stream, TcpListener, TcpStream, ToSocketAddrs, UdpSocket, Worker, WorkerListeners, Workers,
+        WorkersBuilder, WorkersHandle, connect, connect_timeout, copy, copy_bidirectional, listen,
+        serve, serve_each, serve_on,
     };
 }
 
@@ -147,6 +156,10 @@ pub use evy_tls as tls;
 #[cfg(feature = "patch")]
 #[doc(inline)]
 pub use evy_patch as patch;
+
+#[cfg(feature = "ureq")]
+#[doc(inline)]
+pub use evy_ureq as ureq;
 
 #[cfg(feature = "pool")]
 pub use evy_pool::{GreenPile, GreenPool};

@@ -14,7 +14,9 @@ const LAYERS: [&[&str]; 7] = [
         "list",
         "mailbox",
         "primitive",
+        "pthread_identity",
         "stack",
+        "unhooked",
     ],
     &["green"],
     &["reactor", "timer"],
@@ -135,16 +137,21 @@ fn crates_do_not_depend_on_higher_crates() {
     assert!(!manifest("http").contains("evy-pool"));
     assert!(!manifest("pool").contains("evy-net") && !manifest("pool").contains("evy-http"));
     assert!(!manifest("tls").contains("evy-pool") && !manifest("tls").contains("evy-http"));
+    for higher in ["evy-pool", "evy-http", "evy-tls"] {
+        assert!(!manifest("ureq").contains(higher));
+    }
+    for folder in ["runtime", "net", "http", "pool", "tls"] {
+        assert!(!manifest(folder).contains("evy-ureq"), "{folder}");
+    }
 }
 
 #[test]
 fn only_one_crate_depends_on_rustls() {
     for folder in ["runtime", "net", "http", "pool"] {
         let text = read(&root().join(folder).join("Cargo.toml"));
-        assert!(
-            !text.contains("rustls") && !text.contains("evy-tls"),
-            "{folder}"
-        );
+        assert!(!text.contains("rustls"), "{folder}");
+        // The HTTP client adds TLS to its connections.
+        assert!(folder == "http" || !text.contains("evy-tls"), "{folder}");
     }
 }
 
@@ -159,7 +166,7 @@ fn every_file_begins_with_a_doc_comment() {
 
 #[test]
 fn unsafe_is_forbidden_above_the_runtime() {
-    for folder in ["src", "http/src", "pool/src", "tls/src"] {
+    for folder in ["src", "http/src", "pool/src", "tls/src", "ureq/src"] {
         let text = read(&root().join(folder).join("lib.rs"));
         assert!(text.contains("#![forbid(unsafe_code)]"), "{folder}");
     }
@@ -180,7 +187,13 @@ fn unsafe_is_denied_in_net_outside_of_one_file() {
 }
 
 #[test]
-fn the_runtime_has_one_thread_local_and_no_static_mut() {
+fn thread_locals_of_the_runtime_are_in_few_files_and_there_is_no_static_mut() {
+    // The scheduler of the OS thread; whether hooks may park; what a trial of identities tries.
+    let files = [
+        "sched/current.rs",
+        "unhooked.rs",
+        "pthread_identity/trial.rs",
+    ];
     let source = root().join("runtime/src");
     for path in rust_files().iter().filter(|path| path.starts_with(&source)) {
         let text = read(path);
@@ -188,7 +201,7 @@ fn the_runtime_has_one_thread_local_and_no_static_mut() {
             .lines()
             .filter(|line| code(line).contains("thread_local!"))
             .count();
-        let allowed = usize::from(path.ends_with("sched/current.rs"));
+        let allowed = usize::from(files.iter().any(|file| path.ends_with(file)));
         assert_eq!(count, allowed, "{}", path.display());
         assert!(
             !text.lines().any(|line| code(line).contains("static mut ")),
@@ -244,6 +257,8 @@ fn links_between_documents_lead_to_files_that_exist() {
         "docs/BEHAVIOUR.md",
         "docs/BENCHMARKS.md",
         "docs/DESIGN.md",
+        "docs/FROM_EVENTLET.md",
+        "docs/HTTP_DEVIATIONS.md",
         "docs/PANIC_ABORT.md",
         "docs/STD_DIFFERENCES.md",
         "examples/README.md",
@@ -339,4 +354,24 @@ fn every_invariant_in_the_table_is_defined_where_it_says() {
             }
         }
     }
+}
+
+#[test]
+fn the_list_of_examples_names_each_of_them() {
+    let folder = root().join("examples");
+    let list = read(&folder.join("README.md"));
+    let mut checked = 0;
+    for entry in fs::read_dir(folder).expect("a folder of the project can be read") {
+        let path = entry.expect("an entry can be read").path();
+        let is_example = path.is_dir() || path.extension().is_some_and(|end| end == "rs");
+        let name = path.file_stem().and_then(|name| name.to_str());
+        let (true, Some(name)) = (is_example, name) else {
+            continue;
+        };
+        let row = format!("| `{name}` |");
+        assert!(list.contains(&row), "examples/README.md has no `{name}`");
+        assert!(list.contains(&format!("--example {name}")), "{name}");
+        checked += 1;
+    }
+    assert!(checked > 5, "only {checked} examples were seen");
 }

@@ -69,6 +69,9 @@ fn timed_out() -> io::Error {
     io::Error::new(io::ErrorKind::TimedOut, "the peer took too long")
 }
 
+/// The initial size of the input buffer, which grows only for a longer head.
+const INPUT_BUFFER: usize = 8 * 1024;
+
 /// A connection with an input buffer. Successive messages share it: bytes read beyond the end of
 /// one message belong to the next.
 #[derive(Debug)]
@@ -81,14 +84,42 @@ pub(crate) struct BufferedStream<S> {
     /// What is still to be written before anything else: answers that wait to leave together, and
     /// the rest of a write that was interrupted.
     output: Vec<u8>,
+    /// Whether a write has failed. What was left of it is lost, so nothing more can be written.
+    is_broken: bool,
     /// Whether reading is limited to what the buffer holds.
     buffered_only: bool,
 }
 
-impl<S: Stream> BufferedStream<S> {
-    /// The initial size of the buffer, which grows only for a longer head.
-    const BUFFER: usize = 8 * 1024;
+impl<S> BufferedStream<S> {
+    /// Takes the input buffer, if it holds nothing. Returns `None` if there is none of the usual
+    /// size.
+    pub(crate) fn take_input(&mut self) -> Option<Vec<u8>> {
+        if self.start < self.end {
+            return None;
+        }
+        (self.start, self.end) = (0, 0);
+        Some(mem::take(&mut self.input)).filter(|input| input.len() == INPUT_BUFFER)
+    }
 
+    pub(crate) fn has_input(&self) -> bool {
+        !self.input.is_empty()
+    }
+
+    /// Sets a buffer that [`take_input`](Self::take_input) has returned, because there is none.
+    pub(crate) fn set_input(&mut self, input: Vec<u8>) {
+        self.input = input;
+    }
+
+    /// Takes the buffer of what is to be written, if it holds nothing.
+    pub(crate) fn take_output(&mut self) -> Vec<u8> {
+        match self.output.is_empty() {
+            true => mem::take(&mut self.output),
+            false => Vec::new(),
+        }
+    }
+}
+
+impl<S: Stream> BufferedStream<S> {
     pub(crate) fn new(stream: S, deadline: IoDeadline) -> Self {
         Self {
             stream,
@@ -97,6 +128,7 @@ impl<S: Stream> BufferedStream<S> {
             start: 0,
             end: 0,
             output: Vec::new(),
+            is_broken: false,
             buffered_only: false,
         }
     }
@@ -107,15 +139,13 @@ impl<S: Stream> BufferedStream<S> {
         (self.stream, read_ahead)
     }
 
-    /// Frees the buffers, as far as they hold nothing and are larger than usual.
-    pub(crate) fn shrink(&mut self) {
-        if self.start == self.end && self.input.len() > Self::BUFFER {
-            self.input = Vec::new();
-            (self.start, self.end) = (0, 0);
-        }
-        if self.output.is_empty() && self.output.capacity() > Self::BUFFER {
-            self.output = Vec::new();
-        }
+    /// Reads from the stream into the buffer once, when there is something to read. Returns 0 at
+    /// the end of the stream. The caller has set the timeout.
+    pub(crate) fn fill_within_timeout(&mut self) -> io::Result<usize> {
+        self.make_room();
+        let read = retry(|| self.stream.read(&mut self.input[self.end..]))?;
+        self.end += read;
+        Ok(read)
     }
 
     /// Runs `f`. A read in it fails with `WouldBlock` instead of reading from the stream.
@@ -151,13 +181,7 @@ impl<S: Stream> BufferedStream<S> {
             return Err(io::ErrorKind::WouldBlock.into());
         }
         self.flush()?;
-        if self.start > 0 && (self.start == self.end || self.end == self.input.len()) {
-            self.input.copy_within(self.start..self.end, 0);
-            (self.start, self.end) = (0, self.end - self.start);
-        }
-        if self.end == self.input.len() {
-            self.input.resize((2 * self.end).max(Self::BUFFER), 0);
-        }
+        self.make_room();
         let read = read_stream(
             &mut self.stream,
             &mut self.deadline,
@@ -167,10 +191,21 @@ impl<S: Stream> BufferedStream<S> {
         Ok(read)
     }
 
+    /// Makes room in the buffer for a read.
+    fn make_room(&mut self) {
+        if self.start > 0 && (self.start == self.end || self.end == self.input.len()) {
+            self.input.copy_within(self.start..self.end, 0);
+            (self.start, self.end) = (0, self.end - self.start);
+        }
+        if self.end == self.input.len() {
+            self.input.resize((2 * self.end).max(INPUT_BUFFER), 0);
+        }
+    }
+
     /// Reads from the buffer or, if it is empty, once from the stream.
     pub(crate) fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
         if self.start == self.end {
-            if buf.len() >= Self::BUFFER && !self.buffered_only {
+            if buf.len() >= INPUT_BUFFER && !self.buffered_only {
                 self.flush()?;
                 return read_stream(&mut self.stream, &mut self.deadline, buf);
             }
@@ -248,6 +283,11 @@ impl<S: Stream> BufferedStream<S> {
         self.output.len()
     }
 
+    /// Whether something was to be written, and was not.
+    pub(crate) fn has_unsent(&self) -> bool {
+        self.is_broken || !self.output.is_empty()
+    }
+
     /// Writes what is still to be written.
     pub(crate) fn flush(&mut self) -> io::Result<()> {
         if self.output.is_empty() {
@@ -264,8 +304,11 @@ impl<S: Stream> BufferedStream<S> {
     }
 
     /// Writes `bytes`, after what is still to be written. If that is interrupted, the rest is
-    /// written before anything else.
+    /// written before anything else. If it fails, all further writes do.
     pub(crate) fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
+        if self.is_broken {
+            return Err(io::ErrorKind::BrokenPipe.into());
+        }
         let queued;
         let mut unsent = Unsent {
             bytes,
@@ -278,27 +321,21 @@ impl<S: Stream> BufferedStream<S> {
             unsent.bytes = &queued;
         }
         while !unsent.bytes.is_empty() {
-            let left = self.deadline.remaining_for_write()?;
-            self.stream.set_write_timeout(left)?;
-            // Most messages take one write, which does not wait for the peer.
-            let start = self.deadline.has_written().then(now);
-            let written = retry(|| self.stream.write(unsent.bytes))?;
-            if written == 0 {
-                return Err(io::ErrorKind::WriteZero.into());
-            }
-            unsent.bytes = &unsent.bytes[written..];
-            if let IoDeadline::Paced { writing, .. } = &mut self.deadline {
-                let waited = start.map_or(Duration::ZERO, |start| {
-                    now().saturating_duration_since(start)
-                });
-                writing.record(waited, written);
+            match write_stream(&mut self.stream, &mut self.deadline, unsent.bytes) {
+                Ok(written) => unsent.bytes = &unsent.bytes[written..],
+                Err(error) => {
+                    // Otherwise the rest would be queued, which may be all of a large body.
+                    unsent.bytes = &[];
+                    self.is_broken = true;
+                    return Err(error);
+                }
             }
         }
         Ok(())
     }
 }
 
-/// The bytes of a write that are left. They are queued if the write unwinds or fails.
+/// The bytes of a write that are left. They are queued if the write unwinds.
 struct Unsent<'a> {
     bytes: &'a [u8],
     output: &'a mut Vec<u8>,
@@ -326,6 +363,29 @@ fn read_stream<S: Stream>(
     result
 }
 
+/// Writes some of `bytes`, which are not empty.
+fn write_stream<S: Stream>(
+    stream: &mut S,
+    deadline: &mut IoDeadline,
+    bytes: &[u8],
+) -> io::Result<usize> {
+    let left = deadline.remaining_for_write()?;
+    stream.set_write_timeout(left)?;
+    // Most messages take one write, which does not wait for the peer.
+    let start = deadline.has_written().then(now);
+    let written = retry(|| stream.write(bytes))?;
+    if written == 0 {
+        return Err(io::ErrorKind::WriteZero.into());
+    }
+    if let IoDeadline::Paced { writing, .. } = deadline {
+        let waited = start.map_or(Duration::ZERO, |start| {
+            now().saturating_duration_since(start)
+        });
+        writing.record(waited, written);
+    }
+    Ok(written)
+}
+
 /// Repeats `attempt` for as long as signals interrupt it. A timeout of the socket is always
 /// returned as `TimedOut`, even if the socket reports `WouldBlock`.
 fn retry<T>(mut attempt: impl FnMut() -> io::Result<T>) -> io::Result<T> {
@@ -333,6 +393,12 @@ fn retry<T>(mut attempt: impl FnMut() -> io::Result<T>) -> io::Result<T> {
         return match attempt() {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => Err(timed_out()),
+            // The timeout of a socket. That of the system, for a peer that is gone, keeps its code.
+            Err(error)
+                if error.kind() == io::ErrorKind::TimedOut && error.raw_os_error().is_none() =>
+            {
+                Err(timed_out())
+            }
             result => result,
         };
     }
@@ -343,4 +409,27 @@ pub(crate) fn unexpected_eof() -> io::Error {
         io::ErrorKind::UnexpectedEof,
         "the peer closed the connection in the middle of a message",
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{BufferedStream, IoDeadline};
+    use crate::mock_stream::MockStream;
+    use std::io::ErrorKind;
+    use std::time::Duration;
+
+    #[test]
+    fn what_a_failed_write_leaves_is_not_kept_and_nothing_follows_it() {
+        let mock = MockStream::default();
+        let writes = mock.writes.clone();
+        let mut stream = BufferedStream::new(mock, IoDeadline::after(Duration::ZERO));
+        let error = stream.write_all(&[0; 10_000]).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::TimedOut);
+        assert_eq!(stream.queued(), 0);
+        assert!(stream.has_unsent());
+        stream.deadline = IoDeadline::after(Duration::from_secs(10));
+        let error = stream.write_all(b"next").unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::BrokenPipe);
+        assert!(writes.borrow().is_empty());
+    }
 }

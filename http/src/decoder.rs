@@ -11,7 +11,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Version};
 
 use crate::buffered::BufferedStream;
 use crate::error::ProtocolError;
-use crate::head::content_length;
+use crate::head::{content_length, trim_whitespace};
 
 /// The maximum total size of the chunk extensions and trailers of one body.
 const MAX_CHUNK_OVERHEAD: usize = 4096;
@@ -247,7 +247,7 @@ fn parse_trailer(line: &[u8]) -> Result<(HeaderName, HeaderValue), ProtocolError
     const ERROR: ProtocolError = ProtocolError::malformed("a trailer is malformed");
     let colon = line.iter().position(|&byte| byte == b':').ok_or(ERROR)?;
     let name = HeaderName::from_bytes(&line[..colon]).map_err(|_| ERROR)?;
-    let value = HeaderValue::from_bytes(line[colon + 1..].trim_ascii()).map_err(|_| ERROR)?;
+    let value = HeaderValue::from_bytes(trim_whitespace(&line[colon + 1..])).map_err(|_| ERROR)?;
     Ok((name, value))
 }
 
@@ -279,7 +279,7 @@ pub(crate) fn body_framing(
 fn check_codings(headers: &HeaderMap) -> Result<(), ProtocolError> {
     let values = headers.get_all(TRANSFER_ENCODING).iter();
     let mut codings = values.flat_map(|value| value.as_bytes().split(|&byte| byte == b','));
-    let is_chunked = |coding: &[u8]| coding.trim_ascii().eq_ignore_ascii_case(b"chunked");
+    let is_chunked = |coding: &[u8]| trim_whitespace(coding).eq_ignore_ascii_case(b"chunked");
     // The end of the body can be found only if the last coding is `chunked` (RFC 9112, 6.3).
     if !codings.next_back().is_some_and(is_chunked) {
         let message = "the last transfer coding is not `chunked`";
@@ -291,7 +291,7 @@ fn check_codings(headers: &HeaderMap) -> Result<(), ProtocolError> {
             .split(|&byte| byte == b';')
             .next()
             .unwrap_or_default();
-        if is_chunked(name) || HeaderName::from_bytes(name.trim_ascii()).is_err() {
+        if is_chunked(name) || HeaderName::from_bytes(trim_whitespace(name)).is_err() {
             let message = "`Transfer-Encoding` is malformed";
             return Err(ProtocolError::malformed(message));
         }

@@ -26,6 +26,10 @@ impl ProtocolError {
         StatusCode::URI_TOO_LONG,
         "the target is longer than `max_target_bytes`",
     );
+    pub(crate) const METHOD_TOO_LONG: Self = Self::new(
+        StatusCode::NOT_IMPLEMENTED,
+        "the method is longer than `max_target_bytes`",
+    );
     pub(crate) const BODY_TOO_LONG: Self = Self::new(
         StatusCode::PAYLOAD_TOO_LARGE,
         "the body is longer than `max_body_bytes`, or than its `limit`",

@@ -8,7 +8,7 @@
 
 use std::mem::MaybeUninit;
 
-use http::header::{CONNECTION, CONTENT_LENGTH, HOST, TRANSFER_ENCODING};
+use http::header::{CONNECTION, CONTENT_LENGTH, EXPECT, HOST, TRANSFER_ENCODING};
 use http::{
     HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri, Version,
 };
@@ -16,6 +16,9 @@ use http::{
 use crate::error::ProtocolError;
 use crate::host::is_host;
 use crate::limits::{Limits, MAX_HEADERS};
+
+/// The number of headers up to which their table is small.
+const FEW_HEADERS: usize = 32;
 
 /// The number of bytes of a request line that are allowed besides the target, for the method and
 /// the version.
@@ -38,13 +41,12 @@ impl HeadScanner {
     ) -> Result<Option<usize>, ProtocolError> {
         while self.at < bytes.len() {
             let is_after_cr = self.at > 0 && bytes[self.at - 1] == b'\r';
-            let is_special = |byte: &u8| matches!(byte, 0 | b'\n' | b'\r');
             let found = match is_after_cr {
                 true => Some(0),
-                false => bytes[self.at..].iter().position(is_special),
+                false => find_control(&bytes[self.at..]),
             };
             let at = found.map_or(bytes.len(), |found| self.at + found + 1);
-            self.check(at, limits)?;
+            self.check(&bytes[..at], limits)?;
             self.at = at;
             if found.is_none() {
                 return Ok(None);
@@ -72,26 +74,134 @@ impl HeadScanner {
         Ok(None)
     }
 
-    /// Checks the limits for a head whose first `at` bytes are to be scanned.
-    fn check(&self, at: usize, limits: &Limits) -> Result<(), ProtocolError> {
-        match (self.lines, limits.target) {
-            (0, Some(target)) if at > target.saturating_add(REQUEST_LINE_OVERHEAD) => {
-                Err(ProtocolError::TARGET_TOO_LONG)
+    /// Checks the limits for a head that begins with `bytes`, which are to be scanned.
+    fn check(&self, bytes: &[u8], limits: &Limits) -> Result<(), ProtocolError> {
+        if let (0, Some(target)) = (self.lines, limits.target)
+            && let Some((line, [_, ..])) =
+                bytes.split_at_checked(target.saturating_add(REQUEST_LINE_OVERHEAD))
+        {
+            let is_in_method = !line.contains(&b' ');
+            return Err(match is_in_method {
+                true => ProtocolError::METHOD_TOO_LONG,
+                false => ProtocolError::TARGET_TOO_LONG,
+            });
+        }
+        if bytes.len() > limits.head {
+            return Err(ProtocolError::HEAD_TOO_LONG);
+        }
+        Ok(())
+    }
+}
+
+/// Returns the length of the head if all of it has arrived and no line end is wrong. Otherwise, a
+/// `HeadScanner` finds out what is wrong or still to come.
+pub(crate) fn whole_head(bytes: &[u8], limits: &Limits) -> Option<usize> {
+    let (mut at, mut line_start) = (0, 0);
+    loop {
+        at += find_control(&bytes[at..])?;
+        match bytes[at..] {
+            [b'\r', b'\n', ..] => {}
+            [0 | b'\r' | b'\n', ..] => return None,
+            _ => {
+                at += 1;
+                continue;
             }
-            _ if at > limits.head => Err(ProtocolError::HEAD_TOO_LONG),
-            _ => Ok(()),
+        }
+        let (is_first, is_empty) = (line_start == 0, line_start == at);
+        at += 2;
+        line_start = at;
+        let limit = match limits.target {
+            Some(target) if is_first => target.saturating_add(REQUEST_LINE_OVERHEAD),
+            _ => limits.head,
+        };
+        match at <= limit {
+            true if is_first && is_empty => return None,
+            true if is_empty => return Some(at),
+            true => {}
+            false => return None,
         }
     }
 }
 
-/// Parses the head of a request from the bytes that `HeadScanner` has delimited.
-pub(crate) fn parse_request(bytes: &[u8], limits: &Limits) -> Result<Request<()>, ProtocolError> {
+/// Finds the first byte that may be NUL, LF or CR: one below 14. Eight bytes are examined at once.
+fn find_control(bytes: &[u8]) -> Option<usize> {
+    const ONES: u64 = u64::from_le_bytes([1; 8]);
+    let (words, rest) = bytes.as_chunks::<8>();
+    for (index, word) in words.iter().enumerate() {
+        let word = u64::from_le_bytes(*word);
+        // The top bit of the first byte below 14 is set; above that one, others may be set too.
+        let found = word.wrapping_sub(14 * ONES) & !word & (128 * ONES);
+        if found != 0 {
+            return Some(8 * index + found.trailing_zeros() as usize / 8);
+        }
+    }
+    let found = rest.iter().position(|byte| *byte < 14);
+    found.map(|at| bytes.len() - rest.len() + at)
+}
+
+/// Which of the headers that the server acts on a request has. To ask this for each of them costs as
+/// much as parsing the head.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct HeadersSeen {
+    hosts: usize,
+    pub(crate) connection: bool,
+    pub(crate) expect: bool,
+    /// Whether there is `Content-Length` or `Transfer-Encoding`.
+    pub(crate) framing: bool,
+}
+
+impl HeadersSeen {
+    fn add(&mut self, name: &HeaderName) {
+        match name {
+            _ if *name == HOST => self.hosts += 1,
+            _ if *name == CONNECTION => self.connection = true,
+            _ if *name == EXPECT => self.expect = true,
+            _ if *name == CONTENT_LENGTH || *name == TRANSFER_ENCODING => self.framing = true,
+            _ => {}
+        }
+    }
+}
+
+/// Parses the head of a request from the bytes that `HeadScanner` has delimited, into `request`, which
+/// has no headers. It is large, so it is not moved until it is complete.
+pub(crate) fn parse_request<B>(
+    bytes: &[u8],
+    limits: &Limits,
+    request: &mut Request<B>,
+) -> Result<HeadersSeen, ProtocolError> {
+    let mut table = [const { MaybeUninit::uninit() }; FEW_HEADERS];
+    let count = limits.headers.min(FEW_HEADERS);
+    match parse_request_with(bytes, limits, request, &mut table[..count]) {
+        Err(ProtocolError::TOO_MANY_HEADERS) if limits.headers > FEW_HEADERS => {
+            parse_long_request(bytes, limits, request)
+        }
+        parsed => parsed,
+    }
+}
+
+/// Out of line, because the table would keep two pages of each stack in use.
+#[cold]
+#[inline(never)]
+fn parse_long_request<B>(
+    bytes: &[u8],
+    limits: &Limits,
+    request: &mut Request<B>,
+) -> Result<HeadersSeen, ProtocolError> {
     let mut table = [const { MaybeUninit::uninit() }; MAX_HEADERS];
-    let table = &mut table[..limits.headers.min(MAX_HEADERS)];
+    let count = limits.headers.min(MAX_HEADERS);
+    parse_request_with(bytes, limits, request, &mut table[..count])
+}
+
+fn parse_request_with<'b, B>(
+    bytes: &'b [u8],
+    limits: &Limits,
+    request: &mut Request<B>,
+    table: &mut [MaybeUninit<httparse::Header<'b>>],
+) -> Result<HeadersSeen, ProtocolError> {
     let mut parsed = httparse::Request::new(&mut []);
     let outcome = parsed.parse_with_uninit_headers(bytes, table);
     if outcome == Err(httparse::Error::Version) {
-        return parse_other_version(bytes, limits);
+        return parse_other_version(bytes, limits, request);
     }
     require_complete(outcome, "the request line or a header is malformed")?;
     let (Some(method), Some(target)) = (parsed.method, parsed.path) else {
@@ -100,21 +210,31 @@ pub(crate) fn parse_request(bytes: &[u8], limits: &Limits) -> Result<Request<()>
     if limits.target.is_some_and(|limit| target.len() > limit) {
         return Err(ProtocolError::TARGET_TOO_LONG);
     }
-    let mut request = Request::new(());
     *request.method_mut() = Method::from_bytes(method.as_bytes())
         .map_err(|_| ProtocolError::malformed("the method is malformed"))?;
     *request.uri_mut() = parse_target(target, request.method())?;
     *request.version_mut() = version(parsed.version);
-    copy_headers(parsed.headers, request.headers_mut())?;
-    check_host(&mut request)?;
-    Ok(request)
+    let mut seen = HeadersSeen::default();
+    copy_headers(parsed.headers, request.headers_mut(), |name, value| {
+        seen.add(name);
+        let is_valid = *name != HOST || value.is_empty() || is_host(value);
+        is_valid
+            .then_some(())
+            .ok_or(ProtocolError::malformed("`Host` is malformed"))
+    })?;
+    check_host(request, seen.hosts)?;
+    Ok(seen)
 }
 
 /// Parses the head of a request whose version `httparse` does not know. A later minor version of
 /// HTTP/1 is treated as HTTP/1.1 (RFC 9110, 2.5).
 #[cold]
 #[inline(never)]
-fn parse_other_version(bytes: &[u8], limits: &Limits) -> Result<Request<()>, ProtocolError> {
+fn parse_other_version<B>(
+    bytes: &[u8],
+    limits: &Limits,
+    request: &mut Request<B>,
+) -> Result<HeadersSeen, ProtocolError> {
     let length = bytes.iter().position(|&byte| byte == b'\r').unwrap_or(0);
     let mut words = bytes[..length].split(|&byte| byte == b' ').skip(2);
     let (Some(version), None) = (words.next(), words.next()) else {
@@ -124,7 +244,7 @@ fn parse_other_version(bytes: &[u8], limits: &Limits) -> Result<Request<()>, Pro
         [b'H', b'T', b'T', b'P', b'/', b'1', b'.', b'2'..=b'9'] => {
             let mut bytes = bytes.to_vec();
             bytes[length - 1] = b'1';
-            parse_request(&bytes, limits)
+            parse_request(&bytes, limits, request)
         }
         [
             b'H',
@@ -153,6 +273,23 @@ pub(crate) fn parse_response(bytes: &[u8], limits: &Limits) -> Result<Response<(
         bytes,
         table,
     );
+    if outcome == Err(httparse::Error::Version)
+        && let [
+            b'H',
+            b'T',
+            b'T',
+            b'P',
+            b'/',
+            b'1',
+            b'.',
+            b'2'..=b'9',
+            b' ',
+            ..,
+        ] = bytes
+    {
+        // A later minor version is treated as HTTP/1.1, as in requests.
+        return parse_response(&[b"HTTP/1.1", &bytes[8..]].concat(), limits);
+    }
     require_complete(outcome, "the status line or a header is malformed")?;
     let mut response = Response::new(());
     *response.status_mut() = parsed
@@ -160,7 +297,7 @@ pub(crate) fn parse_response(bytes: &[u8], limits: &Limits) -> Result<Response<(
         .and_then(|code| StatusCode::from_u16(code).ok())
         .ok_or(ProtocolError::malformed("the status code is out of range"))?;
     *response.version_mut() = version(parsed.version);
-    copy_headers(parsed.headers, response.headers_mut())?;
+    copy_headers(parsed.headers, response.headers_mut(), |_, _| Ok(()))?;
     Ok(response)
 }
 
@@ -183,7 +320,11 @@ fn version(minor: Option<u8>) -> Version {
     }
 }
 
-fn copy_headers(from: &[httparse::Header<'_>], to: &mut HeaderMap) -> Result<(), ProtocolError> {
+fn copy_headers(
+    from: &[httparse::Header<'_>],
+    to: &mut HeaderMap,
+    mut check: impl FnMut(&HeaderName, &[u8]) -> Result<(), ProtocolError>,
+) -> Result<(), ProtocolError> {
     to.reserve(from.len());
     for header in from {
         let name = HeaderName::from_bytes(header.name.as_bytes());
@@ -191,6 +332,7 @@ fn copy_headers(from: &[httparse::Header<'_>], to: &mut HeaderMap) -> Result<(),
         let (Ok(name), Ok(value)) = (name, value) else {
             return Err(ProtocolError::malformed("a header is malformed"));
         };
+        check(&name, header.value)?;
         to.append(name, value);
     }
     Ok(())
@@ -199,6 +341,9 @@ fn copy_headers(from: &[httparse::Header<'_>], to: &mut HeaderMap) -> Result<(),
 /// Parses a target: `/path`, `http://host/path`, `*` for OPTIONS, or `host:port` for CONNECT.
 fn parse_target(target: &str, method: &Method) -> Result<Uri, ProtocolError> {
     const ERROR: ProtocolError = ProtocolError::malformed("the target is malformed");
+    if target == "/" && *method != Method::CONNECT {
+        return Ok(Uri::default());
+    }
     let uri = target.parse::<Uri>().map_err(|_| ERROR)?;
     let has_form = match uri.authority() {
         _ if target.contains('#') => false,
@@ -222,16 +367,12 @@ fn has_port(authority: &str) -> bool {
 
 /// Requires one well-formed `Host` where HTTP/1.1 demands it. If the target names a host, `Host` is
 /// replaced by that, because it is to be ignored then (RFC 9112, 3.2.2).
-fn check_host(request: &mut Request<()>) -> Result<(), ProtocolError> {
-    let mut hosts = request.headers().get_all(HOST).iter();
-    match (hosts.next(), hosts.next()) {
-        (None, _) if request.version() == Version::HTTP_10 => {}
-        (None, _) => return Err(ProtocolError::malformed("there is no `Host`")),
-        (Some(_), Some(_)) => {
-            return Err(ProtocolError::malformed("there is more than one `Host`"));
-        }
-        (Some(host), None) if host.is_empty() || is_host(host.as_bytes()) => {}
-        (Some(_), None) => return Err(ProtocolError::malformed("`Host` is malformed")),
+fn check_host<B>(request: &mut Request<B>, hosts: usize) -> Result<(), ProtocolError> {
+    match hosts {
+        0 if request.version() == Version::HTTP_10 => {}
+        0 => return Err(ProtocolError::malformed("there is no `Host`")),
+        1 => {}
+        _ => return Err(ProtocolError::malformed("there is more than one `Host`")),
     }
     if let Some(authority) = request.uri().authority()
         && let Ok(host) = HeaderValue::from_str(authority.as_str())
@@ -266,7 +407,15 @@ pub(crate) fn connection_says(headers: &HeaderMap, token: &str) -> bool {
     let values = headers.get_all(CONNECTION).iter();
     values
         .flat_map(|value| value.as_bytes().split(|&byte| byte == b','))
-        .any(|word| word.trim_ascii().eq_ignore_ascii_case(token.as_bytes()))
+        .any(|word| trim_whitespace(word).eq_ignore_ascii_case(token.as_bytes()))
+}
+
+/// Removes the spaces and tabs around a value. `trim_ascii` would also remove control characters.
+pub(crate) const fn trim_whitespace(mut bytes: &[u8]) -> &[u8] {
+    while let [b' ' | b'\t', rest @ ..] | [rest @ .., b' ' | b'\t'] = bytes {
+        bytes = rest;
+    }
+    bytes
 }
 
 /// Appends the headers to `out`, each as a line `name: value`. Those that the connection sets
@@ -285,7 +434,7 @@ pub(crate) fn write_headers(out: &mut Vec<u8>, headers: &HeaderMap) {
 
 #[cfg(test)]
 mod tests {
-    use super::{HeadScanner, parse_request, parse_response};
+    use super::{HeadScanner, parse_request, parse_response, whole_head};
     use crate::decoder::body_framing;
     use crate::error::ProtocolError;
     use crate::limits::Limits;
@@ -300,7 +449,10 @@ mod tests {
 
     fn request(bytes: &[u8]) -> Result<Request<()>, ProtocolError> {
         let end = HeadScanner::default().advance(bytes, &LIMITS)?;
-        let request = parse_request(&bytes[..end.expect("a whole head")], &LIMITS)?;
+        let bytes = &bytes[..end.expect("a whole head")];
+        assert_eq!(whole_head(bytes, &LIMITS), Some(bytes.len()));
+        let mut request = Request::new(());
+        parse_request(bytes, &LIMITS, &mut request)?;
         body_framing(request.headers(), request.version())?;
         Ok(request)
     }
@@ -541,5 +693,25 @@ mod tests {
             };
             assert_eq!(found, Some(bytes.len() - 4), "split at {cut}");
         }
+    }
+
+    #[test]
+    fn the_whole_head_is_found_exactly_if_the_scanner_finds_its_end() {
+        let head = b"GET /a\tb HTTP/1.1\r\nHost: a\r\nX: \x01y\r\n\r\nrest";
+        for cut in 0..=head.len() {
+            for byte in [b'x', 0, b'\r', b'\n', b'\t', 0x80, 0xff] {
+                for at in 0..cut {
+                    let mut bytes = head[..cut].to_vec();
+                    bytes[at] = byte;
+                    let scanned = HeadScanner::default().advance(&bytes, &LIMITS);
+                    let found = whole_head(&bytes, &LIMITS);
+                    assert_eq!(found, scanned.ok().flatten(), "{:?}", bytes.escape_ascii());
+                }
+            }
+        }
+        let long = format!("GET /{} HTTP/1.1\r\nHost: a\r\n\r\n", "x".repeat(100));
+        assert_eq!(whole_head(long.as_bytes(), &LIMITS), None);
+        let long = format!("GET / HTTP/1.1\r\nA: {}\r\n\r\n", "x".repeat(400));
+        assert_eq!(whole_head(long.as_bytes(), &LIMITS), None);
     }
 }

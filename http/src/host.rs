@@ -10,11 +10,8 @@ pub(crate) fn is_host(text: &[u8]) -> bool {
             None => return false,
         },
         None => {
-            let end = text
-                .iter()
-                .position(|&byte| byte == b':')
-                .unwrap_or(text.len());
-            (is_registered_name(&text[..end]), &text[end..])
+            let end = registered_name(text);
+            (end > 0, &text[end..])
         }
     };
     is_name && (rest.is_empty() || rest.strip_prefix(b":").is_some_and(is_port))
@@ -22,27 +19,43 @@ pub(crate) fn is_host(text: &[u8]) -> bool {
 
 /// A port may be empty.
 fn is_port(text: &[u8]) -> bool {
-    let value = text.iter().try_fold(0_u32, |value, byte| {
-        let value = value * 10 + char::from(*byte).to_digit(10)?;
-        (value <= u32::from(u16::MAX)).then_some(value)
-    });
-    value.is_some()
-}
-
-fn is_registered_name(text: &[u8]) -> bool {
-    let mut rest = text;
-    while let Some((&byte, after)) = rest.split_first() {
-        rest = match (byte, after) {
-            (b'%', [a, b, after @ ..]) if a.is_ascii_hexdigit() && b.is_ascii_hexdigit() => after,
-            _ if is_name_byte(byte) => after,
-            _ => return false,
-        };
+    let mut value = 0;
+    for byte in text {
+        let digit = u32::from(byte.wrapping_sub(b'0'));
+        value = value * 10 + digit;
+        if digit > 9 || value > u32::from(u16::MAX) {
+            return false;
+        }
     }
-    !text.is_empty()
+    true
 }
 
-/// Whether the byte is one of RFC 3986's `unreserved` and `sub-delims`.
-fn is_name_byte(byte: u8) -> bool {
+/// Whether each byte is one of RFC 3986's `unreserved` and `sub-delims`.
+static NAME_BYTES: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        table[byte] = is_name_byte(byte as u8);
+        byte += 1;
+    }
+    table
+};
+
+/// Returns the length of the name at the start of `text`.
+fn registered_name(text: &[u8]) -> usize {
+    let mut at = 0;
+    loop {
+        while at < text.len() && NAME_BYTES[usize::from(text[at])] {
+            at += 1;
+        }
+        match text[at..] {
+            [b'%', a, b, ..] if a.is_ascii_hexdigit() && b.is_ascii_hexdigit() => at += 3,
+            _ => return at,
+        }
+    }
+}
+
+const fn is_name_byte(byte: u8) -> bool {
     matches!(
         byte,
         b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' | b'!' | b'$' | b'&' | b'\''

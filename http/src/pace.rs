@@ -38,9 +38,9 @@ impl Pace {
             total,
         } = self.limits;
         let mut left = stall;
-        if min_rate > 0 {
+        if min_rate > 0 && (self.moved > 0 || !self.waited.is_zero()) {
             let earned = Duration::from_secs_f64(self.moved as f64 / min_rate as f64);
-            left = left.min((stall + earned).saturating_sub(self.waited));
+            left = left.min(stall.saturating_add(earned).saturating_sub(self.waited));
         }
         total.map_or(left, |total| left.min(total.saturating_sub(self.waited)))
     }
@@ -88,5 +88,16 @@ mod tests {
         assert_eq!(fast.remaining(), second);
         fast.record(second, 1_000_000);
         assert!(fast.remaining().is_zero());
+    }
+
+    #[test]
+    fn a_transfer_that_may_stall_for_ever_has_no_limit_however_much_has_moved() {
+        let mut unlimited = Pace::new(PaceLimits {
+            stall: Duration::MAX,
+            min_rate: 1,
+            total: None,
+        });
+        unlimited.record(Duration::ZERO, 1_000_000);
+        assert_eq!(unlimited.remaining(), Duration::MAX);
     }
 }

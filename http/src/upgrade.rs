@@ -63,21 +63,59 @@ impl Upgrade {
     ) -> Response<Body> {
         response.map(|_| Body::upgrade(Box::new(run)))
     }
+
+    /// Takes the connection out of a response with status 101, which a client has received.
+    ///
+    /// Returns `None` if the server has not agreed to the upgrade that the request asked for, and
+    /// if the connection was taken already.
+    ///
+    /// # Examples
+    ///
+    /// A WebSocket of the crate `tungstenite`:
+    ///
+    /// ```no_run
+    /// use evy::http::{Client, Request, Upgrade};
+    /// use tungstenite::handshake::client::generate_key;
+    /// use tungstenite::handshake::derive_accept_key;
+    /// use tungstenite::protocol::{Role, WebSocket};
+    ///
+    /// let key = generate_key();
+    /// let request = Request::get("http://127.0.0.1:8000/chat")
+    ///     .header("upgrade", "websocket")
+    ///     .header("sec-websocket-version", "13")
+    ///     .header("sec-websocket-key", &key)
+    ///     .body(())?;
+    /// let mut response = Client::new().request(request)?;
+    /// let stream = Upgrade::of(&mut response).ok_or("there is no chat")?;
+    /// if response.headers()["sec-websocket-accept"] != derive_accept_key(key.as_bytes()) {
+    ///     return Err("this is no WebSocket".into());
+    /// }
+    /// let mut chat = WebSocket::from_raw_socket(stream, Role::Client, None);
+    /// chat.send("hello".into())?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn of(response: &mut Response<Body>) -> Option<Upgraded> {
+        response.body_mut().take_upgraded()
+    }
 }
 
-/// The stream of an upgraded connection. What the server had read ahead is read from it first.
+/// The stream of an upgraded connection. What had been read ahead is read from it first.
 ///
 /// Its reads and writes park the green thread. When it is dropped, the connection is closed.
 pub struct Upgraded {
-    stream: Box<dyn AnyStream>,
+    stream: Box<dyn Stream>,
     read_ahead: Vec<u8>,
     at: usize,
 }
 
 impl Upgraded {
     pub(crate) fn new(stream: impl Stream, read_ahead: Vec<u8>) -> Self {
+        Self::from_boxed(Box::new(stream), read_ahead)
+    }
+
+    pub(crate) fn from_boxed(stream: Box<dyn Stream>, read_ahead: Vec<u8>) -> Self {
         Self {
-            stream: Box::new(stream),
+            stream,
             read_ahead,
             at: 0,
         }
@@ -102,7 +140,8 @@ impl Upgraded {
     /// }
     /// ```
     pub fn downcast<S: Stream>(self) -> Result<(S, Vec<u8>), Self> {
-        if !self.stream.as_any().is::<S>() {
+        let stream: &dyn Any = &*self.stream;
+        if !stream.is::<S>() {
             return Err(self);
         }
         let Self {
@@ -110,7 +149,8 @@ impl Upgraded {
             read_ahead,
             at,
         } = self;
-        match stream.into_any().downcast::<S>() {
+        let stream: Box<dyn Any> = stream;
+        match stream.downcast::<S>() {
             Ok(stream) => Ok((*stream, read_ahead[at..].to_vec())),
             Err(_) => unreachable!("the type of the stream was just checked"),
         }
@@ -168,21 +208,5 @@ impl fmt::Debug for Upgraded {
         f.debug_struct("Upgraded")
             .field("read_ahead", &(self.read_ahead.len() - self.at))
             .finish_non_exhaustive()
-    }
-}
-
-/// A stream of any type, which can be asked for its type.
-trait AnyStream: Stream {
-    fn as_any(&self) -> &dyn Any;
-    fn into_any(self: Box<Self>) -> Box<dyn Any>;
-}
-
-impl<S: Stream> AnyStream for S {
-    fn as_any(&self) -> &dyn Any {
-        self
-    }
-
-    fn into_any(self: Box<Self>) -> Box<dyn Any> {
-        self
     }
 }

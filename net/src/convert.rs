@@ -16,6 +16,12 @@ macro_rules! conversions {
             ///
             /// Returns the error of the system if the mode cannot be changed.
             pub fn from_std(inner: $std) -> std::io::Result<Self> {
+                evy_runtime::lowlevel::charge();
+                Self::wrap(inner)
+            }
+
+            /// Makes a new socket of std non-blocking and wraps it. The caller has charged that.
+            pub(crate) fn wrap(inner: $std) -> std::io::Result<Self> {
                 $crate::socket::Socket::new(inner).map(Self)
             }
 
@@ -26,6 +32,7 @@ macro_rules! conversions {
             ///
             /// Returns the error of the system if no descriptor is available for a duplicate.
             pub fn into_std(self) -> std::io::Result<$std> {
+                evy_runtime::lowlevel::charge();
                 match self.0.try_into_std() {
                     Ok(inner) => {
                         inner.set_nonblocking(false)?;

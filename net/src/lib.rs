@@ -27,6 +27,7 @@ mod tcp;
 mod timeouts;
 mod udp;
 pub mod unix;
+mod workers;
 
 pub use addr::ToSocketAddrs;
 pub use copy::{CopyError, copy, copy_bidirectional};
@@ -38,3 +39,7 @@ pub use std::net::{
 pub use stream::{Duplex, Stream};
 pub use tcp::{Incoming, TcpListener, TcpStream, connect, connect_timeout, listen};
 pub use udp::UdpSocket;
+pub use workers::{
+    Service, Serving, Stopped, Worker, WorkerListeners, Workers, WorkersBuilder, WorkersHandle,
+    run_service, serve_each, serve_on,
+};

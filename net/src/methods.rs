@@ -121,7 +121,7 @@ pub(crate) use timeouts;
 /// Implements `Read`, `Write`, [`Stream`](crate::Stream) and [`Duplex`](crate::Duplex) for a
 /// connection. Methods of `Stream` that differ follow in braces.
 macro_rules! byte_stream {
-    ($kind:ident { $($reset:tt)* }) => {
+    ($kind:ident { $($methods:tt)* }) => {
         crate::methods::byte_stream!(@read_write $kind);
         crate::methods::byte_stream!(@read_write &$kind);
 
@@ -144,7 +144,7 @@ macro_rules! byte_stream {
                 self.shutdown(std::net::Shutdown::Write)
             }
 
-            $($reset)*
+            $($methods)*
         }
 
         impl crate::Duplex for $kind {
@@ -220,7 +220,7 @@ macro_rules! listener {
             fn try_accept(&self) -> std::io::Result<($stream, $addr)> {
                 let sharing = evy_runtime::io::Sharing::Shared;
                 let (stream, addr) = self.0.read_with(sharing, <$std>::accept, |_| false)?;
-                Ok(($stream::from_std(stream)?, addr))
+                Ok(($stream::wrap(stream)?, addr))
             }
 
             /// Returns an endless iterator over connections, each `next` of which is an

@@ -76,6 +76,7 @@ where
 #[derive(Debug)]
 pub struct Server {
     max_connections: usize,
+    stack_size: Option<usize>,
     on_error: Option<OnError>,
     state: Rc<ServerState>,
 }
@@ -109,6 +110,7 @@ impl Server {
     pub fn new() -> Self {
         Self {
             max_connections: MAX_CONNECTIONS,
+            stack_size: None,
             on_error: None,
             state: Rc::default(),
         }
@@ -127,6 +129,33 @@ impl Server {
             "a server must allow at least one connection"
         );
         self.max_connections = connections;
+        self
+    }
+
+    /// Sets the size of the handlers' stacks in bytes, like
+    /// [`Builder::stack_size`](evy_runtime::thread::Builder::stack_size). The default is 256 KiB.
+    ///
+    /// # Examples
+    ///
+    /// ```no_run
+    /// use evy::net::{Server, TcpStream};
+    ///
+    /// let listener = evy::listen("127.0.0.1:6000")?;
+    /// let server = Server::new().stack_size(1 << 20);
+    /// server.serve(listener, |_client: TcpStream, _addr| {
+    ///     // Code that recurses deeply.
+    /// })
+    /// # ; Ok::<(), std::io::Error>(())
+    /// ```
+    #[must_use]
+    pub fn stack_size(mut self, bytes: usize) -> Self {
+        self.stack_size = Some(bytes);
+        self
+    }
+
+    /// Sets the size of the handlers' stacks, unless it is set already.
+    pub(crate) fn or_stack_size(mut self, bytes: Option<usize>) -> Self {
+        self.stack_size = self.stack_size.or(bytes);
         self
     }
 
@@ -255,7 +284,7 @@ impl Server {
         R: HandlerResult,
     {
         let on_error = self.on_error.clone();
-        let handle = Builder::new().spawn(move || {
+        let handle = with_stack(self.stack_size).spawn(move || {
             let Some(connection) = slot.take() else {
                 return;
             };
@@ -283,6 +312,14 @@ impl Drop for AcceptLoopGuard<'_> {
     fn drop(&mut self) {
         self.accepting.set(false);
         self.state.serving.wake_all();
+    }
+}
+
+/// Returns a builder of green threads with a stack of this size, or of the default one.
+fn with_stack(bytes: Option<usize>) -> Builder {
+    match bytes {
+        Some(bytes) => Builder::new().stack_size(bytes),
+        None => Builder::new(),
     }
 }
 

@@ -3,6 +3,7 @@
 
 use std::fmt;
 use std::io::{self, IoSlice, IoSliceMut, Read, Write};
+use std::mem;
 use std::ops::Deref;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
@@ -122,6 +123,17 @@ impl<T: AsFd> Socket<T> {
         self.0
             .io
             .with_io(Direction::Read, sharing, timeout, op, drained)
+    }
+
+    /// Parks until the socket may be readable.
+    pub(crate) fn wait_readable(&self) -> io::Result<()> {
+        // A socket that is not registered is waited for once, and so gets registered.
+        let mut may_be_ready = self.0.io.is_registered();
+        let op = |_: &T| match mem::replace(&mut may_be_ready, true) {
+            true => Ok(()),
+            false => Err(io::ErrorKind::WouldBlock.into()),
+        };
+        self.read_with(Sharing::Exclusive, op, |()| false)
     }
 
     /// Runs `op`, parking until the socket is writable; see [`Green::with_io`].

@@ -7,8 +7,9 @@ use std::time::Duration;
 
 /// A connection: a byte stream in both directions. Reads and writes park the green thread.
 ///
-/// [`TcpStream`](crate::TcpStream) and the `UnixStream` of `evy::os::unix::net` implement it. Servers and protocols that are generic over it
-/// run over any other transport too.
+/// [`TcpStream`](crate::TcpStream) and the `UnixStream` of `evy::os::unix::net` implement it.
+/// Servers and protocols that are generic over it run over any other transport too. A
+/// `Box<dyn Stream>` is a stream as well, for code that chooses the transport at run time.
 ///
 /// # Examples
 ///
@@ -29,7 +30,7 @@ use std::time::Duration;
 /// assert_eq!(text, "hello");
 /// # Ok::<(), io::Error>(())
 /// ```
-pub trait Stream: Read + Write + 'static {
+pub trait Stream: Read + Write + Any {
     /// Sets how long a read may park; `None` means without limit. A read that takes longer returns
     /// `TimedOut`.
     ///
@@ -45,6 +46,20 @@ pub trait Stream: Read + Write + 'static {
     ///
     /// Returns `InvalidInput` if the timeout is zero, and the error of the transport.
     fn set_write_timeout(&self, timeout: Option<Duration>) -> io::Result<()>;
+
+    /// Parks until there may be something to read, or the end of the stream, within the read
+    /// timeout.
+    ///
+    /// A server calls it before it takes a buffer for a read, so that an idle connection needs
+    /// none. It may return early: the read parks then. A transport that cannot wait without reading
+    /// returns at once, which is the default.
+    ///
+    /// # Errors
+    ///
+    /// Returns `TimedOut` if the read timeout passes, and the error of the transport.
+    fn wait_readable(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 
     /// Ends the stream in the direction of the peer, which then reads the end of the stream. The
     /// other direction stays open.
@@ -73,6 +88,32 @@ pub trait Stream: Read + Write + 'static {
     /// TLS. Servers that are generic over the transport pass it on to their handlers.
     fn info(&self) -> Option<Arc<dyn Any + Send + Sync>> {
         None
+    }
+}
+
+impl<S: Stream + ?Sized> Stream for Box<S> {
+    fn set_read_timeout(&self, timeout: Option<Duration>) -> io::Result<()> {
+        (**self).set_read_timeout(timeout)
+    }
+
+    fn set_write_timeout(&self, timeout: Option<Duration>) -> io::Result<()> {
+        (**self).set_write_timeout(timeout)
+    }
+
+    fn close_write(&mut self) -> io::Result<()> {
+        (**self).close_write()
+    }
+
+    fn reset(&mut self) {
+        (**self).reset();
+    }
+
+    fn handshake(&mut self) -> io::Result<()> {
+        (**self).handshake()
+    }
+
+    fn info(&self) -> Option<Arc<dyn Any + Send + Sync>> {
+        (**self).info()
     }
 }
 

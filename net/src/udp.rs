@@ -60,9 +60,7 @@ impl UdpSocket {
     /// Returns the error of the system for the last address tried, and `InvalidInput` if there is
     /// none.
     pub fn bind<A: ToSocketAddrs>(addr: A) -> io::Result<Self> {
-        each_addr(addr, |addr| {
-            Self::from_std(std::net::UdpSocket::bind(addr)?)
-        })
+        each_addr(addr, |addr| Self::wrap(std::net::UdpSocket::bind(addr)?))
     }
 
     /// Connects the socket to `addr`: it sends to that address, and receives only from there. If

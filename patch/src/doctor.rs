@@ -1,34 +1,106 @@
 //! `doctor`: whether blocking calls are patched in this program, and if not, why.
 
+use std::ffi::CStr;
 use std::fmt;
 
 use evy_runtime::lowlevel::hooks;
 
-use crate::Categories;
+use crate::{Categories, state};
 
-/// What [`doctor`] has found. Its `Display` is a text for people.
+/// What [`doctor`] has found out. Its `Display` is a text of several lines.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Report {
     /// The categories that are patched for the process.
     pub patched: Categories,
-    /// Why green threads cannot have identities of their own, if they cannot.
+    /// The version of glibc, if the program uses it.
+    pub glibc: Option<String>,
+    /// Why green threads cannot have pthread identities of their own, if they cannot.
     pub no_identities: Option<String>,
+    /// The functions whose calls do not reach this crate, because another definition precedes.
+    pub unreached: Vec<String>,
+    /// Why calls of the running green thread are not patched, if they are not.
+    pub not_here: Option<&'static str>,
 }
 
 /// Finds out whether blocking calls can be patched in this program, and which are.
+///
+/// # Panics
+///
+/// Panics if this is the first call of evy on this OS thread and the system cannot create a poller.
+///
+/// # Examples
+///
+/// ```
+/// println!("{}", evy::patch::doctor());
+/// ```
 #[must_use]
 pub fn doctor() -> Report {
+    let not_here = if !state::is_patched() {
+        Some("nothing is patched for this green thread")
+    } else if !hooks::can_have_hooks() {
+        Some("it was spawned before `monkey_patch`, so it has no pthread identity of its own")
+    } else {
+        None
+    };
     Report {
-        patched: Categories::empty(),
+        patched: state::categories(),
+        glibc: glibc_version(),
         no_identities: hooks::check_identities()
             .err()
             .map(|error| error.to_string()),
+        unreached: unreached(),
+        not_here,
     }
+}
+
+#[cfg(evy_hooks)]
+fn unreached() -> Vec<String> {
+    crate::hooks::unreached()
+        .map(|name| name.to_string_lossy().into_owned())
+        .collect()
+}
+
+#[cfg(not(evy_hooks))]
+fn unreached() -> Vec<String> {
+    Vec::new()
+}
+
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+fn glibc_version() -> Option<String> {
+    // SAFETY: the function returns a static C string.
+    let version = unsafe { CStr::from_ptr(libc::gnu_get_libc_version()) };
+    Some(version.to_string_lossy().into_owned())
+}
+
+#[cfg(not(all(target_os = "linux", target_env = "gnu")))]
+fn glibc_version() -> Option<String> {
+    let _: Option<&CStr> = None;
+    None
 }
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "patched: {:?}", self.patched)
+        let categories: Vec<_> = self.patched.iter_names().map(|(name, _)| name).collect();
+        match categories.is_empty() {
+            true => writeln!(f, "patched for the process: nothing")?,
+            false => writeln!(f, "patched for the process: {}", categories.join(", "))?,
+        }
+        match self.not_here {
+            Some(reason) => writeln!(f, "patched for this green thread: no: {reason}")?,
+            None => writeln!(f, "patched for this green thread: yes")?,
+        }
+        match &self.glibc {
+            Some(version) => writeln!(f, "C library: glibc {version}")?,
+            None => writeln!(f, "C library: not glibc")?,
+        }
+        match &self.no_identities {
+            Some(reason) => writeln!(f, "pthread identities: {reason}")?,
+            None => writeln!(f, "pthread identities: work, all facts of glibc verified")?,
+        }
+        match self.unreached.is_empty() {
+            true => write!(f, "hooks: in effect"),
+            false => write!(f, "hooks: not reached by {}", self.unreached.join(", ")),
+        }
     }
 }

@@ -104,6 +104,11 @@ pub fn monkey_patch_only(categories: Categories) -> Result<(), PatchError> {
     Ok(())
 }
 
+/// Returns the categories that are patched for the process.
+pub(crate) fn categories() -> Categories {
+    Categories::from_bits_truncate(PATCHED.load(Relaxed))
+}
+
 /// Whether any category is patched for the running green thread.
 #[must_use]
 pub fn is_patched() -> bool {

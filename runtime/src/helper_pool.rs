@@ -13,7 +13,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use crate::green::{WaitReason, Wake};
 use crate::primitive::{Arc, Mutex, lock};
 use crate::sched;
-use crate::thread::{Parker, current, interrupted_error, wait_or_fail};
+use crate::thread::{Parker, charge, current, interrupted_error, wait_or_fail};
 
 /// Runs one kind of blocking call on helper OS threads of its own. The argument of a call is its
 /// key: callers with the same key share one call.
@@ -108,6 +108,7 @@ impl<T: Clone + Send + Sync + 'static> HelperPool<T> {
     /// returns an error if the caller is killed or times out.
     pub fn call(&'static self, key: &str, reason: WaitReason) -> io::Result<T> {
         let scheduler = sched::try_current()?;
+        charge(|| false);
         // While it exists, the wait does not count as a deadlock, and a paused clock stands still.
         let _pending = current().unparker();
         let entry = self.enter(key);

@@ -26,7 +26,6 @@ impl Timers {
     }
 
     /// Returns the number of timers that are set.
-    #[cfg(test)]
     pub(crate) fn len(&self) -> usize {
         self.heap.len()
     }

@@ -10,6 +10,8 @@ mod explore;
 mod forbid;
 mod item_tracker;
 mod log;
+#[cfg(feature = "net")]
+pub mod mock_stream;
 mod program;
 mod rerun;
 #[cfg(feature = "net")]
@@ -21,6 +23,6 @@ pub use explore::in_any_order;
 pub use forbid::forbid_system_call;
 pub use item_tracker::{Item, ItemTracker};
 pub use log::Log;
-pub use program::{Program, is_emulated};
+pub use program::{Program, is_emulated, shares_thread_locals};
 pub use rerun::rerun_ignored;
 pub use within::{virtually, within};

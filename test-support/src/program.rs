@@ -10,6 +10,13 @@ pub fn is_emulated() -> bool {
     std::env::var_os("EVY_UNDER_QEMU").is_some()
 }
 
+/// Whether green threads share the thread locals of their OS thread. They do unless the tests run with
+/// a pthread identity for each green thread.
+#[must_use]
+pub fn shares_thread_locals() -> bool {
+    std::env::var_os("EVY_OWN_IDENTITY").is_none()
+}
+
 /// A program to be built outside of this workspace.
 #[derive(Debug)]
 pub struct Program<'a> {

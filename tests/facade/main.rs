@@ -2,6 +2,8 @@
 
 #[cfg(feature = "net")]
 mod drop_in;
+#[cfg(all(feature = "http", not(any(feature = "tls", feature = "tls-aws-lc-rs"))))]
+mod https;
 mod macros;
 #[cfg(feature = "net")]
 mod processes;

@@ -1,4 +1,5 @@
-//! The three programs of the README and the patterns that they represent, written in Rust.
+//! The patterns of the README's three programs. The programs themselves are tested in
+//! `tests/readme.rs`.
 #![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
 use std::io::{Read, Write};

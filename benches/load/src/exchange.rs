@@ -27,6 +27,8 @@ pub(super) struct Exchange {
     incoming_len: usize,
     /// The number of different windows.
     windows: usize,
+    /// The length of each of the responses to requests that were sent together.
+    part: usize,
     /// The range of a response that may differ from `incoming`.
     varies: Range<usize>,
 }
@@ -40,7 +42,11 @@ impl Exchange {
                 "the size of an echo must be at least one byte",
             )),
             Target::Echo { addr, size } => Ok((*addr, Self::echo(*size))),
-            Target::Http { addr, path } => Ok((*addr, Self::http(*addr, path)?)),
+            Target::Http {
+                addr,
+                path,
+                pipelined,
+            } => Ok((*addr, Self::http(*addr, path, *pipelined)?)),
         }
     }
 
@@ -51,22 +57,25 @@ impl Exchange {
             outgoing_len: size,
             incoming: pattern,
             incoming_len: size,
+            part: size,
             windows: PERIOD,
             varies: 0..0,
         }
     }
 
-    fn http(addr: SocketAddr, path: &str) -> io::Result<Self> {
+    fn http(addr: SocketAddr, path: &str, pipelined: usize) -> io::Result<Self> {
         let outgoing = format!("GET {path} HTTP/1.1\r\nHost: {addr}\r\n\r\n").into_bytes();
         let mut stream = TcpStream::connect(addr)?;
         stream.set_read_timeout(Some(super::SILENCE_LIMIT))?;
         stream.write_all(&outgoing)?;
         let (incoming, varies) = read_response(&mut stream)?;
+        let outgoing = outgoing.repeat(pipelined);
         Ok(Self {
             outgoing_len: outgoing.len(),
             outgoing,
-            incoming_len: incoming.len(),
-            incoming,
+            incoming_len: incoming.len() * pipelined,
+            part: incoming.len(),
+            incoming: incoming.repeat(pipelined),
             windows: 1,
             varies,
         })
@@ -84,6 +93,15 @@ impl Exchange {
 
     /// Checks that `got` is what the response of a turn contains from offset `at` on.
     pub(super) fn check(&self, turn: usize, at: usize, got: &[u8]) -> io::Result<()> {
+        // Each of several responses may differ in the same range.
+        let (first, rest) = got.split_at(got.len().min(self.part - at % self.part));
+        if !rest.is_empty() {
+            self.check(turn, at, first)?;
+            return self.check(turn, at + first.len(), rest);
+        }
+        if at >= self.part && at < self.incoming_len {
+            return self.check(turn, at % self.part, got);
+        }
         let expected = &self.incoming[turn % self.windows..][..self.incoming_len][at..];
         let is_right = |part: Range<usize>| {
             let part = part.start.max(at)..part.end.min(at + got.len());
@@ -94,7 +112,7 @@ impl Exchange {
         };
         if got.len() <= expected.len()
             && is_right(0..self.varies.start)
-            && is_right(self.varies.end..self.incoming_len)
+            && is_right(self.varies.end..self.part)
         {
             return Ok(());
         }

@@ -44,6 +44,8 @@ pub enum Target {
         addr: SocketAddr,
         /// The path of the request.
         path: String,
+        /// The number of requests that are sent together. Their responses count as one.
+        pipelined: usize,
     },
 }
 

@@ -33,6 +33,7 @@ fn parse(words: &[String]) -> Option<(evy_load::Target, usize, Duration)> {
             evy_load::Target::Http {
                 addr: addr.parse().ok()?,
                 path: format!("/{path}"),
+                pipelined: 1,
             }
         }
     };

@@ -21,18 +21,18 @@ impl BodyFraming {
             Self::Nothing | Self::Close => {}
             Self::Length(length) => {
                 out.extend_from_slice(b"content-length: ");
-                write_decimal(out, length);
-                out.extend_from_slice(b"\r\n");
+                write_decimal_line(out, length);
             }
             Self::Chunked => out.extend_from_slice(b"transfer-encoding: chunked\r\n"),
         }
     }
 }
 
-/// Appends `number` in digits. The formatting of std takes several times as long.
-fn write_decimal(out: &mut Vec<u8>, mut number: u64) {
-    let mut digits = [b'0'; 20];
-    let mut at = digits.len();
+/// Appends `number` in digits, and the end of the line. The formatting of std takes several times as
+/// long.
+fn write_decimal_line(out: &mut Vec<u8>, mut number: u64) {
+    let mut digits = *b"00000000000000000000\r\n";
+    let mut at = digits.len() - 2;
     loop {
         at -= 1;
         digits[at] += (number % 10) as u8;
@@ -187,14 +187,14 @@ impl<W: FnMut(&[u8]) -> io::Result<()>> Write for BodyWriter<'_, W> {
 
 #[cfg(test)]
 mod tests {
-    use super::write_decimal;
+    use super::write_decimal_line;
 
     #[test]
     fn a_number_is_written_in_digits() {
         for number in [0, 1, 9, 10, 99, 100, 12345, u64::MAX] {
             let mut out = Vec::new();
-            write_decimal(&mut out, number);
-            assert_eq!(out, number.to_string().as_bytes());
+            write_decimal_line(&mut out, number);
+            assert_eq!(out, format!("{number}\r\n").as_bytes());
         }
     }
 }

@@ -13,7 +13,7 @@ use std::mem;
 use http::HeaderMap;
 
 use crate::error::ProtocolError;
-use crate::upgrade::UpgradeHandler;
+use crate::upgrade::{UpgradeHandler, Upgraded};
 use file::FileSource;
 pub(crate) use framer::BodyFraming;
 use framer::{BodyWriter, Framer, PIECE};
@@ -54,6 +54,8 @@ enum Content {
     Writer(WriteBody),
     /// What takes over the connection after the head.
     Upgrade(UpgradeHandler),
+    /// The connection, after the head of a received response.
+    Upgraded(Box<Upgraded>),
 }
 
 type WriteBody = Box<dyn FnOnce(&mut dyn Write) -> io::Result<()>>;
@@ -95,7 +97,7 @@ impl Body {
         Self::from_source(Plain(reader.take(length)), Some(length))
     }
 
-    /// Creates a body from the rest of `file`, with its length.
+    /// Creates a body from the rest of `file`, with its length. It may be a file of evy or of std.
     ///
     /// The file is read on helper OS threads, like those of [`fs`](evy_runtime::fs).
     ///
@@ -108,12 +110,13 @@ impl Body {
     /// ```
     /// use evy::http::{Body, Response};
     ///
-    /// let page = evy::unblock(|| std::fs::File::open("Cargo.toml"))?;
+    /// let page = evy::fs::File::open("Cargo.toml")?;
     /// let response = Response::new(Body::from_file(page)?);
     /// assert!(response.into_body().into_text()?.contains("[package]"));
     /// # Ok::<(), std::io::Error>(())
     /// ```
-    pub fn from_file(mut file: File) -> io::Result<Self> {
+    pub fn from_file(file: impl Into<File>) -> io::Result<Self> {
+        let mut file = file.into();
         let metadata = file.metadata()?;
         if !metadata.is_file() {
             let message = "a body needs a regular file: use `from_reader` for others";
@@ -157,12 +160,7 @@ impl Body {
         Self(Content::Writer(Box::new(write)))
     }
 
-    /// Creates the body of a received message. `length` is the number of bytes left, if the decoder
-    /// knows it.
-    pub(crate) fn received(reader: impl Read + 'static, length: Option<u64>) -> Self {
-        Self::from_source(Plain(reader), length)
-    }
-
+    /// Creates a body from `source`. `length` is the number of bytes left, if it is known.
     pub(crate) fn from_source(source: impl Source + 'static, length: Option<u64>) -> Self {
         Self(Content::Reader(Box::new(BodyReader::new(
             Box::new(source),
@@ -173,6 +171,11 @@ impl Body {
     /// Creates the body of a response after which `handler` takes over the connection.
     pub(crate) fn upgrade(handler: UpgradeHandler) -> Self {
         Self(Content::Upgrade(handler))
+    }
+
+    /// Creates the body of a received response after which the connection is `upgraded`.
+    pub(crate) fn upgraded(upgraded: Upgraded) -> Self {
+        Self(Content::Upgraded(Box::new(upgraded)))
     }
 
     /// Limits the rest of the body to `bytes`. Reading more fails with `InvalidData`.
@@ -208,6 +211,41 @@ impl Body {
         }
     }
 
+    /// Sends `100 Continue` with `headers` to a client that waits for it, before it sends the body.
+    ///
+    /// Without this, the first read sends one without headers. It may be called several times, each
+    /// of which sends one. It does nothing if the request has no `Expect: 100-continue`, once the
+    /// body was read to its end, and once a part of the response was sent.
+    ///
+    /// Parks until it is sent.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error of the connection.
+    ///
+    /// # Examples
+    ///
+    /// ```no_run
+    /// use evy::http::{self, Body, HeaderMap, HeaderValue, Request};
+    ///
+    /// fn upload(request: Request<Body>) -> std::io::Result<String> {
+    ///     let mut body = request.into_body();
+    ///     let mut headers = HeaderMap::new();
+    ///     headers.insert("x-upload-id", HeaderValue::from_static("7"));
+    ///     body.send_continue(&headers)?;
+    ///     Ok(format!("{} bytes\n", body.into_bytes()?.len()))
+    /// }
+    ///
+    /// http::serve(evy::listen("127.0.0.1:8000")?, upload)?;
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn send_continue(&mut self, headers: &HeaderMap) -> io::Result<()> {
+        match &mut self.0 {
+            Content::Reader(reader) => reader.source.send_continue(headers),
+            _ => Ok(()),
+        }
+    }
+
     /// Takes the trailers: the fields that came after a body in chunks. Returns `None` if there are
     /// none, or if the body has not been read to its end.
     ///
@@ -227,7 +265,7 @@ impl Body {
             Content::Bytes(bytes, at) => Some((bytes.len() - at) as u64),
             Content::Reader(reader) => reader.length(),
             Content::Writer(_) => None,
-            Content::Upgrade(_) => Some(0),
+            Content::Upgrade(_) | Content::Upgraded(_) => Some(0),
         }
     }
 
@@ -277,6 +315,17 @@ impl Body {
         }
     }
 
+    /// Takes the connection of an upgrade that was received.
+    pub(crate) fn take_upgraded(&mut self) -> Option<Upgraded> {
+        match &self.0 {
+            Content::Upgraded(_) => match mem::take(self).0 {
+                Content::Upgraded(upgraded) => Some(*upgraded),
+                _ => None,
+            },
+            _ => None,
+        }
+    }
+
     /// Sends `out`, which holds the head, and then the body. Leaves `out` empty.
     pub(crate) fn send(
         &mut self,
@@ -300,16 +349,13 @@ impl Body {
         if framing == BodyFraming::Nothing {
             return Ok(());
         }
+        if self.append_to(out) {
+            return Ok(());
+        }
         if let Content::Bytes(bytes, at) = &self.0 {
-            // The bytes are not consumed, because the client may have to send them again.
-            let rest = &bytes[*at..];
-            if rest.len() <= MAX_COALESCED_BODY {
-                out.extend_from_slice(rest);
-                return Ok(());
-            }
             write(out)?;
             out.clear();
-            return write(rest);
+            return write(&bytes[*at..]);
         }
         let mut framer = Framer::new(out, framing, write);
         if let Content::Writer(write) = &mut self.0 {
@@ -329,6 +375,18 @@ impl Body {
         framer.finish()
     }
 
+    /// Appends a body in memory to `out`, unless it is long. The bytes are not consumed, because the
+    /// client may have to send them again. Returns whether it was appended.
+    pub(crate) fn append_to(&self, out: &mut Vec<u8>) -> bool {
+        match &self.0 {
+            Content::Bytes(bytes, at) if bytes.len() - at <= MAX_COALESCED_BODY => {
+                out.extend_from_slice(&bytes[*at..]);
+                true
+            }
+            _ => false,
+        }
+    }
+
     /// Reads from the body once, and appends up to `max` bytes to `out`.
     fn append(&mut self, out: &mut Vec<u8>, max: usize) -> io::Result<usize> {
         let at = out.len();
@@ -339,6 +397,13 @@ impl Body {
                 read => break read,
             }
         };
+        let read = read.and_then(|read| match read <= max {
+            true => Ok(read),
+            // The chunk would be shorter than its size, and the next message would be taken for it.
+            false => Err(io::Error::other(
+                "the reader of a body claims to have read more than it was asked for",
+            )),
+        });
         out.truncate(at + read.as_ref().map_or(0, |read| *read));
         read
     }
@@ -370,7 +435,7 @@ impl Read for Body {
                 Ok(read)
             }
             Content::Reader(reader) => reader.read(buf),
-            Content::Writer(_) | Content::Upgrade(_) => Ok(0),
+            Content::Writer(_) | Content::Upgrade(_) | Content::Upgraded(_) => Ok(0),
         }
     }
 }
@@ -381,7 +446,7 @@ impl BufRead for Body {
         match &mut self.0 {
             Content::Bytes(bytes, at) => Ok(&bytes[*at..]),
             Content::Reader(reader) => reader.fill_buf(),
-            Content::Writer(_) | Content::Upgrade(_) => Ok(&[]),
+            Content::Writer(_) | Content::Upgrade(_) | Content::Upgraded(_) => Ok(&[]),
         }
     }
 
@@ -389,7 +454,7 @@ impl BufRead for Body {
         match &mut self.0 {
             Content::Bytes(bytes, at) => *at = (*at + amount).min(bytes.len()),
             Content::Reader(reader) => reader.consume(amount),
-            Content::Writer(_) | Content::Upgrade(_) => {}
+            Content::Writer(_) | Content::Upgrade(_) | Content::Upgraded(_) => {}
         }
     }
 }
@@ -417,6 +482,10 @@ impl Read for Limited {
 }
 
 impl Source for Limited {
+    fn send_continue(&mut self, headers: &HeaderMap) -> io::Result<()> {
+        self.body.send_continue(headers)
+    }
+
     fn take_trailers(&mut self) -> Option<HeaderMap> {
         self.body.take_trailers()
     }

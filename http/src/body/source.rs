@@ -14,6 +14,11 @@ pub(crate) trait Source: Read {
         false
     }
 
+    /// Sends `100 Continue` to a client that understands it.
+    fn send_continue(&mut self, _headers: &HeaderMap) -> io::Result<()> {
+        Ok(())
+    }
+
     /// Takes the trailers that came after the body.
     fn take_trailers(&mut self) -> Option<HeaderMap> {
         None

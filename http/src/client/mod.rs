@@ -1,24 +1,65 @@
 //! The client: sends requests over connections that it keeps for further requests.
+//!
+//! - [`builder`] and [`settings`] collect what a program has set.
+//! - [`connector`] opens connections to a [`destination`], and [`tls`] secures them. [`idle`] keeps
+//!   them.
+//! - [`exchange`] sends a request with its [`request_head`], and reads the [`response_head`]. If the
+//!   body is not short, it is [sent meanwhile](sending).
+//! - [`response_body`] returns a connection that can be used again.
+//! - [`redirect`] turns a request into the next one.
 
+mod builder;
+mod connection;
+mod connector;
+mod deadline;
+mod destination;
+mod exchange;
 mod idle;
+mod redirect;
+mod reference;
+mod request_head;
+mod response_body;
+mod response_ext;
+mod response_head;
+mod sending;
+mod settings;
+#[cfg(not(any(feature = "tls", feature = "tls-aws-lc-rs")))]
+#[path = "no_tls.rs"]
+mod tls;
+#[cfg(any(feature = "tls", feature = "tls-aws-lc-rs"))]
+mod tls;
 
 use std::fmt;
-use std::io::{self, Read};
-use std::rc::{Rc, Weak};
-use std::time::Duration;
+use std::io;
+use std::marker::PhantomData;
+use std::rc::Rc;
 
-use evy_net::{Stream, TcpStream, connect_timeout};
-use evy_runtime::lowlevel::charge;
-use http::header::{CONNECTION, HOST};
-use http::{HeaderValue, Method, Request, Response, StatusCode, Uri, Version};
+use evy_net::Stream;
+use evy_runtime::lowlevel::{StaysOnItsOsThread, charge};
+use http::uri::InvalidUri;
+use http::{Method, Request, Response, StatusCode, Uri, Version};
 
-use crate::body::{Body, BodyFraming};
-use crate::buffered::{BufferedStream, IoDeadline, unexpected_eof};
+use crate::body::Body;
+use crate::buffered::BufferedStream;
 use crate::decoder::{Decoder, DecoderState, body_framing};
 use crate::error::ProtocolError;
-use crate::head::{self, content_length};
-use crate::limits::{Limits, MAX_HEADERS};
-use idle::{HostPort, IdleConnections, is_reusable};
+use crate::head;
+use crate::upgrade::Upgraded;
+pub use builder::ClientBuilder;
+use connection::Connection;
+use connector::AnyConnector;
+pub use connector::Connector;
+use deadline::Deadline;
+pub use destination::Destination;
+use exchange::{Answer, ClientStream, Exchange};
+use idle::IdleConnections;
+use response_body::ResponseBody;
+use response_ext::ResponseUri;
+pub use response_ext::{ResponseExt, UnexpectedStatus};
+use response_head::ExchangeError;
+pub use settings::RequestOptions;
+use settings::{ExchangeSettings, Settings};
+use tls::TlsSettings;
 
 /// Sends a GET request for `url` on a new connection, which is closed after the response. Otherwise
 /// like [`Client::get`].
@@ -32,8 +73,9 @@ use idle::{HostPort, IdleConnections, is_reusable};
 /// # Examples
 ///
 /// ```no_run
-/// let response = evy::http::get("http://example.com/")?;
-/// assert!(response.status().is_success());
+/// use evy::http::{self, ResponseExt};
+///
+/// let response = http::get("http://example.com/")?.error_for_status()?;
 /// let page = response.into_body().into_text()?;
 /// # Ok::<(), std::io::Error>(())
 /// ```
@@ -41,11 +83,17 @@ pub fn get(url: &str) -> io::Result<Response<Body>> {
     Client::builder().max_idle_per_host(0).build().get(url)
 }
 
-/// An HTTP/1.1 client for `http://` URLs.
+/// An HTTP/1.1 client for `http://` URLs and, with the feature `tls`, for `https://` URLs.
 ///
-/// Cloning a client is cheap. The clones share the idle connections.
+/// Cloning a client is cheap. The clones share the idle connections. A client stays on its OS
+/// thread.
 ///
-/// Redirects are not followed. They are returned like any other response.
+/// Redirects are followed. A response with an error status is no error: see
+/// [`ResponseExt::error_for_status`]. Proxies, cookies, authentication and compression are left to
+/// other crates.
+///
+/// Idle connections are closed when the server closes them, sends something, or when their
+/// [time is up](ClientBuilder::idle_timeout). They do not keep a deadlock from being reported.
 ///
 /// Only the methods that say so park.
 ///
@@ -61,78 +109,16 @@ pub fn get(url: &str) -> io::Result<Response<Body>> {
 /// # Ok::<(), std::io::Error>(())
 /// ```
 #[derive(Clone)]
-pub struct Client(Rc<Shared>);
+pub struct Client {
+    owner: PhantomData<*const StaysOnItsOsThread>,
+    shared: Rc<Shared>,
+}
 
 struct Shared {
     settings: Settings,
+    connector: AnyConnector,
+    tls: TlsSettings,
     idle: IdleConnections,
-}
-
-#[derive(Clone, Debug)]
-struct Settings {
-    limits: Limits,
-    connect_timeout: Duration,
-    timeout: Duration,
-    max_idle_per_host: usize,
-}
-
-/// Configures a [`Client`]. Returned by [`Client::builder`].
-#[derive(Clone, Debug)]
-#[must_use]
-pub struct ClientBuilder(Settings);
-
-impl ClientBuilder {
-    /// Sets how long connecting may take. The default is 10 seconds.
-    pub fn connect_timeout(mut self, timeout: Duration) -> Self {
-        self.0.connect_timeout = timeout;
-        self
-    }
-
-    /// Sets how long an exchange may take, from connecting to the last byte of the response's body.
-    /// The default is 60 seconds.
-    ///
-    /// Bytes that keep arriving slowly do not extend this time.
-    pub fn timeout(mut self, timeout: Duration) -> Self {
-        self.0.timeout = timeout;
-        self
-    }
-
-    /// Sets the maximum length of a response's head in bytes. The default is 64 KiB.
-    pub fn max_head_bytes(mut self, bytes: usize) -> Self {
-        self.0.limits.head = bytes;
-        self
-    }
-
-    /// Sets the maximum number of headers of a response. The default is 100. At most 256 are
-    /// supported.
-    pub fn max_headers(mut self, headers: usize) -> Self {
-        self.0.limits.headers = headers.min(MAX_HEADERS);
-        self
-    }
-
-    /// Sets the maximum length of a response's body in bytes. The default is 64 MiB.
-    pub fn max_body_bytes(mut self, bytes: u64) -> Self {
-        self.0.limits.body = bytes;
-        self
-    }
-
-    /// Sets how many idle connections to one host are kept. The default is 8.
-    ///
-    /// With zero, each request carries `Connection: close`, so that the server expects no further
-    /// request.
-    pub fn max_idle_per_host(mut self, connections: usize) -> Self {
-        self.0.max_idle_per_host = connections;
-        self
-    }
-
-    /// Builds the client.
-    #[must_use]
-    pub fn build(self) -> Client {
-        Client(Rc::new(Shared {
-            settings: self.0,
-            idle: IdleConnections::default(),
-        }))
-    }
 }
 
 impl Client {
@@ -144,17 +130,19 @@ impl Client {
 
     /// Returns a builder for a client.
     pub fn builder() -> ClientBuilder {
-        ClientBuilder(Settings {
-            limits: Limits {
-                target: None,
-                head: 64 * 1024,
-                headers: 100,
-                body: 64 * 1024 * 1024,
-            },
-            connect_timeout: Duration::from_secs(10),
-            timeout: Duration::from_secs(60),
-            max_idle_per_host: 8,
-        })
+        ClientBuilder::new()
+    }
+
+    fn from_parts(settings: Settings, connector: AnyConnector, tls: TlsSettings) -> Self {
+        Self {
+            owner: PhantomData,
+            shared: Rc::new(Shared {
+                settings,
+                connector,
+                tls,
+                idle: IdleConnections::default(),
+            }),
+        }
     }
 
     /// Sends a GET request for `url`, like [`request`](Self::request).
@@ -166,117 +154,178 @@ impl Client {
     /// Returns `InvalidInput` if `url` is malformed, and the errors of `request`.
     pub fn get(&self, url: &str) -> io::Result<Response<Body>> {
         charge();
-        let uri = url.parse::<Uri>().map_err(|error| {
-            io::Error::new(
-                io::ErrorKind::InvalidInput,
-                format!("'{url}' is not a valid URL: {error}"),
-            )
-        })?;
         let mut request = Request::new(Body::empty());
-        *request.uri_mut() = uri;
+        *request.uri_mut() = parse(url)?;
+        self.request(request)
+    }
+
+    /// Sends a POST request with `body` to `url`, like [`request`](Self::request).
+    ///
+    /// It has no `Content-Type`. A request with headers is made by [`Request::post`].
+    ///
+    /// Parks until the head of the response has arrived.
+    ///
+    /// # Errors
+    ///
+    /// Returns `InvalidInput` if `url` is malformed, and the errors of `request`.
+    ///
+    /// # Examples
+    ///
+    /// ```no_run
+    /// use evy::http::{Client, ResponseExt};
+    ///
+    /// let client = Client::new();
+    /// client.post("http://127.0.0.1:8000/words", "hello")?.error_for_status()?;
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn post<B: Into<Body>>(&self, url: &str, body: B) -> io::Result<Response<Body>> {
+        charge();
+        let mut request = Request::new(body.into());
+        *request.method_mut() = Method::POST;
+        *request.uri_mut() = parse(url)?;
         self.request(request)
     }
 
     /// Sends `request` and returns the response. Its body is read from the connection on demand.
     ///
+    /// # Bodies
+    ///
+    /// A body that is longer than 16 KiB, or that is not in memory, is sent by a green thread of its
+    /// own, while the response is read. A response that comes before the whole request was sent is
+    /// returned at once. After a success, the rest is sent while the program reads the response;
+    /// otherwise it is not sent.
+    ///
+    /// A request with `Expect: 100-continue` waits for the answer of the server before it sends the
+    /// body, at most for [`continue_timeout`](ClientBuilder::continue_timeout).
+    ///
+    /// # Connections
+    ///
     /// The connection is kept for another request once the body has been read to its end. The
     /// server may close a kept connection at any time. If one fails before the first byte of a
     /// response, the client sends the request once more on a new connection. It does so only if the
-    /// request is idempotent and its body is in memory.
+    /// request is idempotent and its body is in memory. A connection on which the server has sent
+    /// anything meanwhile is not used again.
     ///
-    /// The client sets `Content-Length`, `Transfer-Encoding` and `Connection` itself, with two
-    /// exceptions: it respects `Connection: close`, and the `Content-Length` of a body from a
-    /// reader. It sets `Host` unless the request has one.
+    /// # Headers
     ///
-    /// Parks until the request has been sent and the head of the response has arrived.
+    /// The client sets `Connection`, `Content-Length` and `Transfer-Encoding` itself. It respects
+    /// `Connection: close`, the `Content-Length` of a body from a reader, and
+    /// `Transfer-Encoding: chunked`. It sets `Host` and `User-Agent` unless the request has them.
+    ///
+    /// # Redirects
+    ///
+    /// Redirects are followed, up to [`max_redirects`](ClientBuilder::max_redirects).
+    ///
+    /// - After 303, and after 301 and 302 for a POST, the method becomes GET, and the body is
+    ///   dropped. In the other cases the body is sent again. If it is not in memory, the redirect is
+    ///   returned instead.
+    /// - Another origin does not get the headers `Authorization`, `Cookie` and
+    ///   `Proxy-Authorization`.
+    /// - [`ResponseExt::uri`] returns the last URL.
+    ///
+    /// # Upgrades
+    ///
+    /// A request with the header `Upgrade` asks for an upgrade; the client adds
+    /// `Connection: upgrade`. If the server agrees, the response has the status 101, and
+    /// [`Upgrade::of`](crate::Upgrade::of) returns the connection.
+    ///
+    /// Parks until the head of the response has arrived.
     ///
     /// # Errors
     ///
     /// Returns one of these errors:
     ///
-    /// - `Unsupported` if the scheme is not `http`, or if the method is CONNECT.
-    /// - `InvalidInput` if the URL is incomplete or contains a user name, or if its port is
-    ///   malformed or not below 65536.
+    /// - `Unsupported` if the scheme is neither `http` nor `https`, if it is `https` and the feature
+    ///   `tls` is off, or if the method is CONNECT.
+    /// - `InvalidInput` if the URL is incomplete or contains a user name, if its port is malformed
+    ///   or not below 65536, or if a header contradicts the body or another one.
     /// - `TimedOut` if a timeout passes.
     /// - `UnexpectedEof` if the server closes the connection too early.
     /// - `InvalidData` if the response is malformed or exceeds a limit. The message names the
     ///   limit.
-    /// - The error of name resolution, of the socket, or of the request's body.
+    /// - `PermissionDenied` for a redirect from `https` to `http`, and an error if there are too
+    ///   many redirects.
+    /// - The error of name resolution, of the socket, of the handshake of TLS, or of the request's
+    ///   body.
+    ///
+    /// # Panics
+    ///
+    /// Panics if the body of the request panics.
     pub fn request<B: Into<Body>>(&self, request: Request<B>) -> io::Result<Response<Body>> {
         charge();
-        let settings = &self.0.settings;
-        let deadline = IoDeadline::after(settings.timeout);
+        let settings = &self.shared.settings;
         let mut request = request.map(Into::into);
-        let peer = HostPort::of(request.uri())?;
-        reject_connect_method(request.method())?;
-        let may_repeat = request.method().is_idempotent() && request.body().is_in_memory();
-        if let Some(mut stream) = self.0.idle.take(&peer) {
-            stream.deadline = deadline;
-            if may_repeat || is_reusable(&stream) {
-                match self.exchange(&mut stream, &mut request) {
-                    Err(error) if may_repeat && error.is_stale_connection() => {}
-                    response => {
-                        let response = response.map_err(|error| error.error)?;
-                        return self.attach_body(response, stream, &peer, &request);
-                    }
-                }
+        let exchange = settings.exchange.for_request(request.extensions());
+        let deadline = Deadline::after(exchange.timeout);
+        // Sending leaves a body in memory as it is.
+        let can_resend = request.body().is_in_memory();
+        let mut redirects = 0;
+        loop {
+            let response = self.send(&mut request, &exchange, deadline)?;
+            let allows_http = settings.allows_redirects_to_http;
+            if exchange.max_redirects == 0
+                || !redirect::follow(&response, &mut request, can_resend, allows_http)?
+            {
+                return Ok(response);
             }
+            if redirects == exchange.max_redirects {
+                let message = format!("there are more than {redirects} redirects");
+                return Err(io::Error::other(message));
+            }
+            redirects += 1;
+            redirect::discard(response.into_body());
         }
-        let timeout = match deadline.remaining()? {
-            Some(left) => left.min(settings.connect_timeout),
-            None => settings.connect_timeout,
-        };
-        let stream = connect_timeout((peer.host.as_str(), peer.port), timeout)?;
-        stream.set_nodelay(true)?;
-        let mut stream = Box::new(BufferedStream::new(stream, deadline));
-        let response = self.exchange(&mut stream, &mut request);
-        let response = response.map_err(|error| error.error)?;
-        self.attach_body(response, stream, &peer, &request)
     }
 
-    /// Sends the request and reads the head of the final response.
-    fn exchange<S: Stream>(
+    /// Sends one request, without following redirects.
+    fn send(
         &self,
-        stream: &mut BufferedStream<S>,
         request: &mut Request<Body>,
-    ) -> Result<Response<()>, ExchangeError> {
-        let settings = &self.0.settings;
-        let mut out = Vec::with_capacity(512);
-        let keep_alive = settings.max_idle_per_host > 0;
-        let framing = write_head(&mut out, request, keep_alive).map_err(ExchangeError::sending)?;
-        let mut is_closed = false;
-        let sent = request.body_mut().send(&mut out, framing, |bytes| {
-            let written = stream.write_all(bytes);
-            written.inspect_err(|error| is_closed = is_connection_closed(error))
-        });
-        let Err(error) = sent else {
-            return read_head(stream, &settings.limits);
-        };
-        let mut error = ExchangeError::sending(error);
-        if is_closed {
-            // A server that needs no more of the request may respond and close the connection, so
-            // there may be a response nevertheless.
-            match read_head(stream, &settings.limits) {
-                Ok(mut response) => {
-                    let close = HeaderValue::from_static("close");
-                    response.headers_mut().insert(CONNECTION, close);
-                    return Ok(response);
-                }
-                Err(reading) => error.has_response_bytes = reading.has_response_bytes,
+        settings: &ExchangeSettings,
+        deadline: Deadline,
+    ) -> io::Result<Response<Body>> {
+        let peer = Destination::of(request.uri())?;
+        let framing = request_head::check(request)?;
+        let may_repeat = request.method().is_idempotent() && request.body().is_in_memory();
+        let exchange = Exchange::new(&self.shared.settings, settings, deadline);
+        if let Some(stream) = self.shared.idle.take(&peer) {
+            match exchange.run(stream, request, framing) {
+                Err(error) if may_repeat && error.is_stale_connection() => {}
+                answer => return self.attach_body(answer, &peer, request),
             }
         }
-        Err(error)
+        let stream = self
+            .shared
+            .connect(&peer, deadline.or_after(settings.connect_timeout))?;
+        let stream = Box::new(BufferedStream::new(stream, deadline.io()));
+        let answer = exchange.run(stream, request, framing);
+        self.attach_body(answer, &peer, request)
     }
 
-    /// Returns the response with its body. When the body has been read to its end, it returns the
-    /// connection to the client.
+    /// Returns the response with its body.
     fn attach_body(
         &self,
-        response: Response<()>,
-        stream: Box<BufferedStream<TcpStream>>,
-        peer: &HostPort,
+        answer: Result<Answer, ExchangeError>,
+        peer: &Destination,
         request: &Request<Body>,
     ) -> io::Result<Response<Body>> {
+        let Answer {
+            mut response,
+            stream,
+            sending,
+            is_request_whole,
+        } = answer.map_err(|failed| failed.error)?;
+        let uri = ResponseUri(request.uri().clone());
+        response.extensions_mut().insert(uri);
+        if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+            if !is_request_whole {
+                // The server would take what follows for the rest of the request.
+                let message = "the server switched protocols before it had the whole request";
+                return Err(ProtocolError::malformed(message).into());
+            }
+            let upgraded = upgraded(stream)?;
+            return Ok(response.map(|()| Body::upgraded(upgraded)));
+        }
         let (version, headers) = (response.version(), response.headers());
         let declared = body_framing(headers, version)?;
         let state = match response.status() {
@@ -284,43 +333,54 @@ impl Client {
             StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED => DecoderState::Length(0),
             _ => declared.unwrap_or(DecoderState::UntilClose),
         };
-        let keep_alive = state != DecoderState::UntilClose
+        let keep_alive = is_request_whole
+            && state != DecoderState::UntilClose
             && head::keeps_alive(headers, version)
             && head::keeps_alive(request.headers(), Version::HTTP_11);
-        let return_to = keep_alive.then(|| (Rc::downgrade(&self.0), peer.clone()));
-        let decoder = Decoder::new(state, self.0.settings.limits.body)?;
         let mut reader = ResponseBody {
             stream: Some(stream),
-            decoder,
-            return_to,
+            decoder: Decoder::new(state, self.shared.settings.limits.body)?,
+            sending,
+            return_to: keep_alive.then(|| (Rc::downgrade(&self.shared), peer.clone())),
         };
-        if reader.decoder.is_done() {
+        if reader.decoder.is_done() && reader.sending.is_none() {
             reader.return_connection();
             return Ok(response.map(|()| Body::empty()));
         }
         let length = reader.decoder.length();
-        Ok(response.map(|()| Body::received(reader, length)))
+        Ok(response.map(|()| Body::from_source(reader, length)))
     }
 }
 
-/// The failure of an exchange: the error, and whether any part of the response had arrived.
-struct ExchangeError {
-    error: io::Error,
-    has_response_bytes: bool,
+fn parse(url: &str) -> io::Result<Uri> {
+    url.parse().map_err(|error: InvalidUri| {
+        let message = format!("'{url}' is not a valid URL: {error}");
+        io::Error::new(io::ErrorKind::InvalidInput, message)
+    })
 }
 
-impl ExchangeError {
-    fn sending(error: io::Error) -> Self {
-        Self {
-            error,
-            has_response_bytes: false,
+/// Hands over a connection, with what was read ahead.
+fn upgraded(stream: ClientStream) -> io::Result<Upgraded> {
+    let (connection, read_ahead) = stream.into_parts();
+    connection.set_read_timeout(None)?;
+    connection.set_write_timeout(None)?;
+    Ok(Upgraded::from_boxed(connection.into_stream(), read_ahead))
+}
+
+impl Shared {
+    /// Opens a connection, with TLS if the scheme is `https`.
+    fn connect(&self, peer: &Destination, deadline: Deadline) -> io::Result<Connection> {
+        let connection = (self.connector)(peer, deadline.remaining()?)?;
+        if !peer.is_https() {
+            return Ok(connection);
         }
+        tls::secure(&self.tls, peer.host(), connection, deadline.remaining()?)
     }
 
-    /// Whether the connection was closed without a response, as if the server had closed it before
-    /// it saw the request.
-    fn is_stale_connection(&self) -> bool {
-        !self.has_response_bytes && is_connection_closed(&self.error)
+    /// Keeps a connection for another request.
+    fn keep(&self, peer: Destination, stream: ClientStream) {
+        let (max, timeout) = (self.settings.max_idle_per_host, self.settings.idle_timeout);
+        self.idle.put(peer, stream, max, timeout);
     }
 }
 
@@ -332,135 +392,8 @@ impl Default for Client {
 
 impl fmt::Debug for Client {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Client").field(&self.0.settings).finish()
+        f.debug_tuple("Client")
+            .field(&self.shared.settings)
+            .finish()
     }
-}
-
-/// The body of a response. When it has been read to its end, it returns the connection to the
-/// client.
-struct ResponseBody {
-    stream: Option<Box<BufferedStream<TcpStream>>>,
-    decoder: Decoder,
-    return_to: Option<(Weak<Shared>, HostPort)>,
-}
-
-impl ResponseBody {
-    fn return_connection(&mut self) {
-        let (Some(stream), Some((shared, peer))) = (self.stream.take(), self.return_to.take())
-        else {
-            return;
-        };
-        // Unsolicited bytes would be parsed as the next response, so such a connection is not
-        // reused.
-        if let (Some(shared), true) = (shared.upgrade(), stream.buffered().is_empty()) {
-            shared
-                .idle
-                .put(peer, stream, shared.settings.max_idle_per_host);
-        }
-    }
-}
-
-impl Read for ResponseBody {
-    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        let Some(stream) = &mut self.stream else {
-            return Ok(0);
-        };
-        let read = self.decoder.read(stream, buf)?;
-        if self.decoder.is_done() {
-            self.return_connection();
-        }
-        Ok(read)
-    }
-}
-
-/// Whether the error means that the peer has closed the connection, rather than that it is slow or
-/// has sent malformed data.
-fn is_connection_closed(error: &io::Error) -> bool {
-    use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, UnexpectedEof};
-    matches!(
-        error.kind(),
-        BrokenPipe | ConnectionAborted | ConnectionReset | UnexpectedEof
-    )
-}
-
-fn reject_connect_method(method: &Method) -> io::Result<()> {
-    if method == Method::CONNECT {
-        return Err(io::Error::new(
-            io::ErrorKind::Unsupported,
-            "the client does not support CONNECT",
-        ));
-    }
-    Ok(())
-}
-
-/// Appends the head of a request to `out`. Returns how the body is framed.
-fn write_head(out: &mut Vec<u8>, request: &Request<Body>, keep: bool) -> io::Result<BodyFraming> {
-    let (method, uri, headers) = (request.method(), request.uri(), request.headers());
-    let method_expects_body = matches!(*method, Method::POST | Method::PUT | Method::PATCH);
-    let framing = match request.body().length() {
-        Some(0) if !method_expects_body => BodyFraming::Nothing,
-        length => match length.map_or_else(|| content_length(headers), |n| Ok(Some(n)))? {
-            Some(length) => BodyFraming::Length(length),
-            None => BodyFraming::Chunked,
-        },
-    };
-    let target = uri.path_and_query().map_or("/", |target| target.as_str());
-    out.extend_from_slice(method.as_str().as_bytes());
-    out.push(b' ');
-    if !target.starts_with('/') && target != "*" {
-        out.push(b'/');
-    }
-    out.extend_from_slice(target.as_bytes());
-    out.extend_from_slice(b" HTTP/1.1\r\n");
-    if !headers.contains_key(HOST) {
-        out.extend_from_slice(b"host: ");
-        out.extend_from_slice(
-            uri.authority()
-                .map_or("", |authority| authority.as_str())
-                .as_bytes(),
-        );
-        out.extend_from_slice(b"\r\n");
-    }
-    framing.write_header(out);
-    if !keep || !head::keeps_alive(headers, Version::HTTP_11) {
-        out.extend_from_slice(b"connection: close\r\n");
-    }
-    head::write_headers(out, headers);
-    out.extend_from_slice(b"\r\n");
-    Ok(framing)
-}
-
-/// Reads the head of the final response, skipping informational ones.
-fn read_head<S: Stream>(
-    stream: &mut BufferedStream<S>,
-    limits: &Limits,
-) -> Result<Response<()>, ExchangeError> {
-    let mut has_response_bytes = false;
-    loop {
-        let head = next_head(stream, limits);
-        has_response_bytes |= head.is_ok() || !stream.buffered().is_empty();
-        match head {
-            Ok(response) if response.status().is_informational() => {}
-            head => {
-                return head.map_err(|error| ExchangeError {
-                    error,
-                    has_response_bytes,
-                });
-            }
-        }
-    }
-}
-
-fn next_head<S: Stream>(
-    stream: &mut BufferedStream<S>,
-    limits: &Limits,
-) -> io::Result<Response<()>> {
-    let length = stream.head(limits)?.ok_or_else(unexpected_eof)?;
-    let response = head::parse_response(&stream.buffered()[..length], limits)?;
-    if response.status() == StatusCode::SWITCHING_PROTOCOLS {
-        let message = "the server switched protocols without a request to do so";
-        return Err(ProtocolError::malformed(message).into());
-    }
-    stream.consume(length);
-    Ok(response)
 }

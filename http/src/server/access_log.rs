@@ -229,7 +229,11 @@ impl fmt::Display for Line<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self(record, is_combined) = self;
         match (record.forwarded_for(), record.peer.addr()) {
-            (Some(client), _) => Escaped(client.as_bytes()).fmt(f)?,
+            (Some(client), _) => {
+                // The field has no quotes, so a space would end it.
+                let client = Escaped(client.as_bytes()).to_string();
+                f.write_str(&client.replace(' ', "\\x20"))?;
+            }
             (None, Some(addr)) => write!(f, "{}", addr.ip())?,
             (None, None) => f.write_char('-')?,
         }
@@ -253,7 +257,7 @@ impl fmt::Display for Line<'_> {
 }
 
 /// Text of a client, which cannot begin a line of its own or end its quotes.
-struct Escaped<'a>(&'a [u8]);
+pub(super) struct Escaped<'a>(pub(super) &'a [u8]);
 
 impl fmt::Display for Escaped<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -265,5 +269,35 @@ impl fmt::Display for Escaped<'_> {
             }
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Begun, Line, Peer};
+    use http::Request;
+
+    #[test]
+    fn an_address_from_a_proxy_stays_one_field_of_the_line() {
+        let forged = "6.6.6.6 - - [01/Jan/2020:00:00:00 +0000] \"GET /forged HTTP/1.1\" 200 1";
+        let request = Request::get("/").header("x-forwarded-for", forged);
+        let begun = Begun::new(Some(&request.body(()).unwrap()));
+        let peer = Peer::new(());
+        let record = begun.end(&peer, true, b"GET / HTTP/1.1", None, 0);
+        let line = Line(&record, false).to_string();
+        let mut fields = line.split(' ');
+        assert!(
+            fields
+                .next()
+                .unwrap()
+                .starts_with(r"6.6.6.6\x20-\x20-\x20[01/"),
+            "{line}"
+        );
+        assert_eq!(
+            (fields.next(), fields.next()),
+            (Some("-"), Some("-")),
+            "{line}"
+        );
+        assert_eq!(line.matches(" \"").count(), 1, "{line}");
     }
 }

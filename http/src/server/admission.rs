@@ -2,15 +2,19 @@
 
 use std::any::Any;
 use std::io::{self, IoSlice, IoSliceMut, Read, Write};
+use std::os::fd::RawFd;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
 use evy_net::{Listener, Stream, TcpStream};
-use rustix::io::Errno;
+use rustix::io::{Errno, fcntl_dupfd_cloexec};
 use rustix::process::{Resource, getrlimit};
 
 use super::registry::{ConnectionGuard, Registry};
+
+/// The maximum number of descriptors for which the table is prepared: 80 KB of the system's memory.
+const MAX_TABLE: usize = 10_000;
 
 /// A listener that registers each connection, and closes old ones if there are too many.
 pub(super) struct Admission<L> {
@@ -55,6 +59,16 @@ pub(super) fn max_descriptors() -> usize {
     limit.map_or(usize::MAX, |limit| {
         (limit - limit / 10).saturating_sub(16).max(1)
     })
+}
+
+/// Makes room for `connections` in the table of descriptors, and at most for [`MAX_TABLE`].
+///
+/// The system doubles the table whenever it is full. If the process has several OS threads, that
+/// takes 15 ms, and on a busy machine up to a second, during which `accept` does not return.
+pub(super) fn grow_descriptor_table(connections: usize) {
+    let last = connections.min(MAX_TABLE) as RawFd;
+    // It only affects the speed. The duplicate is closed at once.
+    fcntl_dupfd_cloexec(io::stderr(), last).ok();
 }
 
 /// A connection that was accepted. Its handshake is left to its own green thread, which has
@@ -103,6 +117,10 @@ impl<S: Stream> Stream for Admitted<S> {
 
     fn set_write_timeout(&self, timeout: Option<Duration>) -> io::Result<()> {
         self.stream.set_write_timeout(timeout)
+    }
+
+    fn wait_readable(&mut self) -> io::Result<()> {
+        self.stream.wait_readable()
     }
 
     fn close_write(&mut self) -> io::Result<()> {

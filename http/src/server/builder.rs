@@ -56,7 +56,8 @@ impl ServerBuilder {
         self
     }
 
-    /// Sets how long a connection may wait for another request. The default is 60 seconds.
+    /// Sets how long a connection may wait for another request. The default is 60 seconds. Zero
+    /// means that a connection serves one request only.
     pub fn idle_timeout(mut self, timeout: Duration) -> Self {
         self.0.settings.idle_timeout = timeout;
         self
@@ -106,6 +107,23 @@ impl ServerBuilder {
             "a server must allow at least one connection"
         );
         self.0.max_connections = connections;
+        self
+    }
+
+    /// Sets the size of the handlers' stacks in bytes, like
+    /// [`Builder::stack_size`](evy_runtime::thread::Builder::stack_size). The default is 256 KiB, or
+    /// what [`WorkersBuilder::stack_size`](evy_net::WorkersBuilder::stack_size) has set.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use evy::http::Server;
+    ///
+    /// // Debug builds of deep parsers and templates need more stack than release builds.
+    /// let server = Server::builder().stack_size(1 << 20).build();
+    /// ```
+    pub fn stack_size(mut self, bytes: usize) -> Self {
+        self.0.stack_size = Some(bytes);
         self
     }
 

@@ -1,21 +1,22 @@
 //! `Connection`: the state of one connection of the server, in a message or between two.
 
 use std::io;
-use std::mem;
 use std::time::Duration;
 
 use evy_net::Stream;
-use evy_runtime::lowlevel::{charge, now};
+use evy_runtime::lowlevel::{charge, now, release_stack};
 use evy_runtime::{timeout, yield_now};
 use http::header::{EXPECT, TRANSFER_ENCODING};
-use http::{Method, Request, StatusCode, Version};
+use http::{HeaderMap, Method, Request, StatusCode, Version};
 
 use super::registry::{ConnectionGuard, Phase};
 use super::settings::Settings;
+use super::spares::Spares;
+use crate::body::Body;
 use crate::buffered::{BufferedStream, IoDeadline};
 use crate::decoder::{Decoder, DecoderState, body_framing};
 use crate::error::ProtocolError;
-use crate::head::{self, content_length};
+use crate::head::{self, HeadersSeen, content_length};
 use crate::pace::{Pace, PaceLimits};
 
 /// The number of unread body bytes that are skipped to reach the next request.
@@ -37,6 +38,9 @@ const LINGER: PaceLimits = PaceLimits {
     total: Some(Duration::from_secs(30)),
 };
 
+/// How long a connection is idle before it keeps as little memory as it can.
+const QUIET: Duration = Duration::from_secs(1);
+
 /// How long the last part of a transport's protocol may take to be written.
 const END_TIMEOUT: Duration = Duration::from_secs(1);
 
@@ -55,10 +59,12 @@ pub(super) struct Connection<S> {
     decoder: Decoder,
     /// Counts the requests. The body of an earlier request has nothing left to read.
     pub(super) request_number: u64,
-    /// The request line of the current request.
+    /// The request line of the current request, if it is kept for reports.
     pub(super) line: Vec<u8>,
     /// Whether the client waits for `100 Continue`.
     pub(super) expect_continue: bool,
+    /// Whether the client understands `100 Continue`, and no part of the response was sent.
+    may_continue: bool,
     /// The error in the body of the request, if one is known.
     pub(super) fault: Option<Fault>,
     /// Whether a part of a response was sent, but not all of it.
@@ -79,6 +85,7 @@ impl<S: Stream> Connection<S> {
             request_number: 0,
             line: Vec::new(),
             expect_continue: false,
+            may_continue: false,
             fault: None,
             is_cut_off: false,
             is_write_closed: false,
@@ -95,24 +102,58 @@ impl<S: Stream> Connection<S> {
         timeout(settings.head_timeout, || stream.handshake())?
     }
 
-    /// Reads a head. Returns `None` if the client is done, or has not begun another request in time.
+    /// Reads a head into `request`, which is new. Returns `None` if the client is done, or has not begun another request in time.
     pub(super) fn next_request(
         &mut self,
         settings: &Settings,
         entry: &ConnectionGuard,
-    ) -> io::Result<Option<Request<()>>> {
+        spares: &Spares,
+        request: &mut Request<Body>,
+    ) -> io::Result<Option<HeadersSeen>> {
         let is_first = self.request_number == 0;
         self.line.clear();
         self.stream.skip_empty_lines();
         if self.stream.buffered().is_empty() && !is_first {
             self.pipelined = 0;
-            if !self.wait_for_request(settings, entry)? {
+            if !self.wait_for_request(settings, entry, spares)? {
                 return Ok(None);
             }
         } else {
             self.take_turn()?;
         }
+        entry.set_busy();
+        let length = match head::whole_head(self.stream.buffered(), &settings.limits) {
+            Some(length) => length,
+            None => match self.wait_for_head(settings, entry, spares)? {
+                Some(length) => length,
+                None => return Ok(None),
+            },
+        };
         let stream = &mut self.stream;
+        stream.deadline = transfer_deadline(settings);
+        let bytes = &stream.buffered()[..length];
+        if settings.keeps_line {
+            let line = bytes.split(|&byte| byte == b'\r').next();
+            self.line.extend_from_slice(line.unwrap_or_default());
+        }
+        *request.headers_mut() = spares.headers();
+        let seen = head::parse_request(bytes, &settings.limits, request)?;
+        stream.consume(length);
+        self.request_number += 1;
+        self.accept(request, seen, settings)?;
+        Ok(Some(seen))
+    }
+
+    /// Waits for the rest of a head. Returns `None` if nothing of it comes.
+    fn wait_for_head(
+        &mut self,
+        settings: &Settings,
+        entry: &ConnectionGuard,
+        spares: &Spares,
+    ) -> io::Result<Option<usize>> {
+        let is_first = self.request_number == 0;
+        let stream = &mut self.stream;
+        spares.give_input(stream);
         let start = now();
         stream.deadline = IoDeadline::since(start, settings.head_timeout);
         if is_first && stream.buffered().is_empty() {
@@ -125,44 +166,50 @@ impl<S: Stream> Connection<S> {
         }
         entry.set_phase(Phase::Head, start);
         let length = match stream.head(&settings.limits) {
-            Ok(Some(length)) => length,
-            Ok(None) => return Ok(None),
             Err(error) if is_timeout(&error) && stream.buffered().is_empty() => return Ok(None),
-            Err(error) => return Err(error),
+            length => length?,
         };
         entry.set_busy();
-        stream.deadline = transfer_deadline(settings);
-        let bytes = &stream.buffered()[..length];
-        let line = bytes.split(|&byte| byte == b'\r').next();
-        self.line.extend_from_slice(line.unwrap_or_default());
-        let request = head::parse_request(bytes, &settings.limits)?;
-        stream.consume(length);
-        self.request_number += 1;
-        self.accept(&request, settings)?;
-        Ok(Some(request))
+        Ok(length)
     }
 
     /// Waits for the first byte of another request. Returns `false` if none comes.
+    ///
+    /// Meanwhile its buffers serve other connections, and later the stack is as small as it can be.
     fn wait_for_request(
         &mut self,
         settings: &Settings,
         entry: &ConnectionGuard,
+        spares: &Spares,
     ) -> io::Result<bool> {
         let stream = &mut self.stream;
         stream.flush()?;
-        stream.shrink();
         let start = now();
         entry.set_phase(Phase::Idle, start);
-        stream.deadline = IoDeadline::since(start, settings.idle_timeout);
-        while stream.buffered().is_empty() {
-            match stream.fill() {
+        let mut left = settings.idle_timeout;
+        let mut is_quiet = false;
+        while !left.is_zero() {
+            spares.take_buffers_of(stream);
+            let timeout = if is_quiet { left } else { left.min(QUIET) };
+            match wait_and_fill(stream, timeout, spares) {
                 Ok(0) => return Ok(false),
-                Err(error) if is_timeout(&error) => return Ok(false),
-                read => drop(read?),
+                Err(error) if is_timeout(&error) && timeout == left => return Ok(false),
+                Err(error) if is_timeout(&error) => {
+                    is_quiet = true;
+                    release_stack();
+                }
+                read => {
+                    read?;
+                    stream.skip_empty_lines();
+                    if !stream.buffered().is_empty() {
+                        return Ok(true);
+                    }
+                }
             }
-            stream.skip_empty_lines();
+            let idle = now().saturating_duration_since(start);
+            left = settings.idle_timeout.saturating_sub(idle);
         }
-        Ok(true)
+        Ok(false)
     }
 
     /// Lets other green threads run after a number of requests that needed no read.
@@ -178,8 +225,16 @@ impl<S: Stream> Connection<S> {
     }
 
     /// Prepares for the body of a request.
-    fn accept(&mut self, request: &Request<()>, settings: &Settings) -> io::Result<()> {
-        let framing = body_framing(request.headers(), request.version())?;
+    fn accept(
+        &mut self,
+        request: &Request<Body>,
+        seen: HeadersSeen,
+        settings: &Settings,
+    ) -> io::Result<()> {
+        let framing = match seen.framing {
+            true => body_framing(request.headers(), request.version())?,
+            false => None,
+        };
         if *request.method() == Method::CONNECT {
             if !settings.allow_connect {
                 let message = "CONNECT is not served";
@@ -194,7 +249,8 @@ impl<S: Stream> Connection<S> {
         if let Some(framing) = framing {
             self.decoder = Decoder::new(framing, settings.limits.body)?;
         }
-        self.expect_continue = expects_continue(request)? && !self.decoder.is_done();
+        self.expect_continue = seen.expect && expects_continue(request)? && !self.decoder.is_done();
+        self.may_continue = self.expect_continue;
         Ok(())
     }
 
@@ -207,7 +263,7 @@ impl<S: Stream> Connection<S> {
         self.decoder.limit(bytes);
     }
 
-    pub(super) fn take_trailers(&mut self) -> Option<http::HeaderMap> {
+    pub(super) fn take_trailers(&mut self) -> Option<HeaderMap> {
         self.decoder.take_trailers()
     }
 
@@ -215,10 +271,25 @@ impl<S: Stream> Connection<S> {
         !self.decoder.is_done()
     }
 
+    /// Sends `100 Continue` with `headers`, if the client has asked for it and is still to send
+    /// something.
+    pub(super) fn send_continue(&mut self, headers: &HeaderMap) -> io::Result<()> {
+        if !self.may_continue || self.decoder.is_done() || self.fault.is_some() {
+            return Ok(());
+        }
+        self.expect_continue = false;
+        let mut bytes = b"HTTP/1.1 100 Continue\r\n".to_vec();
+        head::write_headers(&mut bytes, headers);
+        bytes.extend_from_slice(b"\r\n");
+        let sent = self.stream.write_all(&bytes);
+        // That is not an error of the handler.
+        sent.inspect_err(|_| self.fault = Some(Fault::Gone))
+    }
+
     pub(super) fn read_body(&mut self, buf: &mut [u8]) -> io::Result<usize> {
         let is_broken = matches!(self.decoder.state, DecoderState::Broken(_));
-        if !is_broken && mem::take(&mut self.expect_continue) {
-            self.stream.write_all(b"HTTP/1.1 100 Continue\r\n\r\n")?;
+        if self.expect_continue && !is_broken {
+            self.send_continue(&HeaderMap::new())?;
         }
         let result = self.decoder.read(&mut self.stream, buf);
         if let Err(error) = &result {
@@ -265,6 +336,7 @@ impl<S: Stream> Connection<S> {
     /// Sends a part of a response, after which there is more.
     pub(super) fn send_part(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.expect_continue = false;
+        self.may_continue = false;
         self.is_cut_off = true;
         self.stream.write_all(bytes)
     }
@@ -273,6 +345,7 @@ impl<S: Stream> Connection<S> {
     /// leaves together with this one.
     pub(super) fn send_last(&mut self, bytes: &[u8], keep_alive: bool) -> io::Result<()> {
         self.expect_continue = false;
+        self.may_continue = false;
         let has_next = keep_alive && self.decoder.is_done() && !self.stream.buffered().is_empty();
         if has_next && self.stream.queued() + bytes.len() <= MAX_QUEUED_BYTES {
             self.stream.queue(bytes);
@@ -306,7 +379,7 @@ impl<S: Stream> Connection<S> {
     /// Ends the connection. If a response was cut off, the client sees an error instead of the end
     /// of the stream.
     pub(super) fn end(mut self) {
-        let is_cut_off = self.is_cut_off || self.stream.queued() > 0;
+        let is_cut_off = self.is_cut_off || self.stream.has_unsent();
         let stream = &mut self.stream.stream;
         if is_cut_off {
             stream.reset();
@@ -315,6 +388,19 @@ impl<S: Stream> Connection<S> {
             stream.close_write().ok();
         }
     }
+}
+
+/// Reads into the buffer of the stream once. While nothing has arrived, it needs none, if the
+/// transport can wait without one.
+fn wait_and_fill<S: Stream>(
+    stream: &mut BufferedStream<S>,
+    timeout: Duration,
+    spares: &Spares,
+) -> io::Result<usize> {
+    stream.stream.set_read_timeout(Some(timeout))?;
+    stream.stream.wait_readable()?;
+    spares.give_input(stream);
+    stream.fill_within_timeout()
 }
 
 fn transfer_deadline(settings: &Settings) -> IoDeadline {
@@ -344,15 +430,19 @@ fn skip_rest<S: Stream>(decoder: &mut Decoder, stream: &mut BufferedStream<S>) -
     true
 }
 
-fn expects_continue(request: &Request<()>) -> Result<bool, ProtocolError> {
-    match request.headers().get(EXPECT) {
-        None => Ok(false),
-        Some(value) if value.as_bytes().eq_ignore_ascii_case(b"100-continue") => {
-            Ok(request.version() == Version::HTTP_11)
+fn expects_continue(request: &Request<Body>) -> Result<bool, ProtocolError> {
+    let values = request.headers().get_all(EXPECT).iter();
+    let members = values.flat_map(|value| value.as_bytes().split(|&byte| byte == b','));
+    let mut is_expected = false;
+    for member in members.map(head::trim_whitespace) {
+        if member.eq_ignore_ascii_case(b"100-continue") {
+            is_expected = request.version() == Version::HTTP_11;
+        } else if !member.is_empty() {
+            return Err(ProtocolError::new(
+                StatusCode::EXPECTATION_FAILED,
+                "the only expectation supported is `100-continue`",
+            ));
         }
-        Some(_) => Err(ProtocolError::new(
-            StatusCode::EXPECTATION_FAILED,
-            "the only expectation supported is `100-continue`",
-        )),
     }
+    Ok(is_expected)
 }

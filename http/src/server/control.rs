@@ -1,8 +1,8 @@
 //! `ServerHandle`: stops a server from any OS thread, and counts what it does.
 
 use std::fmt;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use evy_runtime::lowlevel::now;
@@ -65,9 +65,9 @@ impl ServerHandle {
             Some(Some(other)) => Some(deadline.map_or(other, |deadline| deadline.min(other))),
             _ => deadline,
         });
-        self.0.is_stopping.store(true, Ordering::Release);
         self.0.changed.notify_all();
         for serving in &state.serving {
+            serving.is_stopping.store(true, Ordering::Relaxed);
             serving.changed.notify_all();
         }
         let limit = deadline.and_then(|deadline| deadline.checked_add(ANSWER_TIME));
@@ -127,7 +127,6 @@ impl fmt::Debug for ServerHandle {
 /// The state that a server shares with its handles and clones.
 #[derive(Debug, Default)]
 pub(super) struct Control {
-    is_stopping: AtomicBool,
     state: Mutex<State>,
     /// Notified when a call of `serve` is over.
     changed: Condvar,
@@ -142,14 +141,14 @@ struct State {
 }
 
 impl Control {
-    pub(super) fn is_stopping(&self) -> bool {
-        self.is_stopping.load(Ordering::Relaxed)
-    }
-
     /// Registers a call of `serve`.
     pub(super) fn begin(self: &Arc<Self>) -> ServingGuard {
         let serving = Arc::<Serving>::default();
-        self.lock().serving.push(Arc::clone(&serving));
+        let mut state = self.lock();
+        let is_stopping = state.deadline.is_some();
+        serving.is_stopping.store(is_stopping, Ordering::Relaxed);
+        state.serving.push(Arc::clone(&serving));
+        drop(state);
         ServingGuard {
             control: Arc::clone(self),
             serving,
@@ -163,11 +162,21 @@ impl Control {
 
 /// What one call of `serve` does.
 #[derive(Debug, Default)]
-struct Serving {
+pub(super) struct Serving {
     counts: Arc<Counts>,
+    /// Whether its connections are not to be kept.
+    is_stopping: AtomicBool,
+    /// The deadline of a stop of this call alone. It is set while the state is locked.
+    deadline: OnceLock<Option<Instant>>,
     is_over: AtomicBool,
     /// Notified when the server is stopped, and when the call has nothing left to do.
     changed: Condvar,
+}
+
+impl Serving {
+    pub(super) fn is_stopping(&self) -> bool {
+        self.is_stopping.load(Ordering::Relaxed)
+    }
 }
 
 /// Counts that one OS thread writes and any may read.
@@ -180,6 +189,10 @@ pub(super) struct Counts {
 impl Counts {
     pub(super) fn set_connections(&self, connections: usize) {
         self.connections.store(connections, Ordering::Relaxed);
+    }
+
+    pub(super) fn requests(&self) -> u64 {
+        self.requests.load(Ordering::Relaxed)
     }
 
     pub(super) fn add_request(&self) {
@@ -210,8 +223,9 @@ impl ServingGuard {
             if is_done() {
                 return None;
             }
-            if state.deadline.is_some() {
-                return state.deadline;
+            let deadline = self.deadline(&state);
+            if deadline.is_some() {
+                return deadline;
             }
             let waited = self.serving.changed.wait(state);
             state = waited.unwrap_or_else(PoisonError::into_inner);
@@ -220,7 +234,31 @@ impl ServingGuard {
 
     /// Returns the deadline of the stop, if one was requested.
     pub(super) fn stop_deadline(&self) -> Option<Option<Instant>> {
-        self.control.lock().deadline
+        self.deadline(&self.control.lock())
+    }
+
+    fn deadline(&self, state: &State) -> Option<Option<Instant>> {
+        let own = self.serving.deadline.get().copied();
+        state.deadline.or(own)
+    }
+
+    /// Makes the responses of this call announce `connection: close`.
+    pub(super) fn announce_stop(&self) {
+        self.serving.is_stopping.store(true, Ordering::Relaxed);
+    }
+
+    /// Stops this call alone, like [`ServerHandle::stop`], without waiting for it.
+    pub(super) fn stop(&self, deadline: Option<Instant>) {
+        self.announce_stop();
+        let state = self.control.lock();
+        // A second one changes nothing.
+        self.serving.deadline.set(deadline).ok();
+        drop(state);
+        self.notify();
+    }
+
+    pub(super) fn serving(&self) -> Arc<Serving> {
+        Arc::clone(&self.serving)
     }
 
     pub(super) fn notify(&self) {

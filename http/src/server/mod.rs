@@ -16,18 +16,22 @@ mod response_head;
 mod service;
 mod settings;
 mod shared;
+mod spares;
 mod status_error;
+mod workers;
 
 use std::any::Any;
 use std::cell::Cell;
 use std::fmt::Debug;
 use std::io;
 use std::net::SocketAddr;
+use std::rc::Rc;
 use std::sync::Arc;
 
 use evy_net::{Listener, Stream, TcpStream};
 use evy_runtime::lowlevel::resume_unwind;
 use evy_runtime::scope;
+use evy_runtime::thread::Builder;
 use http::Request;
 
 pub use access_log::{AccessLog, AccessRecord};
@@ -36,16 +40,18 @@ pub use control::ServerHandle;
 pub use into_response::IntoResponse;
 pub use peer::Peer;
 pub use status_error::StatusError;
+pub use workers::serve_on;
 
 use crate::body::Body;
 use access_log::TrustedProxies;
 use admission::{Admission, Admitted, max_descriptors, set_nodelay};
-use control::Control;
+use control::{Control, ServingGuard};
 use date_cache::DateCache;
 use registry::Registry;
 use report::OnError;
 use service::Service;
 use settings::Settings;
+use spares::Spares;
 
 /// Serves HTTP on `listener`, each connection on a green thread of its own. The same as
 /// [`Server::serve`] with default settings.
@@ -93,6 +99,7 @@ where
 pub struct Server {
     settings: Settings,
     max_connections: usize,
+    stack_size: Option<usize>,
     on_error: Option<OnError>,
     access_log: Option<AccessLog>,
     trusted_proxies: Option<TrustedProxies>,
@@ -128,6 +135,9 @@ impl Server {
     ///   reported to [`on_error`](ServerBuilder::on_error).
     /// - A target that names a host replaces the `Host` header.
     ///
+    /// If the listener fails, or if the caller is killed, idle connections are closed at once, and
+    /// each of the others after its response.
+    ///
     /// Parks until the server is stopped, or until the listener fails.
     ///
     /// # Errors
@@ -141,21 +151,47 @@ impl Server {
         H: Fn(Request<Body>) -> R + 'static,
         R: IntoResponse,
     {
-        let serving = self.control.begin();
-        let max_connections = self.max_connections.min(max_descriptors());
+        self.serve_as(&self.control.begin(), 1, listener, handler)
+    }
+
+    /// Serves like [`serve`](Self::serve), as the registered call `serving`, which is one of
+    /// `sharers` that share the limit of descriptors.
+    fn serve_as<L, H, R>(
+        &self,
+        serving: &ServingGuard,
+        sharers: usize,
+        listener: L,
+        handler: H,
+    ) -> io::Result<()>
+    where
+        L: Listener<Addr: Send + Sync>,
+        H: Fn(Request<Body>) -> R + 'static,
+        R: IntoResponse,
+    {
+        let max_connections = self.max_connections.min(max_descriptors() / sharers).max(1);
         let registry = Registry::new(max_connections, serving.counts());
         let local = listener.local_addr().ok();
         let admission = Admission {
             listener,
             registry: registry.clone(),
         };
+        admission::grow_descriptor_table(max_connections);
         // The registry keeps the limit. One connection more waits for room.
         let permits = max_connections.saturating_add(1);
         let mut accept_loop = evy_net::Server::new().max_connections(permits);
+        if let Some(bytes) = self.stack_size {
+            accept_loop = accept_loop.stack_size(bytes);
+        }
         if let Some(on_error) = self.on_error.clone() {
             accept_loop = accept_loop.on_error(move |error| on_error.report(error));
         }
-        let service = self.service(handler);
+        let service = self.service(serving, handler, &registry);
+        // The connections outlive this call if the listener fails, or if it is killed.
+        let _closing = OnDrop(|| {
+            if serving.stop_deadline().is_none() {
+                registry.close();
+            }
+        });
         let stop_accepting = accept_loop.handle();
         let is_done = Cell::new(false);
         let result = scope(|s| {
@@ -227,12 +263,12 @@ impl Server {
         let serving = self.control.begin();
         let registry = Registry::new(usize::MAX, serving.counts());
         let guard = registry.add();
-        let service = self.service(handler);
+        let service = self.service(&serving, handler, &registry);
         let peer = Peer::of(peer);
         let is_done = Cell::new(false);
         let (service, serving, is_done) = (&service, &serving, &is_done);
         scope(|s| {
-            let connection = s.spawn(move || {
+            let connection = move || {
                 let _done = OnDrop(|| {
                     is_done.set(true);
                     serving.notify();
@@ -241,7 +277,13 @@ impl Server {
                 guard.begin();
                 set_nodelay(&stream);
                 service.serve(stream, peer, &guard)
-            });
+            };
+            let mut builder = Builder::new();
+            if let Some(bytes) = self.stack_size {
+                builder = builder.stack_size(bytes);
+            }
+            let connection = builder.spawn_scoped(s, connection);
+            let connection = connection.expect("a stack for the connection can be allocated");
             if let Some(deadline) = serving.wait_for_stop(|| is_done.get()) {
                 registry.drain(deadline);
             }
@@ -254,14 +296,25 @@ impl Server {
         })
     }
 
-    fn service<H>(&self, handler: H) -> Service<H> {
+    fn service<H>(
+        &self,
+        serving: &ServingGuard,
+        handler: H,
+        registry: &Rc<Registry>,
+    ) -> Service<H> {
+        let settings = Settings {
+            keeps_line: self.on_error.is_some() || self.access_log.is_some(),
+            ..self.settings.clone()
+        };
         Service {
-            settings: self.settings.clone(),
+            settings,
             on_error: self.on_error.clone(),
             access_log: self.access_log.clone(),
             trusted_proxies: self.trusted_proxies.clone(),
-            control: Arc::clone(&self.control),
+            serving: serving.serving(),
+            registry: Rc::clone(registry),
             dates: DateCache::default(),
+            spares: Spares::default(),
             handler,
         }
     }
@@ -272,6 +325,7 @@ impl Default for Server {
         Self {
             settings: Settings::default(),
             max_connections: 10_000,
+            stack_size: None,
             on_error: None,
             access_log: None,
             trusted_proxies: None,

@@ -7,10 +7,8 @@ use http::{StatusCode, response};
 use super::date_cache::DateCache;
 use super::response_head::{HeadOutcome, RequestContext, write_head};
 use super::settings::Settings;
+use super::spares::Spares;
 use crate::body::Body;
-
-/// The size up to which the buffer is kept for the next response.
-const MAX_KEPT_BYTES: usize = 16 * 1024;
 
 /// A response on its way, and how much of it was sent.
 #[derive(Default)]
@@ -24,15 +22,10 @@ pub(super) struct Outgoing {
 }
 
 impl Outgoing {
-    pub(super) fn reset(&mut self) {
-        let mut bytes = mem::take(&mut self.bytes);
-        if bytes.capacity() > MAX_KEPT_BYTES {
-            bytes = Vec::new();
-        }
-        *self = Self {
-            bytes,
-            ..Self::default()
-        };
+    /// Forgets the response, and leaves the buffer to others.
+    pub(super) fn reset(&mut self, spares: &Spares) {
+        spares.put_output(mem::take(&mut self.bytes));
+        *self = Self::default();
     }
 
     /// Begins with the head. What was to be sent before is discarded.
@@ -43,7 +36,11 @@ impl Outgoing {
         context: &RequestContext,
         settings: &Settings,
         dates: &DateCache,
+        spares: &Spares,
     ) -> HeadOutcome {
+        if self.bytes.capacity() == 0 {
+            self.bytes = spares.output();
+        }
         self.bytes.clear();
         self.status = Some(parts.status);
         let outcome = write_head(&mut self.bytes, parts, body, context, settings, dates);

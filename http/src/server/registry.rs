@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use evy_runtime::lowlevel::{WaitQueue, WaitReason, now};
-use evy_runtime::sleep;
-use evy_runtime::thread::{self, Thread};
+use evy_runtime::thread::{self, Builder, Thread};
+use evy_runtime::{sleep, yield_now};
 
 use super::control::Counts;
 
@@ -36,6 +36,8 @@ pub(super) struct Registry {
     candidates: RefCell<Vec<(Phase, Instant, Rc<Entry>)>>,
     max: usize,
     counts: Arc<Counts>,
+    /// Whether `serve` has ended although the server was not stopped.
+    is_closing: Cell<bool>,
     /// The waits for a connection to end, or to become one that can be closed.
     changed: WaitQueue,
 }
@@ -55,6 +57,7 @@ impl Registry {
             candidates: RefCell::default(),
             max,
             counts,
+            is_closing: Cell::new(false),
             changed: WaitQueue::new(),
         })
     }
@@ -125,13 +128,12 @@ impl Registry {
     /// Waits for the connections to end, when the server stops. Idle ones are closed. At the
     /// deadline, all others are killed. Returns the number of those that are left.
     pub(super) fn drain(&self, deadline: Option<Instant>) -> usize {
-        // A request that has arrived already is read before its connection counts as idle.
-        sleep(Duration::from_millis(1));
         while self.len() > 0 {
             let time = now();
             if deadline.is_some_and(|deadline| deadline <= time) {
                 break;
             }
+            self.read_arrived_requests();
             let next = self.close_idle(time);
             let next = [next, deadline].into_iter().flatten().min();
             if self.len() > 0 {
@@ -143,6 +145,38 @@ impl Registry {
             entry.close();
         }
         self.len()
+    }
+
+    /// Lets the connections read the requests that have arrived already, so that none of them counts
+    /// as idle. While the OS thread was held up, many may have arrived.
+    fn read_arrived_requests(&self) {
+        loop {
+            let requests = self.counts.requests();
+            sleep(Duration::from_millis(1));
+            // What became ready together with this green thread runs first.
+            yield_now();
+            if self.counts.requests() == requests {
+                return;
+            }
+        }
+    }
+
+    /// Closes each connection as soon as it is idle, when `serve` has failed or was killed. Handlers
+    /// that run are left alone. It never parks, because a kill may be unwinding.
+    pub(super) fn close(self: &Rc<Self>) {
+        self.is_closing.set(true);
+        if self.len() == 0 {
+            return;
+        }
+        let registry = Rc::clone(self);
+        // Without a stack for it, the connections end by their timeouts.
+        let draining = Builder::new().spawn(move || registry.drain(None));
+        drop(draining);
+    }
+
+    /// Whether connections are to be closed after their current response.
+    pub(super) fn is_closing(&self) -> bool {
+        self.is_closing.get()
     }
 
     /// Closes the connections without a request. Returns when the next one is to be closed.

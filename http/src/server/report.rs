@@ -7,6 +7,8 @@ use std::sync::Arc;
 
 use evy_runtime::lowlevel::contain_panic;
 
+use super::access_log::Escaped;
+
 /// The callback for errors that a server survives.
 #[derive(Clone)]
 pub(super) struct OnError(Arc<dyn Fn(&io::Error) + Send + Sync>);
@@ -28,7 +30,7 @@ impl OnError {
             Some(error) => error.kind(),
             None => io::ErrorKind::Other,
         };
-        let line = String::from_utf8_lossy(line).into_owned();
+        let line = Escaped(line).to_string();
         self.report(&io::Error::new(kind, RequestError { line, source }));
     }
 }
@@ -42,6 +44,7 @@ impl fmt::Debug for OnError {
 /// What went wrong with a request.
 #[derive(Debug)]
 struct RequestError {
+    /// Escaped, because reports end up in logs and terminals.
     line: String,
     source: Box<dyn Error + Send + Sync>,
 }

@@ -59,6 +59,10 @@ impl<S: Stream> Source for RequestBody<S> {
         limited.is_ok()
     }
 
+    fn send_continue(&mut self, headers: &HeaderMap) -> io::Result<()> {
+        self.with(|connection| connection.send_continue(headers))
+    }
+
     fn take_trailers(&mut self) -> Option<HeaderMap> {
         let trailers = self.with(|connection| Ok(connection.take_trailers()));
         trailers.ok().flatten()

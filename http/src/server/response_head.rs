@@ -1,12 +1,12 @@
 //! The head of a response, and how its body is framed.
 
-use http::header::{CONNECTION, DATE, SERVER, UPGRADE};
-use http::{Method, Request, Response, StatusCode, Version, response};
+use http::header::{CONNECTION, CONTENT_LENGTH, DATE, SERVER, UPGRADE};
+use http::{HeaderMap, Method, Request, Response, StatusCode, Version, response};
 
 use super::date_cache::DateCache;
 use super::settings::Settings;
 use crate::body::{Body, BodyFraming};
-use crate::head::{self, connection_says, content_length};
+use crate::head::{self, HeadersSeen, connection_says, content_length};
 
 /// The properties of a request that determine how its response is framed.
 #[derive(Clone, Copy, Debug)]
@@ -31,7 +31,7 @@ impl RequestContext {
         keep_alive: false,
     };
 
-    pub(super) fn of(request: &Request<()>) -> Self {
+    pub(super) fn of(request: &Request<Body>, seen: HeadersSeen) -> Self {
         let (version, headers) = (request.version(), request.headers());
         let mut context = Self {
             is_head: request.method() == Method::HEAD,
@@ -40,7 +40,7 @@ impl RequestContext {
             keep_alive: version == Version::HTTP_11,
             ..Self::UNKNOWN
         };
-        if headers.contains_key(CONNECTION) {
+        if seen.connection {
             context.keep_alive = head::keeps_alive(headers, version);
             context.names_keep_alive = connection_says(headers, "keep-alive");
             context.asks_for_upgrade = version == Version::HTTP_11
@@ -85,28 +85,32 @@ pub(super) fn write_head(
     dates: &DateCache,
 ) -> HeadOutcome {
     let (status, headers) = (parts.status, &parts.headers);
+    let seen = Seen::of(headers);
     let is_upgrade = body.is_upgrade();
     let framing = if is_upgrade {
         BodyFraming::Nothing
     } else {
-        framing(parts, body, context)
+        framing(parts, body, context, seen.length)
     };
     let keep_alive = context.keep_alive
-        && head::keeps_alive(headers, Version::HTTP_11)
+        && !settings.idle_timeout.is_zero()
+        && (!seen.connection || head::keeps_alive(headers, Version::HTTP_11))
         && (framing != BodyFraming::Close || context.is_head);
 
-    out.extend_from_slice(b"HTTP/1.1 ");
-    out.extend_from_slice(status.as_str().as_bytes());
-    out.push(b' ');
-    out.extend_from_slice(status.canonical_reason().unwrap_or_default().as_bytes());
-    out.extend_from_slice(b"\r\n");
-    if !headers.contains_key(DATE) {
-        out.extend_from_slice(b"date: ");
-        out.extend_from_slice(&dates.date());
+    if status == StatusCode::OK {
+        out.extend_from_slice(b"HTTP/1.1 200 OK\r\n");
+    } else {
+        out.extend_from_slice(b"HTTP/1.1 ");
+        out.extend_from_slice(status.as_str().as_bytes());
+        out.push(b' ');
+        out.extend_from_slice(status.canonical_reason().unwrap_or_default().as_bytes());
         out.extend_from_slice(b"\r\n");
     }
+    if !seen.date {
+        out.extend_from_slice(&dates.line());
+    }
     if let Some(server) = &settings.server_header
-        && !headers.contains_key(SERVER)
+        && !seen.server
     {
         out.extend_from_slice(b"server: ");
         out.extend_from_slice(server.as_bytes());
@@ -137,8 +141,39 @@ pub(super) fn write_head(
     }
 }
 
-fn framing(parts: &response::Parts, body: &Body, context: &RequestContext) -> BodyFraming {
-    let declared = content_length(&parts.headers).ok().flatten();
+/// Which of the headers that the server acts on a response has. One pass costs less than a search
+/// for each.
+#[derive(Clone, Copy, Debug, Default)]
+struct Seen {
+    connection: bool,
+    date: bool,
+    length: bool,
+    server: bool,
+}
+
+impl Seen {
+    fn of(headers: &HeaderMap) -> Self {
+        let mut seen = Self::default();
+        for name in headers.keys() {
+            seen.connection |= *name == CONNECTION;
+            seen.date |= *name == DATE;
+            seen.length |= *name == CONTENT_LENGTH;
+            seen.server |= *name == SERVER;
+        }
+        seen
+    }
+}
+
+fn framing(
+    parts: &response::Parts,
+    body: &Body,
+    context: &RequestContext,
+    has_length: bool,
+) -> BodyFraming {
+    let declared = match has_length {
+        true => content_length(&parts.headers).ok().flatten(),
+        false => None,
+    };
     let length = match body.length() {
         Some(0) if context.is_head => declared.or(Some(0)),
         length => length.or(declared),

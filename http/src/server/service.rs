@@ -3,26 +3,28 @@
 use std::cell::Cell;
 use std::error::Error;
 use std::io;
+use std::rc::Rc;
 use std::sync::Arc;
 
 use evy_net::Stream;
 use evy_runtime::lowlevel::contain_panic;
 use evy_runtime::spawn_n;
-use http::{Request, Response, StatusCode};
+use http::{Request, Response, StatusCode, response};
 
 use super::access_log::{AccessLog, Begun, TrustedProxies};
 use super::connection::{Connection, Fault, is_timeout};
-use super::control::Control;
+use super::control::Serving;
 use super::date_cache::DateCache;
 use super::into_response::{IntoResponse, empty_response};
 use super::outgoing::Outgoing;
 use super::peer::Peer;
-use super::registry::ConnectionGuard;
+use super::registry::{ConnectionGuard, Registry};
 use super::report::OnError;
 use super::request_body::request_body;
 use super::response_head::{HeadOutcome, RequestContext};
 use super::settings::Settings;
 use super::shared::SharedConnection;
+use super::spares::Spares;
 use super::status_error::Answer;
 use crate::body::{Body, BodyFraming};
 use crate::error::ProtocolError;
@@ -34,8 +36,10 @@ pub(super) struct Service<H> {
     pub(super) on_error: Option<OnError>,
     pub(super) access_log: Option<AccessLog>,
     pub(super) trusted_proxies: Option<TrustedProxies>,
-    pub(super) control: Arc<Control>,
+    pub(super) serving: Arc<Serving>,
+    pub(super) registry: Rc<Registry>,
     pub(super) dates: DateCache,
+    pub(super) spares: Spares,
     pub(super) handler: H,
 }
 
@@ -76,14 +80,25 @@ where
         let _closing = shared.close_on_drop();
         let mut out = Outgoing::default();
         loop {
-            let head = shared.with(|connection| connection.next_request(&self.settings, entry));
-            out.reset();
+            let mut request = Request::new(Body::empty());
+            let head = shared.with(|connection| {
+                let (settings, spares) = (&self.settings, &self.spares);
+                let next = connection.next_request(settings, entry, spares, &mut request)?;
+                if next.is_some() {
+                    flush_while_handling(&shared, connection);
+                    *request.body_mut() = request_body(&shared, connection);
+                }
+                Ok(next)
+            });
             let next = match head {
-                Ok(Some(request)) => {
+                Ok(Some(seen)) => {
                     entry.count_request();
+                    let context = RequestContext::of(&request, seen);
                     let begun = self.access_log.as_ref().map(|_| Begun::new(Some(&request)));
-                    let next = self.exchange(&shared, request, peer, &mut out);
-                    self.log_access(&shared, begun, peer, &out);
+                    let next = self.exchange(&shared, request, context, peer, &mut out);
+                    if begun.is_some() {
+                        self.log_access(&shared, begun, peer, &out);
+                    }
                     next?
                 }
                 Ok(None) => return Ok(()),
@@ -95,6 +110,7 @@ where
                     next?
                 }
             };
+            out.reset(&self.spares);
             match next {
                 Next::Request => {}
                 Next::Linger => return shared.with(|connection| connection.linger(entry)),
@@ -107,34 +123,33 @@ where
     fn exchange<S: Stream>(
         &self,
         shared: &SharedConnection<S>,
-        request: Request<()>,
+        mut request: Request<Body>,
+        mut context: RequestContext,
         peer: &Peer,
         out: &mut Outgoing,
     ) -> io::Result<Next> {
-        let mut context = RequestContext::of(&request);
-        let body = shared.with(|connection| {
-            flush_while_handling(shared, connection);
-            Ok(request_body(shared, connection))
-        })?;
-        let mut request = request.map(|()| body);
+        let has_body = !request.body().is_in_memory();
         request.extensions_mut().insert(peer.clone());
         let response = self.call(request);
 
-        let (fault, can_continue) = shared.with(|connection| {
-            if connection.fault.is_some() {
-                return Ok((connection.fault, false));
+        context.keep_alive &= !self.serving.is_stopping() && !self.registry.is_closing();
+        if has_body {
+            let (fault, can_continue) = shared.with(|connection| {
+                if connection.fault.is_some() {
+                    return Ok((connection.fault, false));
+                }
+                // A client that was not sent `100 Continue` may send the body or not. The next bytes
+                // could be either the body or a request.
+                let can_continue = !connection.expect_continue
+                    && (shared.has_body_of(connection.request_number)
+                        || connection.can_skip_body());
+                Ok((None, can_continue))
+            })?;
+            if let Some(fault) = fault {
+                return self.answer_fault(shared, fault, out);
             }
-            // A client that was not sent `100 Continue` may send the body or not. The next bytes
-            // could be either the body or a request.
-            let can_continue = !connection.expect_continue
-                && !self.control.is_stopping()
-                && (shared.has_body_of(connection.request_number) || connection.can_skip_body());
-            Ok((None, can_continue))
-        })?;
-        if let Some(fault) = fault {
-            return self.answer_fault(shared, fault, out);
+            context.keep_alive &= can_continue;
         }
-        context.keep_alive &= can_continue;
         let response = response.and_then(|response| {
             context.check(&response)?;
             Ok(response)
@@ -147,11 +162,31 @@ where
         if body.is_upgrade() && !shared.with(is_ready)? {
             return self.refuse(shared, StatusCode::BAD_REQUEST, out);
         }
-        let head = out.begin(&parts, &body, &context, &self.settings, &self.dates);
+        let head = self.begin(out, &parts, &body, &context);
         if let Some(next) = self.send_body(shared, &mut body, head.framing, out)? {
             return Ok(next);
         }
-        finish(shared, body, head, out)
+        let next = finish(shared, body, head, out)?;
+        self.spares.put_headers(parts.headers);
+        Ok(next)
+    }
+
+    /// Begins a response with its head.
+    fn begin(
+        &self,
+        out: &mut Outgoing,
+        parts: &response::Parts,
+        body: &Body,
+        context: &RequestContext,
+    ) -> HeadOutcome {
+        out.begin(
+            parts,
+            body,
+            context,
+            &self.settings,
+            &self.dates,
+            &self.spares,
+        )
     }
 
     /// Calls the handler. A panic is an error like any other.
@@ -170,7 +205,7 @@ where
         framing: BodyFraming,
         out: &mut Outgoing,
     ) -> io::Result<Option<Next>> {
-        if framing == BodyFraming::Nothing {
+        if framing == BodyFraming::Nothing || body.append_to(&mut out.bytes) {
             return Ok(None);
         }
         let (is_started, is_lost) = (Cell::new(false), Cell::new(false));
@@ -287,8 +322,7 @@ where
         out: &mut Outgoing,
     ) -> io::Result<Next> {
         let (parts, body) = empty_response(status).into_parts();
-        let context = RequestContext::UNKNOWN;
-        out.begin(&parts, &body, &context, &self.settings, &self.dates);
+        self.begin(out, &parts, &body, &RequestContext::UNKNOWN);
         shared.with(|connection| {
             connection.restart_deadlines(&self.settings);
             connection.send_last(&out.bytes, false)

@@ -24,6 +24,8 @@ pub(super) struct Settings {
     /// Whether CONNECT requests get to the handler.
     pub(super) allow_connect: bool,
     pub(super) server_header: Option<HeaderValue>,
+    /// Whether request lines are kept, for reports.
+    pub(super) keeps_line: bool,
 }
 
 impl Settings {
@@ -59,6 +61,7 @@ impl Default for Settings {
             min_rate: 240,
             allow_connect: false,
             server_header: None,
+            keeps_line: false,
         }
     }
 }

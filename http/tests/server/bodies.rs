@@ -64,7 +64,7 @@ impl std::error::Error for Opaque {
 #[test]
 fn a_body_from_a_file_has_the_length_of_what_is_left_of_it() {
     fn file(_request: Request<Body>) -> io::Result<Body> {
-        let mut file = std::fs::File::open("/proc/self/exe")?;
+        let mut file = evy_runtime::fs::File::open("/proc/self/exe")?;
         let length = file.metadata()?.len();
         file.seek(io::SeekFrom::Start(length - 300_000))?;
         Body::from_file(file)
@@ -297,5 +297,25 @@ fn a_timeout_around_a_flush_loses_and_repeats_nothing() {
         let mut answer = Vec::new();
         stream.read_to_end(&mut answer).unwrap();
         assert!(answer.ends_with(&numbers()) && answer.len() < numbers().len() + 500);
+    });
+}
+
+/// Claims to have read more than it was asked for.
+struct Overstating;
+
+impl Read for Overstating {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        buf.fill(b'a');
+        Ok(buf.len() + 1)
+    }
+}
+
+#[test]
+fn a_reader_that_claims_too_much_does_not_break_the_framing() {
+    within(|| {
+        let addr = start(Server::default(), |_| {
+            Response::new(Body::from_reader(Overstating))
+        });
+        assert_eq!(statuses(&exchange(addr, GET)), ["500"]);
     });
 }

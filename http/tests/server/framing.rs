@@ -39,6 +39,8 @@ fn a_trailer_that_is_no_field_is_answered_with_400() {
         "X\r\n",
         "X: a\x7fb\r\n",
         "\tX: y\r\n",
+        "X:\x0cy\r\n",
+        "X: y\x0c\r\n",
     ] {
         let head = "POST /x HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n";
         assert_eq!(

@@ -1,15 +1,15 @@
 //! A server that is full.
 
-use std::io::Write;
-use std::net::TcpStream;
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use evy_http::{Body, Request, Server};
 use evy_runtime::sleep;
-use evy_test_support::within;
+use evy_test_support::{rerun_ignored, within};
 
-use super::{connect, exchange, read_to_end, read_until, start, statuses};
+use super::{connect, deep, exchange, read_to_end, read_until, start, statuses};
 
 const GET: &[u8] = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n";
 
@@ -46,7 +46,7 @@ fn a_full_server_closes_the_connection_that_has_been_idle_for_the_longest_time()
 }
 
 /// A client that has sent a part of a head.
-fn connect_half(addr: std::net::SocketAddr) -> TcpStream {
+fn connect_half(addr: SocketAddr) -> TcpStream {
     let mut stream = connect(addr);
     stream.write_all(b"GET / HTTP/1.1\r\nHo").unwrap();
     stream
@@ -150,4 +150,105 @@ fn thousands_of_slow_clients_of_every_kind_do_not_delay_others() {
         assert!(worst < Duration::from_secs(2), "{worst:?}");
         assert!(slow.len() >= SLOW.min(room));
     });
+}
+
+/// All connections are taken by slow uploads and downloads, which are never idle.
+#[test]
+fn slow_bodies_give_way_to_whole_requests_when_they_are_below_the_minimum_rate() {
+    const CONNECTIONS: usize = 20;
+    fn handler(request: Request<Body>) -> std::io::Result<Body> {
+        match request.uri().path() {
+            "/large" => Ok(Body::from(vec![b'x'; 16 << 20])),
+            _ => request.into_body().into_bytes().map(Into::into),
+        }
+    }
+    within(|| {
+        let server = Server::builder()
+            .max_connections(CONNECTIONS)
+            .io_timeout(Duration::from_millis(500))
+            .min_rate(1000)
+            .build();
+        let handle = server.handle();
+        let addr = start(server, handler);
+        let slow: Vec<_> = (0..CONNECTIONS)
+            .map(|number| {
+                let is_upload = number % 2 == 0;
+                let mut stream = connect(addr);
+                let begin: &[u8] = if is_upload {
+                    b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 100000\r\n\r\n"
+                } else {
+                    b"GET /large HTTP/1.1\r\nHost: a\r\n\r\n"
+                };
+                stream.write_all(begin).unwrap();
+                // Never silent for as long as one timeout.
+                thread::spawn(move || {
+                    let end = Instant::now() + Duration::from_secs(10);
+                    while Instant::now() < end {
+                        thread::sleep(Duration::from_millis(50));
+                        let moved = if is_upload {
+                            stream.write(b"x")
+                        } else {
+                            stream.read(&mut [0])
+                        };
+                        if moved.is_err() {
+                            return;
+                        }
+                    }
+                })
+            })
+            .collect();
+        while handle.requests() < CONNECTIONS as u64 {
+            thread::sleep(Duration::from_millis(1));
+        }
+        let start = Instant::now();
+        for _ in 0..CONNECTIONS {
+            let answer = exchange(addr, b"GET / HTTP/1.0\r\n\r\n");
+            assert_eq!(statuses(&answer), ["200"]);
+        }
+        assert!(start.elapsed() < Duration::from_secs(10));
+        drop(slow);
+    });
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn the_table_of_descriptors_has_room_before_the_connections_come() {
+    let status = rerun_ignored("limits::makes_room_in_the_table_of_descriptors").status();
+    assert!(status.unwrap().success());
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+#[ignore = "needs a process of its own"]
+fn makes_room_in_the_table_of_descriptors() {
+    let room = || -> usize {
+        let status = std::fs::read_to_string("/proc/self/status").unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("FDSize:"));
+        line.unwrap().trim().parse().unwrap()
+    };
+    within(move || {
+        let addr = start(Server::builder().max_connections(800).build(), handler);
+        exchange(addr, b"GET / HTTP/1.0\r\n\r\n");
+        assert!(room() >= 800);
+    });
+}
+
+#[test]
+fn handlers_have_stacks_of_the_size_that_the_builder_sets() {
+    within(|| {
+        let server = Server::builder().stack_size(2 << 20).build();
+        let addr = start(server.clone(), deep);
+        assert!(exchange(addr, b"GET / HTTP/1.0\r\n\r\n").ends_with("600"));
+
+        let listener = evy_net::listen("127.0.0.1:0").unwrap();
+        let addr = listener.local_addr().unwrap();
+        let client = exchange_on_os_thread(addr);
+        let (stream, peer) = listener.accept().unwrap();
+        server.serve_connection(stream, peer, deep).unwrap();
+        assert!(client.join().unwrap().ends_with("600"));
+    });
+}
+
+fn exchange_on_os_thread(addr: SocketAddr) -> thread::JoinHandle<String> {
+    thread::spawn(move || exchange(addr, b"GET / HTTP/1.0\r\n\r\n"))
 }

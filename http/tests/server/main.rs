@@ -8,14 +8,22 @@
 
 mod bodies;
 mod closing;
+mod expectations;
+mod faults;
 mod framing;
+mod heads;
+mod hooks;
 mod limits;
+mod persistence;
 mod pipelining;
 mod reporting;
+mod request_bodies;
+mod responses;
 mod stop;
 mod timing;
 mod transport;
 mod upgrade;
+mod workers;
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -73,4 +81,18 @@ fn read_until(stream: &mut TcpStream, end: &str) -> String {
 fn statuses(answer: &str) -> Vec<&str> {
     let lines = answer.split("HTTP/1.1 ").skip(1);
     lines.map(|rest| &rest[..3]).collect()
+}
+
+/// A handler that uses some 600 KiB of stack, more than a green thread has by default.
+fn deep(_request: Request<Body>) -> String {
+    recurse(600).to_string()
+}
+
+#[inline(never)]
+fn recurse(depth: u32) -> u32 {
+    let frame = std::hint::black_box([depth; 256]);
+    match depth {
+        0 => frame[0],
+        _ => recurse(depth - 1) + frame[255].min(1),
+    }
 }

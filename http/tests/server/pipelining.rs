@@ -1,11 +1,13 @@
 //! Requests that are sent without waiting for answers.
 
+use std::cell::Cell;
 use std::io::{Read, Write};
+use std::rc::Rc;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use evy_http::{Body, Request, Server};
-use evy_runtime::{sleep, spawn};
+use evy_runtime::{sleep, spawn, yield_now};
 use evy_test_support::within;
 
 use super::{connect, exchange, read_until, start, statuses};
@@ -127,6 +129,41 @@ fn a_client_that_floods_does_not_hold_back_others() {
 }
 
 #[test]
+fn a_client_that_floods_gets_sixteen_answers_before_others_get_their_turn() {
+    const REQUESTS: usize = 2000;
+    within(|| {
+        let answered = Rc::new(Cell::new(0));
+        let count = Rc::clone(&answered);
+        let listener = evy_net::listen("127.0.0.1:0").unwrap();
+        let addr = listener.local_addr().unwrap();
+        let server = spawn(move || {
+            Server::default().serve(listener, move |_request| {
+                count.set(count.get() + 1);
+                "x"
+            })
+        });
+        let flood = thread::spawn(move || {
+            let mut stream = connect(addr);
+            let mut reader = stream.try_clone().unwrap();
+            let reading = thread::spawn(move || super::read_to_end(&mut reader));
+            let requests = get("/").repeat(REQUESTS - 1) + "GET / HTTP/1.0\r\n\r\n";
+            stream.write_all(requests.as_bytes()).unwrap();
+            reading.join().unwrap()
+        });
+        let mut most = 0;
+        while answered.get() < REQUESTS {
+            let before = answered.get();
+            yield_now();
+            most = most.max(answered.get() - before);
+        }
+        // One client is served in whole batches, and no more than one in each turn of another.
+        assert_eq!(most, 16);
+        assert_eq!(statuses(&flood.join().unwrap()).len(), REQUESTS);
+        server.kill();
+    });
+}
+
+#[test]
 fn a_handler_that_writes_while_earlier_answers_wait_keeps_their_order() {
     within(|| {
         let addr = start(Server::default(), |request| {
@@ -159,7 +196,7 @@ fn answers_stay_in_order_whatever_handlers_and_clients_do() {
         let mark = format!("<{}>", request.uri().query().unwrap());
         match request.uri().path() {
             "/sleep" => sleep(Duration::from_millis(1)),
-            "/yield" => evy_runtime::yield_now(),
+            "/yield" => yield_now(),
             "/body" => drop(request.into_body().into_text()?),
             "/stream" => {
                 return Ok(Body::from_writer(move |out| {

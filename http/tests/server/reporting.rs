@@ -81,6 +81,15 @@ fn an_error_or_a_panic_is_a_500_and_is_reported_with_the_request_line() {
     });
 }
 
+fn without_dates(lines: &Mutex<Vec<String>>) -> Vec<String> {
+    let lines = lines.lock().unwrap();
+    let without_date = lines.iter().map(|line| {
+        let (host, rest) = line.split_once(" - - [").unwrap();
+        format!("{host} {}", rest.split_once("+0000] ").unwrap().1)
+    });
+    without_date.collect()
+}
+
 #[test]
 fn the_access_log_has_one_line_for_each_request() {
     use std::sync::Once;
@@ -123,13 +132,8 @@ fn the_access_log_has_one_line_for_each_request() {
         while LINES.lock().unwrap().len() < 4 {
             std::thread::sleep(std::time::Duration::from_millis(1));
         }
-        let lines = LINES.lock().unwrap();
-        let without_date = lines.iter().map(|line| {
-            let (host, rest) = line.split_once(" - - [").unwrap();
-            format!("{host} {}", rest.split_once("+0000] ").unwrap().1)
-        });
         assert_eq!(
-            without_date.collect::<Vec<_>>(),
+            without_dates(&LINES),
             [
                 "127.0.0.1 \"GET /a HTTP/1.1\" 200 2 \"http://b/\" \"\\\"x\\\\y\"",
                 "3.3.3.3 \"GET /stream HTTP/1.1\" 200 18 \"-\" \"-\"",
@@ -137,6 +141,21 @@ fn the_access_log_has_one_line_for_each_request() {
                 "127.0.0.1 \"GET /bad HTTP/1.1\" 400 0 \"-\" \"-\"",
             ]
         );
+
+        // Without a log, and in the Common Log Format.
+        let off = start(Server::default(), handler);
+        let common = Server::builder().access_log(AccessLog::common());
+        let common = start(common.build(), handler);
+        for addr in [off, common] {
+            let port = addr.port();
+            exchange(addr, format!("GET /{port} HTTP/1.0\r\n\r\n").as_bytes());
+        }
+        while LINES.lock().unwrap().len() < 5 {
+            std::thread::sleep(std::time::Duration::from_millis(1));
+        }
+        let path = format!("/{}", common.port());
+        let line = format!("127.0.0.1 \"GET {path} HTTP/1.0\" 200 {}", path.len());
+        assert_eq!(without_dates(&LINES)[4..], [line]);
     });
 }
 
@@ -165,5 +184,20 @@ fn a_callback_gets_the_record_of_each_request() {
         let records = RECORDS.lock().unwrap();
         assert_eq!(records[0], "GET / HTTP/1.1 Some(404) true");
         assert_eq!(records[1], "GET /2 HTTP/1.0 Some(404) true");
+    });
+}
+
+#[test]
+fn what_a_client_sends_cannot_forge_a_report_or_control_a_terminal() {
+    static REPORTS: Mutex<Vec<String>> = Mutex::new(Vec::new());
+    within(|| {
+        let report = |error: &io::Error| REPORTS.lock().unwrap().push(error.to_string());
+        let server = Server::builder().on_error(report).build();
+        let addr = start(server, |_| Err::<(), _>("bad"));
+        // A C1 control character, as UTF-8, and a quotation mark.
+        let request = "GET /\u{9b}31m\":x HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
+        assert_eq!(statuses(&exchange(addr, request.as_bytes())), ["500"]);
+        let report = REPORTS.lock().unwrap().pop().unwrap();
+        assert_eq!(report, r#""GET /\xc2\x9b31m\":x HTTP/1.1": bad"#);
     });
 }

@@ -13,6 +13,7 @@ use evy_test_support::within;
 use super::{connect, exchange, read_to_end, read_until, statuses};
 
 const GET: &[u8] = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n";
+const LARGE: usize = 1 << 20;
 const LONG: Duration = Duration::from_secs(30);
 
 struct Running {
@@ -23,14 +24,21 @@ struct Running {
 
 /// Runs a server on an OS thread of its own.
 fn run() -> Running {
-    fn handler(request: Request<Body>) -> &'static str {
+    fn handler(request: Request<Body>) -> std::io::Result<Body> {
         match request.uri().path() {
+            "/block-later" => {
+                sleep(Duration::from_millis(50));
+                thread::sleep(Duration::from_millis(300));
+            }
+            "/work" => sleep(Duration::from_millis(5)),
+            "/large" => return Ok((" ".repeat(LARGE - 5) + "hello").into()),
             "/slow" => sleep(Duration::from_millis(300)),
+            "/block" => thread::sleep(Duration::from_millis(400)),
             "/forever" => sleep(Duration::from_secs(3600)),
             "/stubborn" => evy_runtime::shield(|| sleep(Duration::from_secs(2))),
-            _ => {}
+            _ => drop(request.into_body().into_bytes()?),
         }
-        "hello"
+        Ok("hello".into())
     }
     let server = Server::default();
     let handle = server.handle();
@@ -128,29 +136,108 @@ fn the_number_of_connections_that_cannot_be_ended_is_returned() {
 }
 
 #[test]
+fn a_request_that_arrives_while_the_os_thread_is_held_up_by_another_one_is_answered() {
+    within(|| {
+        let running = run();
+        let mut idle = connect(running.addr);
+        idle.write_all(GET).unwrap();
+        read_until(&mut idle, "hello");
+        let mut blocking = connect(running.addr);
+        blocking
+            .write_all(b"GET /block-later HTTP/1.1\r\nHost: a\r\n\r\n")
+            .unwrap();
+        while running.handle.requests() < 2 {
+            thread::sleep(Duration::from_millis(1));
+        }
+        idle.write_all(GET).unwrap();
+        read_until(&mut idle, "hello");
+        let handle = running.handle.clone();
+        let stopping = thread::spawn(move || handle.stop(LONG));
+        // When the OS thread is free again, the connection has been idle for too long, and has a
+        // request.
+        thread::sleep(Duration::from_millis(80));
+        idle.write_all(GET).unwrap();
+        assert!(read_to_end(&mut idle).contains("connection: close\r\n"));
+        assert!(read_to_end(&mut blocking).ends_with("hello"));
+        assert_eq!(stopping.join().unwrap(), 0);
+        running.serving.join().unwrap().unwrap();
+    });
+}
+
+/// Sends requests of one kind, one after another, until the server closes the connection. Returns
+/// the number of answers, each of which was checked.
+fn ask_until_closed(addr: SocketAddr, kind: usize) -> u64 {
+    let (request, length) = match kind {
+        0 => (GET.to_vec(), 5),
+        1 => (b"GET /work HTTP/1.1\r\nHost: a\r\n\r\n".to_vec(), 5),
+        2 => (b"GET /large HTTP/1.1\r\nHost: a\r\n\r\n".to_vec(), LARGE),
+        _ => {
+            let head = "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 100000\r\n\r\n";
+            ([head.as_bytes(), &b"x".repeat(100_000)].concat(), 5)
+        }
+    };
+    let mut stream = std::io::BufReader::new(connect(addr));
+    for answers in 0.. {
+        let idle_since = Instant::now();
+        let sent = stream.get_mut().write_all(&request);
+        let mut head = String::new();
+        while !head.ends_with("\r\n\r\n") {
+            let mut byte = [0];
+            match stream.read(&mut byte) {
+                Ok(1) => head.push(char::from(byte[0])),
+                // A client that this machine has held up may come too late.
+                _ if head.is_empty() && idle_since.elapsed() > Duration::from_millis(50) => {
+                    return answers;
+                }
+                other => panic!("after {head:?}: {other:?}"),
+            }
+        }
+        sent.unwrap();
+        assert!(head.starts_with("HTTP/1.1 200 "), "{head}");
+        let mut body = vec![0; length];
+        stream.read_exact(&mut body).unwrap();
+        assert!(body.ends_with(b"hello"));
+        if head.contains("connection: close") {
+            assert_eq!(stream.read(&mut [0]).unwrap(), 0);
+            return answers + 1;
+        }
+    }
+    0
+}
+
+#[test]
 fn a_stop_under_load_loses_no_request() {
     within(|| {
         let running = run();
         let addr = running.addr;
-        let clients: Vec<_> = (0..8)
-            .map(|_| {
-                thread::spawn(move || {
-                    let mut stream = connect(addr);
-                    for count in 0.. {
-                        stream.write_all(GET).unwrap();
-                        let answer = read_until(&mut stream, "hello");
-                        if answer.contains("connection: close") {
-                            return count;
-                        }
-                    }
-                    0
-                })
-            })
+        let clients: Vec<_> = (0..32)
+            .map(|number| thread::spawn(move || ask_until_closed(addr, number % 4)))
             .collect();
-        thread::sleep(Duration::from_millis(300));
+        while running.handle.requests() < 500 {
+            thread::sleep(Duration::from_millis(1));
+        }
         assert_eq!(running.handle.stop(LONG), 0);
-        for client in clients {
-            assert!(client.join().unwrap() > 0);
+        running.serving.join().unwrap().unwrap();
+        let answers: u64 = clients
+            .into_iter()
+            .map(|client| client.join().unwrap())
+            .sum();
+        assert_eq!(answers, running.handle.requests());
+    });
+}
+
+#[test]
+fn connections_that_are_queued_when_a_server_stops_are_served() {
+    within(|| {
+        let running = run();
+        let mut blocking = ask(running.addr, "/block");
+        let mut queued: Vec<_> = (0..20).map(|_| connect(running.addr)).collect();
+        for client in &mut queued {
+            client.write_all(GET).unwrap();
+        }
+        assert_eq!(running.handle.stop(LONG), 0);
+        for client in queued.iter_mut().chain([&mut blocking]) {
+            assert!(read_to_end(client).ends_with("hello"));
         }
         running.serving.join().unwrap().unwrap();
     });

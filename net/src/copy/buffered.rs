@@ -8,11 +8,11 @@ use evy_runtime::lowlevel::charge;
 const BUFFER: usize = 16 << 10;
 
 /// Copies until the reader ends, and adds the number of bytes that were written to `copied`.
-pub(super) fn transfer(
-    reader: &mut impl Read,
-    writer: &mut impl Write,
-    copied: &Cell<u64>,
-) -> io::Result<()> {
+pub(super) fn transfer<R, W>(reader: &mut R, writer: &mut W, copied: &Cell<u64>) -> io::Result<()>
+where
+    R: Read + ?Sized,
+    W: Write + ?Sized,
+{
     let mut buf = vec![0; BUFFER];
     loop {
         // The streams may be of a kind that evy does not know.
@@ -30,7 +30,10 @@ pub(super) fn transfer(
 }
 
 /// Writes all of `buf`, and counts each byte that is written even if another one is not.
-fn write_all(mut buf: &[u8], writer: &mut impl Write, copied: &Cell<u64>) -> io::Result<()> {
+fn write_all<W>(mut buf: &[u8], writer: &mut W, copied: &Cell<u64>) -> io::Result<()>
+where
+    W: Write + ?Sized,
+{
     while !buf.is_empty() {
         let len = match writer.write(buf) {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,

@@ -29,8 +29,8 @@ pub use error::CopyError;
 ///
 /// # Differences from std
 ///
-/// - Between two sockets, the bytes stay in the kernel on Linux (splice(2)), unless the program has
-///   changed what SIGPIPE does.
+/// - Between two sockets, also behind references or in a `Box<dyn Stream>`, the bytes stay in the
+///   kernel on Linux (splice(2)), unless the program has changed what SIGPIPE does.
 ///
 /// # Errors
 ///
@@ -57,8 +57,8 @@ pub use error::CopyError;
 /// ```
 pub fn copy<R, W>(reader: &mut R, writer: &mut W) -> io::Result<u64>
 where
-    R: Read + 'static,
-    W: Write + 'static,
+    R: Read + ?Sized,
+    W: Write + ?Sized,
 {
     let copied = Cell::new(0);
     match transfer(reader, writer, &copied) {
@@ -141,8 +141,8 @@ fn one_way<R: Stream, W: Stream>(
 /// Copies until the reader ends, and adds the number of bytes that were written to `copied`.
 fn transfer<R, W>(reader: &mut R, writer: &mut W, copied: &Cell<u64>) -> io::Result<()>
 where
-    R: Read + 'static,
-    W: Write + 'static,
+    R: Read + ?Sized,
+    W: Write + ?Sized,
 {
     #[cfg(target_os = "linux")]
     splice::transfer(reader, writer, copied)?;

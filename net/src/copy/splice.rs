@@ -13,8 +13,9 @@ use evy_runtime::io::Sharing;
 use rustix::io::Errno;
 use rustix::pipe::{PipeFlags, SpliceFlags, fcntl_getpipe_size, pipe_with, splice};
 
-use crate::raw::is_sigpipe_ignored;
+use crate::raw::{downcast_ref, is_sigpipe_ignored};
 use crate::socket::{Socket, StdStream};
+use crate::stream::Stream;
 use crate::tcp::TcpStream;
 use crate::unix::UnixStream;
 
@@ -24,7 +25,11 @@ const CAPACITY: usize = 64 << 10;
 
 /// Copies for as long as that is possible inside the kernel, and adds the number of bytes that were
 /// written to `copied`. The caller continues where this function ends; an error is final.
-pub(super) fn transfer(reader: &dyn Any, writer: &dyn Any, copied: &Cell<u64>) -> io::Result<()> {
+pub(super) fn transfer<R, W>(reader: &R, writer: &W, copied: &Cell<u64>) -> io::Result<()>
+where
+    R: ?Sized,
+    W: ?Sized,
+{
     let (Some(from), Some(to)) = (end(reader), end(writer)) else {
         return Ok(());
     };
@@ -106,11 +111,18 @@ where
 }
 
 /// Returns `stream` as one end of a copy, if it is a socket.
-fn end(stream: &dyn Any) -> Option<&dyn End> {
-    if let Some(stream) = stream.downcast_ref::<TcpStream>() {
+fn end<S: ?Sized>(stream: &S) -> Option<&dyn End> {
+    if let Some(boxed) = downcast_ref::<Box<dyn Stream>, S>(stream) {
+        let content: &dyn Any = &**boxed;
+        return match content.downcast_ref::<TcpStream>() {
+            Some(stream) => end(stream),
+            None => end(content.downcast_ref::<UnixStream>()?),
+        };
+    }
+    if let Some(stream) = downcast_ref::<TcpStream, S>(stream) {
         return Some(&stream.0);
     }
-    let stream = stream.downcast_ref::<UnixStream>()?;
+    let stream = downcast_ref::<UnixStream, S>(stream)?;
     Some(&stream.0)
 }
 
@@ -120,4 +132,35 @@ fn is_unsupported(error: &io::Error) -> bool {
     errno.is_some_and(|errno| {
         [Errno::INVAL, Errno::NOSYS, Errno::OPNOTSUPP, Errno::PERM].contains(&errno)
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{BufReader, Cursor, Read};
+
+    use super::end;
+    use crate::stream::Stream;
+    use crate::unix::UnixStream;
+
+    #[test]
+    fn a_socket_is_found_behind_references_and_in_a_box() {
+        let (mut socket, other) = UnixStream::pair().expect("the system has descriptors");
+        assert!(end(&socket).is_some());
+        assert!(end(&&socket).is_some());
+        assert!(end(&&mut socket).is_some());
+        let mut boxed: Box<dyn Stream> = Box::new(other);
+        assert!(end(&boxed).is_some());
+        assert!(end(&&mut boxed).is_some());
+    }
+
+    #[test]
+    fn nothing_else_is_taken_for_a_socket() {
+        let (mut socket, _other) = UnixStream::pair().expect("the system has descriptors");
+        assert!(end(&Cursor::new([0])).is_none());
+        assert!(end(&BufReader::new(&socket)).is_none());
+        assert!(end(&(&socket).take(1)).is_none());
+        let reader: &mut dyn Read = &mut socket;
+        assert!(end(reader).is_none());
+        assert!(end(&reader).is_none());
+    }
 }

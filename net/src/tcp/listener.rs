@@ -12,7 +12,7 @@ use crate::methods::{forward, listener, socket};
 use crate::socket::Socket;
 
 /// The backlog: the maximum number of connections that may wait to be accepted.
-const BACKLOG: i32 = 4096;
+pub(crate) const BACKLOG: i32 = 4096;
 
 /// Returns a socket that listens at `addr`, with `SO_REUSEADDR` set, so that a server can be
 /// restarted at once. The same as [`TcpListener::bind`].

@@ -51,7 +51,7 @@ impl UnixDatagram {
     /// if it is too long or contains a NUL.
     pub fn bind<P: AsRef<Path>>(path: P) -> io::Result<Self> {
         charge();
-        Self::from_std(std::os::unix::net::UnixDatagram::bind(path)?)
+        Self::wrap(std::os::unix::net::UnixDatagram::bind(path)?)
     }
 
     /// Creates a socket that is bound to `socket_addr`, which may be an abstract name.
@@ -61,7 +61,7 @@ impl UnixDatagram {
     /// Returns the error of the system.
     pub fn bind_addr(socket_addr: &SocketAddr) -> io::Result<Self> {
         charge();
-        Self::from_std(std::os::unix::net::UnixDatagram::bind_addr(socket_addr)?)
+        Self::wrap(std::os::unix::net::UnixDatagram::bind_addr(socket_addr)?)
     }
 
     /// Creates a socket without an address.
@@ -71,7 +71,7 @@ impl UnixDatagram {
     /// Returns the error of the system.
     pub fn unbound() -> io::Result<Self> {
         charge();
-        Self::from_std(std::os::unix::net::UnixDatagram::unbound()?)
+        Self::wrap(std::os::unix::net::UnixDatagram::unbound()?)
     }
 
     /// Creates two sockets that are connected to each other and have no address.
@@ -82,7 +82,7 @@ impl UnixDatagram {
     pub fn pair() -> io::Result<(Self, Self)> {
         charge();
         let (a, b) = std::os::unix::net::UnixDatagram::pair()?;
-        Ok((Self::from_std(a)?, Self::from_std(b)?))
+        Ok((Self::wrap(a)?, Self::wrap(b)?))
     }
 
     /// Connects the socket to the one at `path`: it sends there, and receives only from there.

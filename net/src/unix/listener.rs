@@ -49,7 +49,7 @@ impl UnixListener {
     /// if it is too long or contains a NUL.
     pub fn bind<P: AsRef<Path>>(path: P) -> io::Result<Self> {
         charge();
-        Self::from_std(std::os::unix::net::UnixListener::bind(path)?)
+        Self::wrap(std::os::unix::net::UnixListener::bind(path)?)
     }
 
     /// Creates a socket that listens at `socket_addr`, which may be an abstract name.
@@ -59,7 +59,7 @@ impl UnixListener {
     /// Returns the error of the system.
     pub fn bind_addr(socket_addr: &SocketAddr) -> io::Result<Self> {
         charge();
-        Self::from_std(std::os::unix::net::UnixListener::bind_addr(socket_addr)?)
+        Self::wrap(std::os::unix::net::UnixListener::bind_addr(socket_addr)?)
     }
 }
 

@@ -98,7 +98,7 @@ impl UnixStream {
     pub fn pair() -> io::Result<(Self, Self)> {
         charge();
         let (a, b) = std::os::unix::net::UnixStream::pair()?;
-        Ok((Self::from_std(a)?, Self::from_std(b)?))
+        Ok((Self::wrap(a)?, Self::wrap(b)?))
     }
 }
 

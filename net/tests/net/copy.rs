@@ -164,6 +164,38 @@ fn a_reader_and_a_writer_need_not_be_streams() {
 }
 
 #[test]
+fn a_reader_and_a_writer_may_be_borrowed_or_unsized() {
+    within(|| {
+        let (mut source, from) = tcp_pair();
+        let (to, mut sink) = unix_pair();
+        // Both ends are sockets behind references, so the bytes stay in the kernel.
+        source.write_all(b"one").unwrap();
+        source.close_write().unwrap();
+        let (mut reader, mut writer) = (&from, &to);
+        assert_eq!(copy(&mut reader, &mut writer).unwrap(), 3);
+        let mut bytes = [0; 3];
+        sink.read_exact(&mut bytes).unwrap();
+        assert_eq!(&bytes, b"one");
+        // What borrows something goes through a buffer.
+        let text = String::from("two");
+        let mut borrowed = text.as_bytes();
+        assert_eq!(copy(&mut borrowed, &mut writer).unwrap(), 3);
+        let mut part = (&mut sink).take(3);
+        let mut collected = Vec::new();
+        let unsized_reader: &mut dyn Read = &mut part;
+        let unsized_writer: &mut dyn Write = &mut collected;
+        assert_eq!(copy(unsized_reader, unsized_writer).unwrap(), 3);
+        assert_eq!(collected, b"two");
+        let mut boxed: Box<dyn Stream> = Box::new(to);
+        assert_eq!(copy(&mut &b"three"[..], &mut boxed).unwrap(), 5);
+        drop(boxed);
+        let mut rest = String::new();
+        sink.read_to_string(&mut rest).unwrap();
+        assert_eq!(rest, "three");
+    });
+}
+
+#[test]
 fn the_end_of_one_direction_leaves_the_other_one_open() {
     within(|| {
         let ((mut client, mut front), (mut back, mut server)) = (tcp_pair(), tcp_pair());

@@ -4,6 +4,7 @@ mod conformance;
 mod connect;
 mod conversions;
 mod copy;
+mod fairness;
 #[cfg(feature = "futures-io")]
 mod futures_io;
 mod peer;
@@ -11,3 +12,4 @@ mod server;
 mod tcp;
 mod udp;
 mod unix;
+mod workers;

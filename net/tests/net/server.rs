@@ -356,3 +356,32 @@ fn a_connection_over_the_limit_waits_until_another_one_ends() {
         evy_runtime::shutdown(Duration::ZERO);
     });
 }
+
+/// Uses some 600 KiB of stack, more than a green thread has by default.
+#[inline(never)]
+fn recurse(depth: u32) -> u32 {
+    let frame = std::hint::black_box([depth; 256]);
+    match depth {
+        0 => frame[0],
+        _ => recurse(depth - 1) + frame[255].min(1),
+    }
+}
+
+#[test]
+fn a_handler_has_a_stack_of_the_size_that_its_server_sets() {
+    within(|| {
+        let server = Server::new().stack_size(2 << 20);
+        let handle = server.handle();
+        let listener = listen("127.0.0.1:0").unwrap();
+        let addr = listener.local_addr().unwrap();
+        let serving = spawn(move || {
+            server.serve(listener, |mut client, _addr| {
+                write!(client, "{}", recurse(600))
+            })
+        });
+        yield_now();
+        assert_eq!(read_from(addr), "600");
+        handle.stop();
+        serving.join().unwrap().unwrap();
+    });
+}

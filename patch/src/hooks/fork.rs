@@ -15,8 +15,8 @@ use libc::{gid_t, pid_t, size_t, uid_t};
 use super::system::{errno, set_errno};
 use crate::state;
 
-/// Makes a call as the OS thread, and takes its `errno` over.
-unsafe fn with_errno<T>(call: impl FnOnce() -> T) -> T {
+/// Makes a call as the OS thread. If it fails, its `errno` becomes that of the green thread.
+unsafe fn with_errno(call: impl FnOnce() -> c_int) -> c_int {
     // SAFETY: the call is a function of the C library, which does not use a thread local of this
     // green thread. `errno` is that of the OS thread there, and functions return it, so no address
     // is kept.
@@ -26,7 +26,9 @@ unsafe fn with_errno<T>(call: impl FnOnce() -> T) -> T {
             (value, errno())
         })
     };
-    set_errno(error);
+    if value < 0 {
+        set_errno(error);
+    }
     value
 }
 

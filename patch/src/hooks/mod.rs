@@ -41,10 +41,12 @@ mod vfork;
 mod wait;
 mod wait_table;
 
+use std::ffi::CStr;
 use std::sync::Once;
 
 use evy_runtime::lowlevel::hooks::Caller;
 
+use real::Hook;
 use system::system_call;
 
 use crate::{Categories, PatchError, state};
@@ -59,19 +61,50 @@ fn caller(category: Categories) -> Option<Caller> {
     }
 }
 
+/// The lists of all hooks.
+static ALL: &[&[Hook]] = &[
+    descriptors::HOOKS,
+    dns::HOOKS,
+    fcntl::HOOKS,
+    file_locks::HOOKS,
+    files::HOOKS,
+    fork::HOOKS,
+    identity::HOOKS,
+    process::HOOKS,
+    pthread::barrier::HOOKS,
+    pthread::c11::HOOKS,
+    pthread::condvar::HOOKS,
+    pthread::join::HOOKS,
+    pthread::mutex::HOOKS,
+    pthread::once::HOOKS,
+    pthread::rwlock::HOOKS,
+    pthread::semaphore::HOOKS,
+    readiness::HOOKS,
+    scheduling::HOOKS,
+    signals::HOOKS,
+    sockets::HOOKS,
+    splice::HOOKS,
+    time::HOOKS,
+];
+
+/// Returns the functions whose calls do not reach their hooks.
+pub(crate) fn unreached() -> impl Iterator<Item = &'static CStr> {
+    let all = ALL.iter().flat_map(|hooks| hooks.iter());
+    all.filter(|hook| !hook.is_reached()).map(|hook| hook.name)
+}
+
 /// Checks that calls reach the hooks, and makes them notice `fork`.
 pub(crate) fn prepare() -> Result<(), PatchError> {
-    // SAFETY: the name is a C string.
-    let found = unsafe { libc::dlsym(libc::RTLD_DEFAULT, c"recv".as_ptr()) };
-    if found.addr() == sockets::recv as *const () as usize {
-        static NOTICE_FORKS: Once = Once::new();
-        NOTICE_FORKS.call_once(fork::notice);
-        Ok(())
-    } else {
-        Err(PatchError::new(
-            "the functions of this crate do not precede those of the C library, as in a library that \
-             another program has loaded",
-        ))
+    match unreached().next() {
+        None => {
+            static NOTICE_FORKS: Once = Once::new();
+            NOTICE_FORKS.call_once(fork::notice);
+            Ok(())
+        }
+        Some(name) => Err(PatchError::new(format!(
+            "calls of `{}` do not reach this crate, as in a library that another program has loaded",
+            name.to_string_lossy()
+        ))),
     }
 }
 

@@ -75,7 +75,27 @@ pub(super) const fn c_string(name: &'static str) -> &'static CStr {
     }
 }
 
-/// Defines hooks, and the real functions in a module `real`.
+/// A hook, and the name of the function that it replaces.
+#[derive(Debug)]
+pub(super) struct Hook {
+    pub(super) name: &'static CStr,
+    pub(super) address: *const (),
+}
+
+// SAFETY: the address is that of a function.
+unsafe impl Sync for Hook {}
+
+impl Hook {
+    /// Whether calls from other modules of the process reach it. Of a function that the C library
+    /// lacks, there are none.
+    pub(super) fn is_reached(&self) -> bool {
+        // SAFETY: the name is a C string.
+        let found = unsafe { libc::dlsym(libc::RTLD_DEFAULT, self.name.as_ptr()) };
+        found.is_null() || found.addr() == self.address.addr()
+    }
+}
+
+/// Defines hooks, their list `HOOKS`, and the real functions in a module `real`.
 ///
 /// ```text
 /// hooks! {
@@ -156,6 +176,18 @@ macro_rules! hooks {
                 unsafe { $always_body }
             }
         )*
+
+        /// The hooks of this module, with their names.
+        pub(in $crate::hooks) static HOOKS: &[$crate::hooks::real::Hook] = &[
+            $($crate::hooks::real::Hook {
+                name: $crate::hooks::real::c_string(concat!(stringify!($name), "\0")),
+                address: $name as *const (),
+            },)*
+            $($crate::hooks::real::Hook {
+                name: $crate::hooks::real::c_string(concat!(stringify!($always), "\0")),
+                address: $always as *const (),
+            },)*
+        ];
 
         /// The real functions.
         #[expect(clippy::allow_attributes, reason = "not all of them are used by other hooks")]

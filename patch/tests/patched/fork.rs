@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use evy_test_support::within;
 
-use crate::is_patched;
+use crate::{as_on_os_thread, is_patched, outcome};
 
 /// Runs `f` in a child, and returns how that has ended.
 fn in_child(create: unsafe extern "C" fn() -> i32, f: impl FnOnce()) -> ExitStatus {
@@ -109,6 +109,26 @@ fn the_user_and_the_group_can_be_changed_by_green_threads() {
         });
         green.join().unwrap();
         idle.join().unwrap();
+    });
+}
+
+#[test]
+fn errors_of_changes_of_the_user_are_those_of_c() {
+    if !is_patched() {
+        return;
+    }
+    within(|| {
+        as_on_os_thread(|| {
+            // SAFETY: the kernel refuses all of these.
+            unsafe {
+                let none = libc::uid_t::MAX;
+                [
+                    outcome(libc::setuid(none)),
+                    outcome(libc::setegid(none)),
+                    outcome(libc::setgroups(usize::MAX >> 8, std::ptr::null())),
+                ]
+            }
+        });
     });
 }
 

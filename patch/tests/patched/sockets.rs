@@ -203,14 +203,16 @@ fn schedulers_that_share_a_listener_do_not_see_each_other() {
             .map(|_| {
                 let listener = listener.try_clone().unwrap();
                 std::thread::spawn(move || {
-                    let accept = move || drop(listener.accept().unwrap());
+                    let accept = move || listener.accept().unwrap().0.write_all(b"x").unwrap();
                     let run = move || (0..EACH).for_each(|_| accept());
                     evy::spawn(run).join().unwrap();
                 })
             })
             .collect();
         for _ in 0..3 * EACH {
-            drop(TcpStream::connect(address).unwrap());
+            // Waits for its turn, because a full backlog loses connections.
+            let mut client = TcpStream::connect(address).unwrap();
+            client.read_exact(&mut [0]).unwrap();
         }
         others.into_iter().for_each(|other| other.join().unwrap());
         // SAFETY: the descriptor is open.

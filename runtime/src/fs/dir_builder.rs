@@ -5,7 +5,7 @@ use std::io;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 
-use crate::blocking::unblock;
+use crate::blocking::unblock_io;
 
 /// Creates directories, with options, like [`std::fs::DirBuilder`].
 ///
@@ -54,7 +54,7 @@ impl DirBuilder {
         let mut builder = fs::DirBuilder::new();
         builder.recursive(self.recursive).mode(self.mode);
         let path = path.as_ref().to_owned();
-        unblock(move || builder.create(path))
+        unblock_io(move || builder.create(path))
     }
 }
 

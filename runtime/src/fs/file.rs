@@ -8,15 +8,14 @@ use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::process::Stdio;
 use std::sync::{Arc, OnceLock};
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use super::OpenOptions;
-use crate::blocking::unblock;
+use super::pauses::Pauses;
+use crate::blocking::unblock_io;
 use crate::io::{Green, is_always_ready, not_utf8};
-use crate::thread::{charge, charge_try, sleep};
-
-/// The first and the longest pause between two attempts to lock a file.
-const PAUSE: (Duration, Duration) = (Duration::from_millis(1), Duration::from_millis(20));
+use crate::sched;
+use crate::thread::{charge, charge_try, charge_without_yield, sleep};
 
 /// The number of bytes that a file is read in at a time, if all of it is read.
 const PIECE: u64 = 1 << 20;
@@ -101,9 +100,12 @@ impl File {
     }
 
     /// Runs `f` on a helper OS thread.
-    fn unblock<R: Send + 'static>(&self, f: impl FnOnce(&fs::File) -> R + Send + 'static) -> R {
+    fn unblock(
+        &self,
+        f: impl FnOnce(&fs::File) -> io::Result<()> + Send + 'static,
+    ) -> io::Result<()> {
         let std = Arc::clone(&self.std);
-        unblock(move || f(&std))
+        unblock_io(move || f(&std))
     }
 
     /// Writes all data and metadata to the disk.
@@ -174,6 +176,7 @@ impl File {
     ///
     /// Returns the error of the system.
     pub fn unlock(&self) -> io::Result<()> {
+        charge_without_yield();
         self.std.unlock()
     }
 
@@ -253,7 +256,7 @@ impl File {
             charge(|| false);
             return Ok(None);
         }
-        Green::shared(&*self.std).map(Some)
+        Green::for_one_call(&*self.std).map(Some)
     }
 
     /// Returns the number of bytes behind the position, as far as it is known.
@@ -273,15 +276,17 @@ impl File {
 
 /// Repeats `try_lock` until it does not fail because of another lock.
 fn retry(try_lock: impl Fn() -> Result<(), TryLockError>) -> io::Result<()> {
-    let (mut pause, longest) = PAUSE;
+    let mut pauses = Pauses::new();
     charge(|| false);
     loop {
         match try_lock() {
             Ok(()) => return Ok(()),
             Err(TryLockError::Error(error)) => return Err(error),
-            Err(TryLockError::WouldBlock) => sleep(pause),
+            Err(TryLockError::WouldBlock) => {
+                sched::try_current()?;
+                sleep(pauses.next());
+            }
         }
-        pause = longest.min(2 * pause);
     }
 }
 

@@ -7,7 +7,7 @@ use std::io;
 use std::path::Path;
 use std::sync::{Arc, Mutex, TryLockError};
 
-use crate::blocking::unblock;
+use crate::blocking::unblock_io;
 use crate::primitive::lock;
 use crate::thread::charge;
 
@@ -23,9 +23,12 @@ const BATCH: usize = 64;
 /// Returns an error as [`std::fs::read_dir`] does.
 pub fn read_dir<P: AsRef<Path>>(path: P) -> io::Result<ReadDir> {
     let path = path.as_ref().to_owned();
-    let entries = unblock(move || fs::read_dir(path))?;
+    let entries = unblock_io(move || fs::read_dir(path))?;
     let read = VecDeque::new();
-    Ok(ReadDir(Arc::new(Mutex::new(Listing { entries, read }))))
+    Ok(ReadDir {
+        listing: Arc::new(Mutex::new(Listing { entries, read })),
+        has_failed: false,
+    })
 }
 
 /// An iterator over the entries within a directory, like [`std::fs::ReadDir`]. Returned by
@@ -33,7 +36,11 @@ pub fn read_dir<P: AsRef<Path>>(path: P) -> io::Result<ReadDir> {
 ///
 /// Its steps park now and then, because a helper OS thread reads the directory in parts.
 #[must_use = "an iterator does nothing unless it is used"]
-pub struct ReadDir(Arc<Mutex<Listing>>);
+pub struct ReadDir {
+    listing: Arc<Mutex<Listing>>,
+    /// Nothing can read the directory any more.
+    has_failed: bool,
+}
 
 struct Listing {
     entries: fs::ReadDir,
@@ -65,9 +72,12 @@ impl Iterator for ReadDir {
 
     fn next(&mut self) -> Option<io::Result<DirEntry>> {
         charge(|| false);
+        if self.has_failed {
+            return None;
+        }
         loop {
             // The helper OS thread of a step that was given up may still hold the lock.
-            let taken = match self.0.try_lock() {
+            let taken = match self.listing.try_lock() {
                 Ok(mut listing) => listing.take(),
                 Err(TryLockError::WouldBlock) => None,
                 Err(TryLockError::Poisoned(listing)) => listing.into_inner().take(),
@@ -75,15 +85,22 @@ impl Iterator for ReadDir {
             if let Some(entry) = taken {
                 return entry;
             }
-            let listing = Arc::clone(&self.0);
-            unblock(move || lock(&listing).read_more());
+            let listing = Arc::clone(&self.listing);
+            let more = unblock_io(move || {
+                lock(&listing).read_more();
+                Ok(())
+            });
+            if let Err(error) = more {
+                self.has_failed = true;
+                return Some(Err(error));
+            }
         }
     }
 }
 
 impl fmt::Debug for ReadDir {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0.try_lock() {
+        match self.listing.try_lock() {
             Ok(listing) => listing.entries.fmt(f),
             Err(_) => f.debug_struct("ReadDir").finish_non_exhaustive(),
         }

@@ -34,6 +34,8 @@ pub(crate) struct GreenThread {
     pub(crate) killed: Cell<bool>,
     /// The closure has started, so it is too late to cancel it.
     pub(crate) started: Cell<bool>,
+    /// Its waits do not keep a deadlock from being reported.
+    pub(crate) is_background: Cell<bool>,
     /// The number of active shields; nothing is thrown unless it is zero.
     pub(crate) shields: Cell<u32>,
     /// The period in which this green thread began to unwind; zero if it does not
@@ -85,6 +87,7 @@ impl GreenThread {
             park_token: Cell::new(false),
             killed: Cell::new(false),
             started: Cell::new(false),
+            is_background: Cell::new(false),
             shields: Cell::new(0),
             unwinding_since: Cell::new(0),
             scheduler,
@@ -113,7 +116,7 @@ impl GreenThread {
     ///
     /// Fields that are not written here already have the right value in every finished green
     /// thread. No timer is set and no timeout scope is open. There is no remote handle and no cold
-    /// state.
+    /// state. None is in the background.
     #[inline(always)]
     pub(crate) fn reinit(&self, identity: Identity) {
         debug_assert!(self.state.get() == State::Done && self.cold.get().is_none());

@@ -149,10 +149,9 @@ impl SchedulerHandle {
         self.mailbox.remove_sender(|| self.notify());
     }
 
-    /// Whether there are `Remote`s, and no other senders. Called by the owner.
-    pub(crate) fn has_only_remotes(&self) -> bool {
-        let remotes = self.remotes.load(Ordering::Relaxed);
-        remotes > 0 && remotes == self.mailbox.senders()
+    /// Whether there are no senders, or all of them are `Remote`s. Called by the owner.
+    pub(crate) fn has_no_senders_but_remotes(&self) -> bool {
+        self.remotes.load(Ordering::Relaxed) == self.mailbox.senders()
     }
 
     /// Ends the current or the next wait of the scheduler's OS thread in the poller.

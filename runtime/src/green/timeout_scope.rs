@@ -14,6 +14,8 @@ pub(crate) struct TimeoutScope {
     pub(crate) shields: u32,
     /// Whether the scope was opened by a destructor, while its green thread was unwinding.
     pub(crate) in_destructor: bool,
+    /// Whether the budget was spent once since the deadline, and nothing was thrown then.
+    pub(crate) is_overdue: Cell<bool>,
 }
 
 impl TimeoutScope {

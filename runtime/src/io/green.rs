@@ -67,6 +67,7 @@ impl<T: AsFd> Green<T> {
     ///
     /// Returns the error of the system if the descriptor cannot be made non-blocking.
     pub fn new(inner: T) -> io::Result<Self> {
+        thread::charge(|| false);
         let fd = inner.as_fd();
         if fd.as_raw_fd() <= 2 || fd.is_terminal() {
             return Err(refused(fd));
@@ -112,6 +113,13 @@ impl<T: AsFd> Green<T> {
     /// # Ok::<(), std::io::Error>(())
     /// ```
     pub fn shared(inner: T) -> io::Result<Self> {
+        thread::charge(|| false);
+        Self::for_one_call(inner)
+    }
+
+    /// Wraps a descriptor like [`shared`](Self::shared), for a single operation, which is charged
+    /// itself.
+    pub(crate) fn for_one_call(inner: T) -> io::Result<Self> {
         shared::check_open(inner.as_fd())?;
         let green = Self::from_non_blocking(inner);
         green.set_shared();
@@ -135,6 +143,14 @@ impl<T: AsFd> Green<T> {
 
     pub(super) fn parts_mut(&mut self) -> (&Operation, &mut T) {
         (&self.operation, &mut self.inner)
+    }
+
+    /// Whether the reactor of this OS thread reports the readiness of the descriptor, so that
+    /// [`with_io`](Self::with_io) calls its operation only when there may be something to do. That
+    /// is so once an operation had to wait.
+    pub fn is_registered(&self) -> bool {
+        let own = |scheduler| self.operation.registration.own(scheduler).is_some();
+        sched::if_current().is_some_and(own)
     }
 
     /// Returns a reference to the wrapped value. Its own reads and writes return `WouldBlock`

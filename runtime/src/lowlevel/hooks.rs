@@ -101,7 +101,7 @@ impl Caller {
         deadline: Option<Instant>,
         interruption: Interruption,
     ) -> WaitEnd {
-        let _counted = CountGuard::new(&self.scheduler.unforeseen_waiters);
+        let _counted = CountGuard::new(&self.scheduler.shared_waiters);
         foreign_wait::wait(self.scheduler, reason, deadline, interruption)
     }
 

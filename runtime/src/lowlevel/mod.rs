@@ -14,6 +14,7 @@ use crate::thread::{JoinHandle, Scope};
 pub use crate::green::{MAX_INLINE_CLOSURE, StaysOnItsOsThread, WaitReason};
 pub use crate::helper_pool::HelperPool;
 pub use crate::io::wait_any::wait_any;
+pub use crate::thread::background::background;
 pub use crate::thread::wait_queue::WaitQueue;
 
 /// Charges an operation that may park to the budget of the current green thread.
@@ -141,12 +142,37 @@ pub fn current_id() -> u64 {
     crate::sched::current().running().id()
 }
 
+/// Returns the memory of the current green thread's stack that is not in use to the system.
+///
+/// A green thread that is about to park for long calls it where few frames lie on its stack. The
+/// memory comes back, page by page, when it is used again; that takes longer than the call. Does
+/// nothing on a root green thread.
+///
+/// # Examples
+///
+/// ```
+/// evy::spawn(|| {
+///     let deep = [0_u8; 64 * 1024];
+///     drop(std::hint::black_box(deep));
+///     evy::lowlevel::release_stack();
+/// })
+/// .join()
+/// .unwrap();
+/// ```
+pub fn release_stack() {
+    if let Some(scheduler) = crate::sched::if_current()
+        && let Some(stack) = &scheduler.running().stack
+    {
+        stack.release_unused();
+    }
+}
+
 /// Returns the current time on the scheduler's clock, which deadlines are measured by.
 ///
 /// In a test the clock may be paused; see [`test`](crate::test).
 #[must_use]
 pub fn now() -> std::time::Instant {
-    crate::sched::current().clock.now()
+    crate::thread::now_any_thread()
 }
 
 /// The context-switch backend: `"native"` for evy's own assembly, or `"corosensei"`.

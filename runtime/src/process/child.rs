@@ -7,7 +7,8 @@ use std::process::{self, ExitStatus, Output};
 
 use super::exit::ExitNotice;
 use super::pipes::{ChildStderr, ChildStdin, ChildStdout};
-use crate::thread::{self, scope};
+use crate::sched;
+use crate::thread::{self, Builder, scope};
 
 /// A running or exited child process, like [`std::process::Child`].
 ///
@@ -124,12 +125,8 @@ impl Child {
     ///
     /// # Errors
     ///
-    /// Returns an error as `wait` and reads of the pipes do.
-    ///
-    /// # Panics
-    ///
-    /// Panics if both outputs are captured, and no stack can be allocated for the green thread that
-    /// reads one of them.
+    /// Returns an error as `wait` and reads of the pipes do. If both outputs are captured, also
+    /// returns one if no stack can be allocated for the green thread that reads one of them.
     pub fn wait_with_output(mut self) -> io::Result<Output> {
         drop(self.stdin.take());
         let (stdout, stderr) = match (self.stdout.take(), self.stderr.take()) {
@@ -147,8 +144,9 @@ impl Child {
 
 /// Reads two pipes to their ends at the same time.
 fn read_both(stdout: ChildStdout, stderr: ChildStderr) -> io::Result<(Vec<u8>, Vec<u8>)> {
+    sched::try_current()?;
     scope(|scope| {
-        let stderr = scope.spawn(|| read_all(Some(stderr)));
+        let stderr = Builder::new().spawn_scoped(scope, || read_all(Some(stderr)))?;
         let stdout = read_all(Some(stdout));
         if stdout.is_err() {
             stderr.kill();

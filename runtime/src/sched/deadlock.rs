@@ -30,7 +30,9 @@ impl Scheduler {
             }
         };
         line(self.root());
-        self.all_live().into_iter().for_each(&mut line);
+        let all = self.all_live().into_iter();
+        all.filter(|green| !green.is_background.get())
+            .for_each(&mut line);
         if lines > MAX_REPORT_LINES {
             text.push_str(&format!("\n  and {} more", lines - MAX_REPORT_LINES));
         }

@@ -10,13 +10,9 @@ use super::{Scheduler, os_threads};
 use crate::green::{GreenRef, RemoteHandle, State, WaitReason, Wake};
 use crate::unhooked::unhooked;
 
-/// The time after which a scheduler that waits for nothing but calls of `Remote`s finds out whether
-/// another OS thread can make one. That takes long, and such a scheduler may wait often.
-const REMOTES_CHECK: Duration = Duration::from_secs(1);
-
-/// The check whether another OS thread may hold a `Remote`. A wait makes it once.
+/// The check whether there is another OS thread. A wait makes it once.
 #[derive(Clone, Copy, Debug)]
-enum RemotesCheck {
+enum OthersCheck {
     NotBegun,
     At(Instant),
     Done,
@@ -40,7 +36,7 @@ impl Scheduler {
         } else {
             self.drain_mailbox();
         }
-        let mut remotes_check = RemotesCheck::NotBegun;
+        let mut others_check = OthersCheck::NotBegun;
         loop {
             self.randomize_next();
             if let Some(next) = self.run_queue.pop() {
@@ -50,25 +46,30 @@ impl Scheduler {
             }
             self.publish_running(None);
             let first = self.timers.next_deadline();
-            let is_alone = self.reactor.waiting() == 0 && self.own_handle.mailbox.is_disconnected();
-            match first {
-                None if is_alone && self.unforeseen_waiters.get() == 0 => {
-                    self.deadlock();
-                    continue;
-                }
-                Some(first) if is_alone && self.clock.is_paused() => {
-                    self.clock.advance_to(first);
-                    self.expire_timers();
-                    continue;
-                }
-                _ => {}
+            let awaits_no_descriptor = self.reactor.waiting() == 0;
+            let awaits_nothing =
+                (awaits_no_descriptor && first.is_none()) || self.awaits_only_background();
+            let is_disconnected = self.own_handle.mailbox.is_disconnected();
+            if awaits_nothing && is_disconnected && !self.has_uncertain_waiters() {
+                self.deadlock();
+                continue;
+            }
+            if let Some(first) = first
+                && awaits_no_descriptor
+                && is_disconnected
+                && self.clock.is_paused()
+            {
+                self.clock.advance_to(first);
+                self.expire_timers();
+                continue;
             }
             let mut timeout = first.map(|first| {
                 self.last_now.set(self.clock.now());
                 first.saturating_duration_since(self.last_now.get())
             });
-            if timeout.is_none() && self.waits_for_remotes() {
-                timeout = self.check_remotes(&mut remotes_check);
+            if awaits_nothing && self.waits_for_others() {
+                let check = self.check_others(&mut others_check);
+                timeout = timeout.into_iter().chain(check).min();
             }
             if timeout.is_none_or(|timeout| !timeout.is_zero()) {
                 self.threads.trim();
@@ -256,27 +257,56 @@ impl Scheduler {
         }
     }
 
-    /// Whether nothing but a call of a `Remote` could make a green thread ready.
-    fn waits_for_remotes(&self) -> bool {
-        self.own_handle.has_only_remotes()
-            && self.reactor.waiting() == 0
-            && self.unforeseen_waiters.get() == 0
+    /// Whether all timers and all waits for descriptors are those of green threads in the background,
+    /// which make no other one ready.
+    #[inline]
+    fn awaits_only_background(&self) -> bool {
+        self.background.get() > 0 && self.count_background_waits()
     }
 
-    /// Reports a deadlock if nothing has happened for a while, and no other OS thread could make a
-    /// call. Returns how long to wait, if that is limited.
     #[cold]
-    fn check_remotes(&self, check: &mut RemotesCheck) -> Option<Duration> {
+    fn count_background_waits(&self) -> bool {
+        // Each of them has at most one timer, and awaits at most one descriptor.
+        let most = self.background.get();
+        let (timers, waiting) = (self.timers.len(), self.reactor.waiting());
+        if timers > most || waiting > most {
+            return false;
+        }
+        let mut all = self.all_live();
+        all.retain(|green| green.is_background.get());
+        let awaits_descriptor = |green: &&GreenRef| {
+            let reason = green.reason.get();
+            matches!(reason, WaitReason::Readable(_) | WaitReason::Writable(_))
+        };
+        all.iter().filter(|green| green.timer.is_linked()).count() == timers
+            && all.iter().filter(awaits_descriptor).count() == waiting
+    }
+
+    /// Whether a green thread is parked on something that is not bound to this OS thread.
+    fn has_uncertain_waiters(&self) -> bool {
+        self.unforeseen_waiters.get() + self.shared_waiters.get() > 0
+    }
+
+    /// Whether nothing but another OS thread could make a green thread ready: by a call of a
+    /// `Remote`, or through what OS threads share. No timer and no descriptor can.
+    fn waits_for_others(&self) -> bool {
+        self.own_handle.has_no_senders_but_remotes() && self.unforeseen_waiters.get() == 0
+    }
+
+    /// Reports a deadlock if nothing has happened for a while, and there is no other OS thread.
+    /// Returns how long to wait, if that is limited.
+    #[cold]
+    fn check_others(&self, check: &mut OthersCheck) -> Option<Duration> {
         let now = self.clock.now();
         let at = match *check {
-            RemotesCheck::NotBegun => now + REMOTES_CHECK,
-            RemotesCheck::At(at) => at,
-            RemotesCheck::Done => return None,
+            OthersCheck::NotBegun => now + os_threads::CHECK_AFTER,
+            OthersCheck::At(at) => at,
+            OthersCheck::Done => return None,
         };
-        *check = RemotesCheck::At(at);
+        *check = OthersCheck::At(at);
         if at <= now {
-            *check = RemotesCheck::Done;
-            // The order matters: an OS thread may have made a call just before it ended.
+            *check = OthersCheck::Done;
+            // The order matters: an OS thread may have woken one just before it ended.
             if !os_threads::may_have_others() && self.own_handle.mailbox.is_empty() {
                 self.deadlock();
             }

@@ -24,7 +24,7 @@ mod identity;
 mod idle;
 mod monitor;
 mod os_thread_exit;
-mod os_threads;
+pub(crate) mod os_threads;
 mod overflow;
 mod pace;
 mod panic_hook;
@@ -104,9 +104,13 @@ pub(crate) struct Scheduler {
     /// The number of `no_park` guards.
     no_park: Cell<u32>,
     /// The number of green threads that are parked on something that this scheduler cannot foresee:
-    /// other OS threads may notify them, or they sleep forever. While there are any, no deadlock is
-    /// reported.
+    /// a signal may wake them, or they sleep forever. While there are any, no deadlock is reported.
     pub(crate) unforeseen_waiters: Cell<usize>,
+    /// The number of green threads whose waits do not keep a deadlock from being reported.
+    pub(crate) background: Cell<usize>,
+    /// The number of green threads that are parked on something that OS threads share. While there
+    /// are any, a deadlock is reported only if the program has no other OS thread.
+    pub(crate) shared_waiters: Cell<usize>,
     /// The hooks of waits for what OS threads share, to be called at the end of this OS thread.
     pub(crate) abandon_hooks: List<AbandonHook>,
     /// The green threads that other OS threads have spawned and that have not ended, by id.
@@ -174,6 +178,8 @@ impl Scheduler {
             exit_waiter: Cell::new(None),
             no_park: Cell::new(0),
             unforeseen_waiters: Cell::new(0),
+            background: Cell::new(0),
+            shared_waiters: Cell::new(0),
             abandon_hooks: List::new(),
             remote_spawns: RefCell::default(),
             unwinding: Cell::new(0),

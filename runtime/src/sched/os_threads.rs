@@ -1,6 +1,11 @@
-//! Whether the program has other OS threads, which could hold a `Remote`.
+//! Whether the program has other OS threads, which could end a wait of this one.
 
 use std::fs;
+use std::time::Duration;
+
+/// The time after which a wait that only another OS thread could end finds out whether there is one.
+/// That takes long, and there may be many such waits.
+pub(crate) const CHECK_AFTER: Duration = Duration::from_secs(1);
 
 /// The OS threads of evy that run no code of the program, and so hold nothing of it.
 const OWN: [&str; 2] = ["evy-ticker", "evy-signals"];
@@ -12,7 +17,7 @@ const OWN: [&str; 2] = ["evy-ticker", "evy-signals"];
 /// helper OS threads of `unblock`, because they belong to another crate, which others use too.
 #[cold]
 #[inline(never)]
-pub(super) fn may_have_others() -> bool {
+pub(crate) fn may_have_others() -> bool {
     !matches!(find_other(), Some(false))
 }
 

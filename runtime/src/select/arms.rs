@@ -49,6 +49,12 @@ pub trait SelectHandle {
         false
     }
 
+    /// Whether something that is no OS thread of the program may make the arm ready.
+    #[doc(hidden)]
+    fn is_unforeseen(&self) -> bool {
+        false
+    }
+
     /// Adds the arm to its queue. Returns `false` if the arm is ready now.
     ///
     /// # Safety
@@ -103,6 +109,9 @@ pub trait Arms {
     #[doc(hidden)]
     fn is_shared(&self) -> bool;
 
+    #[doc(hidden)]
+    fn is_unforeseen(&self) -> bool;
+
     /// Registers all arms, the first one as `number`. Returns `false` if one of them is ready now.
     ///
     /// # Safety
@@ -135,6 +144,10 @@ impl Arms for () {
     }
 
     fn is_shared(&self) -> bool {
+        false
+    }
+
+    fn is_unforeseen(&self) -> bool {
         false
     }
 
@@ -180,6 +193,10 @@ impl<A: Arm, R: Arms> Arms for (A, R) {
 
     fn is_shared(&self) -> bool {
         self.0.is_shared() || self.1.is_shared()
+    }
+
+    fn is_unforeseen(&self) -> bool {
+        self.0.is_unforeseen() || self.1.is_unforeseen()
     }
 
     unsafe fn register(&self, number: usize, selection: &Selection) -> bool {

@@ -28,7 +28,7 @@ pub use arms::{Arm, Arms, Either, Never};
 pub use channel::{Recv, Send};
 pub use event::{Wait, wait};
 pub use io::{Ready, readable, writable};
-pub use join::{Join, join};
+pub use join::{AnyJoinHandle, Join, RemoteJoin, join};
 pub use queue::{Get, Put, QueueRecv, QueueSend, get, put};
 pub use semaphore::{Acquire, acquire};
 #[cfg(feature = "signal")]
@@ -58,7 +58,7 @@ use crate::thread::{self, CountGuard, Selection};
 /// | `get(&queue)` | the same | `T`, the item; panics instead if the queue is closed and empty |
 /// | `send(&queue, item)` | the queue has room or a waiting getter, or is closed | `Result<(), Closed<T>>` |
 /// | `put(&queue, item)` | the same | `()`; panics instead if the queue is closed |
-/// | `join(&handle)` | the green thread has finished | `Result<T, JoinError>`, as returned by `JoinHandle::take_result` |
+/// | `join(&handle)` | the green thread has finished, here or on another OS thread | `Result<T, JoinError>`, as returned by `JoinHandle::take_result` |
 /// | `wait(&event)` | the event is set | `Result<T, EventError>`, with the value of the event |
 /// | `acquire(&semaphore)` | a permit is available | `SemaphoreGuard`, which releases the permit |
 /// | `readable(&fd)` | the descriptor can be read: there is data, or the end of the stream | `io::Result<()>` |
@@ -281,8 +281,11 @@ fn try_select<A: Arms>(scheduler: &Scheduler, order: Order, arms: &A) -> Option<
 fn wait_for_one<A: Arms>(scheduler: &Scheduler, arms: &A) -> Option<A::Output> {
     let selection = Selection::new();
     let deadline = (0..A::LEN).filter_map(|n| arms.deadline(n)).min();
-    let _counted = arms
+    let _shared = arms
         .is_shared()
+        .then(|| CountGuard::new(&scheduler.shared_waiters));
+    let _unforeseen = arms
+        .is_unforeseen()
         .then(|| CountGuard::new(&scheduler.unforeseen_waiters));
     let mut registered = RegisteredArms {
         arms,

@@ -23,7 +23,7 @@ pub struct Signal<'a> {
 }
 
 impl SelectHandle for Signal<'_> {
-    fn is_shared(&self) -> bool {
+    fn is_unforeseen(&self) -> bool {
         true
     }
 

@@ -10,9 +10,11 @@ use super::delivery;
 use crate::fork;
 use crate::green::WaitReason;
 use crate::primitive::{Mutex, lock};
+use crate::sched;
 use crate::sync::wait_list::{
     IfAbandoned, PendingUnpark, Position, WaitEntry, WaitList, WaitParams,
 };
+use crate::thread::CountGuard;
 
 /// The state of a `Signals`.
 #[derive(Debug)]
@@ -88,6 +90,10 @@ impl Inbox {
             if let Some(signal) = state.take() {
                 return Some(signal);
             }
+            // A signal comes even if there is no other OS thread.
+            let scheduler = sched::try_current().ok();
+            let _counted =
+                scheduler.map(|scheduler| CountGuard::new(&scheduler.unforeseen_waiters));
             let wait = WaitParams {
                 state: &self.state,
                 queue: |state: &State| &state.waiting,

@@ -68,6 +68,7 @@ impl Signals {
     {
         // Makes evy notice a `fork` too.
         sched::try_current()?;
+        charge(|| false);
         let mut this = Self {
             signals: Vec::new(),
             inbox: Arc::new(Inbox::new()),

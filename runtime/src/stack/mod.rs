@@ -20,7 +20,7 @@ mod request;
 mod slab;
 
 use std::io;
-use std::ptr::NonNull;
+use std::ptr::{self, NonNull};
 
 pub(crate) use guard::GUARD_SIZE;
 pub(crate) use request::StackRequest;
@@ -88,7 +88,28 @@ impl Stack {
         // not read again (caller).
         unsafe { slab::discard(self.limit(), self.size - kept) };
     }
+
+    /// Returns the memory below the frames that are in use to the system. Does nothing if the caller
+    /// runs on another stack.
+    #[inline(never)]
+    pub(crate) fn release_unused(&self) {
+        let frame = 0_u8;
+        let used = ptr::from_ref(&frame)
+            .addr()
+            .wrapping_sub(self.limit().addr());
+        let Some(unused) = used.checked_sub(CALL_BYTES).filter(|_| used < self.size) else {
+            return;
+        };
+        // SAFETY: the range is part of this stack, and consists of whole pages, as the limit is the
+        // start of one. It lies below the frame of this function, and the frames of the call below
+        // that have enough room. The stack grows down, so nothing below them is in use.
+        unsafe { slab::discard(self.limit(), unused - unused % page_size()) };
+    }
 }
+
+/// The number of bytes below the frame of [`Stack::release_unused`] that are kept. They are more than
+/// the frames of the system call need.
+const CALL_BYTES: usize = 1024;
 
 /// Returns the usable size of a stack for a requested size. It is a power of two, in whole pages,
 /// so that there are few sizes, and stacks can be reused.

@@ -25,7 +25,7 @@ pub(super) struct Output<T>(pub(super) T);
 impl<T: AsFd + Write> Write for Output<T> {
     fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
         let result = match EXITING.load(Ordering::Relaxed) {
-            false => Green::shared(&mut self.0).and_then(|mut output| output.write(buf)),
+            false => Green::for_one_call(&mut self.0).and_then(|mut output| output.write(buf)),
             true => write_blocking(self.0.as_fd(), buf),
         };
         or_if_closed(result, buf.len())

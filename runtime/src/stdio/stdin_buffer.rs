@@ -113,6 +113,6 @@ impl StdinBuffer {
 
 /// Reads from standard input. Like std's, it is at its end if it is closed.
 fn read_descriptor(buf: &mut [u8]) -> io::Result<usize> {
-    let result = Green::shared(io::stdin()).and_then(|mut stdin| stdin.read(buf));
+    let result = Green::for_one_call(io::stdin()).and_then(|mut stdin| stdin.read(buf));
     super::output::or_if_closed(result, 0)
 }

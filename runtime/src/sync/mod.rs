@@ -8,10 +8,10 @@
 //!
 //! Waiters are served in FIFO order. Without contention nothing here makes a system call.
 //!
-//! A wait for one of these primitives is never reported as a deadlock, because another OS thread
-//! might still end it. If everything is on one OS thread, [`Queue`](crate::Queue),
-//! [`Semaphore`](crate::Semaphore) and [`Event`](crate::Event) are faster, and their waits are
-//! checked for deadlocks.
+//! While the program has another OS thread, a wait for one of these primitives is not reported as a
+//! deadlock, because that OS thread might still end it. If everything is on one OS thread,
+//! [`Queue`](crate::Queue), [`Semaphore`](crate::Semaphore) and [`Event`](crate::Event) are faster,
+//! and their waits are always checked for deadlocks.
 
 mod barrier;
 mod condvar;

@@ -10,14 +10,20 @@
 //! | must not switch and fails (`try_get` of an empty queue) | yields after 128 failures in one turn |
 //!
 //! The third row is for a loop that repeats a `try_*` until it succeeds.
+//!
+//! What creates a descriptor counts as an operation that may park, although it never has to. What
+//! only asks or sets something is not charged, such as `is_finished`, `len` or an option of a socket.
+//! Programs call it while they hold a borrow, so it must not switch; and a loop that waits for its
+//! answer to change has to yield.
 
 use super::interrupt;
 use crate::sched::{self, Scheduler};
 
 /// Charges an operation that may park. Called before the operation begins.
 ///
-/// Yields if the budget is spent and `is_going_to_park` returns `false`. A kill or a timeout is
-/// thrown here too, before the operation has done anything.
+/// Yields if the budget is spent and `is_going_to_park` returns `false`. A kill is thrown here too,
+/// before the operation has done anything. So is a timeout, but not at the first yield after its
+/// deadline: what the operation asks for may have happened meanwhile.
 #[inline(always)]
 pub(crate) fn charge(is_going_to_park: impl FnOnce() -> bool) {
     if let Some(scheduler) = sched::charge()
@@ -60,6 +66,6 @@ pub(crate) fn charge_failure() {
 #[inline(never)]
 fn yield_spent(scheduler: &Scheduler) {
     if scheduler.may_park() {
-        interrupt::yield_scheduler(scheduler);
+        interrupt::yield_spent(scheduler);
     }
 }

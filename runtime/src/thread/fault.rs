@@ -69,6 +69,8 @@ fn expire_outermost(me: GreenRef, deadline: Instant) {
     while let Some(scope) = unsafe { next.as_ref() } {
         if scope.outer.is_null() {
             scope.deadline.set(Some(deadline));
+            // At a yield it is thrown at once.
+            scope.is_overdue.set(true);
         }
         next = scope.outer;
     }

@@ -13,6 +13,9 @@
 //!   thrown if what the green thread waits for has happened as well. A deadline that had passed
 //!   when the scheduler last read the clock is thrown before parking. Otherwise a steady stream of
 //!   data would defer it forever.
+//! - A spent budget is no parking point: the operation that yields may succeed. So the first yield
+//!   after the deadline of a timeout throws nothing. A later one does, because a loop over operations
+//!   that never park would not end otherwise.
 //! - Nothing is thrown under a shield, except a timeout opened under that shield.
 //! - Nothing is thrown while the green thread is unwinding, because a second panic that leaves a
 //!   destructor aborts the process. `[no-throw-while-unwinding]` A destructor may park, and is not
@@ -261,7 +264,16 @@ pub(crate) fn yield_scheduler(scheduler: &Scheduler) {
     }
     let me = scheduler.yield_now();
     if me.interrupt_pending.get() {
-        finish_yield(scheduler, me);
+        finish_yield(scheduler, me, YieldReason::Asked);
+    }
+}
+
+/// Lets every other ready green thread run before an operation begins, or after it has failed,
+/// because the budget is spent. A pending kill is thrown here, and an overdue timeout.
+pub(super) fn yield_spent(scheduler: &Scheduler) {
+    let me = unwinding::switch_while_unwinding(scheduler, || scheduler.yield_now());
+    if me.interrupt_pending.get() && !panicking() {
+        finish_yield(scheduler, me, YieldReason::SpentBudget);
     }
 }
 
@@ -279,22 +291,33 @@ fn yield_while_panicking(scheduler: &Scheduler) {
     scheduler.check_may_park(WaitReason::Other("its next turn"));
     let me = unwinding::switch_while_unwinding(scheduler, || scheduler.yield_now());
     if me.interrupt_pending.get() && !panicking() {
-        finish_yield(scheduler, me);
+        finish_yield(scheduler, me, YieldReason::Asked);
     }
+}
+
+/// Why a green thread yields.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum YieldReason {
+    Asked,
+    SpentBudget,
 }
 
 #[cold]
 #[inline(never)]
-fn finish_yield(scheduler: &Scheduler, me: GreenRef) {
+fn finish_yield(scheduler: &Scheduler, me: GreenRef, reason: YieldReason) {
     if let Some(fault) = scheduler.take_due_fault(me) {
         fault::at_yield(scheduler, me, fault);
     }
     if me.kill_due() {
         throw_kill(me);
-    } else if me
-        .scope_deadline()
-        .is_some_and(|deadline| deadline <= scheduler.clock.now())
-    {
+        return;
+    }
+    let Some(scope) = me.first_scope() else {
+        return;
+    };
+    let deadline = scope.deadline.get();
+    let is_expired = deadline.is_some_and(|deadline| deadline <= scheduler.clock.now());
+    if is_expired && (reason == YieldReason::Asked || scope.is_overdue.replace(true)) {
         throw_expired(me);
     }
 }

@@ -10,6 +10,7 @@
 //! Only the items that say so park. The code that calls them has no `.await` that would show it.
 
 mod abandon;
+pub(crate) mod background;
 mod budget;
 mod builder;
 mod count_guard;
@@ -73,7 +74,7 @@ pub(crate) use count_guard::CountGuard;
 pub(crate) use interrupt::{
     interrupted_error, is_destructor_timed_out, wait, wait_or_fail, yield_uninterrupted,
 };
-pub(crate) use parker::{Parker, deadline_after_any_thread, park_while};
+pub(crate) use parker::{Parker, deadline_after_any_thread, now_any_thread, park_while};
 pub(crate) use selection::{SelectToken, Selection};
 pub(crate) use shield::shield_any_thread;
 pub(crate) use timeout::timeout_never;

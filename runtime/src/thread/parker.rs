@@ -6,10 +6,11 @@ use std::time::{Duration, Instant};
 
 use super::count_guard::CountGuard;
 use super::interrupt;
+use super::unwinding::os_thread_panicking;
 use crate::clock::Clock;
 use crate::fork;
 use crate::green::{RemoteHandle, WaitReason, Wake};
-use crate::sched;
+use crate::sched::{self, os_threads};
 
 /// Wakes one waiter from any OS thread, so that it checks its condition again.
 #[derive(Debug)]
@@ -60,28 +61,15 @@ impl Parker {
 ///
 /// Each change of the result of `waiting` is followed by an unpark of the caller's [`Parker`]. A
 /// green thread may unwind from here.
-#[expect(
-    clippy::disallowed_methods,
-    reason = "an OS thread without green threads may block"
-)]
 pub(crate) fn park_while(
     reason: WaitReason,
     deadline: Option<Instant>,
     waiting: impl Fn() -> bool,
 ) -> bool {
     let Some(scheduler) = sched::if_current() else {
-        while waiting() {
-            // No other OS thread of a child could ever end the wait.
-            assert!(!fork::is_child(), "{}", fork::Forked);
-            match deadline.map(|at| at.saturating_duration_since(Clock::new().now())) {
-                None => std::thread::park(),
-                Some(Duration::ZERO) => return false,
-                Some(left) => std::thread::park_timeout(left),
-            }
-        }
-        return true;
+        return block_while(reason, deadline, waiting);
     };
-    let _counted = CountGuard::new(&scheduler.unforeseen_waiters);
+    let _counted = CountGuard::new(&scheduler.shared_waiters);
     while waiting() {
         match interrupt::wait(scheduler, reason, deadline) {
             Wake::Unparked => {}
@@ -92,10 +80,53 @@ pub(crate) fn park_while(
     true
 }
 
+/// Blocks an OS thread that has never used evy while `waiting` returns `true`. Returns `false` if the
+/// deadline passed first.
+///
+/// # Panics
+///
+/// Panics if no other OS thread exists that could end a wait without a deadline, and in a child that
+/// was created with `fork`.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "an OS thread without green threads may block"
+)]
+fn block_while(reason: WaitReason, deadline: Option<Instant>, waiting: impl Fn() -> bool) -> bool {
+    let time_left = |until: Instant| until.saturating_duration_since(Clock::new().now());
+    let mut check = match deadline {
+        None => Clock::new().deadline_after(os_threads::CHECK_AFTER),
+        Some(_) => None,
+    };
+    while waiting() {
+        // No other OS thread of a child could ever end the wait.
+        assert!(!fork::is_child(), "{}", fork::Forked);
+        match deadline.or(check).map(time_left) {
+            None => std::thread::park(),
+            Some(Duration::ZERO) if deadline.is_some() => return false,
+            Some(Duration::ZERO) => {
+                check = None;
+                // The order matters: an OS thread may have ended the wait just before it ended.
+                let is_deadlock = !os_threads::may_have_others() && waiting();
+                assert!(
+                    !is_deadlock || os_thread_panicking(),
+                    "deadlock: this OS thread waits for {reason}, and there is no other one"
+                );
+            }
+            Some(left) => std::thread::park_timeout(left),
+        }
+    }
+    true
+}
+
 /// Returns the deadline `timeout` from now, on the clock that [`park_while`] uses.
 pub(crate) fn deadline_after_any_thread(timeout: Duration) -> Option<Instant> {
+    now_any_thread().checked_add(timeout)
+}
+
+/// Returns the current time on the clock of this OS thread, if it has one.
+pub(crate) fn now_any_thread() -> Instant {
     match sched::if_current() {
-        Some(scheduler) => scheduler.clock.deadline_after(timeout),
-        None => Clock::new().deadline_after(timeout),
+        Some(scheduler) => scheduler.clock.now(),
+        None => Clock::new().now(),
     }
 }

@@ -16,7 +16,7 @@ use std::panic::{Location, RefUnwindSafe, UnwindSafe};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use super::budget::charge;
+use super::budget::{charge, charge_without_yield};
 use super::builder::Builder;
 use super::exit_hooks;
 use super::join_error::{JoinError, Result};
@@ -107,6 +107,7 @@ impl Remote {
         options: SpawnOptions,
         f: Box<dyn FnOnce() -> T + Send>,
     ) -> RemoteJoinHandle<T> {
+        charge_without_yield();
         let packet = Arc::new(Packet {
             message: Arc::clone(&self.message),
             parent: sched::if_current().map_or(0, |scheduler| scheduler.running().id()),
@@ -118,7 +119,7 @@ impl Remote {
                 is_detached: false,
                 is_kill_requested: false,
                 green: None,
-                joiner: None,
+                joiners: Vec::new(),
             }),
         });
         if !packet.send(RemoteCall::Start) {
@@ -188,8 +189,7 @@ impl RefUnwindSafe for Remote {}
 ///
 /// Dropping the handle detaches the green thread, which runs on.
 ///
-/// A wait for one of these is never reported as a deadlock. While a handle exists, it counts as a
-/// [`Remote`] for deadlock reports.
+/// While a handle exists, it counts as a [`Remote`] for deadlock reports.
 pub struct RemoteJoinHandle<T> {
     packet: Arc<Packet<T>>,
     /// A kill may wake others, so the handle counts as a `Remote`.
@@ -208,7 +208,8 @@ impl<T> RemoteJoinHandle<T> {
     ///
     /// # Panics
     ///
-    /// Panics if a green thread joins itself.
+    /// Panics if a green thread joins itself, and if a `join` arm of
+    /// [`select!`](crate::select!) has taken the result.
     pub fn join(self) -> Result<T> {
         charge(|| !self.is_finished());
         self.wait_until(None);
@@ -238,20 +239,40 @@ impl<T> RemoteJoinHandle<T> {
         if fork::is_child() {
             return true;
         }
-        {
-            let mut state = lock(&self.packet.state);
-            assert!(!state.is_own(), "a green thread cannot join itself");
-            state.joiner = Some(Parker::current());
-        }
+        let is_own = lock(&self.packet.state).is_own();
+        assert!(!is_own, "a green thread cannot join itself");
+        self.add_joiner(0);
         park_while(WaitReason::Join, deadline, || !self.is_finished())
     }
 
-    fn take_result(self) -> Result<T> {
-        let result = match fork::is_child() {
-            true => None,
-            false => lock(&self.packet.state).result.take(),
-        };
-        result.unwrap_or_else(|| Err(JoinError::abandoned()))
+    /// Takes the result of a green thread that has finished.
+    pub(crate) fn take_result(&self) -> Result<T> {
+        if fork::is_child() {
+            return Err(JoinError::abandoned());
+        }
+        let result = lock(&self.packet.state).result.take();
+        result.expect("the result of this green thread was already taken")
+    }
+
+    /// Makes the end of the green thread unpark the caller. Returns `false` if it has ended already.
+    ///
+    /// `key` is zero for a join, which there is one of at a time.
+    pub(crate) fn add_joiner(&self, key: usize) -> bool {
+        if self.is_finished() {
+            return false;
+        }
+        let mut state = lock(&self.packet.state);
+        state.joiners.retain(|(other, _)| *other != key);
+        state.joiners.push((key, Parker::current()));
+        !state.is_finished
+    }
+
+    /// Takes back what [`add_joiner`](Self::add_joiner) has done.
+    pub(crate) fn remove_joiner(&self, key: usize) {
+        if !fork::is_child() {
+            let mut state = lock(&self.packet.state);
+            state.joiners.retain(|(other, _)| *other != key);
+        }
     }
 
     /// Returns `true` if the green thread has finished, or will never finish.
@@ -271,6 +292,7 @@ impl<T: Send + 'static> RemoteJoinHandle<T> {
     /// Never parks: it does not wait for the green thread to unwind, as [`join`](Self::join) does.
     #[doc(alias = "abort")]
     pub fn kill(&self) {
+        charge_without_yield();
         if fork::is_child() {
             return;
         }
@@ -333,7 +355,16 @@ struct State<T> {
     is_kill_requested: bool,
     /// The green thread, from its spawn to its end.
     green: Option<Arc<RemoteHandle>>,
-    joiner: Option<Parker>,
+    /// What to unpark when the green thread has finished, by key.
+    joiners: Joiners,
+}
+
+type Joiners = Vec<(usize, Parker)>;
+
+fn unpark_all(joiners: Joiners) {
+    for (_, joiner) in joiners {
+        joiner.unpark();
+    }
 }
 
 impl<T> State<T> {
@@ -343,9 +374,9 @@ impl<T> State<T> {
         own.is_some() && own == sched::if_current().map(|scheduler| scheduler.running().id())
     }
 
-    /// Stores the result, or returns it if nothing will ask for it. Also returns the joiner, which is
-    /// to be unparked without the lock.
-    fn finish(&mut self, result: Result<T>) -> (Option<Result<T>>, Option<Parker>) {
+    /// Stores the result, or returns it if nothing will ask for it. Also returns the joiners, which
+    /// are to be unparked without the lock.
+    fn finish(&mut self, result: Result<T>) -> (Option<Result<T>>, Joiners) {
         self.is_finished = true;
         self.green = None;
         let unwanted = match self.is_detached {
@@ -355,7 +386,7 @@ impl<T> State<T> {
                 None
             }
         };
-        (unwanted, self.joiner.take())
+        (unwanted, mem::take(&mut self.joiners))
     }
 }
 
@@ -387,10 +418,8 @@ impl<T: Send + 'static> Packet<T> {
         if let Some(scheduler) = sched::if_current() {
             scheduler.remote_spawns.borrow_mut().remove(&id);
         }
-        let (unwanted, joiner) = lock(&self.state).finish(result);
-        if let Some(joiner) = joiner {
-            joiner.unpark();
-        }
+        let (unwanted, joiners) = lock(&self.state).finish(result);
+        unpark_all(joiners);
         drop(unwanted);
     }
 
@@ -401,15 +430,13 @@ impl<T: Send + 'static> Packet<T> {
         if state.is_finished {
             return None;
         }
-        let (_error, joiner) = state.finish(Err(error));
+        let (_error, joiners) = state.finish(Err(error));
         let f = match state.is_detached {
             true => state.f.take(),
             false => None,
         };
         drop(state);
-        if let Some(joiner) = joiner {
-            joiner.unpark();
-        }
+        unpark_all(joiners);
         f.map(|f| Box::new(f) as Leftover)
     }
 }

@@ -7,7 +7,9 @@ use std::ptr;
 use std::time::{Duration, Instant};
 
 use super::interrupt::{Interrupt, scope_addr};
+use super::parker::deadline_after_any_thread;
 use super::unwinding::{catch, panicking, rethrow};
+use crate::fork;
 use crate::green::TimeoutScope;
 use crate::sched;
 
@@ -35,9 +37,10 @@ impl From<Elapsed> for std::io::Error {
 /// and `Write` and nothing of evy. Destructors run, and may park.
 ///
 /// Timeouts nest, and each one ends only its own block. If what `f` waits for happens at the same
-/// time as the deadline, `f` gets what it waits for. A block that never parks is never interrupted,
-/// even by a duration of zero. A duration that the clock cannot represent, such as
-/// [`Duration::MAX`], never passes.
+/// time as the deadline, `f` gets what it waits for. A block that never parks is not interrupted,
+/// even by a duration of zero. The exception is a loop over operations that never have to park: it is
+/// interrupted some operations after the deadline. A duration that the clock cannot represent, such
+/// as [`Duration::MAX`], never passes.
 ///
 /// A timeout is a panic, so a `catch_unwind` inside `f` can swallow it. It is thrown again then, at
 /// the next parking point in `f`, and at each one after that, until `f` returns. If `f` returns a
@@ -71,7 +74,7 @@ impl From<Elapsed> for std::io::Error {
 /// assert!(slow.is_err());
 /// ```
 pub fn timeout<T>(duration: Duration, f: impl FnOnce() -> T) -> Result<T, Elapsed> {
-    run_until(sched::deadline_after(duration), f)
+    run_until(deadline_after_any_thread(duration), f)
 }
 
 /// Runs `f` like [`timeout`], with a deadline instead of a duration.
@@ -91,12 +94,17 @@ pub(crate) fn timeout_never<T>(f: impl FnOnce() -> T) -> Result<T, Elapsed> {
 }
 
 fn run_until<T>(deadline: Option<Instant>, f: impl FnOnce() -> T) -> Result<T, Elapsed> {
+    if sched::if_current().is_none() && fork::is_child() {
+        // Nothing waits here, and each call says why.
+        return Ok(f());
+    }
     let me = sched::current().running();
     let scope = TimeoutScope {
         deadline: Cell::new(deadline),
         outer: me.timeout_scopes.get(),
         shields: me.shields.get(),
         in_destructor: panicking(),
+        is_overdue: Cell::new(false),
     };
     let address = ptr::from_ref(&scope);
     me.timeout_scopes.set(address);

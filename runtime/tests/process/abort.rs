@@ -119,6 +119,16 @@ fn without_unwinding_a_stop_of_an_http_server_leaves_handlers_that_are_parked() 
 }
 
 #[test]
+fn without_unwinding_a_panic_of_a_worker_ends_the_process() {
+    aborts("panic-worker", "the reason");
+}
+
+#[test]
+fn without_unwinding_a_stop_of_workers_abandons_handlers_that_are_parked() {
+    succeeds("workers-stop");
+}
+
+#[test]
 fn without_unwinding_an_initializer_runs_to_its_end() {
     succeeds("lazy");
 }
@@ -146,6 +156,11 @@ fn without_unwinding_a_panic_of_a_green_thread_ends_the_process() {
 #[test]
 fn without_unwinding_a_panic_of_a_job_ends_the_process() {
     aborts("panic-job", "the reason");
+}
+
+#[test]
+fn without_unwinding_a_copy_ends_by_its_streams_alone() {
+    succeeds("copy");
 }
 
 #[test]

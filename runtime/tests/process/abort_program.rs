@@ -6,6 +6,7 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use evy::io::Green;
+use evy::net;
 use evy::pool::Pool;
 use evy::process::Command;
 use evy::sync::{Arc, LazyLock, Mutex, mpsc};
@@ -33,7 +34,9 @@ fn main() {
         "pool-jobs" => pool_jobs(),
         "pool-resource" => pool_resource(),
         "serve" => serve(),
+        "copy" => copies(),
         "http-stop" => http_stop(),
+        "workers-stop" => workers_stop(),
         "lazy" => lazy(),
         "lock" => lock(),
         "channel" => channel(),
@@ -46,6 +49,7 @@ fn main() {
         }
         "panic-handler" => panic_in_a_handler(),
         "panic-http-handler" => panic_in_an_http_handler(),
+        "panic-worker" => panic_in_a_worker(),
         "deadlock" => thread::park(),
         other => panic!("there is no case {other}"),
     }
@@ -238,6 +242,38 @@ fn serve() {
     assert_eq!(failed.get(), 1);
 }
 
+fn tcp_pair() -> (evy::net::TcpStream, evy::net::TcpStream) {
+    let listener = evy::listen("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let client = spawn(move || evy::connect(address).unwrap());
+    let (server, _) = listener.accept().unwrap();
+    (client.join().unwrap(), server)
+}
+
+fn copies() {
+    // A kill or a timeout of the caller has no effect.
+    let ((mut a, mut near), (mut far, mut b)) = (tcp_pair(), tcp_pair());
+    let proxy = spawn(move || timeout(SHORT, || net::copy_bidirectional(&mut near, &mut far)));
+    sleep(LONGER);
+    proxy.kill();
+    a.write_all(b"there").unwrap();
+    b.read_exact(&mut [0; 5]).unwrap();
+    b.write_all(b"back").unwrap();
+    a.read_exact(&mut [0; 4]).unwrap();
+    a.shutdown(net::Shutdown::Write).unwrap();
+    b.shutdown(net::Shutdown::Write).unwrap();
+    let counts = proxy.join().unwrap().unwrap().unwrap();
+    assert_eq!(counts, (5, 4));
+    // A direction that fails ends the other one, which waits.
+    let ((mut a, mut near), (mut far, b)) = (tcp_pair(), tcp_pair());
+    near.set_read_timeout(Some(SHORT)).unwrap();
+    let error = net::copy_bidirectional(&mut near, &mut far).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::TimedOut);
+    drop((near, far));
+    assert_eq!(a.read(&mut [0]).unwrap(), 0, "both handles are closed");
+    drop(b);
+}
+
 fn panic_in_a_handler() {
     let listener = evy::listen("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
@@ -275,6 +311,34 @@ fn http_stop() {
     slow.read_to_end(&mut rest).unwrap();
     assert!(rest.ends_with(b"hello"), "the handler answers nevertheless");
     assert_eq!(handle.connections(), 0);
+}
+
+fn workers_stop() {
+    let workers = evy::net::Workers::builder().threads(2);
+    let workers = workers.start(|_| sleep(LONGER * 100)).unwrap();
+    let handler = |request: evy::http::Request<_>| {
+        if request.uri().path() == "/slow" {
+            sleep(LONGER * 100);
+        }
+        "hello"
+    };
+    let address = evy::http::serve_on(&workers, "127.0.0.1:0", move || handler).unwrap();
+    let mut idle = evy::connect(address).unwrap();
+    idle.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
+    idle.read_exact(&mut [0; 50]).unwrap();
+    let mut slow = evy::connect(address).unwrap();
+    slow.write_all(b"GET /slow HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
+    sleep(SHORT);
+    let stopped = workers.handle().stop(LONGER * 4);
+    assert_eq!(stopped.left, 1, "the handler cannot be ended");
+    assert_eq!((stopped.unaccepted, stopped.blocked_workers), (0, 0));
+    idle.read_to_end(&mut Vec::new()).unwrap();
+    evy::connect(address).unwrap_err();
+}
+
+fn panic_in_a_worker() {
+    let workers = evy::net::Workers::builder().threads(2);
+    workers.start(|_| panic!("the reason")).unwrap().join();
 }
 
 fn panic_in_an_http_handler() {

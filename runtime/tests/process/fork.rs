@@ -9,8 +9,10 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
 use evy_runtime::io::Green;
+use evy_runtime::lowlevel::{HelperPool, WaitReason};
+use evy_runtime::process::{Command, Stdio};
 use evy_runtime::sync::{Arc, Mutex};
-use evy_runtime::{Queue, sleep, spawn, spawn_n, thread, timeout, yield_now};
+use evy_runtime::{Queue, fs, sleep, spawn, spawn_n, thread, timeout, yield_now};
 use evy_test_support::{is_emulated, rerun_ignored};
 
 const SHORT: Duration = Duration::from_millis(1);
@@ -169,6 +171,57 @@ fn calls_evy_in_a_child() {
         libc::WEXITSTATUS(status)
     });
     assert_eq!(code, 5);
+}
+
+#[test]
+fn what_returns_an_io_error_does_so_in_a_child() {
+    if !is_emulated() {
+        run("fork::uses_files_and_children_in_a_child");
+    }
+}
+
+#[test]
+#[ignore = "forks"]
+fn uses_files_and_children_in_a_child() {
+    static LENGTHS: HelperPool<usize> = HelperPool::new(1, 1, |name| Ok(name.len()));
+
+    let here = std::env::current_dir().unwrap();
+    let file = fs::File::open("/dev/null").unwrap();
+    let cat = || {
+        let mut cat = Command::new("cat");
+        cat.stdin(Stdio::null()).stdout(Stdio::piped());
+        cat.stderr(Stdio::piped()).spawn().unwrap()
+    };
+    let (mut waited, read) = (cat(), cat());
+    let entries = fs::read_dir(&here).unwrap();
+    let code = in_child(|| {
+        let forked = |error: io::Error| {
+            assert_eq!(error.kind(), io::ErrorKind::Unsupported);
+            assert!(error.to_string().contains("`fork`"), "{error}");
+        };
+        forked(fs::read("/dev/null").unwrap_err());
+        forked(fs::write("/dev/null", "").unwrap_err());
+        forked(fs::metadata(&here).unwrap_err());
+        forked(fs::rename("/nowhere", "/elsewhere").unwrap_err());
+        forked(fs::read_dir(&here).unwrap_err());
+        forked(fs::File::open("/dev/null").unwrap_err());
+        forked(fs::DirBuilder::new().create("/nowhere/at/all").unwrap_err());
+        forked(file.sync_all().unwrap_err());
+        // What needs no helper works, and what an iterator has not read ends with an error.
+        assert_eq!((&file).read(&mut [0]).unwrap(), 0);
+        let errors = entries.filter_map(Result::err);
+        errors.for_each(forked);
+        forked(LENGTHS.call("name", WaitReason::Unblock).unwrap_err());
+        forked(Command::new("true").status().unwrap_err());
+        forked(read.wait_with_output().unwrap_err());
+        // The child of the parent is none of this process.
+        assert!(waited.wait().is_err());
+        // A limit of time does not hide the reason.
+        let read = timeout(SHORT, || fs::read("/dev/null")).unwrap();
+        forked(read.unwrap_err());
+        7
+    });
+    assert_eq!(code, 7);
 }
 
 #[test]

@@ -1,13 +1,15 @@
-//! Tests of deadlock reports where the OS thread itself holds every `Remote`. Each runs in a process
-//! with one OS thread, which a test has only in a child.
+//! Tests of deadlock reports where another OS thread could end the wait, if there were one. Each runs
+//! in a process with one OS thread, which a test has only in a child.
 #![expect(clippy::unwrap_used, reason = "helpers of tests")]
 #![expect(clippy::disallowed_methods, reason = "these tests use OS threads")]
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
 
+use evy_runtime::signal::{SIGALRM, Signals};
+use evy_runtime::sync::{Arc, Mutex, RwLock, mpsc};
 use evy_runtime::thread::Remote;
-use evy_runtime::{Queue, thread};
+use evy_runtime::{Queue, select, spawn, thread, yield_now};
 use evy_test_support::{is_emulated, rerun_ignored};
 
 /// Runs an ignored test of this file in a process of its own.
@@ -50,7 +52,7 @@ fn is_reported(wait: impl FnOnce()) -> bool {
 }
 
 #[test]
-fn a_remote_of_a_program_with_one_os_thread_does_not_hide_a_deadlock() {
+fn a_remote_of_a_program_with_own_remotes_does_not_hide_a_deadlock() {
     run("deadlocks_alone");
 }
 
@@ -63,7 +65,7 @@ fn deadlocks_alone() {
         // Starts the ticker.
         let begun = Instant::now();
         while begun.elapsed() < Duration::from_millis(50) {
-            evy_runtime::yield_now();
+            yield_now();
         }
         assert!(is_reported(|| Queue::<()>::unbounded().get()));
         // Another one is reported too.
@@ -93,5 +95,76 @@ fn waits_for_another_os_thread() {
         other.join().unwrap();
         assert!(is_reported(|| drop(ITEMS.with(Queue::clone).get())));
         drop(own);
+    });
+}
+
+#[test]
+fn a_wait_that_only_another_os_thread_could_end_is_a_deadlock_if_there_is_none() {
+    run("waits_for_what_os_threads_share");
+}
+
+#[test]
+#[ignore = "forks"]
+fn waits_for_what_os_threads_share() {
+    alone(|| {
+        let mutex = Mutex::new(());
+        let guard = mutex.lock().unwrap();
+        // Evy has no green threads here yet.
+        assert!(is_reported(|| drop(mutex.lock())));
+        yield_now();
+        assert!(is_reported(|| drop(mutex.lock())));
+        drop(guard);
+        drop(mutex.lock().unwrap());
+
+        let lock = RwLock::new(());
+        let reader = lock.read().unwrap();
+        assert!(is_reported(|| drop(lock.write())));
+        drop(reader);
+
+        let (sender, receiver) = mpsc::channel::<()>();
+        assert!(is_reported(|| _ = receiver.recv()));
+        assert!(is_reported(|| select! { recv(&receiver) -> _ => () }));
+        drop(sender);
+
+        // A cycle of two green threads, which the root waits for.
+        let pair = Arc::new((Mutex::new(()), Mutex::new(())));
+        let (one, other) = (Arc::clone(&pair), pair);
+        let first = spawn(move || {
+            let _held = one.0.lock().unwrap();
+            yield_now();
+            drop(one.1.lock());
+        });
+        let second = spawn(move || {
+            let _held = other.1.lock().unwrap();
+            yield_now();
+            drop(other.0.lock());
+        });
+        assert!(is_reported(|| first.wait()));
+        first.kill();
+        second.join().unwrap();
+    });
+}
+
+#[test]
+fn a_wait_for_a_signal_is_no_deadlock() {
+    run("waits_for_an_alarm");
+}
+
+#[test]
+#[ignore = "forks"]
+fn waits_for_an_alarm() {
+    alone(|| {
+        let signals = Signals::new([SIGALRM]).unwrap();
+        // SAFETY: no requirements.
+        unsafe { libc::alarm(2) };
+        assert_eq!(signals.recv(), SIGALRM);
+        // SAFETY: as above.
+        unsafe { libc::alarm(2) };
+        let (_sender, receiver) = mpsc::channel::<()>();
+        let received = select! {
+            signal(&signals) -> signal => signal,
+            recv(&receiver) -> _ => 0,
+        };
+        assert_eq!(received, SIGALRM);
     });
 }

@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use evy_runtime::sync::{Arc, Mutex, MutexGuard, TryLockError};
 use evy_runtime::{sleep, spawn, spawn_n, test, thread, timeout, yield_now};
-use evy_test_support::within;
+use evy_test_support::{shares_thread_locals, within};
 
 const SECOND: Duration = Duration::from_secs(1);
 const LONG: Duration = Duration::from_secs(3600);
@@ -288,6 +288,9 @@ fn poison_is_reported_until_it_is_cleared() {
 /// std would poison these mutexes, because it counts panics per OS thread.
 #[test]
 fn a_green_thread_that_parks_while_unwinding_poisons_no_mutex_of_another() {
+    if !shares_thread_locals() {
+        return;
+    }
     within(|| {
         test::virtual_time(|| {
             let (before, during) = (Mutex::new(()), Mutex::new(()));

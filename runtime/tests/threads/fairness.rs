@@ -18,6 +18,7 @@ use std::time::{Duration, Instant};
 
 use evy_runtime::fs::File;
 use evy_runtime::io::{Direction, Green, Sharing, Timeout};
+use evy_runtime::signal::{SIGUSR1, Signals};
 use evy_runtime::stdio::stdout;
 use evy_runtime::sync::{Mutex, RwLock, mpsc};
 use evy_runtime::{
@@ -131,6 +132,7 @@ fn operations() -> Vec<(&'static str, Operation)> {
     let (pipe, kept_open) = std::io::pipe().unwrap();
     let empty = Green::new(pipe).unwrap();
     let ended = Green::new(std::io::pipe().unwrap().0).unwrap();
+    let unwrapped = Cell::new(Some(std::io::pipe().unwrap().0));
     let file = File::open("/dev/null").unwrap();
     let mut positioned = file.try_clone().unwrap();
     vec![
@@ -207,6 +209,22 @@ fn operations() -> Vec<(&'static str, Operation)> {
             boxed(move || ended.wait_readable().unwrap()),
         ),
         ("pipe", boxed(|| drop(evy_runtime::io::pipe().unwrap()))),
+        (
+            "Green::new",
+            boxed(move || {
+                let again = unwrapped.take().unwrap();
+                unwrapped.set(Some(Green::new(again).unwrap().into_inner()));
+            }),
+        ),
+        (
+            "Green::shared",
+            boxed(|| drop(Green::shared(std::io::stderr()).unwrap())),
+        ),
+        (
+            "Signals::new",
+            boxed(|| drop(Signals::new([SIGUSR1]).unwrap())),
+        ),
+        ("unblock", boxed(|| evy_runtime::unblock(|| ()))),
         ("metadata", boxed(move || _ = file.metadata().unwrap())),
         ("seek", boxed(move || positioned.rewind().unwrap())),
         (
@@ -223,6 +241,16 @@ fn operations() -> Vec<(&'static str, Operation)> {
                 let queue = Queue::unbounded();
                 move || {
                     spawn_n(|| ());
+                    queue.put(1);
+                }
+            }),
+        ),
+        (
+            "spawn by a Remote and put",
+            boxed({
+                let (queue, here) = (Queue::unbounded(), thread::Remote::current());
+                move || {
+                    drop(here.spawn(|| ()));
                     queue.put(1);
                 }
             }),

@@ -75,9 +75,7 @@ fn each_function_does_what_its_counterpart_in_std_does() {
 fn other_green_threads_run_during_a_file_operation() {
     within(|| {
         let folder = Folder::new("fifo");
-        let fifo = folder.0.join("fifo");
-        let made = std::process::Command::new("mkfifo").arg(&fifo).status();
-        assert!(made.unwrap().success());
+        let fifo = named_pipe(&folder);
         // Opening it for reading blocks until it is opened for writing.
         let (from, done) = (fifo.clone(), Rc::new(Cell::new(false)));
         let seen = Rc::clone(&done);
@@ -90,6 +88,113 @@ fn other_green_threads_run_during_a_file_operation() {
         assert!(!done.get());
         fs::write(fifo, "through").unwrap();
         assert_eq!(reader.join().unwrap(), "through");
+    });
+}
+
+/// Creates a named pipe in `folder`.
+fn named_pipe(folder: &Folder) -> PathBuf {
+    let path = folder.0.join("pipe");
+    let made = std::process::Command::new("mkfifo").arg(&path).status();
+    assert!(made.is_ok_and(|status| status.success()));
+    path
+}
+
+/// Returns the number of OS threads of this process that are helpers.
+#[cfg(target_os = "linux")]
+fn helpers() -> usize {
+    let tasks = std::fs::read_dir("/proc/self/task").expect("a process sees its own tasks");
+    let names = tasks.flat_map(|task| std::fs::read_to_string(task?.path().join("comm")));
+    names.filter(|name| name.starts_with("blocking")).count()
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_wait_for_the_other_end_of_a_named_pipe_holds_no_helper() {
+    within(|| {
+        let folder = Folder::new("no-helper");
+        let path = named_pipe(&folder);
+        let opens: [fn(PathBuf); 5] = [
+            |path| drop(File::open(path)),
+            |path| drop(fs::read(path)),
+            |path| drop(fs::read_to_string(path)),
+            |path| drop(fs::write(path, "text")),
+            |path| drop(OpenOptions::new().append(true).open(path)),
+        ];
+        for open in opens {
+            let all: Vec<_> = (0..20)
+                .map(|_| {
+                    let path = path.clone();
+                    spawn(move || timeout(5 * SOON, || open(path)).is_err())
+                })
+                .collect();
+            for one in all {
+                assert!(one.join().unwrap());
+            }
+        }
+        // Other tests may use a few helpers at the same time.
+        assert!(helpers() < 50, "{}", helpers());
+    });
+}
+
+#[test]
+fn a_named_pipe_is_open_when_it_has_another_end() {
+    within(|| {
+        let folder = Folder::new("pipe-ends");
+        let path = named_pipe(&folder);
+        let from = path.clone();
+        let reader = spawn(move || {
+            let mut pipe = File::open(from).unwrap();
+            let mut text = String::new();
+            pipe.read_to_string(&mut text).unwrap();
+            text
+        });
+        sleep(SOON);
+        assert!(!reader.is_finished());
+        // A writer that has written nothing lets the reader go on.
+        let opened = Rc::new(Cell::new(false));
+        let (seen, from) = (Rc::clone(&opened), path.clone());
+        let second = spawn(move || {
+            let pipe = File::open(from).unwrap();
+            seen.set(true);
+            pipe
+        });
+        let mut writer = OpenOptions::new().write(true).open(&path).unwrap();
+        let second = second.join().unwrap();
+        assert!(opened.get());
+        drop(second);
+        writer.write_all(b"through").unwrap();
+        drop(writer);
+        assert_eq!(reader.join().unwrap(), "through");
+        // A writer that comes and goes ends the wait too.
+        let from = path.clone();
+        let reader = spawn(move || fs::read(from).unwrap());
+        drop(File::create(&path).unwrap());
+        assert_eq!(reader.join().unwrap(), b"");
+        // With both ends in one descriptor there is nothing to wait for.
+        let both = OpenOptions::new().read(true).write(true).open(&path);
+        // As in std, the mode is blocking.
+        let flags = rustix::fs::fcntl_getfl(both.unwrap()).unwrap();
+        assert!(!flags.contains(rustix::fs::OFlags::NONBLOCK));
+        let mut options = OpenOptions::new();
+        let nonblocking = options.read(true).custom_flags(libc::O_NONBLOCK);
+        let flags = rustix::fs::fcntl_getfl(nonblocking.open(&path).unwrap()).unwrap();
+        assert!(flags.contains(rustix::fs::OFlags::NONBLOCK));
+    });
+}
+
+#[test]
+fn a_named_pipe_whose_other_end_is_std_works_in_both_directions() {
+    within(|| {
+        let folder = Folder::new("pipe-std");
+        let path = named_pipe(&folder);
+        let from = path.clone();
+        let reader = std::thread::spawn(move || std::fs::read_to_string(from).unwrap());
+        fs::write(&path, "to std").unwrap();
+        assert_eq!(reader.join().unwrap(), "to std");
+        let to = path.clone();
+        let writer = std::thread::spawn(move || std::fs::write(to, "from std").unwrap());
+        assert_eq!(fs::read(&path).unwrap(), b"from std");
+        writer.join().unwrap();
     });
 }
 

@@ -7,7 +7,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use evy_runtime::{block_on, sleep, spawn, timeout, yield_now};
-use evy_test_support::within;
+use evy_test_support::{shares_thread_locals, within};
 
 #[test]
 fn block_on_returns_the_output_of_a_ready_future() {
@@ -109,6 +109,9 @@ fn a_green_thread_awaits_a_task_on_a_tokio_runtime_of_another_os_thread() {
 /// As the docs of `block_on` advise: the runtime is entered once, before the green threads are spawned.
 #[test]
 fn green_threads_use_the_timers_of_a_tokio_runtime_that_their_os_thread_has_entered() {
+    if !shares_thread_locals() {
+        return;
+    }
     within(|| {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)

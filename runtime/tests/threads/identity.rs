@@ -8,7 +8,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use evy_runtime::thread::{Builder, JoinHandle};
-use evy_test_support::{is_emulated, rerun_ignored, within};
+use evy_test_support::{is_emulated, rerun_ignored, shares_thread_locals, within};
 
 /// Spawns with an identity. Where identities do not work, it says why, and the test ends.
 fn spawn<T: 'static>(f: impl FnOnce() -> T + 'static) -> JoinHandle<T> {
@@ -29,6 +29,9 @@ fn is_supported() -> bool {
 
 #[test]
 fn thread_locals_are_its_own_and_travel_with_it_across_parks() {
+    if !shares_thread_locals() {
+        return;
+    }
     thread_local!(static COUNT: Cell<u32> = const { Cell::new(0) });
     if !is_supported() {
         return;

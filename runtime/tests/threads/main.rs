@@ -1,6 +1,7 @@
 //! Tests of `evy::thread`, and of what runs beside green threads: helper OS threads, futures and
 //! the watchdog.
 
+mod background;
 mod descriptors;
 mod fairness;
 mod fs;
@@ -14,6 +15,7 @@ mod locals;
 mod pipes;
 mod remote;
 mod shared_descriptors;
+mod stack_memory;
 mod timeout;
 mod unwinding;
 mod watchdog;

@@ -4,6 +4,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
@@ -11,8 +12,8 @@ use std::time::{Duration, Instant};
 use evy_runtime::io::Green;
 use evy_runtime::sync::Arc;
 use evy_runtime::thread::{self, Builder, Remote, RemoteJoinHandle};
-use evy_runtime::{Queue, sleep, spawn, spawn_n, timeout, yield_now};
-use evy_test_support::within;
+use evy_runtime::{Queue, select, sleep, spawn, spawn_n, timeout, yield_now};
+use evy_test_support::{shares_thread_locals, within};
 
 const SHORT: Duration = Duration::from_millis(20);
 const LONG: Duration = Duration::from_secs(3600);
@@ -100,6 +101,9 @@ fn a_remote_and_its_handles_may_be_used_on_any_os_thread() {
 
 #[test]
 fn a_closure_runs_on_the_os_thread_that_the_remote_names() {
+    if !shares_thread_locals() {
+        return;
+    }
     within(|| {
         let target = Target::start();
         let job = target.remote.spawn(|| {
@@ -119,6 +123,9 @@ fn a_closure_runs_on_the_os_thread_that_the_remote_names() {
 
 #[test]
 fn green_threads_start_in_the_order_in_which_they_were_spawned() {
+    if !shares_thread_locals() {
+        return;
+    }
     within(|| {
         let target = Target::start();
         thread_local!(static LOG: RefCell<Vec<u32>> = const { RefCell::new(Vec::new()) });
@@ -486,14 +493,18 @@ fn a_joiner_that_is_killed_leaves_the_green_thread_running() {
         let target = Target::start();
         let done = Arc::new(AtomicBool::new(false));
         let finished = done.clone();
+        let (go, gone) = mpsc::channel();
         let job = target.remote.spawn(move || {
-            sleep(SHORT);
+            while gone.try_recv().is_err() {
+                sleep(Duration::from_millis(1));
+            }
             finished.store(true, Ordering::SeqCst);
         });
         let joiner = spawn(move || job.join());
         yield_now();
         joiner.kill();
         assert!(joiner.join().unwrap_err().is_killed());
+        go.send(()).unwrap();
         wait_for(|| done.load(Ordering::SeqCst));
         target.end();
     });
@@ -501,6 +512,9 @@ fn a_joiner_that_is_killed_leaves_the_green_thread_running() {
 
 #[test]
 fn a_remote_that_another_os_thread_holds_suppresses_deadlock_reports() {
+    if !shares_thread_locals() {
+        return;
+    }
     within(|| {
         thread_local!(static ITEMS: Queue<u32> = Queue::unbounded());
         let here = Remote::current();
@@ -533,6 +547,9 @@ fn the_last_remote_that_is_dropped_elsewhere_makes_a_deadlock_known() {
 
 #[test]
 fn a_handle_that_another_os_thread_holds_suppresses_deadlock_reports() {
+    if !shares_thread_locals() {
+        return;
+    }
     struct PutsWhenDropped;
     impl Drop for PutsWhenDropped {
         fn drop(&mut self) {
@@ -624,5 +641,77 @@ fn a_shutdown_ends_green_threads_that_were_spawned_from_elsewhere() {
         started.send(()).unwrap();
         assert!(job.join().unwrap_err().is_killed());
         target.join().unwrap();
+    });
+}
+
+#[test]
+fn a_select_waits_for_a_green_thread_of_another_os_thread() {
+    within(|| {
+        let target = Target::start();
+        let never = Queue::<u32>::unbounded();
+        let slow = target.remote.spawn(|| {
+            sleep(SHORT);
+            7
+        });
+        let result = select! {
+            join(&slow) -> result => result.unwrap(),
+            get(&never) -> n => n,
+        };
+        assert_eq!(result, 7);
+        // It has finished before the select.
+        let done = Rc::new(target.remote.spawn(|| 8));
+        while !done.is_finished() {
+            yield_now();
+        }
+        assert_eq!(select! { join(&done) -> result => result.unwrap() }, 8);
+        // Another arm is chosen, and the handle can still be joined.
+        let (go, gone) = mpsc::channel();
+        let waits = target.remote.spawn(move || {
+            while gone.try_recv().is_err() {
+                yield_now();
+            }
+            9
+        });
+        for _ in 0..3 {
+            select! {
+                join(&waits) -> _ => panic!("it still runs"),
+                after(SHORT) => {}
+            }
+        }
+        let expired = timeout(SHORT, || select! { join(&waits) -> _ => () });
+        assert!(expired.is_err());
+        go.send(()).unwrap();
+        assert_eq!(waits.join().unwrap(), 9);
+        target.end();
+    });
+}
+
+#[test]
+fn a_select_sees_that_the_os_thread_of_the_green_thread_has_ended() {
+    within(|| {
+        let target = Target::start_busy();
+        let job = target.remote.spawn(|| ());
+        let selects = spawn(move || select! { join(&job) -> result => result });
+        yield_now();
+        target.end();
+        assert!(selects.join().unwrap().unwrap_err().is_abandoned());
+    });
+}
+
+#[test]
+fn several_selects_wait_for_the_same_green_thread_and_one_takes_its_result() {
+    within(|| {
+        let target = Target::start();
+        let job = Rc::new(target.remote.spawn(|| sleep(SHORT)));
+        let selects: Vec<_> = (0..3)
+            .map(|_| {
+                let job = Rc::clone(&job);
+                spawn(move || select! { join(&job) -> result => result.unwrap() })
+            })
+            .collect();
+        let outcomes = selects.into_iter().map(|one| one.join());
+        let (taken, late): (Vec<_>, Vec<_>) = outcomes.partition(Result::is_ok);
+        assert_eq!((taken.len(), late.len()), (1, 2));
+        target.end();
     });
 }

@@ -17,7 +17,9 @@ use std::time::{Duration, Instant};
 
 use evy_runtime::io::{Direction, Green, Timeout};
 use evy_runtime::lowlevel::now;
-use evy_runtime::{Elapsed, sleep, spawn, spawn_n, test, thread, timeout, timeout_at, yield_now};
+use evy_runtime::{
+    Elapsed, Event, Queue, sleep, spawn, spawn_n, test, thread, timeout, timeout_at, yield_now,
+};
 use evy_test_support::{is_emulated, virtually, within};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -315,6 +317,77 @@ fn data_that_is_ready_takes_precedence_over_an_expired_timeout() {
             std::thread::sleep(Duration::from_millis(1));
         }
         assert_eq!(waits.join().unwrap(), Ok(4));
+    });
+}
+
+/// The budget of operations may be spent at any operation, and others run then.
+#[test]
+fn an_operation_that_succeeds_after_others_have_run_past_the_deadline_is_not_interrupted() {
+    within(|| {
+        let (queue, has_run) = (Queue::unbounded(), Rc::new(Cell::new(false)));
+        let runs = Rc::clone(&has_run);
+        spawn_n(move || {
+            std::thread::sleep(SECOND / 10);
+            runs.set(true);
+        });
+        let got = timeout(SECOND / 50, || {
+            for n in 0.. {
+                queue.put(n);
+                let got = queue.get();
+                if has_run.get() {
+                    return got;
+                }
+            }
+            0
+        });
+        assert!(got.is_ok());
+    });
+}
+
+#[test]
+fn an_operation_that_can_succeed_at_once_is_not_interrupted_by_a_timeout_of_zero() {
+    within(|| {
+        let queue = Queue::unbounded();
+        for n in 0..1000 {
+            queue.put(n);
+            assert_eq!(timeout(Duration::ZERO, || queue.get()), Ok(n));
+            // The failure of `try_put` gives the item back.
+            let full = Queue::bounded(1);
+            full.put(0);
+            let refused = timeout(Duration::ZERO, || full.try_put(n).is_err());
+            assert_eq!(refused, Ok(true));
+        }
+        let zeros = Green::new(std::fs::File::open("/dev/zero").unwrap()).unwrap();
+        for _ in 0..1000 {
+            let read = timeout(Duration::ZERO, || (&zeros).read(&mut [0; 8]).unwrap());
+            assert_eq!(read, Ok(8));
+        }
+    });
+}
+
+#[test]
+fn a_timeout_ends_a_loop_over_operations_that_never_have_to_park() {
+    within(|| {
+        let (queue, event) = (Queue::unbounded(), Event::new());
+        event.send(()).unwrap();
+        let zeros = Green::new(std::fs::File::open("/dev/zero").unwrap()).unwrap();
+        let operations: [&dyn Fn(); 3] = [
+            &|| {
+                queue.put(1);
+                assert_eq!(queue.get(), 1);
+            },
+            &|| event.wait().unwrap(),
+            &|| _ = (&zeros).read(&mut [0; 8]).unwrap(),
+        ];
+        for operation in operations {
+            let start = Instant::now();
+            let endless = timeout(SECOND / 50, || {
+                while start.elapsed() < SECOND * 10 {
+                    operation();
+                }
+            });
+            assert!(endless.is_err());
+        }
     });
 }
 

@@ -14,7 +14,7 @@ use std::time::Duration;
 use evy_runtime::io::Green;
 use evy_runtime::thread::JoinHandle;
 use evy_runtime::{lowlevel, shield, sleep, spawn, test, timeout, yield_now};
-use evy_test_support::within;
+use evy_test_support::{shares_thread_locals, within};
 
 const SECOND: Duration = Duration::from_secs(1);
 const LONG: Duration = Duration::from_secs(3600);
@@ -51,6 +51,9 @@ fn drop_while_unwinding<T: 'static>(value: T) {
 
 #[test]
 fn only_the_green_thread_that_unwinds_is_panicking() {
+    if !shares_thread_locals() {
+        return;
+    }
     within(|| {
         test::virtual_time(|| {
             struct ChecksInDrop(Rc<Cell<bool>>);

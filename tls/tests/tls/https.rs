@@ -1,14 +1,17 @@
 //! The HTTP server over a TLS listener.
 
+use std::io::{Read, Write};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use evy::http::{Peer, Request, Server};
-use evy_net::{Stream, connect, listen};
+use evy_net::{Stream, TcpStream, Workers, connect, listen};
+use evy_runtime::thread::JoinHandle;
 use evy_runtime::{sleep, spawn};
 use evy_test_support::within;
 use evy_tls::{Listener, Session};
 
-use crate::support::{acceptor, connect_to};
+use crate::support::{acceptor, connect_to, connector};
 
 /// Sends a request that ends the connection, and returns the response.
 fn get(stream: &mut impl Stream) -> String {
@@ -48,5 +51,129 @@ fn an_http_server_over_tls_shows_the_session_to_its_handlers() {
         sleep(Duration::from_millis(10));
         assert_eq!(handle.stop(Duration::from_secs(10)), 0);
         serving.join().unwrap().unwrap();
+    });
+}
+
+#[test]
+fn a_close_notify_in_the_middle_of_a_request_is_not_reported() {
+    within(|| {
+        let listener = listen("127.0.0.1:0").unwrap();
+        let addr = listener.local_addr().unwrap();
+        let reports = Arc::<Mutex<Vec<String>>>::default();
+        let reported = Arc::clone(&reports);
+        let server = Server::builder()
+            .on_error(move |error| reported.lock().unwrap().push(error.to_string()))
+            .build();
+        let handle = server.handle();
+        let serving = spawn(move || {
+            server.serve(Listener::new(listener, acceptor()), |request| {
+                Request::into_body(request).into_text()
+            })
+        });
+        let body = "POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 9\r\n\r\nhalf";
+        for (half, status) in [("GET / HT", ""), ("", ""), (body, "HTTP/1.1 400 ")] {
+            let mut stream = connect_to(addr).unwrap();
+            stream.write_all(half.as_bytes()).unwrap();
+            stream.close_write().unwrap();
+            let mut answer = String::new();
+            stream.read_to_string(&mut answer).unwrap();
+            assert!(answer.starts_with(status), "{half:?}: {answer}");
+            assert_eq!(answer.is_empty(), status.is_empty(), "{half:?}: {answer}");
+            // Without it, too.
+            let mut stream = connect_to(addr).unwrap();
+            stream.write_all(half.as_bytes()).unwrap();
+            stream.reset();
+        }
+        let answer = get(&mut connect_to(addr).unwrap());
+        assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+        assert_eq!(handle.stop(Duration::from_secs(10)), 0);
+        serving.join().unwrap().unwrap();
+        assert_eq!(*reports.lock().unwrap(), [""; 0]);
+    });
+}
+
+/// Begins the stop of a server while the handshake of a client is under way.
+fn stop_during_a_handshake(grace: Duration) -> (TcpStream, JoinHandle<usize>) {
+    let listener = listen("127.0.0.1:0").unwrap();
+    let addr = listener.local_addr().unwrap();
+    let server = Server::default();
+    let handle = server.handle();
+    spawn(move || server.serve(Listener::new(listener, acceptor()), |_| "hello"));
+    let client = connect(addr).unwrap();
+    while handle.connections() == 0 {
+        sleep(Duration::from_millis(1));
+    }
+    let stopping = spawn(move || handle.stop(grace));
+    while connect(addr).is_ok() {
+        sleep(Duration::from_millis(1));
+    }
+    (client, stopping)
+}
+
+#[test]
+fn a_stop_waits_for_a_handshake_under_way_and_answers_its_request() {
+    within(|| {
+        let (client, stopping) = stop_during_a_handshake(Duration::from_secs(30));
+        // Later than idle connections are closed.
+        sleep(Duration::from_millis(300));
+        let mut client = connector().connect("localhost", client).unwrap();
+        let request = b"GET / HTTP/1.1\r\nhost: localhost\r\n\r\n";
+        client.write_all(request).unwrap();
+        let mut answer = String::new();
+        client.read_to_string(&mut answer).unwrap();
+        assert!(answer.contains("connection: close\r\n"), "{answer}");
+        assert!(answer.ends_with("hello"), "{answer}");
+        assert_eq!(stopping.join().unwrap(), 0);
+    });
+}
+
+#[test]
+fn a_stop_closes_a_connection_whose_handshake_was_under_way_and_that_asks_for_nothing() {
+    within(|| {
+        let (client, stopping) = stop_during_a_handshake(Duration::from_secs(30));
+        let mut client = connector().connect("localhost", client).unwrap();
+        let mut answer = String::new();
+        // The end is announced, so the client sees no truncation.
+        client.read_to_string(&mut answer).unwrap();
+        assert_eq!(answer, "");
+        assert_eq!(stopping.join().unwrap(), 0);
+    });
+}
+
+#[test]
+fn a_stop_ends_a_handshake_that_is_not_done_in_time() {
+    within(|| {
+        let (_client, stopping) = stop_during_a_handshake(Duration::from_millis(200));
+        assert_eq!(stopping.join().unwrap(), 0);
+    });
+}
+
+#[test]
+fn https_is_served_on_workers() {
+    within(|| {
+        let workers = Workers::builder().threads(2).start(|_| ()).unwrap();
+        let listeners = workers.listen("127.0.0.1:0").unwrap();
+        let addr = listeners.local_addr();
+        let acceptor = acceptor();
+        let serving = Server::default().serve_each(&workers, move |worker| {
+            let listener = Listener::new(listeners.on(&worker)?, acceptor.clone());
+            Ok((listener, |_request| "hello"))
+        });
+        serving.unwrap();
+        for _ in 0..8 {
+            let answer = get(&mut connect_to(addr).unwrap());
+            assert!(answer.ends_with("hello"), "{answer}");
+        }
+        let handshaking = connect(addr).unwrap();
+        while workers.handle().connections() == 0 {
+            sleep(Duration::from_millis(1));
+        }
+        let handle = workers.handle();
+        let stopping = spawn(move || handle.stop(Duration::from_secs(30)));
+        sleep(Duration::from_millis(300));
+        let mut client = connector().connect("localhost", handshaking).unwrap();
+        assert!(get(&mut client).ends_with("hello"));
+        let stopped = stopping.join().unwrap();
+        assert_eq!((stopped.left, stopped.unaccepted), (0, 0));
     });
 }

@@ -1,6 +1,7 @@
 //! TLS streams, and what goes wrong with them.
 #![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
+mod abort;
 mod certificates;
 mod conformance;
 mod ends;

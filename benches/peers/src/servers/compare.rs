@@ -76,13 +76,11 @@ pub(super) fn run(workload: &Workload, choices: &Choices) -> io::Result<()> {
         result.print();
         results.push(result);
     }
-    if let Some(targets) = workload.targets {
-        let targets: Vec<_> = results
-            .iter()
-            .flat_map(|result| result.targets(targets))
-            .collect();
-        targets::print(&targets);
-    }
+    let targets: Vec<_> = results
+        .iter()
+        .flat_map(|result| result.targets(workload.targets))
+        .collect();
+    targets::print(&targets);
     let groups = results
         .iter()
         .map(|result| format!("{} connections", result.connections));

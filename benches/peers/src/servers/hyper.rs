@@ -13,7 +13,18 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::TcpListener;
 use tokio::runtime::Builder;
 
+use super::idle::{LARGE, LARGE_PATH};
+
 pub(super) fn http(addr: SocketAddr) -> io::Result<()> {
+    serve(addr, false)
+}
+
+/// Answers to pipelined requests leave together.
+pub(super) fn pipelined(addr: SocketAddr) -> io::Result<()> {
+    serve(addr, true)
+}
+
+fn serve(addr: SocketAddr, pipeline_flush: bool) -> io::Result<()> {
     let runtime = Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         let listener = TcpListener::bind(addr).await?;
@@ -21,8 +32,9 @@ pub(super) fn http(addr: SocketAddr) -> io::Result<()> {
         loop {
             let (client, _) = listener.accept().await?;
             client.set_nodelay(true)?;
-            tokio::spawn(async {
+            tokio::spawn(async move {
                 let connection = http1::Builder::new()
+                    .pipeline_flush(pipeline_flush)
                     .timer(TokioTimer::new())
                     .serve_connection(TokioIo::new(client), service_fn(answer));
                 // An error affects this connection only.
@@ -32,8 +44,11 @@ pub(super) fn http(addr: SocketAddr) -> io::Result<()> {
     })
 }
 
-async fn answer(_request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
-    let body = Full::new(Bytes::from_static(super::TEXT.as_bytes()));
+async fn answer(request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
+    let body = match request.uri().path() {
+        LARGE_PATH => Full::new(Bytes::from("x".repeat(LARGE))),
+        _ => Full::new(Bytes::from_static(super::TEXT.as_bytes())),
+    };
     let response = Response::builder().header("content-type", "text/plain");
     Ok(response.body(body).expect("these headers are valid"))
 }

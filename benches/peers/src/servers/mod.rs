@@ -1,7 +1,8 @@
 //! Servers under load: the processor time that a request costs each peer.
 //!
 //! Each peer has a file, with the workloads that it supports. `echo` sends back what it reads, up
-//! to a kilobyte at a time. `http` answers every request with the same short text. All servers are
+//! to a kilobyte at a time. `http` answers every request with the same short text, and `pipelined`
+//! sends 16 requests at a time. `idle` and `proxy` measure other things. All servers are
 //! single-threaded and serve until they are killed.
 
 mod compare;
@@ -9,7 +10,9 @@ mod cpu_affinity;
 mod evy;
 mod go;
 mod hyper;
+mod idle;
 mod may;
+mod proxy;
 mod raw;
 mod sample;
 mod smol;
@@ -23,8 +26,13 @@ use rustix::process::{Signal, set_parent_process_death_signal};
 
 use evy_load::Target;
 
-const USAGE: &str = "usage: evy-peers [echo | http [ROUNDS [SECONDS [CONNECTIONS...]]]]
+const USAGE: &str = "usage: evy-peers [echo | http | pipelined [ROUNDS [SECONDS [CONNECTIONS...]]]]
+       evy-peers idle [CONNECTIONS]
+       evy-peers proxy [ROUNDS [MEBIBYTES]]
        evy-peers serve echo|http PEER ADDR";
+
+/// The number of requests that a client sends together.
+const PIPELINED: usize = 16;
 
 /// The number of bytes of an echo message.
 const SIZE: usize = 64;
@@ -49,11 +57,11 @@ struct Workload {
     /// The first one is the hardware limit, with which the others are compared.
     peers: &'static [Peer],
     target: fn(SocketAddr) -> Target,
-    /// The maximum cost of evy, relative to the first peer and relative to tokio.
-    targets: Option<(f64, f64)>,
+    /// The maximum cost of evy relative to other peers.
+    targets: &'static [(&'static str, f64)],
 }
 
-const WORKLOADS: [Workload; 2] = [
+const WORKLOADS: [Workload; 3] = [
     Workload {
         name: "echo",
         peers: &[
@@ -66,7 +74,7 @@ const WORKLOADS: [Workload; 2] = [
             peer("Go", go::echo),
         ],
         target: |addr| Target::Echo { addr, size: SIZE },
-        targets: Some((1.03, 1.0)),
+        targets: &[("raw", 1.03), ("tokio", 1.0)],
     },
     Workload {
         name: "http",
@@ -75,13 +83,31 @@ const WORKLOADS: [Workload; 2] = [
             peer("evy", evy::http),
             peer("hyper", hyper::http),
         ],
-        target: |addr| Target::Http {
-            addr,
-            path: "/".into(),
-        },
-        targets: None,
+        target: |addr| http_target(addr, 1),
+        targets: &[("raw", 1.2), ("hyper", 1.0)],
+    },
+    Workload {
+        name: "pipelined",
+        peers: &[
+            peer("raw", raw::http),
+            peer("evy", evy::http),
+            peer("hyper", hyper::pipelined),
+        ],
+        target: |addr| http_target(addr, PIPELINED),
+        targets: &[("hyper", 1.0)],
     },
 ];
+
+fn http_target(addr: SocketAddr, pipelined: usize) -> Target {
+    Target::Http {
+        addr,
+        path: "/".into(),
+        pipelined,
+    }
+}
+
+/// The servers whose idle connections are measured.
+const IDLE_PEERS: [Peer; 2] = [peer("evy", evy::idle), peer("hyper", hyper::http)];
 
 /// Runs the command that the arguments name. Prints the usage and exits if they are invalid.
 ///
@@ -102,7 +128,11 @@ fn parse(words: &[&str]) -> Option<Box<dyn FnOnce() -> io::Result<()>>> {
     let workload = |name: &str| WORKLOADS.iter().find(|workload| workload.name == name);
     match *words {
         ["serve", name, peer, addr] => {
-            let mut peers = workload(name)?.peers.iter();
+            let mut peers = match name {
+                "idle" => IDLE_PEERS.iter(),
+                "proxy" => proxy::PEERS.iter(),
+                name => workload(name)?.peers.iter(),
+            };
             let (peer, addr) = (peers.find(|known| known.name == peer)?, addr.parse().ok()?);
             Some(Box::new(move || {
                 evy_load::raise_file_limit()?;
@@ -119,6 +149,20 @@ fn parse(words: &[&str]) -> Option<Box<dyn FnOnce() -> io::Result<()>>> {
                 evy_load::raise_file_limit()?;
                 sample::generate(workload, addr, connections, server)
             }))
+        }
+        ["idle", ref connections @ ..] => {
+            let connections = connections
+                .first()
+                .map_or(Some(10_000), |n| n.parse().ok())?;
+            Some(Box::new(move || {
+                evy_load::raise_file_limit()?;
+                idle::run(connections)
+            }))
+        }
+        ["proxy", ref choices @ ..] => {
+            let rounds = choices.first().map_or(Some(11), |n| n.parse().ok())?;
+            let mebibytes: usize = choices.get(1).map_or(Some(1024), |n| n.parse().ok())?;
+            Some(Box::new(move || proxy::run(rounds, mebibytes << 20)))
         }
         [name, ref choices @ ..] => {
             let (workload, choices) = (workload(name)?, compare::Choices::parse(choices)?);

@@ -20,13 +20,17 @@ pub(super) fn http(addr: SocketAddr) -> io::Result<()> {
         super::TEXT.len(),
         super::TEXT
     );
-    // Each read is assumed to return exactly one whole request.
-    serve(addr, Some(answer.as_bytes()))
+    // The answers to as many requests as may come together.
+    serve(
+        addr,
+        Some((answer.len(), answer.repeat(super::PIPELINED).as_bytes())),
+    )
 }
 
-/// Answers each read with `fixed` or, if that is `None`, with the bytes read. If the socket
-/// buffer has no space for the whole response, the client is disconnected.
-fn serve(addr: SocketAddr, fixed: Option<&[u8]>) -> io::Result<()> {
+/// Answers each request of a read with the fixed answer, of which `fixed` is the length and many
+/// copies. If that is `None`, answers with the bytes read. If the socket buffer has no space for the
+/// whole response, the client is disconnected.
+fn serve(addr: SocketAddr, fixed: Option<(usize, &[u8])>) -> io::Result<()> {
     let listener = TcpListener::bind(addr)?;
     listener.set_nonblocking(true)?;
     super::announce(listener.local_addr()?);
@@ -38,6 +42,7 @@ fn serve(addr: SocketAddr, fixed: Option<&[u8]>) -> io::Result<()> {
     let mut clients: Vec<Option<TcpStream>> = Vec::new();
     let mut events = Vec::with_capacity(1024);
     let mut buf = vec![0; 64 * 1024];
+    let mut request_length = None;
     loop {
         events.clear();
         retry_on_intr(|| epoll::wait(&epoll, spare_capacity(&mut events), None))?;
@@ -66,7 +71,17 @@ fn serve(addr: SocketAddr, fixed: Option<&[u8]>) -> io::Result<()> {
                     Ok(n) => n,
                     Err(error) => break error.kind() == io::ErrorKind::WouldBlock,
                 };
-                if client.write_all(fixed.unwrap_or(&buf[..n])).is_err() {
+                let answer = match fixed {
+                    None => &buf[..n],
+                    // Each read is assumed to return whole requests, all of the same length. The
+                    // first one comes alone.
+                    Some((length, answers)) => {
+                        request_length = request_length.or(Some(n));
+                        let requests = request_length.map_or(1, |length| n / length);
+                        &answers[..requests * length]
+                    }
+                };
+                if client.write_all(answer).is_err() {
                     break false;
                 }
                 // A short read has emptied the socket buffer. But if the connection was closed too,

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use super::Workload;
 use super::cpu_affinity::{Cores, Process, cpu};
-use evy_load::Load;
+use evy_load::{Load, Target};
 
 /// The results of one slice.
 #[derive(Clone, Copy, Debug)]
@@ -103,7 +103,12 @@ pub(super) fn generate(
     connections: usize,
     server: u32,
 ) -> io::Result<()> {
-    let mut load = Load::connect(&(workload.target)(addr), connections)?;
+    let target = (workload.target)(addr);
+    let together = match target {
+        Target::Http { pipelined, .. } => pipelined,
+        Target::Echo { .. } => 1,
+    };
+    let mut load = Load::connect(&target, connections)?;
     println!("connected");
     // The warm-up is long enough for some requests on each connection.
     let warm_up = Duration::from_millis(100) + Duration::from_micros(20) * connections as u32;
@@ -117,7 +122,7 @@ pub(super) fn generate(
         let sample = Sample {
             cpu: edges[1] - edges[0],
             elapsed: report.elapsed,
-            requests: report.latencies.count(),
+            requests: report.latencies.count() * together as u64,
             p50: report.latencies.quantile(0.5),
             p99: report.latencies.quantile(0.99),
         };

@@ -96,15 +96,16 @@ impl<'a> Results<'a> {
 
     /// Returns two targets for evy: at most `to_first` of the first peer's cost, and at most
     /// `to_tokio` of tokio's.
-    pub(super) fn targets(&self, (to_first, to_tokio): (f64, f64)) -> Vec<Target> {
-        let place = |name| self.peers.iter().position(|peer| *peer == name);
-        let (Some(evy), Some(tokio)) = (place("evy"), place("tokio")) else {
+    pub(super) fn targets(&self, limits: &[(&str, f64)]) -> Vec<Target> {
+        let index_of = |name: &str| self.peers.iter().position(|peer| *peer == name);
+        let Some(evy) = index_of("evy") else {
             return Vec::new();
         };
-        let what = |other| format!("{} connections, relative to {other}", self.connections);
-        vec![
-            Target::at_most(to_first, what(self.peers[0]), self.ratio(evy, 0)),
-            Target::at_most(to_tokio, what("tokio"), self.ratio(evy, tokio)),
-        ]
+        let target = |(other, limit): &(&str, f64)| {
+            let what = format!("{} connections, relative to {other}", self.connections);
+            let ratio = index_of(other).and_then(|other| self.ratio(evy, other));
+            Target::at_most(*limit, what, ratio)
+        };
+        limits.iter().map(target).collect()
     }
 }

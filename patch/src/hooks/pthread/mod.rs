@@ -8,17 +8,17 @@
 //! A condition variable and a barrier cannot be tried. Green threads wait for the former in the table
 //! only, and helper OS threads wait for the latter ([`helper`]).
 
-mod barrier;
-mod c11;
-mod condvar;
+pub(super) mod barrier;
+pub(super) mod c11;
+pub(super) mod condvar;
 mod deadline;
 mod flags;
 mod helper;
-mod join;
-mod mutex;
-mod once;
-mod rwlock;
-mod semaphore;
+pub(super) mod join;
+pub(super) mod mutex;
+pub(super) mod once;
+pub(super) mod rwlock;
+pub(super) mod semaphore;
 
 use std::ffi::c_int;
 use std::time::{Duration, Instant};

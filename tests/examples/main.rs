@@ -1,6 +1,11 @@
 //! Tests of the examples, each run as a process and used by a real client.
 #![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
+mod feed_scraper;
+#[cfg(feature = "tls")]
+mod https_server;
+mod site;
+
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::process::{Child, Command, Stdio};
@@ -26,7 +31,13 @@ impl Drop for Running {
 
 /// Starts a server and reads its address from the first line of its output.
 fn start(name: &str) -> (Running, String) {
+    start_with(name, &[])
+}
+
+/// Starts a server with arguments before its address.
+fn start_with(name: &str, args: &[&str]) -> (Running, String) {
     let mut child = example(name)
+        .args(args)
         .arg("127.0.0.1:0")
         .stdout(Stdio::piped())
         .spawn()
@@ -162,6 +173,27 @@ fn graceful_stop_ends_at_once_after_a_second_ctrl_c() {
     echo(&mut client);
     send("-INT", &server);
     assert_eq!(server.0.wait().unwrap().code(), Some(130));
+}
+
+#[test]
+fn workers_answer_the_requests_in_progress_after_a_signal() {
+    for signal in ["-INT", "-TERM"] {
+        let (mut server, addr) = start("workers");
+        let mut client = TcpStream::connect(&addr).unwrap();
+        client
+            .set_read_timeout(Some(Duration::from_secs(30)))
+            .unwrap();
+        client
+            .write_all(b"GET /slow HTTP/1.1\r\nHost: a\r\n\r\n")
+            .unwrap();
+        std::thread::sleep(Duration::from_millis(200));
+        send(signal, &server);
+        let mut answer = String::new();
+        client.read_to_string(&mut answer).unwrap();
+        assert!(answer.contains("connection: close"), "{answer}");
+        assert!(answer.contains("request 1 of evy-worker-"), "{answer}");
+        assert!(server.0.wait().unwrap().success());
+    }
 }
 
 #[test]
@@ -304,4 +336,22 @@ fn forward_proxy_tunnels_and_forwards() {
             "{answer}"
         );
     }
+}
+
+#[test]
+fn forward_proxy_carries_the_requests_of_ureq() {
+    let (_proxy, proxy) = start("forward_proxy");
+    let (_server, server) = start("chat");
+    let proxy = evy_ureq::ureq::Proxy::new(&format!("http://{proxy}")).unwrap();
+    let config = evy_ureq::ureq::Agent::config_builder()
+        .proxy(Some(proxy))
+        .build();
+    let agent = evy_ureq::agent_with(config);
+    let error = |target: &str| {
+        let answer = agent.get(format!("http://{target}/")).call();
+        answer.unwrap_err().to_string()
+    };
+    // A chat refuses whatever is no WebSocket.
+    assert!(error(&server).contains("400"));
+    assert!(error("127.0.0.1:1").contains("502"));
 }

@@ -1,4 +1,4 @@
-//! `MockStream`: an in-memory peer for tests.
+//! `MockStream`: an in-memory peer.
 
 use evy_net::Stream;
 use std::cell::{Cell, RefCell};
@@ -9,16 +9,22 @@ use std::time::Duration;
 
 /// A stream that yields one piece after another. Then it yields the end of the stream or, if
 /// `would_block` is set, `WouldBlock`.
-#[derive(Default)]
-pub(crate) struct MockStream {
-    pub(crate) pieces: VecDeque<Vec<u8>>,
-    pub(crate) would_block: bool,
-    pub(crate) reads: Rc<Cell<usize>>,
-    pub(crate) writes: Rc<RefCell<Vec<Vec<u8>>>>,
+#[derive(Debug, Default)]
+pub struct MockStream {
+    /// What is left to read. A read returns bytes of one piece only.
+    pub pieces: VecDeque<Vec<u8>>,
+    /// Whether the last piece is followed by `WouldBlock`.
+    pub would_block: bool,
+    /// The number of reads.
+    pub reads: Rc<Cell<usize>>,
+    /// What each write has written.
+    pub writes: Rc<RefCell<Vec<Vec<u8>>>>,
 }
 
 impl MockStream {
-    pub(crate) fn new(pieces: &[&[u8]]) -> Self {
+    /// Returns a stream that yields `pieces` and then its end.
+    #[must_use]
+    pub fn new(pieces: &[&[u8]]) -> Self {
         let pieces = pieces.iter().map(|piece| piece.to_vec()).collect();
         Self {
             pieces,
