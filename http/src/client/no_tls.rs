@@ -1,13 +1,13 @@
 //! What takes the place of TLS if the feature `tls` is off.
 
+use std::convert::Infallible;
 use std::io;
 use std::time::Duration;
 
 use super::connection::Connection;
 
 /// There is nothing to set.
-#[derive(Clone, Debug, Default)]
-pub(super) struct TlsSettings;
+pub(super) type TlsSettings = Option<Infallible>;
 
 /// Fails, because there is no TLS.
 pub(super) fn secure(
