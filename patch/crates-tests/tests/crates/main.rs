@@ -2,16 +2,15 @@
 //!
 //! Each test lets many green threads wait at once in a library that knows nothing of evy. Together
 //! they must take about the time of one, and another green thread must keep running meanwhile.
-#![expect(missing_docs, reason = "tests")]
 
 mod http;
 mod locks;
 mod processes;
-mod redis;
+mod job_queue;
 mod servers;
 mod site;
-mod tokio;
-mod tracing;
+mod runtimes;
+mod spans;
 mod websocket;
 
 #[cfg(feature = "all")]
