@@ -21,8 +21,6 @@ mod databases;
 mod http_others;
 #[cfg(feature = "all")]
 mod mail;
-#[cfg(feature = "all")]
-mod names;
 
 use std::cell::Cell;
 use std::rc::Rc;
