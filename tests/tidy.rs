@@ -252,6 +252,7 @@ fn links_between_documents_lead_to_files_that_exist() {
         "docs/BEHAVIOUR.md",
         "docs/BENCHMARKS.md",
         "docs/DESIGN.md",
+        "docs/IMPORT_GREEN.md",
         "docs/PANIC_ABORT.md",
         "docs/STD_DIFFERENCES.md",
         "examples/README.md",
