@@ -21,8 +21,8 @@
 //!
 //! - [`http`] is an HTTP/1.1 client and server in blocking style.
 //! - `tls`, with the feature of that name, is TLS over any stream, by rustls.
-//! - `patch`, with the feature of that name, makes unchanged blocking libraries cooperative: std, crates
-//!   that use std, and C libraries. The file `docs/IMPORT_GREEN.md` says how.
+//! - `patch`, with the feature of that name, makes unchanged blocking libraries cooperative: std,
+//!   crates that use std, and C libraries. The file `docs/IMPORT_GREEN.md` says how.
 //! - [`GreenPool`] and [`GreenPile`] limit how many green threads run at once. [`pool::Pool`]
 //!   shares connections among green threads.
 //! - [`Queue`], [`Event`] and [`Semaphore`], with their variants, are for green threads of one OS

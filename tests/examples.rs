@@ -347,7 +347,9 @@ fn import_patched_fetches_with_libcurl_at_once() {
     }
     let text = String::from_utf8(output.stdout).unwrap();
     let last = text.lines().last().unwrap();
-    let seconds = last.strip_prefix("fetched 20 pages, 0 errors, in ").unwrap();
+    let seconds = last
+        .strip_prefix("fetched 20 pages, 0 errors, in ")
+        .unwrap();
     let seconds: f64 = seconds.strip_suffix(" s").unwrap().parse().unwrap();
     // One after another they take four seconds.
     assert!(seconds < 2.0, "{text}");

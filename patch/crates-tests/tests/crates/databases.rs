@@ -65,7 +65,9 @@ fn start_postgres() -> Option<(Running, Folder, String)> {
         command
     };
     if is_root() {
-        assert!(prepare(Command::new("chown").args(["postgres", folder.path()])));
+        assert!(prepare(
+            Command::new("chown").args(["postgres", folder.path()])
+        ));
     }
     let data = format!("{}/data", folder.path());
     let mut init = command("initdb");
@@ -73,7 +75,16 @@ fn start_postgres() -> Option<(Running, Folder, String)> {
     assert!(prepare(&mut init));
     let port = servers::free_port().to_string();
     let mut server = command("postgres");
-    server.args(["-D", &data, "-p", &port, "-k", folder.path(), "-h", "127.0.0.1"]);
+    server.args([
+        "-D",
+        &data,
+        "-p",
+        &port,
+        "-k",
+        folder.path(),
+        "-h",
+        "127.0.0.1",
+    ]);
     let server = servers::start(server, port.parse().unwrap())?;
     let url = format!("postgresql://evy@127.0.0.1:{port}/postgres");
     // It accepts connections before it serves them.
@@ -146,7 +157,9 @@ fn ten_green_threads_wait_for_mysql() {
         let numbers = at_once(10, move |index| {
             let mut connection = pool.get_conn().unwrap();
             let query = "SELECT SLEEP(0.3) + ?";
-            connection.exec_first::<usize, _, _>(query, (index,)).unwrap()
+            connection
+                .exec_first::<usize, _, _>(query, (index,))
+                .unwrap()
         });
         assert_eq!(numbers, (0..10).map(Some).collect::<Vec<_>>());
     });

@@ -68,7 +68,10 @@ fn an_enclosing_timeout_ends_a_request_of_ureq_at_its_socket_call() {
         let waiter = evy::spawn(|| evy::timeout(Duration::from_millis(200), request));
         // ureq reports it, because its socket call has failed.
         let error = waiter.join().unwrap().unwrap().unwrap_err();
-        assert!(matches!(error, ureq::Error::Io(_) | ureq::Error::Timeout(_)), "{error:?}");
+        assert!(
+            matches!(error, ureq::Error::Io(_) | ureq::Error::Timeout(_)),
+            "{error:?}"
+        );
         assert!(start.elapsed() < Duration::from_secs(10));
     });
 }

@@ -14,7 +14,9 @@ fn the_blocking_client_of_reqwest_fetches_twenty_pages() {
             .timeout(Duration::from_secs(20))
             .build()
             .unwrap();
-        let pages = at_once(20, move |_| client.get(&url).send().unwrap().text().unwrap());
+        let pages = at_once(20, move |_| {
+            client.get(&url).send().unwrap().text().unwrap()
+        });
         assert!(pages.iter().all(|page| page == PAGE));
     });
 }

@@ -4,12 +4,12 @@
 //! they must take about the time of one, and another green thread must keep running meanwhile.
 
 mod http;
+mod job_queue;
 mod locks;
 mod processes;
-mod job_queue;
+mod runtimes;
 mod servers;
 mod site;
-mod runtimes;
 mod spans;
 mod websocket;
 

@@ -34,9 +34,16 @@ pub(crate) fn serve(mut client: impl Read + Write) {
             continue;
         }
         let is_slow = request.starts_with(b"GET /slow");
-        evy::sleep(if is_slow { Duration::from_secs(20) } else { WAIT });
+        evy::sleep(if is_slow {
+            Duration::from_secs(20)
+        } else {
+            WAIT
+        });
         request.clear();
-        let answer = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{PAGE}", PAGE.len());
+        let answer = format!(
+            "HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{PAGE}",
+            PAGE.len()
+        );
         if client.write_all(answer.as_bytes()).is_err() {
             return;
         }
