@@ -183,7 +183,7 @@ fn green_threads_wait_for_the_lock_of_sqlite() {
             let connection = rusqlite::Connection::open(&path).unwrap();
             connection.busy_timeout(Duration::from_secs(30)).unwrap();
             connection
-                .execute("INSERT INTO numbers VALUES (?)", [index])
+                .execute("INSERT INTO numbers VALUES (?)", [index as i64])
                 .unwrap()
         });
         assert_eq!(inserted, [1; 5]);
