@@ -4,10 +4,10 @@
 //! cargo run --release --features patch --example patched_crawler [URL...]
 //! ```
 //!
-//! Prints each URL with the size of its page. ureq uses the sockets of std, and knows nothing of evy.
-//! Without arguments, the program starts a site of 200 pages in the same process, on the same OS
-//! thread, and crawls it. Each page responds after 50 ms, so the requests wait ten seconds in total,
-//! but the crawl takes about one second.
+//! Prints each URL with the size of its page. ureq uses the sockets of std, and knows nothing of
+//! evy. Without arguments, the program starts a site of 200 pages in the same process, on the same
+//! OS thread, and crawls it. Each page responds after 50 ms, so the requests wait ten seconds in
+//! total, but the crawl takes about one second.
 
 use std::error::Error;
 use std::io;

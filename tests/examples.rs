@@ -308,8 +308,8 @@ fn forward_proxy_tunnels_and_forwards() {
     }
 }
 
-/// Runs an example with the feature `patch`. Returns what it prints, unless it says that blocking calls
-/// cannot be patched.
+/// Runs an example with the feature `patch`. Returns what it prints, unless it says that blocking
+/// calls cannot be patched.
 #[cfg(feature = "patch")]
 fn run_patched(name: &str, args: &[&str]) -> Option<String> {
     let output = example(name).args(args).output().unwrap();
@@ -391,7 +391,7 @@ fn patched_workers_share_an_os_thread() {
     }
     let redis = format!("redis://127.0.0.1:{port}/");
     // Nothing listens on that port, so the workers sleep.
-    let database = "postgresql://nobody@127.0.0.1:1/none";
+    let database = "postgresql://none@127.0.0.1:1/none";
     let Some(text) = run_patched("patched_workers", &[&redis, database]) else {
         return;
     };

@@ -41,8 +41,8 @@ fn patched(test: impl FnOnce() + Send + 'static) {
 
 /// Runs `wait` on `count` green threads. Each waits for [`WAIT`] or longer.
 ///
-/// Checks that together they take less than half of the time that they would take one after another,
-/// and that a green thread that sleeps again and again is not held up.
+/// Checks that together they take less than half of the time that they would take one after
+/// another, and that a green thread that sleeps again and again is not held up.
 #[track_caller]
 fn at_once<T: 'static>(count: usize, wait: impl Fn(usize) -> T + Clone + 'static) -> Vec<T> {
     let ticks = Rc::new(Cell::new(0));

@@ -28,8 +28,8 @@ pub(crate) fn free_port() -> u16 {
     listener.local_addr().unwrap().port()
 }
 
-/// Starts a program and waits until it accepts connections on `port`. Returns `None`, and says so, if
-/// it is not installed.
+/// Starts a program and waits until it accepts connections on `port`. Returns `None`, and says so,
+/// if it is not installed.
 ///
 /// Call it before the first call of evy on the OS thread, so that its waits are plain ones.
 pub(crate) fn start(mut command: Command, port: u16) -> Option<Running> {
