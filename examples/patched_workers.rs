@@ -1,10 +1,10 @@
-//! Worker pattern: workers wait for jobs in Redis and compute them in PostgreSQL, on one OS thread.
+//! Worker pattern: workers wait for jobs in Redis and compute them in Postgres, on one OS thread.
 //!
 //! ```text
 //! cargo run --release --features patch --example patched_workers [REDIS_URL [POSTGRES_URL]]
 //! ```
 //!
-//! The program needs a Redis server, by default `redis://127.0.0.1/`, and a PostgreSQL server, by
+//! The program needs a Redis server, by default `redis://127.0.0.1/`, and a Postgres server, by
 //! default `postgresql://postgres@127.0.0.1/postgres`. Without the second, the workers only sleep.
 //! Each of the ten workers waits in `BLPOP`, and each job takes 0.2 seconds. The crates redis and
 //! postgres are unchanged, so one after another, the 20 jobs would take four seconds.
@@ -81,7 +81,7 @@ fn run(redis: String, database: String) -> Result<(), Box<dyn Error>> {
 fn work(redis: &str, database: &str, queue: &str, results: &str) -> Result<(), String> {
     let mut jobs = connect(redis).map_err(|error| error.to_string())?;
     let mut database = Client::connect(database, NoTls)
-        .inspect_err(|error| eprintln!("no PostgreSQL, so this worker sleeps: {error}"))
+        .inspect_err(|error| eprintln!("no Postgres, so this worker sleeps: {error}"))
         .ok();
     loop {
         let next: RedisResult<(String, i64)> = jobs.blpop(queue, 0.0);

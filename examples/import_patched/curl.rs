@@ -9,19 +9,31 @@ const WRITE_DATA: c_int = 10001;
 const WRITE_FUNCTION: c_int = 20011;
 const TIMEOUT_MS: c_int = 155;
 const NO_SIGNAL: c_int = 99;
+const YES: c_long = 1;
+const TIMEOUT: c_long = 30_000;
+const GLOBAL_ALL: c_long = 3;
 
 type Handle = *mut c_void;
 
-pub struct Curl {
-    init: unsafe extern "C" fn() -> Handle,
-    set: unsafe extern "C" fn(Handle, c_int, ...) -> c_int,
-    perform: unsafe extern "C" fn(Handle) -> c_int,
-    cleanup: unsafe extern "C" fn(Handle),
-    message: unsafe extern "C" fn(c_int) -> *const c_char,
+type GlobalInit = unsafe extern "C" fn(c_long) -> c_int;
+type Init = unsafe extern "C" fn() -> Handle;
+type Set = unsafe extern "C" fn(Handle, c_int, ...) -> c_int;
+type Perform = unsafe extern "C" fn(Handle) -> c_int;
+type Cleanup = unsafe extern "C" fn(Handle);
+type Message = unsafe extern "C" fn(c_int) -> *const c_char;
+type Write = unsafe extern "C" fn(*const u8, usize, usize, *mut Vec<u8>) -> usize;
+
+#[derive(Debug)]
+pub(crate) struct Curl {
+    init: Init,
+    set: Set,
+    perform: Perform,
+    cleanup: Cleanup,
+    message: Message,
 }
 
 impl Curl {
-    pub fn load() -> io::Result<Self> {
+    pub(crate) fn load() -> io::Result<Self> {
         let names = [c"libcurl.so.4", c"libcurl-gnutls.so.4"];
         // SAFETY: the initializers of libcurl may run at any time.
         let open = |name: &CStr| unsafe { libc::dlopen(name.as_ptr(), libc::RTLD_NOW) };
@@ -35,29 +47,29 @@ impl Curl {
         // SAFETY: the functions have these types, and global initialization comes first.
         unsafe {
             let global_init = find(c"curl_global_init")?;
-            transmute::<*mut c_void, unsafe extern "C" fn(c_long) -> c_int>(global_init)(3);
+            transmute::<*mut c_void, GlobalInit>(global_init)(GLOBAL_ALL);
             Ok(Self {
-                init: transmute(find(c"curl_easy_init")?),
-                set: transmute(find(c"curl_easy_setopt")?),
-                perform: transmute(find(c"curl_easy_perform")?),
-                cleanup: transmute(find(c"curl_easy_cleanup")?),
-                message: transmute(find(c"curl_easy_strerror")?),
+                init: transmute::<*mut c_void, Init>(find(c"curl_easy_init")?),
+                set: transmute::<*mut c_void, Set>(find(c"curl_easy_setopt")?),
+                perform: transmute::<*mut c_void, Perform>(find(c"curl_easy_perform")?),
+                cleanup: transmute::<*mut c_void, Cleanup>(find(c"curl_easy_cleanup")?),
+                message: transmute::<*mut c_void, Message>(find(c"curl_easy_strerror")?),
             })
         }
     }
 
-    pub fn fetch(&self, url: &str) -> io::Result<Vec<u8>> {
+    pub(crate) fn fetch(&self, url: &str) -> io::Result<Vec<u8>> {
         let url = CString::new(url)?;
         let mut body = Vec::new();
-        let write: unsafe extern "C" fn(*const u8, usize, usize, *mut Vec<u8>) -> usize = write;
+        let write: Write = write;
         // SAFETY: the options have these types, and the pointers are valid until the cleanup.
         let result = unsafe {
             let handle = (self.init)();
             (self.set)(handle, URL, url.as_ptr());
             (self.set)(handle, WRITE_FUNCTION, write);
             (self.set)(handle, WRITE_DATA, &raw mut body);
-            (self.set)(handle, TIMEOUT_MS, 30_000 as c_long);
-            (self.set)(handle, NO_SIGNAL, 1 as c_long);
+            (self.set)(handle, TIMEOUT_MS, TIMEOUT);
+            (self.set)(handle, NO_SIGNAL, YES);
             let result = (self.perform)(handle);
             (self.cleanup)(handle);
             result
