@@ -308,7 +308,7 @@ fn forward_proxy_tunnels_and_forwards() {
     }
 }
 
-/// Whether an example has said that blocking calls cannot be patched, as with the feature `portable`.
+/// Whether an example says that blocking calls cannot be patched, as with the feature `portable`.
 #[cfg(feature = "patch")]
 fn cannot_be_patched(errors: &str) -> bool {
     errors.contains("cannot be patched") || errors.contains("PatchError")
