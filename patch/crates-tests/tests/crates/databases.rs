@@ -179,14 +179,17 @@ fn green_threads_wait_for_the_lock_of_sqlite() {
             std::thread::sleep(crate::WAIT);
             first.execute_batch("COMMIT").unwrap();
         });
-        let inserted = at_once(5, move |index| {
+        let inserted = at_once(20, move |index| {
             let connection = rusqlite::Connection::open(&path).unwrap();
+            connection
+                .pragma_update(None, "synchronous", "OFF")
+                .unwrap();
             connection.busy_timeout(Duration::from_secs(30)).unwrap();
             connection
                 .execute("INSERT INTO numbers VALUES (?)", [index as i64])
                 .unwrap()
         });
-        assert_eq!(inserted, [1; 5]);
+        assert_eq!(inserted, [1; 20]);
         holder.join().unwrap();
     });
 }

@@ -38,7 +38,7 @@ fn ten_green_threads_run_a_current_thread_runtime_each() {
 #[test]
 fn tasks_of_a_current_thread_runtime_stay_on_its_green_thread() {
     patched(|| {
-        let names = at_once(5, |_| {
+        let names = at_once(20, |_| {
             let me = std::thread::current().id();
             current_thread().block_on(async move {
                 let task = tokio::spawn(async {
