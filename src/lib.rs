@@ -28,6 +28,8 @@
 //! - `tls`, with the feature of that name, is TLS over any stream, by rustls.
 //! - `ureq`, with the feature of that name, is the HTTP client ureq on evy's sockets, with proxies,
 //!   cookies and compression.
+//! - `patch`, with the feature of that name, makes unchanged blocking libraries cooperative: std,
+//!   crates that use std, and C libraries. The file `docs/IMPORT_GREEN.md` says how.
 //! - [`GreenPool`] and [`GreenPile`] limit how many green threads run at once. [`pool::Pool`]
 //!   shares connections among green threads.
 //! - [`Queue`], [`Event`] and [`Semaphore`], with their variants, are for green threads of one OS

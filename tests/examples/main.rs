@@ -7,6 +7,8 @@ mod https_server;
 mod site;
 
 use std::io::{BufRead, BufReader, Read, Write};
+#[cfg(feature = "patch")]
+use std::net::TcpListener;
 use std::net::TcpStream;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -342,10 +344,8 @@ fn forward_proxy_tunnels_and_forwards() {
 fn forward_proxy_carries_the_requests_of_ureq() {
     let (_proxy, proxy) = start("forward_proxy");
     let (_server, server) = start("chat");
-    let proxy = evy_ureq::ureq::Proxy::new(&format!("http://{proxy}")).unwrap();
-    let config = evy_ureq::ureq::Agent::config_builder()
-        .proxy(Some(proxy))
-        .build();
+    let proxy = ureq::Proxy::new(&format!("http://{proxy}")).unwrap();
+    let config = ureq::Agent::config_builder().proxy(Some(proxy)).build();
     let agent = evy_ureq::agent_with(config);
     let error = |target: &str| {
         let answer = agent.get(format!("http://{target}/")).call();
@@ -354,4 +354,101 @@ fn forward_proxy_carries_the_requests_of_ureq() {
     // A chat refuses whatever is no WebSocket.
     assert!(error(&server).contains("400"));
     assert!(error("127.0.0.1:1").contains("502"));
+}
+
+/// Whether an example says that blocking calls cannot be patched, as with the feature `portable`.
+#[cfg(feature = "patch")]
+fn cannot_be_patched(errors: &str) -> bool {
+    errors.contains("cannot be patched") || errors.contains("PatchError")
+}
+
+/// Runs an example with the feature `patch`. Returns what it prints, unless it says that blocking
+/// calls cannot be patched.
+#[cfg(feature = "patch")]
+fn run_patched(name: &str, args: &[&str]) -> Option<String> {
+    let output = example(name).args(args).output().unwrap();
+    let errors = String::from_utf8_lossy(&output.stderr);
+    if cannot_be_patched(&errors) {
+        println!("skipped: {errors}");
+        return None;
+    }
+    assert!(output.status.success(), "{errors}");
+    Some(String::from_utf8(output.stdout).unwrap())
+}
+
+#[cfg(all(feature = "patch", feature = "http", feature = "pool"))]
+#[test]
+fn patched_crawler_crawls_its_own_site_with_ureq() {
+    let start = Instant::now();
+    let Some(text) = run_patched("patched_crawler", &[]) else {
+        return;
+    };
+    let last = text.lines().last().unwrap();
+    assert!(last.starts_with("fetched 200 pages, 0 errors"), "{last}");
+    assert!(start.elapsed() < Duration::from_secs(8), "{last}");
+    let failed = run_patched("patched_crawler", &["http://127.0.0.1:1/"]).unwrap();
+    assert!(failed.contains("fetched 0 pages, 1 errors"), "{failed}");
+}
+
+#[cfg(all(feature = "patch", feature = "http"))]
+#[test]
+fn import_patched_fetches_with_libcurl_at_once() {
+    let output = example("import_patched").output().unwrap();
+    let errors = String::from_utf8_lossy(&output.stderr);
+    if errors.contains("libcurl is not installed") || cannot_be_patched(&errors) {
+        println!("skipped: {errors}");
+        return;
+    }
+    let text = String::from_utf8(output.stdout).unwrap();
+    let last = text.lines().last().unwrap();
+    let seconds = last
+        .strip_prefix("fetched 20 pages, 0 errors, in ")
+        .unwrap();
+    let seconds: f64 = seconds.strip_suffix(" s").unwrap().parse().unwrap();
+    // One after another they take four seconds.
+    assert!(seconds < 2.0, "{text}");
+}
+
+#[cfg(feature = "patch")]
+#[test]
+fn patched_workers_says_what_it_needs_without_a_server() {
+    let output = example("patched_workers")
+        .arg("redis://127.0.0.1:1/")
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let errors = String::from_utf8(output.stderr).unwrap();
+    let says_what = errors.contains("needs a Redis server");
+    assert!(says_what || cannot_be_patched(&errors), "{errors}");
+}
+
+#[cfg(feature = "patch")]
+#[test]
+fn patched_workers_share_an_os_thread() {
+    let port = TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap()
+        .port();
+    let server = Command::new("redis-server")
+        .args(["--port", &port.to_string(), "--bind", "127.0.0.1"])
+        .args(["--save", "", "--appendonly", "no"])
+        .stdout(Stdio::null())
+        .spawn();
+    let Ok(server) = server.map(Running) else {
+        println!("skipped: redis-server is not installed; ci/patch.sh installs it");
+        return;
+    };
+    while TcpStream::connect(("127.0.0.1", port)).is_err() {
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    let redis = format!("redis://127.0.0.1:{port}/");
+    // Nothing listens on that port, so the workers sleep.
+    let database = "postgresql://none@127.0.0.1:1/none";
+    let Some(text) = run_patched("patched_workers", &[&redis, database]) else {
+        return;
+    };
+    assert!(text.starts_with("20 jobs in "), "{text}");
+    assert!(text.ends_with("the sum of the squares is 2470\n"), "{text}");
+    drop(server);
 }
