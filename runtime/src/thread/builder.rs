@@ -66,8 +66,8 @@ impl Builder {
     ///
     /// Destructors of thread locals run at the end of the green thread, before it is joined.
     ///
-    /// An identity costs 10 to 50 microseconds and about 5 KiB, and is reused together with its stack.
-    /// A switch from and to such a green thread takes about 5 nanoseconds longer.
+    /// An identity costs about 50 microseconds and 5 KiB, and is reused together with its stack. A
+    /// switch from and to such a green thread takes several times as long as one between others.
     ///
     /// # Errors
     ///
