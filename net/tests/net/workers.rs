@@ -21,7 +21,7 @@ use evy_net::{
     serve_each, serve_on,
 };
 use evy_runtime::{shield, sleep};
-use evy_test_support::within;
+use evy_test_support::{shares_thread_locals, within};
 
 const SHORT: Duration = Duration::from_millis(10);
 const LONG: Duration = Duration::from_secs(30);
@@ -106,6 +106,10 @@ fn spreads_over_all(builder: WorkersBuilder) {
 
 #[test]
 fn connections_spread_over_all_workers_which_share_the_port_that_the_system_chose() {
+    // A green thread with an identity does not have the name of its OS thread.
+    if !shares_thread_locals() {
+        return;
+    }
     within(|| spreads_over_all(Workers::builder()));
 }
 
@@ -159,6 +163,10 @@ fn each_worker_makes_its_own_handler_which_need_not_be_send() {
 
 #[test]
 fn an_address_in_use_is_an_error_even_if_other_workers_use_it() {
+    // A green thread with an identity does not have the name of its OS thread.
+    if !shares_thread_locals() {
+        return;
+    }
     within(|| {
         let (one, other) = (start(2), start(2));
         let addr = serve_on(&one, "127.0.0.1:0", name_of_worker).unwrap();
@@ -296,6 +304,10 @@ fn a_worker_that_panics_is_replaced_and_its_queued_connections_are_served() {
 
 #[test]
 fn a_worker_that_always_panics_is_replaced_with_pauses_and_can_be_stopped() {
+    // A green thread with an identity does not have the name of its OS thread.
+    if !shares_thread_locals() {
+        return;
+    }
     within(|| {
         let setups = Arc::new(AtomicUsize::new(0));
         let counter = Arc::clone(&setups);
@@ -557,6 +569,10 @@ fn a_green_thread_of_a_worker_may_stop_it() {
 
 #[test]
 fn dropping_workers_leaves_them_running() {
+    // A green thread with an identity does not have the name of its OS thread.
+    if !shares_thread_locals() {
+        return;
+    }
     within(|| {
         let workers = start(2);
         let addr = serve_on(&workers, "127.0.0.1:0", name_of_worker).unwrap();
