@@ -49,4 +49,6 @@ fn has_known_libc(arch: &str) -> bool {
         && is("CARGO_CFG_TARGET_ENV", "gnu")
         && ["x86_64", "aarch64"].contains(&arch)
         && !features.split(',').any(|feature| feature == "crt-static")
+        // A sanitizer keeps state for each thread of the kernel.
+        && env::var_os("CARGO_CFG_SANITIZE").is_none()
 }

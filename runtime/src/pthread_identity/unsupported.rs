@@ -23,7 +23,7 @@ pub(crate) fn check() -> io::Result<()> {
         "a green thread can have an identity of its own only with evy's own context switch"
     } else {
         "a green thread can have an identity of its own only on Linux with glibc, linked dynamically, \
-         on x86_64 and aarch64"
+         on x86_64 and aarch64, and without a sanitizer"
     };
     Err(io::Error::new(io::ErrorKind::Unsupported, message))
 }
