@@ -7,10 +7,8 @@
 use std::ffi::{c_int, c_long};
 use std::sync::atomic::AtomicU32;
 use std::sync::atomic::Ordering::SeqCst;
-use std::time::{Duration, Instant};
 
 use evy_runtime::lowlevel::WaitReason;
-use evy_runtime::lowlevel::hooks::Caller;
 use libc::timespec;
 
 use super::system::{self, fail, returned};
@@ -29,10 +27,6 @@ struct Arguments {
     second_address: usize,
     bits: u32,
 }
-
-/// How long a wait lasts at most for which another process may make the wake, which is not seen here.
-/// It ends as if there had been a wake, for nothing.
-const SHARED_WAIT: Duration = Duration::from_millis(20);
 
 /// Replaces `syscall`.
 ///
@@ -136,38 +130,26 @@ unsafe fn wait(arguments: Arguments, bits: u32, is_relative: bool) -> isize {
     }
     let deadline = timeout.and_then(|timeout| caller.deadline_after(timeout));
     let is_shared = arguments.operation & libc::FUTEX_PRIVATE_FLAG == 0;
-    match wait_in_table(caller, arguments, bits, deadline, is_shared) {
-        Outcome::NotBegun => fail(libc::EAGAIN),
-        Outcome::Woken => 0,
-        Outcome::TimedOut => fail(libc::ETIMEDOUT),
-        Outcome::Deadlocked => fail(libc::EDEADLK),
-    }
-}
-
-fn wait_in_table(
-    caller: Caller,
-    arguments: Arguments,
-    bits: u32,
-    deadline: Option<Instant>,
-    is_shared: bool,
-) -> Outcome {
-    let limit = match is_shared {
-        true => caller.deadline_after(SHARED_WAIT),
-        false => None,
-    };
-    let first = match (deadline, limit) {
-        (Some(deadline), Some(limit)) => Some(deadline.min(limit)),
-        (deadline, limit) => deadline.or(limit),
-    };
     // SAFETY: an address that a program waits at is valid, and it accesses the word atomically. It is
-    // aligned, see `wait`.
+    // aligned, see above.
     let is_due =
         || unsafe { &*(arguments.address as *const AtomicU32) }.load(SeqCst) == arguments.value;
     let reason = WaitReason::CallOnObject(&"futex", arguments.address);
     let key = Key::Futex(arguments.address);
-    match wait_table::wait(caller, key, bits, reason, first, is_due, || ()) {
-        Outcome::TimedOut if first != deadline => Outcome::Woken,
-        outcome => outcome,
+    match wait_table::wait(
+        caller,
+        key,
+        bits,
+        reason,
+        deadline,
+        is_shared,
+        is_due,
+        || (),
+    ) {
+        Outcome::NotBegun => fail(libc::EAGAIN),
+        Outcome::Woken => 0,
+        Outcome::TimedOut => fail(libc::ETIMEDOUT),
+        Outcome::Deadlocked => fail(libc::EDEADLK),
     }
 }
 

@@ -12,16 +12,17 @@
 //! return before the waiter is unlinked, under the lock of its queue. If its OS thread ends first, the
 //! frame is leaked, and the waiter stays valid.
 
-use std::cell::{Cell, UnsafeCell};
+use std::cell::Cell;
 use std::ptr;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release, SeqCst};
 use std::sync::atomic::{AtomicBool, AtomicUsize, compiler_fence, fence};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use evy_runtime::lowlevel::WaitReason;
 use evy_runtime::lowlevel::hooks::{Caller, Interruption, WaitEnd, Waker};
 
-use super::system::{errno, set_errno, system_call};
+use super::spin::SpinLock;
+use super::system::{errno, set_errno};
 use crate::state;
 
 /// What a green thread waits for.
@@ -53,15 +54,11 @@ static QUEUES: [Queue; 1 << QUEUE_BITS] = [const { Queue::new() }; 1 << QUEUE_BI
 /// One queue. Waiters with different keys may share it.
 #[repr(align(64))]
 struct Queue {
-    is_locked: AtomicBool,
     /// The number of waiters in the list, and one more while a wait checks whether it is due. It
-    /// changes under the lock only.
+    /// changes under the lock of the list only.
     waiters: AtomicUsize,
-    list: UnsafeCell<List>,
+    list: SpinLock<List>,
 }
-
-// SAFETY: the list is accessed under the lock only.
-unsafe impl Sync for Queue {}
 
 struct List {
     first: *mut Waiter,
@@ -69,6 +66,9 @@ struct List {
     /// The number that the next waiter gets.
     next_number: u64,
 }
+
+// SAFETY: the waiters are valid while they are linked ([queued-in-frame]), on any OS thread.
+unsafe impl Send for List {}
 
 struct Waiter {
     key: Key,
@@ -85,37 +85,13 @@ struct Waiter {
 impl Queue {
     const fn new() -> Self {
         Self {
-            is_locked: AtomicBool::new(false),
             waiters: AtomicUsize::new(0),
-            list: UnsafeCell::new(List {
+            list: SpinLock::new(List {
                 first: ptr::null_mut(),
                 last: ptr::null_mut(),
                 next_number: 0,
             }),
         }
-    }
-
-    /// Runs `f` with the list. `f` neither waits nor panics.
-    fn with<R>(&self, f: impl FnOnce(&mut List) -> R) -> R {
-        let mut tries = 0_u32;
-        while self
-            .is_locked
-            .compare_exchange_weak(false, true, Acquire, Relaxed)
-            .is_err()
-        {
-            tries += 1;
-            if tries.is_multiple_of(100) {
-                // The holder may have been preempted.
-                // SAFETY: the call has no arguments.
-                unsafe { system_call!(SYS_sched_yield) };
-            } else {
-                std::hint::spin_loop();
-            }
-        }
-        // SAFETY: the lock is held.
-        let result = f(unsafe { &mut *self.list.get() });
-        self.is_locked.store(false, Release);
-        result
     }
 
     /// Changes the count of the waiters. The lock is held.
@@ -127,7 +103,7 @@ impl Queue {
 
     /// Unlinks the first waiter that [`List::take`] finds, and returns its waker.
     fn take(&self, key: Key, bits: u32, end: u64) -> Option<Waker> {
-        self.with(|list| {
+        self.list.with(|list| {
             let waker = list.take(key, bits, end);
             if waker.is_some() {
                 self.count(-1);
@@ -207,23 +183,44 @@ pub(super) enum Outcome {
     Deadlocked,
 }
 
+/// How long a wait lasts at most for an object that other processes share. Their wakes are not seen
+/// here, so such a wait ends as if it had been woken, for nothing.
+const SHARED_WAIT: Duration = Duration::from_millis(20);
+
 /// Parks until a [`wake`] for `key`, or until `deadline`. Leaves `errno` as it was.
 ///
+/// A wait for what other processes share, `is_shared`, may end as if it had been woken, for nothing.
 /// `is_due` says whether the wait is still due. It is called under the lock of the queue. `queued` is
 /// called once the waiter is in the queue, without the lock.
+#[expect(
+    clippy::too_many_arguments,
+    reason = "each says something else of the wait"
+)]
 pub(super) fn wait(
     caller: Caller,
     key: Key,
     bits: u32,
     reason: WaitReason,
     deadline: Option<Instant>,
+    is_shared: bool,
     is_due: impl FnOnce() -> bool,
     queued: impl FnOnce(),
 ) -> Outcome {
     let errno = errno();
-    let outcome = wait_for(caller, key, bits, reason, deadline, is_due, queued);
+    let limit = match is_shared {
+        true => caller.deadline_after(SHARED_WAIT),
+        false => None,
+    };
+    let first = match (deadline, limit) {
+        (Some(deadline), Some(limit)) => Some(deadline.min(limit)),
+        (deadline, limit) => deadline.or(limit),
+    };
+    let outcome = wait_for(caller, key, bits, reason, first, is_due, queued);
     set_errno(errno);
-    outcome
+    match outcome {
+        Outcome::TimedOut if first != deadline => Outcome::Woken,
+        outcome => outcome,
+    }
 }
 
 fn wait_for(
@@ -274,7 +271,7 @@ pub(super) fn while_queued<R>(
     };
     let this = (&raw const waiter).cast_mut();
     let queue = &QUEUES[key.hash()];
-    let is_queued = queue.with(|list| {
+    let is_queued = queue.list.with(|list| {
         // Counted before the check, see the module's documentation.
         queue.count(1);
         fence(SeqCst);
@@ -290,7 +287,7 @@ pub(super) fn while_queued<R>(
     is_queued.then(|| {
         let result = park(&waiter.is_woken);
         // A wake may have unlinked it meanwhile.
-        let is_woken = queue.with(|list| {
+        let is_woken = queue.list.with(|list| {
             let is_woken = waiter.is_woken.load(Acquire);
             if !is_woken {
                 // SAFETY: it was pushed above, and no wake has unlinked it.
@@ -340,7 +337,7 @@ fn wake_queued(key: Key, most: usize, bits: u32) -> usize {
     let errno = errno();
     let queue = &QUEUES[key.hash()];
     // Those that begin to wait meanwhile are not meant.
-    let end = queue.with(|list| list.next_number);
+    let end = queue.list.with(|list| list.next_number);
     let mut woken = 0;
     while woken < most {
         let Some(waker) = queue.take(key, bits, end) else {

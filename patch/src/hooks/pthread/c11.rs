@@ -47,7 +47,7 @@ hooks! {
         |caller| {
             let mut value = ptr::null_mut::<c_void>();
             let value = &raw mut value;
-            let block = || {
+            let block = move || {
                 let mut value_of_c11 = 0;
                 let joined = errno_of(real::thrd_join(thread, &raw mut value_of_c11));
                 *value = ptr::without_provenance_mut(value_of_c11 as usize);

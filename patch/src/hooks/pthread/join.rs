@@ -2,14 +2,16 @@
 
 use std::ffi::{c_int, c_void};
 
+use evy_runtime::lowlevel::WaitReason;
 use evy_runtime::lowlevel::hooks::Caller;
 use libc::{clockid_t, pthread_t, timespec};
 
-use super::helper::call_on_helper;
+use super::super::helper::Lent;
+use super::WAITS;
 
 hooks! {
     THREAD: fn pthread_join(thread: pthread_t, result: *mut *mut c_void) -> c_int {
-        |caller| join(caller, &"pthread_join", thread, result, || {
+        |caller| join(caller, &"pthread_join", thread, result, move || {
             real::pthread_join(thread, result)
         })
     }
@@ -19,7 +21,7 @@ hooks! {
         result: *mut *mut c_void,
         time: *const timespec,
     ) -> c_int {
-        |caller| join(caller, &"pthread_timedjoin_np", thread, result, || {
+        |caller| join(caller, &"pthread_timedjoin_np", thread, result, move || {
             real::pthread_timedjoin_np(thread, result, time)
         })
     }
@@ -30,7 +32,7 @@ hooks! {
         clock: clockid_t,
         time: *const timespec,
     ) -> c_int {
-        |caller| join(caller, &"pthread_clockjoin_np", thread, result, || {
+        |caller| join(caller, &"pthread_clockjoin_np", thread, result, move || {
             real::pthread_clockjoin_np(thread, result, clock, time)
         })
     }
@@ -46,15 +48,20 @@ pub(super) unsafe fn join(
     name: &'static &'static str,
     thread: pthread_t,
     result: *mut *mut c_void,
-    block: impl Fn() -> c_int,
+    block: impl Fn() -> c_int + Copy + 'static,
 ) -> c_int {
-    // SAFETY: as for `pthread_join` (caller). The real call may be made on any OS thread.
+    // SAFETY: as for `pthread_join` (caller). The real call may be made on any OS
+    // thread, and this function returns after it.
     unsafe {
         if libc::pthread_equal(thread, libc::pthread_self()) != 0 {
             return libc::EDEADLK;
         }
         match pthread_tryjoin_np(thread, result) {
-            libc::EBUSY => call_on_helper(caller, name, &block).unwrap_or_else(block),
+            libc::EBUSY => {
+                let reason = WaitReason::CallOnObject(name, thread as usize);
+                let block = Lent::new(block);
+                WAITS.run(caller, reason, move || block.get()())
+            }
             joined => joined,
         }
     }

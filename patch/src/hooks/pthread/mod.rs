@@ -6,14 +6,13 @@
 //! whichever thread calls them. OS threads wait as always.
 //!
 //! A condition variable and a barrier cannot be tried. Green threads wait for the former in the table
-//! only, and helper OS threads wait for the latter ([`helper`]).
+//! only, and helper OS threads wait for the latter ([`helper`](super::helper)).
 
 pub(super) mod barrier;
 pub(super) mod c11;
 pub(super) mod condvar;
 mod deadline;
 mod flags;
-mod helper;
 pub(super) mod join;
 pub(super) mod mutex;
 pub(super) mod once;
@@ -21,16 +20,17 @@ pub(super) mod rwlock;
 pub(super) mod semaphore;
 
 use std::ffi::c_int;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use evy_runtime::lowlevel::WaitReason;
 use evy_runtime::lowlevel::hooks::Caller;
 
+use super::helper::Helpers;
 use super::wait_table::{self, Key, Outcome};
 
-/// How long a wait for an object lasts at most that other processes may release, which is not seen
-/// here. Then it is tried again.
-const SHARED_WAIT: Duration = Duration::from_millis(20);
+/// Calls that only an OS thread can wait in. Each has a helper of its own, because the end of one may be
+/// the reason for that of another.
+static WAITS: Helpers = Helpers::new(usize::MAX);
 
 /// What a green thread waits for, and how long.
 #[derive(Clone, Copy)]
@@ -47,20 +47,17 @@ struct Wait {
 impl Wait {
     /// Parks once. A wait for a shared object may end as if it had been woken, for nothing.
     fn park(self, is_due: impl FnOnce() -> bool, queued: impl FnOnce()) -> Outcome {
-        let limit = match self.is_shared {
-            true => self.caller.deadline_after(SHARED_WAIT),
-            false => None,
-        };
-        let first = match (self.deadline, limit) {
-            (Some(deadline), Some(limit)) => Some(deadline.min(limit)),
-            (deadline, limit) => deadline.or(limit),
-        };
         let reason = WaitReason::CallOnObject(self.name, self.object);
-        let key = Key::Object(self.object);
-        match wait_table::wait(self.caller, key, u32::MAX, reason, first, is_due, queued) {
-            Outcome::TimedOut if first != self.deadline => Outcome::Woken,
-            outcome => outcome,
-        }
+        wait_table::wait(
+            self.caller,
+            Key::Object(self.object),
+            u32::MAX,
+            reason,
+            self.deadline,
+            self.is_shared,
+            is_due,
+            queued,
+        )
     }
 
     /// Parks until `attempt` returns something else than `EBUSY`, and returns that, or why the wait has
