@@ -12,7 +12,7 @@ use evy_test_support::within;
 
 use super::answers::escape;
 use super::splits::cuts;
-use super::table::{Row, rows};
+use super::table::{Row, check_outcomes, rows};
 
 const TABLE: &str = include_str!("responses.txt");
 
@@ -112,20 +112,7 @@ fn the_client_makes_of_each_response_what_the_table_says() {
     within(|| {
         let listener = listen("127.0.0.1:0").unwrap();
         let rows = rows(TABLE);
-        let mut failures = String::new();
-        for row in &rows {
-            let found = outcome_of(&listener, row, &[input(row)]);
-            if found != row.outcome {
-                failures += &format!(
-                    "line {}: {found} instead of {} ({}): \"{}\"\n",
-                    row.line,
-                    row.outcome,
-                    row.section,
-                    row.input.escape_ascii()
-                );
-            }
-        }
-        assert!(failures.is_empty(), "\n{failures}");
+        check_outcomes(&rows, |row| outcome_of(&listener, row, &[input(row)]));
         assert!(rows.len() > 300, "only {} rows were read", rows.len());
     });
 }

@@ -21,6 +21,28 @@ pub(super) struct Row {
     pub(super) shared: usize,
 }
 
+/// Checks that each row has the outcome that it says.
+///
+/// # Panics
+///
+/// Panics with the rows that have another one.
+pub(super) fn check_outcomes(rows: &[Row], mut outcome_of: impl FnMut(&Row) -> String) {
+    let mut failures = String::new();
+    for row in rows {
+        let found = outcome_of(row);
+        if found != row.outcome {
+            failures += &format!(
+                "line {}: {found} instead of {} ({}): \"{}\"\n",
+                row.line,
+                row.outcome,
+                row.section,
+                row.input.escape_ascii()
+            );
+        }
+    }
+    assert!(failures.is_empty(), "\n{failures}");
+}
+
 /// Returns the rows of a table.
 ///
 /// # Panics
