@@ -37,15 +37,29 @@ fn block_below(base: *mut u8) -> *mut GreenThread {
         .cast()
 }
 
+/// Whether a closure can be stored on the stack of its green thread, below the control block.
+#[inline(always)]
+pub(crate) const fn fits_on_stack<F>() -> bool {
+    size_of::<F>() <= MAX_INLINE_CLOSURE && closure_align::<F>() <= align_of::<GreenThread>()
+}
+
+/// The alignment of a closure on a stack, where the frames begin.
+const fn closure_align<F>() -> usize {
+    if align_of::<F>() > 16 {
+        align_of::<F>()
+    } else {
+        16
+    }
+}
+
 /// Returns the address of a closure below its control block, which is where the frames begin.
 ///
 /// Returns `None` if the closure is too large or needs too large an alignment, and must be boxed.
 #[inline(always)]
 pub(crate) fn closure_below<F>(block: *mut GreenThread) -> Option<*mut F> {
     // A constant, because the block is aligned.
-    let align = align_of::<F>().max(16);
-    let fits = size_of::<F>() <= MAX_INLINE_CLOSURE && align <= align_of::<GreenThread>();
-    fits.then(|| {
+    let align = closure_align::<F>();
+    fits_on_stack::<F>().then(|| {
         block
             .wrapping_byte_sub(size_of::<F>().next_multiple_of(align))
             .cast()

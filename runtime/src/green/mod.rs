@@ -50,7 +50,7 @@ pub(crate) use green_ref::GreenRef;
 pub(crate) use green_thread::GreenThread;
 pub(crate) use identity::{Identity, SpawnSite};
 pub use layout::MAX_INLINE_CLOSURE;
-pub(crate) use layout::closure_below;
+pub(crate) use layout::{closure_below, fits_on_stack};
 pub use owner::StaysOnItsOsThread;
 pub(crate) use remote::{Leftover, RemoteCall, RemoteHandle, RemoteSpawn, SchedulerHandle};
 pub(crate) use state::{State, Wake};

@@ -17,16 +17,13 @@
 //! identity, each operation is therefore checked.
 
 use std::io;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr::{self, NonNull};
 
 use super::attention::AttentionBit;
-use super::spawn::{end_cold, forget_panics};
+use super::spawn::end_cold;
 use super::{Scheduler, SpawnOptions, current};
 use crate::context;
-use crate::green::{
-    GreenRef, GreenThread, Identity, allocate_no_more_warm, is_warm_allocation_over,
-};
+use crate::green::{GreenRef, GreenThread, allocate_no_more_warm, is_warm_allocation_over};
 use crate::pthread_identity::PthreadIdentity;
 use crate::stack::Stack;
 use crate::unhooked::unhooked;
@@ -80,12 +77,6 @@ impl Scheduler {
             self.threads
                 .allocate_with_identity(options.stack.size(), scheduler, current::adopt)
         })?;
-        green.reinit(Identity {
-            id: self.next_id(),
-            parent: self.running().id(),
-            site: options.site,
-        });
-        green.set_name(options.name);
         let base = green
             .pthread
             .get()
@@ -95,12 +86,11 @@ impl Scheduler {
         // - the stack below `base` is unused, and `base` is aligned;
         // - the context lies in the control block, which does not move;
         // - if the context was used before, its computation was discarded.
-        unsafe {
+        self.init(green, options, start, || unsafe {
             place_below(base).write(f);
             let frames = place_below(base).cast();
             context::prepare(green.context(), frames, limit, entry, green.as_ptr().cast());
-        }
-        self.queue_new(green, start);
+        });
         Ok(green)
     }
 
@@ -233,22 +223,13 @@ unsafe extern "C" fn entry(green: *mut ()) -> ! {
     unreachable!("a green thread that has ended is never continued")
 }
 
+/// Runs the closure, in a function that computes its own addresses of thread locals.
 #[inline(never)]
 fn run(scheduler: &Scheduler, me: GreenRef) {
-    me.started.set(true);
-    let outcome = catch_unwind(AssertUnwindSafe(|| {
-        let base = me
-            .pthread
-            .get()
-            .map_or(ptr::null_mut(), PthreadIdentity::base);
+    scheduler.run_closure(me, || {
+        let identity = me.pthread.get();
+        let base = identity.map_or(ptr::null_mut(), PthreadIdentity::base);
         // SAFETY: `spawn_with_identity` has written the closure there, and it is read only this once.
-        let f = unsafe { place_below(base).read() };
-        if !me.killed.get() {
-            f();
-        }
-    }));
-    if let Err(payload) = outcome {
-        forget_panics(|| drop(payload));
-        scheduler.end_unwinding();
-    }
+        unsafe { place_below(base).read() }
+    });
 }

@@ -29,7 +29,7 @@ impl Scheduler {
     pub(super) fn idle(&self) -> GreenRef {
         // Messages of other OS threads may keep the run queue from being empty here, so a poll that is
         // due comes first.
-        let is_due = self.is_tick_due() || self.attention.needs_poll(self.run_queue.turns());
+        let is_due = self.is_poll_due();
         self.end_work();
         if is_due {
             self.poll_all();

@@ -6,7 +6,9 @@ use std::ptr::{self, NonNull};
 
 use super::{Scheduler, identity};
 use crate::context;
-use crate::green::{GreenRef, GreenThread, Identity, SpawnSite, State, Wake, closure_below};
+use crate::green::{
+    GreenRef, GreenThread, Identity, SpawnSite, State, Wake, closure_below, fits_on_stack,
+};
 use crate::stack::{self, StackRequest};
 
 /// The options of a spawn.
@@ -65,8 +67,25 @@ impl Scheduler {
         start: Option<std::time::Instant>,
         f: F,
     ) -> io::Result<GreenRef> {
+        if !fits_on_stack::<F>() {
+            // Called through the pointer, a closure is not moved out of its box onto the stack. It is
+            // boxed here, before it is passed on, because each function may copy it to its own frame.
+            let f: Box<dyn FnOnce()> = Box::new(f);
+            return self.spawn_small(options, start, f);
+        }
+        self.spawn_small(options, start, f)
+    }
+
+    /// Creates a green thread like [`Self::spawn`], with a closure that fits on its stack.
+    #[inline]
+    fn spawn_small<F: FnOnce() + 'static>(
+        &self,
+        options: SpawnOptions,
+        start: Option<std::time::Instant>,
+        f: F,
+    ) -> io::Result<GreenRef> {
         if let Some(green) = self.threads.allocate_warm(options.stack) {
-            self.init(green, options, start, f);
+            self.place(green, options, start, f);
             return Ok(green);
         }
         self.spawn_slow(options, start, f)
@@ -86,18 +105,35 @@ impl Scheduler {
         }
         let scheduler = ptr::from_ref(self).cast::<()>();
         let green = self.threads.allocate(options.stack.size(), scheduler)?;
-        self.init(green, options, start, f);
+        self.place(green, options, start, f);
         Ok(green)
     }
 
-    /// Turns a free control block into a green thread that will run `f`, and queues it.
+    /// Turns a free control block without an identity into a green thread that will run `f`.
     #[inline(always)]
-    fn init<F: FnOnce() + 'static>(
+    fn place<F: FnOnce() + 'static>(
         &self,
         green: GreenRef,
         options: SpawnOptions,
         start: Option<std::time::Instant>,
         f: F,
+    ) {
+        self.init(green, options, start, || {
+            let place = closure_below(green.as_ptr()).expect("`spawn` has checked that it fits");
+            // SAFETY: `place` is on the stack of a green thread that does not run yet.
+            unsafe { prepare(green, place, f) };
+        });
+    }
+
+    /// Turns a free control block into a green thread, whose context `prepare` prepares, and queues it,
+    /// at once or by its timer at `start`.
+    #[inline(always)]
+    pub(super) fn init(
+        &self,
+        green: GreenRef,
+        options: SpawnOptions,
+        start: Option<std::time::Instant>,
+        prepare: impl FnOnce(),
     ) {
         green.reinit(Identity {
             id: self.next_id(),
@@ -105,23 +141,7 @@ impl Scheduler {
             site: options.site,
         });
         green.set_name(options.name);
-        match closure_below::<F>(green.as_ptr()) {
-            // SAFETY: `place` is on the stack of a green thread that does not run yet.
-            Some(place) => unsafe { prepare(green, place, f) },
-            None => {
-                // Called through the pointer, a closure is not moved out of its box onto the stack.
-                let f: Box<dyn FnOnce()> = Box::new(f);
-                let place = closure_below(green.as_ptr()).expect("a box is small");
-                // SAFETY: as above.
-                unsafe { prepare(green, place, f) };
-            }
-        }
-        self.queue_new(green, start);
-    }
-
-    /// Queues a new green thread, at once or by its timer at `start`.
-    #[inline(always)]
-    pub(super) fn queue_new(&self, green: GreenRef, start: Option<std::time::Instant>) {
+        prepare();
         match start {
             None => self.make_ready(green, Wake::Unparked),
             Some(start) => self.timers.set(green, start),
@@ -141,6 +161,23 @@ impl Scheduler {
         // spawned before the switch, so the stack has been left before a spawn can reuse it.
         self.threads.free(me);
         next
+    }
+
+    /// Runs the closure of `me`, the running green thread, which `take` takes from its stack. If `me` was
+    /// killed before, the closure is only dropped.
+    #[inline(always)]
+    pub(super) fn run_closure<F: FnOnce()>(&self, me: GreenRef, take: impl FnOnce() -> F) {
+        me.started.set(true);
+        let outcome = catch_unwind(AssertUnwindSafe(|| {
+            let f = take();
+            if !me.killed.get() {
+                f();
+            }
+        }));
+        if let Err(payload) = outcome {
+            forget_panics(|| drop(payload));
+            self.end_unwinding();
+        }
     }
 
     /// Makes `me`, which runs its last steps, unreachable for others.
@@ -190,19 +227,11 @@ unsafe extern "C" fn entry<F: FnOnce() + 'static>(green: *mut ()) -> ! {
     let me = unsafe { GreenRef::new(NonNull::new_unchecked(block)) };
     // SAFETY: a scheduler outlives its green threads.
     let scheduler = unsafe { &*me.scheduler.cast::<Scheduler>() };
-    me.started.set(true);
-    let outcome = catch_unwind(AssertUnwindSafe(|| {
+    scheduler.run_closure(me, || {
         let closure = closure_below::<F>(block).expect("`spawn` placed the closure on this stack");
         // SAFETY: `prepare` has written the closure there, and it is read only this once.
-        let f = unsafe { closure.read() };
-        if !me.killed.get() {
-            f();
-        }
-    }));
-    if let Err(payload) = outcome {
-        forget_panics(|| drop(payload));
-        scheduler.end_unwinding();
-    }
+        unsafe { closure.read() }
+    });
     // The last switch is made here, and not in a function that would never return. Each call
     // without a return shifts the entries of the processor's return predictor.
     let next = scheduler.end(me);
@@ -242,7 +271,7 @@ pub(super) fn end_cold(me: GreenRef) {
 ///
 /// The panic must not end the OS thread. The destructor of its payload could throw a second one, so
 /// the payload is leaked.
-pub(super) fn forget_panics(f: impl FnOnce()) {
+fn forget_panics(f: impl FnOnce()) {
     if let Err(payload) = catch_unwind(AssertUnwindSafe(f)) {
         std::mem::forget(payload);
     }
