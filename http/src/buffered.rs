@@ -10,7 +10,7 @@ use evy_net::Stream;
 use evy_runtime::lowlevel::now;
 
 use crate::error::ProtocolError;
-use crate::head::HeadScanner;
+use crate::head_scanner::HeadScanner;
 use crate::limits::Limits;
 use crate::pace::Pace;
 

@@ -153,6 +153,7 @@ mod client;
 mod decoder;
 mod error;
 mod head;
+mod head_scanner;
 mod host;
 mod limits;
 mod pace;

@@ -17,6 +17,7 @@ use crate::buffered::{BufferedStream, IoDeadline};
 use crate::decoder::{Decoder, DecoderState, body_framing};
 use crate::error::ProtocolError;
 use crate::head::{self, HeadersSeen, content_length};
+use crate::head_scanner::whole_head;
 use crate::pace::{Pace, PaceLimits};
 
 /// The number of unread body bytes that are skipped to reach the next request.
@@ -122,7 +123,7 @@ impl<S: Stream> Connection<S> {
             self.take_turn()?;
         }
         entry.set_busy();
-        let length = match head::whole_head(self.stream.buffered(), &settings.limits) {
+        let length = match whole_head(self.stream.buffered(), &settings.limits) {
             Some(length) => length,
             None => match self.wait_for_head(settings, entry, spares)? {
                 Some(length) => length,
