@@ -11,6 +11,7 @@
 # it fail.
 set -euo pipefail
 cd "$(dirname "$0")/.."
+. ci/debian.sh
 
 cache=$(realpath -m "${EVY_CROSS_CACHE:-target/cross}")
 mkdir -p "$cache"
@@ -37,35 +38,18 @@ install_tools() {
 
 # Route B: unpacks a compiler and its libraries from sid into $cache/sid/root.
 fetch_sid() {
-    local sid=$cache/sid mirror
+    local sid=$cache/sid
     [ -e "$sid/complete" ] && return 0
-    command -v apt-get >/dev/null && command -v dpkg >/dev/null || skip "neither rust-src nor apt-get is available"
-    # Use the mirror that this machine is configured with.
-    mirror=$(apt-get indextargets --format '$(REPO_URI)' 2>/dev/null | grep -v security | head -n 1 || true)
-    [ -n "$mirror" ] || skip "rust-src is not installed, and apt-get has no mirror configured"
-    rm -rf "$sid"
-    mkdir -p "$sid"/{state/lists/partial,cache/archives/partial,root}
-    : >"$sid/status"
-    # The machine's keyring may be too old to have sid's keys, so signatures are not checked. That
-    # is acceptable because the unpacked files only run tests.
-    echo "deb [trusted=yes] $mirror sid main" >"$sid/sources.list"
-    local options=(-o "Dir::Etc::sourcelist=$sid/sources.list" -o Dir::Etc::sourceparts=/dev/null
-        -o "Dir::State=$sid/state" -o "Dir::State::status=$sid/status" -o "Dir::Cache=$sid/cache"
-        -o APT::Architecture=amd64 -o APT::Architectures=amd64,arm64,riscv64
-        -o APT::Sandbox::User=root -o APT::Install-Recommends=false)
+    prepare_debian sid "$sid" || skip "neither rust-src nor apt-get with a mirror is available"
     {
-        apt-get "${options[@]}" update &&
-            apt-get "${options[@]}" install -y --download-only rustc libstd-rust-dev libc6 libgcc-s1 &&
+        apt-get "${apt_options[@]}" update &&
+            apt-get "${apt_options[@]}" install -y --download-only rustc libstd-rust-dev libc6 libgcc-s1 &&
             # Only the libraries are downloaded. Their dependencies are needed only to run a
             # compiler on that architecture.
             (cd "$sid/cache/archives" &&
-                apt-get "${options[@]}" download libstd-rust-dev:arm64 libstd-rust-dev:riscv64)
+                apt-get "${apt_options[@]}" download libstd-rust-dev:arm64 libstd-rust-dev:riscv64)
     } >"$sid/log" 2>&1 || skip "rust-src is not installed, and sid's compiler could not be downloaded (see $sid/log)"
-    local package
-    for package in "$sid"/cache/archives/*.deb; do
-        dpkg -x "$package" "$sid/root" || skip "could not unpack $package"
-    done
-    rm -rf "$sid/cache"
+    unpack_debian "$sid" || skip "sid's compiler could not be unpacked"
     # The compiler runs with sid's loader and libraries, because it may need a newer libc than this
     # machine has.
     cat >"$sid/rustc" <<END

@@ -17,6 +17,7 @@
 
 mod attention;
 mod budget;
+mod call_site;
 mod current;
 mod deadlock;
 mod fork;
