@@ -112,6 +112,54 @@ fn the_user_and_the_group_can_be_changed_by_green_threads() {
     });
 }
 
+/// Changes the group on OS threads of their own, while green threads call `f`.
+///
+/// The C library holds its lock of the list of threads until each of them has changed it too.
+fn while_groups_change(f: impl Fn() + Clone + Send + 'static) {
+    within(move || {
+        let changing: Vec<_> = (0..2)
+            .map(|_| {
+                std::thread::spawn(|| {
+                    for _ in 0..200 {
+                        // SAFETY: the calls set what is set already.
+                        assert_eq!(unsafe { libc::setgid(libc::getgid()) }, 0);
+                    }
+                })
+            })
+            .collect();
+        while !changing.iter().all(std::thread::JoinHandle::is_finished) {
+            let all: Vec<_> = (0..10).map(|_| evy::spawn(f.clone())).collect();
+            assert!(evy::wait_all(all).into_iter().all(|ended| ended.is_ok()));
+        }
+        for thread in changing {
+            thread.join().unwrap();
+        }
+    });
+}
+
+#[test]
+fn green_threads_start_os_threads_while_the_group_is_changed() {
+    if is_patched() {
+        while_groups_change(|| std::thread::spawn(|| ()).join().unwrap());
+    }
+}
+
+#[test]
+fn green_threads_fork_while_the_group_is_changed() {
+    if is_patched() {
+        while_groups_change(|| assert!(in_child(fork, || ()).success()));
+    }
+}
+
+#[test]
+fn green_threads_start_processes_while_the_group_is_changed() {
+    if is_patched() {
+        while_groups_change(|| {
+            assert!(std::process::Command::new("true").status().unwrap().success());
+        });
+    }
+}
+
 #[test]
 fn errors_of_changes_of_the_user_are_those_of_c() {
     if !is_patched() {
