@@ -19,6 +19,8 @@ pub struct Report {
     pub no_identities: Option<String>,
     /// The functions whose calls do not reach this crate, because another definition precedes.
     pub unreached: Vec<String>,
+    /// Calls that are never patched, and that green threads have made. Each has blocked its OS thread.
+    pub unpatched: Vec<String>,
     /// Why calls of the running green thread are not patched, if they are not.
     pub not_here: Option<&'static str>,
 }
@@ -50,6 +52,7 @@ pub fn doctor() -> Report {
             .err()
             .map(|error| error.to_string()),
         unreached: unreached(),
+        unpatched: unpatched(),
         not_here,
     }
 }
@@ -63,6 +66,18 @@ fn unreached() -> Vec<String> {
 
 #[cfg(not(evy_hooks))]
 fn unreached() -> Vec<String> {
+    Vec::new()
+}
+
+#[cfg(evy_hooks)]
+fn unpatched() -> Vec<String> {
+    crate::hooks::unpatched::names()
+        .map(str::to_owned)
+        .collect()
+}
+
+#[cfg(not(evy_hooks))]
+fn unpatched() -> Vec<String> {
     Vec::new()
 }
 
@@ -97,6 +112,9 @@ impl fmt::Display for Report {
         match &self.no_identities {
             Some(reason) => writeln!(f, "pthread identities: {reason}")?,
             None => writeln!(f, "pthread identities: work, all facts of glibc verified")?,
+        }
+        if !self.unpatched.is_empty() {
+            writeln!(f, "calls that have blocked: {}", self.unpatched.join(", "))?;
         }
         match self.unreached.is_empty() {
             true => write!(f, "hooks: in effect"),

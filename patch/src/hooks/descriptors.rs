@@ -16,6 +16,7 @@ use evy_runtime::lowlevel::hooks::Caller;
 
 use super::system::system_call;
 use super::wait_table::{self, Key};
+use super::waits;
 use crate::state;
 
 /// How often the numbers have been closed. Larger numbers are not counted.
@@ -85,7 +86,7 @@ pub(super) fn while_open<R>(
         return Some(park());
     };
     let (key, is_due) = (Key::Descriptor(first.fd), || !first.is_over());
-    let parked = wait_table::while_queued(caller, key, u32::MAX, is_due, |_| {
+    let parked = waits::while_queued(caller.into(), key, u32::MAX, is_due, |_| {
         while_open(caller, others, park)
     });
     match parked {

@@ -7,14 +7,22 @@
 use std::ffi::{c_int, c_long};
 use std::sync::atomic::AtomicU32;
 use std::sync::atomic::Ordering::SeqCst;
+use std::time::Instant;
 
 use evy_runtime::lowlevel::WaitReason;
+use evy_runtime::lowlevel::hooks::Caller;
 use libc::timespec;
 
+use super::futex2;
 use super::system::{self, fail, returned};
 use super::time::{duration, remaining_until};
-use super::wait_table::{self, Key, Outcome};
+use super::unpatched::{self, Call};
+use super::wait_table::{self, Key};
+use super::waits::{self, Outcome};
 use crate::Categories;
+
+/// The newer calls have numbers from here on.
+const FIRST_OF_FUTEX2: c_long = libc::SYS_futex_waitv;
 
 /// The arguments of the system call.
 #[derive(Clone, Copy)]
@@ -60,7 +68,14 @@ pub(crate) unsafe extern "C-unwind" fn syscall(
         return unsafe { futex(arguments) } as c_long;
     }
     // SAFETY: as for the function of the C library (caller).
-    returned(unsafe { system::call(number, [a, b, c, d, e, f]) }) as c_long
+    unsafe {
+        let result = match number {
+            FIRST_OF_FUTEX2.. => futex2::call(number, [a, b, c, d, e, f]),
+            _ => None,
+        };
+        let real = || returned(system::call(number, [a, b, c, d, e, f]));
+        result.unwrap_or_else(real) as c_long
+    }
 }
 
 impl Arguments {
@@ -99,8 +114,22 @@ unsafe fn futex(arguments: Arguments) -> isize {
                 arguments.call()
             }
             libc::FUTEX_WAKE_OP => wake_op(arguments),
-            _ => arguments.call(),
+            operation => {
+                note(operation);
+                arguments.call()
+            }
         }
+    }
+}
+
+/// Notes that an operation blocks the OS thread. The kernel must know the thread that waits, and gives it
+/// the lock.
+fn note(operation: c_int) {
+    match operation {
+        libc::FUTEX_LOCK_PI => unpatched::note(Call::LockPi),
+        libc::FUTEX_LOCK_PI2 => unpatched::note(Call::LockPi2),
+        libc::FUTEX_WAIT_REQUEUE_PI => unpatched::note(Call::WaitRequeuePi),
+        _ => {}
     }
 }
 
@@ -128,21 +157,41 @@ unsafe fn wait(arguments: Arguments, bits: u32, is_relative: bool) -> isize {
     if time.is_some() && timeout.is_none() {
         return fail(libc::EINVAL);
     }
-    let deadline = timeout.and_then(|timeout| caller.deadline_after(timeout));
-    let is_shared = arguments.operation & libc::FUTEX_PRIVATE_FLAG == 0;
-    // SAFETY: an address that a program waits at is valid, and it accesses the word atomically. It is
-    // aligned, see above.
-    let is_due =
-        || unsafe { &*(arguments.address as *const AtomicU32) }.load(SeqCst) == arguments.value;
-    let reason = WaitReason::CallOnObject(&"futex", arguments.address);
-    let key = Key::Futex(arguments.address);
-    match wait_table::wait(
-        caller,
-        key,
+    let wait = Wait {
+        address: arguments.address,
+        value: arguments.value,
         bits,
+        deadline: timeout.and_then(|timeout| caller.deadline_after(timeout)),
+        is_shared: arguments.operation & libc::FUTEX_PRIVATE_FLAG == 0,
+    };
+    // SAFETY: as for the function of the C library (caller).
+    unsafe { wait_for(caller, wait) }
+}
+
+/// A wait for a word to be changed.
+#[derive(Clone, Copy)]
+pub(super) struct Wait {
+    pub(super) address: usize,
+    pub(super) value: u32,
+    pub(super) bits: u32,
+    pub(super) deadline: Option<Instant>,
+    pub(super) is_shared: bool,
+}
+
+/// # Safety
+///
+/// The address is aligned, and that of a word.
+pub(super) unsafe fn wait_for(caller: Caller, wait: Wait) -> isize {
+    let reason = WaitReason::CallOnObject(&"futex", wait.address);
+    // SAFETY: valid (caller).
+    let is_due = || unsafe { load(wait.address) } == wait.value;
+    match waits::wait(
+        caller.into(),
+        Key::Futex(wait.address),
+        wait.bits,
         reason,
-        deadline,
-        is_shared,
+        wait.deadline,
+        wait.is_shared,
         is_due,
         || (),
     ) {
@@ -151,6 +200,16 @@ unsafe fn wait(arguments: Arguments, bits: u32, is_relative: bool) -> isize {
         Outcome::TimedOut => fail(libc::ETIMEDOUT),
         Outcome::Deadlocked => fail(libc::EDEADLK),
     }
+}
+
+/// Loads the word that a program waits for. It accesses the word atomically itself.
+///
+/// # Safety
+///
+/// The address is aligned, and that of a word.
+pub(super) unsafe fn load(address: usize) -> u32 {
+    // SAFETY: valid (caller).
+    unsafe { &*(address as *const AtomicU32) }.load(SeqCst)
 }
 
 unsafe fn wake(arguments: Arguments, bits: u32) -> isize {

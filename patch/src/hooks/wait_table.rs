@@ -1,4 +1,4 @@
-//! `WaitTable`: the green threads that wait for an address or a descriptor, on any OS thread.
+//! `WaitTable`: the threads that wait for an address or a descriptor, green threads and others.
 //!
 //! It is a hash table of queues, like the kernel's table of futexes. Its locks are spin locks: a lock
 //! of std would call a hook. Under a lock nothing is allocated and nothing is called that could wait.
@@ -15,17 +15,14 @@
 use std::cell::Cell;
 use std::ptr;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release, SeqCst};
-use std::sync::atomic::{AtomicBool, AtomicUsize, compiler_fence, fence};
-use std::time::{Duration, Instant};
-
-use evy_runtime::lowlevel::WaitReason;
-use evy_runtime::lowlevel::hooks::{Caller, Interruption, WaitEnd, Waker};
+use std::sync::atomic::{AtomicU32, AtomicUsize, compiler_fence, fence};
 
 use super::spin::SpinLock;
 use super::system::{errno, set_errno};
+use super::thread::{Thread, Waker};
 use crate::state;
 
-/// What a green thread waits for.
+/// What a thread waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Key {
     /// A futex.
@@ -70,14 +67,15 @@ struct List {
 // SAFETY: the waiters are valid while they are linked ([queued-in-frame]), on any OS thread.
 unsafe impl Send for List {}
 
-struct Waiter {
+/// A thread that waits, for one key.
+pub(super) struct Waiter {
     key: Key,
     /// The bits of `FUTEX_WAIT_BITSET`.
     bits: u32,
     number: Cell<u64>,
     waker: Cell<Option<Waker>>,
-    /// Set when the waiter was unlinked by a wake. The last access of the waker.
-    is_woken: AtomicBool,
+    /// One when the waiter was unlinked by a wake. The last access of the waker.
+    pub(super) is_woken: AtomicU32,
     previous: Cell<*mut Self>,
     next: Cell<*mut Self>,
 }
@@ -164,7 +162,7 @@ impl List {
                 unsafe { self.unlink(at) };
                 let waker = waiter.waker.take();
                 // From here on its frame may be left.
-                waiter.is_woken.store(true, Release);
+                waiter.is_woken.store(1, Release);
                 return waker;
             }
             at = waiter.next.get();
@@ -173,134 +171,63 @@ impl List {
     }
 }
 
-/// How a wait in the table has ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Outcome {
-    /// `is_due` returned `false`, so there was no wait.
-    NotBegun,
-    Woken,
-    TimedOut,
-    Deadlocked,
-}
-
-/// How long a wait lasts at most for an object that other processes share. Their wakes are not seen
-/// here, so such a wait ends as if it had been woken, for nothing.
-const SHARED_WAIT: Duration = Duration::from_millis(20);
-
-/// Parks until a [`wake`] for `key`, or until `deadline`. Leaves `errno` as it was.
-///
-/// A wait for what other processes share, `is_shared`, may end as if it had been woken, for nothing.
-/// `is_due` says whether the wait is still due. It is called under the lock of the queue. `queued` is
-/// called once the waiter is in the queue, without the lock.
-#[expect(
-    clippy::too_many_arguments,
-    reason = "each says something else of the wait"
-)]
-pub(super) fn wait(
-    caller: Caller,
-    key: Key,
-    bits: u32,
-    reason: WaitReason,
-    deadline: Option<Instant>,
-    is_shared: bool,
-    is_due: impl FnOnce() -> bool,
-    queued: impl FnOnce(),
-) -> Outcome {
-    let errno = errno();
-    let limit = match is_shared {
-        true => caller.deadline_after(SHARED_WAIT),
-        false => None,
-    };
-    let first = match (deadline, limit) {
-        (Some(deadline), Some(limit)) => Some(deadline.min(limit)),
-        (deadline, limit) => deadline.or(limit),
-    };
-    let outcome = wait_for(caller, key, bits, reason, first, is_due, queued);
-    set_errno(errno);
-    match outcome {
-        Outcome::TimedOut if first != deadline => Outcome::Woken,
-        outcome => outcome,
+impl Waiter {
+    pub(super) fn new(key: Key, bits: u32) -> Self {
+        Self {
+            key,
+            bits,
+            number: Cell::new(0),
+            waker: Cell::new(None),
+            is_woken: AtomicU32::new(0),
+            previous: Cell::new(ptr::null_mut()),
+            next: Cell::new(ptr::null_mut()),
+        }
     }
-}
 
-fn wait_for(
-    caller: Caller,
-    key: Key,
-    bits: u32,
-    reason: WaitReason,
-    deadline: Option<Instant>,
-    is_due: impl FnOnce() -> bool,
-    queued: impl FnOnce(),
-) -> Outcome {
-    let parked = while_queued(caller, key, bits, is_due, |is_woken| {
-        queued();
-        while !is_woken.load(Acquire) {
-            match caller.park(reason, deadline, Interruption::Waits) {
-                WaitEnd::TimedOut => return Outcome::TimedOut,
-                WaitEnd::Deadlocked => return Outcome::Deadlocked,
-                _ => {}
+    fn queue(&self) -> &'static Queue {
+        &QUEUES[self.key.hash()]
+    }
+
+    /// Queues the waiter if `is_due`. Returns whether it is.
+    ///
+    /// # Safety
+    ///
+    /// If it is, [`dequeue`](Self::dequeue) is called before the waiter is moved or dropped
+    /// ([queued-in-frame]).
+    pub(super) unsafe fn enqueue(&self, thread: Thread, is_due: impl FnOnce() -> bool) -> bool {
+        self.waker.set(Some(thread.waker(&raw const self.is_woken)));
+        let queue = self.queue();
+        queue.list.with(|list| {
+            // Counted before the check, see the module's documentation.
+            queue.count(1);
+            fence(SeqCst);
+            let is_due = is_due();
+            if is_due {
+                // SAFETY: it is unlinked by `dequeue` or by a wake (caller).
+                unsafe { list.push(ptr::from_ref(self).cast_mut()) };
+            } else {
+                queue.count(-1);
             }
-        }
-        Outcome::Woken
-    });
-    match parked {
-        None => Outcome::NotBegun,
-        Some((_, true)) => Outcome::Woken,
-        Some((outcome, false)) => outcome,
+            is_due
+        })
     }
-}
 
-/// Runs `park` while the green thread is queued, and says whether a [`wake`] for `key` has come. Returns
-/// `None` at once if `is_due` returns `false`. `park` gets the flag that the wake sets, and does not
-/// unwind.
-pub(super) fn while_queued<R>(
-    caller: Caller,
-    key: Key,
-    bits: u32,
-    is_due: impl FnOnce() -> bool,
-    park: impl FnOnce(&AtomicBool) -> R,
-) -> Option<(R, bool)> {
-    let waiter = Waiter {
-        key,
-        bits,
-        number: Cell::new(0),
-        waker: Cell::new(Some(caller.waker())),
-        is_woken: AtomicBool::new(false),
-        previous: Cell::new(ptr::null_mut()),
-        next: Cell::new(ptr::null_mut()),
-    };
-    let this = (&raw const waiter).cast_mut();
-    let queue = &QUEUES[key.hash()];
-    let is_queued = queue.list.with(|list| {
-        // Counted before the check, see the module's documentation.
-        queue.count(1);
-        fence(SeqCst);
-        let is_due = is_due();
-        if is_due {
-            // SAFETY: it is unlinked below, or by a wake, before this function returns.
-            unsafe { list.push(this) };
-        } else {
-            queue.count(-1);
-        }
-        is_due
-    });
-    is_queued.then(|| {
-        let result = park(&waiter.is_woken);
-        // A wake may have unlinked it meanwhile.
-        let is_woken = queue.list.with(|list| {
-            let is_woken = waiter.is_woken.load(Acquire);
+    /// Ends the wait. Returns whether a wake has come.
+    pub(super) fn dequeue(&self) -> bool {
+        let queue = self.queue();
+        queue.list.with(|list| {
+            let is_woken = self.is_woken.load(Acquire) != 0;
             if !is_woken {
-                // SAFETY: it was pushed above, and no wake has unlinked it.
-                unsafe { list.unlink(this) };
+                // SAFETY: it was pushed by `enqueue`, and no wake has unlinked it.
+                unsafe { list.unlink(ptr::from_ref(self).cast_mut()) };
                 queue.count(-1);
             }
             is_woken
-        });
-        (result, is_woken)
-    })
+        })
+    }
 }
 
-/// Wakes up to `most` green threads that wait for `key` with some of these bits. Returns their number.
+/// Wakes up to `most` threads that wait for `key` with some of these bits. Returns their number.
 #[inline]
 pub(super) fn wake(key: Key, most: usize, bits: u32) -> usize {
     if !state::is_in_use() {

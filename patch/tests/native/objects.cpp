@@ -7,6 +7,7 @@
 #include <chrono>
 #include <condition_variable>
 #include <deque>
+#include <exception>
 #include <future>
 #include <latch>
 #include <mutex>
@@ -371,25 +372,173 @@ extern "C" int c11_objects_work(int index, int count) {
     return 0;
 }
 
-extern "C" int a_mutex_with_priority_inheritance_is_exclusive(int index, int count) {
-    // An OS thread cannot wait for one that a green thread holds.
-    if (index == count - 1)
-        return 0;
+static void init_with_priority_inheritance(pthread_mutex_t *mutex, int kind, int robustness) {
+    pthread_mutexattr_t attributes;
+    pthread_mutexattr_init(&attributes);
+    pthread_mutexattr_setprotocol(&attributes, PTHREAD_PRIO_INHERIT);
+    pthread_mutexattr_settype(&attributes, kind);
+    pthread_mutexattr_setrobust(&attributes, robustness);
+    pthread_mutex_init(mutex, &attributes);
+}
+
+static int locks_exclusively(int kind, int robustness, pthread_mutex_t &mutex, std::once_flag &flag,
+                             int &inside) {
+    std::call_once(flag, [&] { init_with_priority_inheritance(&mutex, kind, robustness); });
+    for (int i = 0; i < 20; i++) {
+        CHECK(pthread_mutex_lock(&mutex) == 0);
+        CHECK(inside++ == 0);
+        if (kind == PTHREAD_MUTEX_RECURSIVE)
+            CHECK(pthread_mutex_lock(&mutex) == 0);
+        if (kind == PTHREAD_MUTEX_ERRORCHECK)
+            CHECK(pthread_mutex_lock(&mutex) == EDEADLK);
+        if (i % 4 == 0)
+            nap();
+        if (kind == PTHREAD_MUTEX_RECURSIVE)
+            CHECK(pthread_mutex_unlock(&mutex) == 0);
+        CHECK(--inside == 0);
+        CHECK(pthread_mutex_unlock(&mutex) == 0);
+        if (kind != PTHREAD_MUTEX_NORMAL)
+            CHECK(pthread_mutex_unlock(&mutex) == EPERM);
+    }
+    return 0;
+}
+
+extern "C" int a_mutex_with_priority_inheritance_is_exclusive(int, int) {
     static pthread_mutex_t mutex;
     static std::once_flag flag;
     static int inside = 0;
+    return locks_exclusively(PTHREAD_MUTEX_NORMAL, PTHREAD_MUTEX_STALLED, mutex, flag, inside);
+}
+
+extern "C" int a_recursive_mutex_with_priority_inheritance_is_exclusive(int, int) {
+    static pthread_mutex_t mutex;
+    static std::once_flag flag;
+    static int inside = 0;
+    return locks_exclusively(PTHREAD_MUTEX_RECURSIVE, PTHREAD_MUTEX_STALLED, mutex, flag, inside);
+}
+
+extern "C" int a_checked_mutex_with_priority_inheritance_is_exclusive(int, int) {
+    static pthread_mutex_t mutex;
+    static std::once_flag flag;
+    static int inside = 0;
+    return locks_exclusively(PTHREAD_MUTEX_ERRORCHECK, PTHREAD_MUTEX_STALLED, mutex, flag, inside);
+}
+
+extern "C" int a_robust_mutex_with_priority_inheritance_is_exclusive(int, int) {
+    static pthread_mutex_t mutex;
+    static std::once_flag flag;
+    static int inside = 0;
+    return locks_exclusively(PTHREAD_MUTEX_ERRORCHECK, PTHREAD_MUTEX_ROBUST, mutex, flag, inside);
+}
+
+extern "C" int a_condition_with_priority_inheritance_passes_a_turn_around(int index, int count) {
+    static pthread_mutex_t mutex;
+    static pthread_cond_t changed = PTHREAD_COND_INITIALIZER;
+    static std::once_flag flag;
+    static int turn = 0;
     std::call_once(flag, [] {
-        pthread_mutexattr_t attributes;
-        pthread_mutexattr_init(&attributes);
-        pthread_mutexattr_setprotocol(&attributes, PTHREAD_PRIO_INHERIT);
-        pthread_mutex_init(&mutex, &attributes);
+        init_with_priority_inheritance(&mutex, PTHREAD_MUTEX_NORMAL, PTHREAD_MUTEX_STALLED);
     });
-    for (int i = 0; i < 5; i++) {
+    for (int i = 0; i < 10; i++) {
         CHECK(pthread_mutex_lock(&mutex) == 0);
-        CHECK(inside++ == 0);
+        while (turn != index)
+            CHECK(pthread_cond_wait(&changed, &mutex) == 0);
+        turn = (turn + 1) % count;
+        CHECK(pthread_cond_broadcast(&changed) == 0);
+        // The next one wakes while the mutex is locked.
         nap();
-        CHECK(--inside == 0);
         CHECK(pthread_mutex_unlock(&mutex) == 0);
+    }
+    static pthread_cond_t never = PTHREAD_COND_INITIALIZER;
+    timespec past = {1, 0};
+    CHECK(pthread_mutex_lock(&mutex) == 0);
+    CHECK(pthread_cond_timedwait(&never, &mutex, &past) == ETIMEDOUT);
+    CHECK(pthread_mutex_unlock(&mutex) == 0);
+    return 0;
+}
+
+extern "C" int a_timed_lock_with_priority_inheritance_gives_up(int index, int count) {
+    static pthread_mutex_t mutex;
+    static std::barrier<> barrier(count);
+    // Each is the owner once, so green threads and OS threads wait for both.
+    for (int owner = 0; owner < count; owner++) {
+        if (index == owner) {
+            init_with_priority_inheritance(&mutex, PTHREAD_MUTEX_NORMAL, PTHREAD_MUTEX_STALLED);
+            CHECK(pthread_mutex_lock(&mutex) == 0);
+        }
+        barrier.arrive_and_wait();
+        if (index != owner) {
+            timespec soon, invalid = {1, -1};
+            clock_gettime(CLOCK_REALTIME, &soon);
+            soon.tv_nsec += 3000000;
+            soon.tv_sec += soon.tv_nsec / 1000000000;
+            soon.tv_nsec %= 1000000000;
+            CHECK(pthread_mutex_timedlock(&mutex, &soon) == ETIMEDOUT);
+            CHECK(pthread_mutex_timedlock(&mutex, &invalid) == EINVAL);
+        }
+        barrier.arrive_and_wait();
+        if (index == owner)
+            CHECK(pthread_mutex_unlock(&mutex) == 0);
+        barrier.arrive_and_wait();
+    }
+    return 0;
+}
+
+static std::atomic<int> destroyed = 0;
+
+struct Object {
+    int value = 7;
+    ~Object() {
+        nap();
+        destroyed += value == 8 ? 1 : 1000;
+        value = 9;
+    }
+};
+
+static thread_local Object object;
+static thread_local int plain = 7;
+
+extern "C" int objects_of_a_thread_are_its_own(int, int) {
+    static pthread_key_t key;
+    static std::once_flag flag;
+    std::call_once(flag, [] {
+        pthread_key_create(&key, [](void *) {
+            nap();
+            static thread_local Object late;
+            late.value = late.value == 7 ? 8 : 0;
+        });
+    });
+    CHECK(object.value == 7 && plain == 7 && pthread_getspecific(key) == nullptr);
+    object.value = 8;
+    plain = 9;
+    pthread_setspecific(key, &key);
+    nap();
+    CHECK(object.value == 8 && plain == 9 && pthread_getspecific(key) == &key);
+    return 0;
+}
+
+extern "C" int destroyed_objects(int, int) { return destroyed; }
+
+extern "C" int exceptions_are_caught_where_they_are_thrown(int index, int) {
+    struct Parks {
+        ~Parks() { nap(); }
+    };
+    for (int i = 0; i < 10; i++) {
+        try {
+            Parks parks;
+            CHECK(std::uncaught_exceptions() == 0);
+            throw index;
+        } catch (int caught) {
+            nap();
+            CHECK(caught == index);
+            try {
+                throw index + 1;
+            } catch (...) {
+                nap();
+            }
+            CHECK(std::current_exception() != nullptr);
+        }
+        CHECK(std::current_exception() == nullptr);
     }
     return 0;
 }

@@ -4,6 +4,7 @@
 mod descriptors;
 mod file_locks;
 mod fork;
+mod futexes;
 mod identity;
 mod interrupted;
 mod lock_crates;

@@ -121,4 +121,46 @@ tests! {
     checked_mutexes_report_misuse,
     c11_objects_work,
     a_mutex_with_priority_inheritance_is_exclusive,
+    a_recursive_mutex_with_priority_inheritance_is_exclusive,
+    a_checked_mutex_with_priority_inheritance_is_exclusive,
+    a_robust_mutex_with_priority_inheritance_is_exclusive,
+    a_condition_with_priority_inheritance_passes_a_turn_around,
+    a_timed_lock_with_priority_inheritance_gives_up,
+    exceptions_are_caught_where_they_are_thrown,
+}
+
+#[test]
+fn objects_of_a_thread_are_destroyed_once_before_the_join() {
+    if !is_patched() {
+        return;
+    }
+    let (Some(function), Some(destroyed)) = (
+        function("objects_of_a_thread_are_its_own"),
+        function("destroyed_objects"),
+    ) else {
+        return;
+    };
+    // SAFETY: both may be called from any thread.
+    let (call, count) = unsafe { (move || function(0, 0), move || destroyed(0, 0)) };
+    within(move || {
+        let kill = evy::spawn(move || {
+            assert_eq!(call(), 0);
+            evy::thread::park();
+        });
+        let panic = evy::spawn(move || {
+            assert_eq!(call(), 0);
+            std::panic::resume_unwind(Box::new(1));
+        });
+        assert!(panic.join().unwrap_err().is_panic());
+        kill.kill();
+        assert!(kill.join().unwrap_err().is_killed());
+        // Two objects each: the one of the key's destructor too.
+        assert_eq!(count(), 4);
+        for round in 1..10 {
+            // Stacks and identities are used again.
+            let both = [evy::spawn(call), evy::spawn(call)];
+            assert!(both.map(|green| green.join().unwrap()) == [0, 0]);
+            assert_eq!(count(), 4 + 4 * round);
+        }
+    });
 }

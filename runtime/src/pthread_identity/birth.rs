@@ -46,19 +46,23 @@ struct Birth {
 /// The words of `struct pthread` that had the value of the thread's id, one bit each. The upper half of
 /// a pointer may have that value too.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct IdWords([u64; 4]);
+pub(super) struct IdWords {
+    /// Where `struct pthread` begins, relative to the thread pointer.
+    begin: isize,
+    found: [u64; 4],
+}
 
 impl IdWords {
     const COUNT: usize = 256;
 
-    /// Returns the offset of a word from the thread pointer. On aarch64 `struct pthread` ends there, on
-    /// `x86_64` it begins there. It has more than [`Self::COUNT`] words.
-    fn offset(word: usize) -> isize {
-        let offset = (word * size_of::<i32>()).cast_signed();
-        match cfg!(target_arch = "x86_64") {
-            true => offset,
-            false => offset - (Self::COUNT * size_of::<i32>()).cast_signed(),
-        }
+    const NONE: Self = Self {
+        begin: 0,
+        found: [0; 4],
+    };
+
+    /// Returns the offset of a word from the thread pointer.
+    fn offset(self, word: usize) -> isize {
+        self.begin + (word * size_of::<i32>()).cast_signed()
     }
 
     /// Finds the words of the calling thread.
@@ -67,22 +71,34 @@ impl IdWords {
     ///
     /// `thread_pointer` is the current one.
     unsafe fn find(thread_pointer: ThreadPointer) -> Self {
-        let mut found = [0; 4];
-        // SAFETY: the call takes no arguments.
-        let id = unsafe { system_call(libc::SYS_gettid, [0; 4]) };
+        // SAFETY: the calls take no arguments.
+        let (id, begin) = unsafe {
+            (
+                system_call(libc::SYS_gettid, [0; 4]),
+                libc::pthread_self() as *const u8,
+            )
+        };
+        // On `x86_64` the thread pointer is the same address, on aarch64 it is that of the end.
+        let mut words = Self {
+            begin: thread_pointer.offset_of(begin),
+            ..Self::NONE
+        };
         for word in 0..Self::COUNT {
-            // SAFETY: inside of `struct pthread`, which only this thread uses.
-            let value = unsafe { thread_pointer.at::<i32>(Self::offset(word)).read_volatile() };
-            found[word / 64] |= u64::from(value as isize == id) << (word % 64);
+            // SAFETY: inside of `struct pthread`, which is larger, and which only this thread uses.
+            let value = unsafe { thread_pointer.at::<i32>(words.offset(word)).read_volatile() };
+            words.found[word / 64] |= u64::from(value as isize == id) << (word % 64);
         }
-        Self(found)
+        words
     }
 
     /// Returns the offsets of the words that are in both sets.
     pub(super) fn common(self, other: Self) -> impl Iterator<Item = isize> {
+        let has = |words: &Self, word: usize| words.found[word / 64] >> (word % 64) & 1 == 1;
         (0..Self::COUNT)
-            .filter(move |word| ((self.0[word / 64] & other.0[word / 64]) >> (word % 64)) & 1 == 1)
-            .map(Self::offset)
+            .filter(move |word| {
+                self.begin == other.begin && has(&self, *word) && has(&other, *word)
+            })
+            .map(move |word| self.offset(word))
     }
 }
 
@@ -108,7 +124,7 @@ impl Newborn {
             is_recorded: AtomicU32::new(0),
             thread_pointer: MaybeUninit::uninit(),
             base: ptr::null_mut(),
-            id_words: IdWords([0; 4]),
+            id_words: IdWords::NONE,
             cleared_at_end: AtomicPtr::new(ptr::null_mut()),
             own_word: AtomicU32::new(1),
         };

@@ -110,24 +110,35 @@ impl Glibc {
         }
     }
 
-    /// Runs what glibc runs at the end of a thread.
+    /// Runs what glibc runs at the end of a thread, and leaves nothing behind.
+    ///
+    /// A destructor of a key may use thread locals again, whose destructors glibc then forgets together
+    /// with the thread. Here they must run: the next green thread would otherwise run them, on values of
+    /// its own.
     ///
     /// # Safety
     ///
     /// As for `PthreadIdentity::run_destructors`.
     pub(super) unsafe fn run_destructors(&self) {
-        // SAFETY: as at the end of a thread (caller).
-        unsafe { (self.call_tls_dtors)() };
         for _ in 0..DESTRUCTOR_ROUNDS {
-            // SAFETY: as above.
-            if !unsafe { self.run_key_destructors() } {
-                return;
+            // SAFETY: as at the end of a thread (caller).
+            unsafe {
+                (self.call_tls_dtors)();
+                if !self.end_key_values(true) {
+                    return;
+                }
             }
+        }
+        // SAFETY: as above.
+        unsafe {
+            (self.call_tls_dtors)();
+            self.end_key_values(false);
         }
     }
 
-    /// Runs one round of the destructors of keys. Returns `false` if no key has a value.
-    unsafe fn run_key_destructors(&self) -> bool {
+    /// Removes the values of all keys, and runs their destructors if `is_round`. Returns `false` if no key
+    /// had a value.
+    unsafe fn end_key_values(&self, is_round: bool) -> bool {
         let mut any = false;
         for key in 0..KEYS {
             // The lowest free key is always used first. So after one that was never used, none was.
@@ -144,7 +155,8 @@ impl Glibc {
             // SAFETY: the key exists, since it has a value; the entry is read as glibc reads it.
             unsafe {
                 libc::pthread_setspecific(key, ptr::null());
-                if let Some(destructor) = (*self.keys.add(key as usize)).destructor {
+                let destructor = (*self.keys.add(key as usize)).destructor;
+                if let Some(destructor) = destructor.filter(|_| is_round) {
                     destructor(value);
                 }
             }

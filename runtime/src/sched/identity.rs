@@ -28,9 +28,10 @@ use crate::pthread_identity::PthreadIdentity;
 use crate::stack::Stack;
 use crate::unhooked::unhooked;
 
-/// Gives all green threads an identity if `EVY_OWN_IDENTITY` is set. The tests run once like that.
+/// Gives all green threads an identity if `EVY_OWN_IDENTITY` is set, on targets where they can have one.
+/// The tests run once like that.
 pub(super) fn read_environment() {
-    if std::env::var_os("EVY_OWN_IDENTITY").is_some() {
+    if cfg!(evy_identity) && std::env::var_os("EVY_OWN_IDENTITY").is_some() {
         give_identities_to_all();
     }
 }
@@ -50,8 +51,8 @@ type Closure = Box<dyn FnOnce()>;
 
 /// Runs the destructors of thread locals if `me`, which runs, has an identity.
 ///
-/// The closure of `me` has ended, so nothing on its stack uses a thread local any more. The
-/// destructors may park. A kill does not interrupt them.
+/// The closure of `me` and its exit hooks have ended, so nothing on its stack uses a thread local any
+/// more. The destructors may park. A kill does not interrupt them.
 pub(crate) fn drop_thread_locals(me: GreenRef) {
     if let Some(identity) = me.pthread.get() {
         me.shields.set(me.shields.get() + 1);
@@ -177,11 +178,11 @@ impl Scheduler {
     #[inline(never)]
     fn end_with_identity(&self, me: GreenRef) -> GreenRef {
         loop {
+            end_cold(me);
             drop_thread_locals(me);
             if me.cold().is_none() {
                 break;
             }
-            end_cold(me);
         }
         if let Some(identity) = me.pthread.get() {
             // SAFETY: its destructors have just run, and no code of the program is left on the stack.

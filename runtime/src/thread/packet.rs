@@ -93,7 +93,6 @@ impl<T> Completion<T> {
         // Locals are dropped before any joiner continues, as in std.
         if let Some(green) = self.0.green.get() {
             green.drop_locals();
-            sched::drop_thread_locals(green);
         }
         panicked
     }
@@ -119,6 +118,14 @@ impl<T> Drop for Completion<T> {
             packet.stage.set(Stage::RunningExitHooks);
             if green.cold().is_some() {
                 sched::run_exit_hooks(green);
+            }
+            if green.pthread.get().is_some() {
+                if Rc::strong_count(packet) == 1 {
+                    // No handle will take the result, and its destructor may use thread locals.
+                    packet.result.set(None);
+                }
+                // Last, because std's thread is at an end then.
+                sched::drop_thread_locals(green);
             }
             if Rc::strong_count(packet) > 1 && green.name().is_some() {
                 packet

@@ -32,7 +32,12 @@ fn spawn_calls(
     keys: std::ops::Range<usize>,
 ) -> Vec<JoinHandle<Result<usize>>> {
     let call = |n: usize| spawn(move || pool.call(&n.to_string(), REASON));
-    keys.map(call).collect()
+    // Each begins before the next is there. A turn that lasts long would otherwise change their order.
+    let begin = |caller: JoinHandle<Result<usize>>| {
+        sleep(Duration::from_millis(1));
+        caller
+    };
+    keys.map(call).map(begin).collect()
 }
 
 /// Waits until `count` calls are running, and returns their keys.

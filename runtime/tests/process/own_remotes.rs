@@ -10,7 +10,7 @@ use evy_runtime::signal::{SIGALRM, Signals};
 use evy_runtime::sync::{Arc, Mutex, RwLock, mpsc};
 use evy_runtime::thread::Remote;
 use evy_runtime::{Queue, select, spawn, thread, yield_now};
-use evy_test_support::{is_emulated, rerun_ignored};
+use evy_test_support::{is_emulated, rerun_ignored, shares_thread_locals};
 
 /// Runs an ignored test of this file in a process of its own.
 fn run(name: &str) {
@@ -77,6 +77,9 @@ fn deadlocks_alone() {
 
 #[test]
 fn a_remote_that_another_os_thread_may_hold_hides_a_deadlock() {
+    if !shares_thread_locals() {
+        return;
+    }
     run("waits_for_another_os_thread");
 }
 

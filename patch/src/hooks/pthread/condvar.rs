@@ -1,52 +1,61 @@
 //! Condition variables.
 //!
-//! Green threads wait in the table, OS threads in the real one. A signal wakes a green thread if one
+//! Green threads wait in the table, OS threads in the real one, but see [`waiting_thread`]. A signal wakes a green thread if one
 //! waits, and otherwise an OS thread. A broadcast wakes all of both kinds.
 
 use std::ffi::c_int;
 use std::time::Instant;
 
-use evy_runtime::lowlevel::hooks::Caller;
 use libc::{clockid_t, pthread_cond_t, pthread_mutex_t, timespec};
 
-use super::super::wait_table::{self, Key, Outcome};
+use super::super::thread::Thread;
+use super::super::wait_table::{self, Key};
+use super::super::waits::Outcome;
 use super::deadline::deadline;
 use super::mutex::{self, pthread_mutex_lock, pthread_mutex_unlock};
 use super::{Wait, flags};
+use crate::state;
 
 hooks! {
-    THREAD: fn pthread_cond_wait(
+    @always fn pthread_cond_wait(
         condvar: *mut pthread_cond_t,
         mutex: *mut pthread_mutex_t,
     ) -> c_int = "GLIBC_2.3.2" {
-        |caller| wait(caller, &"pthread_cond_wait", condvar, mutex, None)
+        match waiting_thread(mutex) {
+            None => real::pthread_cond_wait(condvar, mutex),
+            Some(thread) => wait(thread, &"pthread_cond_wait", condvar, mutex, None),
+        }
     }
 
-    THREAD: fn pthread_cond_timedwait(
+    @always fn pthread_cond_timedwait(
         condvar: *mut pthread_cond_t,
         mutex: *mut pthread_mutex_t,
         time: *const timespec,
     ) -> c_int = "GLIBC_2.3.2" {
-        |caller| {
-            let clock = match flags::is_monotonic(condvar) {
-                true => libc::CLOCK_MONOTONIC,
-                false => libc::CLOCK_REALTIME,
-            };
-            match deadline(caller, clock, &*time) {
-                Ok(deadline) => wait(caller, &"pthread_cond_timedwait", condvar, mutex, deadline),
-                Err(error) => error,
-            }
+        let Some(thread) = waiting_thread(mutex) else {
+            return real::pthread_cond_timedwait(condvar, mutex, time);
+        };
+        let clock = match flags::is_monotonic(condvar) {
+            true => libc::CLOCK_MONOTONIC,
+            false => libc::CLOCK_REALTIME,
+        };
+        match deadline(thread, clock, &*time) {
+            Ok(deadline) => wait(thread, &"pthread_cond_timedwait", condvar, mutex, deadline),
+            Err(error) => error,
         }
     }
 
-    THREAD: fn pthread_cond_clockwait(
+    @always fn pthread_cond_clockwait(
         condvar: *mut pthread_cond_t,
         mutex: *mut pthread_mutex_t,
         clock: clockid_t,
         time: *const timespec,
     ) -> c_int {
-        |caller| match deadline(caller, clock, &*time) {
-            Ok(deadline) => wait(caller, &"pthread_cond_clockwait", condvar, mutex, deadline),
+        let Some(thread) = waiting_thread(mutex) else {
+            return real::pthread_cond_clockwait(condvar, mutex, clock, time);
+        };
+        match deadline(thread, clock, &*time) {
+            Ok(deadline) => wait(thread, &"pthread_cond_clockwait", condvar, mutex, deadline),
             Err(error) => error,
         }
     }
@@ -64,13 +73,27 @@ hooks! {
     }
 }
 
+/// Returns the calling thread if it waits here.
+///
+/// An OS thread does so if the mutex has priority inheritance, which the real function could not lock
+/// again if a green thread holds it ([`inheritance`](super::inheritance)).
+///
+/// # Safety
+///
+/// The mutex is valid.
+unsafe fn waiting_thread(mutex: *mut pthread_mutex_t) -> Option<Thread> {
+    // SAFETY: valid (caller).
+    let thread = unsafe { mutex::waiting_thread(mutex) };
+    thread.filter(|_| state::is_in_use())
+}
+
 /// Waits for a signal, with `mutex` unlocked meanwhile.
 ///
 /// # Safety
 ///
 /// The objects are valid.
 pub(super) unsafe fn wait(
-    caller: Caller,
+    thread: impl Into<Thread>,
     name: &'static &'static str,
     condvar: *mut pthread_cond_t,
     mutex: *mut pthread_mutex_t,
@@ -83,7 +106,7 @@ pub(super) unsafe fn wait(
         return libc::EPERM;
     }
     let wait = Wait {
-        caller,
+        thread: thread.into(),
         name,
         object: condvar.addr(),
         deadline,
@@ -94,7 +117,7 @@ pub(super) unsafe fn wait(
         // SAFETY: valid (caller).
         unsafe { pthread_mutex_unlock(mutex) };
     };
-    let outcome = wait.park(|| true, unlock);
+    let outcome = wait.once(|| true, unlock);
     // SAFETY: valid (caller). After a signal the condition variable may be gone, so it is not used.
     let locked = unsafe { pthread_mutex_lock(mutex) };
     match outcome {

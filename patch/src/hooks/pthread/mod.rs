@@ -13,6 +13,7 @@ pub(super) mod c11;
 pub(super) mod condvar;
 mod deadline;
 mod flags;
+mod inheritance;
 pub(super) mod join;
 pub(super) mod mutex;
 pub(super) mod once;
@@ -20,13 +21,14 @@ pub(super) mod rwlock;
 pub(super) mod semaphore;
 
 use std::ffi::c_int;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use evy_runtime::lowlevel::WaitReason;
-use evy_runtime::lowlevel::hooks::Caller;
 
 use super::helper::Helpers;
-use super::wait_table::{self, Key, Outcome};
+use super::thread::Thread;
+use super::wait_table::Key;
+use super::waits::{self, Outcome};
 
 /// Calls that only an OS thread can wait in. Each has a helper of its own, because the end of one may be
 /// the reason for that of another.
@@ -35,7 +37,7 @@ static WAITS: Helpers = Helpers::new(usize::MAX);
 /// What a green thread waits for, and how long.
 #[derive(Clone, Copy)]
 struct Wait {
-    caller: Caller,
+    thread: Thread,
     /// The name of the function.
     name: &'static &'static str,
     object: usize,
@@ -45,11 +47,23 @@ struct Wait {
 }
 
 impl Wait {
-    /// Parks once. A wait for a shared object may end as if it had been woken, for nothing.
-    fn park(self, is_due: impl FnOnce() -> bool, queued: impl FnOnce()) -> Outcome {
+    /// Returns how long it is until the deadline.
+    fn left(self) -> Duration {
+        match self.deadline {
+            None => Duration::MAX,
+            Some(at) => at.saturating_duration_since(Instant::now()),
+        }
+    }
+
+    fn is_over(self) -> bool {
+        self.left().is_zero()
+    }
+
+    /// Waits once. A wait for a shared object may end as if it had been woken, for nothing.
+    fn once(self, is_due: impl FnOnce() -> bool, queued: impl FnOnce()) -> Outcome {
         let reason = WaitReason::CallOnObject(self.name, self.object);
-        wait_table::wait(
-            self.caller,
+        waits::wait(
+            self.thread,
             Key::Object(self.object),
             u32::MAX,
             reason,
@@ -60,7 +74,7 @@ impl Wait {
         )
     }
 
-    /// Parks until `attempt` returns something else than `EBUSY`, and returns that, or why the wait has
+    /// Waits until `attempt` returns something else than `EBUSY`, and returns that, or why the wait has
     /// ended without it.
     fn acquire(self, attempt: impl Fn() -> c_int) -> c_int {
         loop {
@@ -69,7 +83,7 @@ impl Wait {
                 result = attempt();
                 result == libc::EBUSY
             };
-            match self.park(is_due, || ()) {
+            match self.once(is_due, || ()) {
                 Outcome::NotBegun => return result,
                 Outcome::Woken => {}
                 Outcome::TimedOut => return libc::ETIMEDOUT,

@@ -22,10 +22,8 @@
 //!
 //! # Limits
 //!
-//! The kernel does not know the ids of identities. An OS thread that waits for a mutex with priority
-//! inheritance which a green thread holds waits forever. The same mutex between green threads works.
-//! Nor does the kernel notice the end of a green thread, so a robust mutex that it still holds stays
-//! locked.
+//! Mutexes with priority inheritance differ ([`inheritance`](super::inheritance)). The kernel does not
+//! notice the end of a green thread, so a robust mutex that it still holds stays locked.
 //!
 //! A mutex that the root green thread of another scheduler holds blocks the OS thread too, because its
 //! id is that of an OS thread.
@@ -37,62 +35,87 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::sync::atomic::{AtomicI32, AtomicU32};
 use std::time::{Duration, Instant};
 
-use evy_runtime::lowlevel::hooks::{Caller, is_identity};
+use evy_runtime::lowlevel::hooks::is_identity;
 use libc::{clockid_t, pthread_mutex_t, timespec};
 
 use super::super::system::system_call;
-use super::super::wait_table::{Key, Outcome, wake, wake_after_rmw};
-use super::deadline::deadline;
-use super::{Wait, flags};
+use super::super::thread::Thread;
+use super::super::wait_table::{Key, wake, wake_after_rmw};
+use super::super::waits::Outcome;
+use super::deadline::{deadline, real_time_after};
+use super::{Wait, flags, inheritance};
+use crate::Categories;
 
 hooks! {
-    THREAD: fn pthread_mutex_lock(mutex: *mut pthread_mutex_t) -> c_int {
-        |caller| lock(caller, &"pthread_mutex_lock", mutex, None, || real::pthread_mutex_lock(mutex))
-    }
-
-    THREAD: fn pthread_mutex_timedlock(
-        mutex: *mut pthread_mutex_t,
-        time: *const timespec,
-    ) -> c_int {
-        |caller| {
-            let block = || real::pthread_mutex_timedlock(mutex, time);
-            match deadline(caller, libc::CLOCK_REALTIME, &*time) {
-                Ok(deadline) => lock(caller, &"pthread_mutex_timedlock", mutex, deadline, block),
-                // It takes a free mutex, and fails otherwise.
-                Err(_) => block(),
-            }
+    @always fn pthread_mutex_lock(mutex: *mut pthread_mutex_t) -> c_int {
+        let block = || real::pthread_mutex_lock(mutex);
+        match waiting_thread(mutex) {
+            None => block(),
+            Some(thread) => lock(thread, &"pthread_mutex_lock", mutex, None, block),
         }
     }
 
-    THREAD: fn pthread_mutex_clocklock(
+    @always fn pthread_mutex_timedlock(
+        mutex: *mut pthread_mutex_t,
+        time: *const timespec,
+    ) -> c_int {
+        let block = || real::pthread_mutex_timedlock(mutex, time);
+        let Some(thread) = waiting_thread(mutex) else { return block() };
+        match deadline(thread, libc::CLOCK_REALTIME, &*time) {
+            Ok(deadline) => lock(thread, &"pthread_mutex_timedlock", mutex, deadline, block),
+            // It takes a free mutex, and fails otherwise.
+            Err(_) => block(),
+        }
+    }
+
+    @always fn pthread_mutex_clocklock(
         mutex: *mut pthread_mutex_t,
         clock: clockid_t,
         time: *const timespec,
     ) -> c_int {
-        |caller| {
-            let block = || real::pthread_mutex_clocklock(mutex, clock, time);
-            match deadline(caller, clock, &*time) {
-                Ok(deadline) => lock(caller, &"pthread_mutex_clocklock", mutex, deadline, block),
-                Err(_) => block(),
-            }
+        let block = || real::pthread_mutex_clocklock(mutex, clock, time);
+        let Some(thread) = waiting_thread(mutex) else { return block() };
+        match deadline(thread, clock, &*time) {
+            Ok(deadline) => lock(thread, &"pthread_mutex_clocklock", mutex, deadline, block),
+            Err(_) => block(),
         }
     }
 
     @always fn pthread_mutex_unlock(mutex: *mut pthread_mutex_t) -> c_int {
-        let result = real::pthread_mutex_unlock(mutex);
+        let head = head(mutex);
+        let own = match inheritance::inherits(head) {
+            true => inheritance::unlock(head, own_id()),
+            false => None,
+        };
+        let result = own.unwrap_or_else(|| real::pthread_mutex_unlock(mutex));
         released(mutex, result);
         result
     }
 }
 
+/// Returns the calling thread if it waits for `mutex` here, and not in the real function.
+///
+/// # Safety
+///
+/// The mutex is valid.
+#[inline(always)]
+pub(super) unsafe fn waiting_thread(mutex: *mut pthread_mutex_t) -> Option<Thread> {
+    match super::super::caller(Categories::THREAD) {
+        Some(caller) => Some(Thread::Green(caller)),
+        // SAFETY: valid (caller).
+        None if inheritance::inherits(unsafe { head(mutex) }) => Some(Thread::Os),
+        None => None,
+    }
+}
+
 /// The beginning of a mutex, which programs contain, so it is part of the ABI.
 #[repr(C)]
-struct Head {
-    lock: AtomicI32,
-    count: AtomicU32,
-    owner: AtomicI32,
-    users: AtomicU32,
-    kind: AtomicI32,
+pub(super) struct Head {
+    pub(super) lock: AtomicI32,
+    pub(super) count: AtomicU32,
+    pub(super) owner: AtomicI32,
+    pub(super) users: AtomicU32,
+    pub(super) kind: AtomicI32,
 }
 
 /// How often a mutex is tried again whose owner has not left its id yet, or has removed it already.
@@ -121,7 +144,7 @@ pub(super) fn released(mutex: *mut pthread_mutex_t, result: c_int) {
 ///
 /// The mutex is valid.
 pub(super) unsafe fn lock(
-    caller: Caller,
+    thread: impl Into<Thread>,
     name: &'static &'static str,
     mutex: *mut pthread_mutex_t,
     deadline: Option<Instant>,
@@ -133,7 +156,7 @@ pub(super) unsafe fn lock(
             libc::EBUSY if IS_WAITING.get() => block(),
             libc::EBUSY => {
                 IS_WAITING.set(true);
-                let result = lock_contended(caller, name, mutex, deadline, block);
+                let result = lock_contended(thread.into(), name, mutex, deadline, block);
                 IS_WAITING.set(false);
                 result
             }
@@ -144,7 +167,7 @@ pub(super) unsafe fn lock(
 
 #[cold]
 unsafe fn lock_contended(
-    caller: Caller,
+    thread: Thread,
     name: &'static &'static str,
     mutex: *mut pthread_mutex_t,
     deadline: Option<Instant>,
@@ -155,20 +178,26 @@ unsafe fn lock_contended(
     if is_checked(head) && head.owner.load(Relaxed) == own_id() {
         return libc::EDEADLK;
     }
-    // SAFETY: the call has no arguments.
-    let os_thread = unsafe { system_call!(SYS_gettid) } as i32;
-    let parks_for = |owner| is_identity(owner) || owner == os_thread;
     let wait = Wait {
-        caller,
+        thread,
         name,
         object: mutex.addr(),
         deadline,
         // SAFETY: valid (caller).
         is_shared: unsafe { flags::is_shared_mutex(mutex) },
     };
+    if inheritance::inherits(head) {
+        // SAFETY: valid (caller).
+        return unsafe { inheritance::lock(mutex, head, wait) };
+    }
+    let Thread::Green(caller) = thread else {
+        return block();
+    };
+    // SAFETY: the call has no arguments.
+    let os_thread = unsafe { system_call!(SYS_gettid) } as i32;
+    let parks_for = |owner| is_identity(owner) || owner == os_thread;
     let mut without_owner = 0;
-    // With priority inheritance the kernel would look for the owner, which it does not know.
-    let mut has_blocked = head.kind.load(Relaxed) & PRIO_INHERIT != 0;
+    let mut has_blocked = false;
     let mut was_woken = false;
     loop {
         let mut result = libc::EBUSY;
@@ -181,12 +210,12 @@ unsafe fn lock_contended(
             is_early = !has_blocked && is_identity(owner) && !caller.is_neighbor(owner);
             result == libc::EBUSY && parks_for(owner) && !is_early
         };
-        match wait.park(is_due, || ()) {
+        match wait.once(is_due, || ()) {
             Outcome::NotBegun if result != libc::EBUSY => return result,
             Outcome::NotBegun if is_early => {
                 has_blocked = true;
                 // SAFETY: valid (caller).
-                let result = unsafe { lock_briefly(mutex, deadline) };
+                let result = unsafe { lock_within(mutex, wait.left().min(BRIEFLY)) };
                 if result != libc::ETIMEDOUT {
                     return result;
                 }
@@ -210,23 +239,15 @@ unsafe fn lock_contended(
     }
 }
 
-/// Waits with the real function for at most [`BRIEFLY`].
-unsafe fn lock_briefly(mutex: *mut pthread_mutex_t, deadline: Option<Instant>) -> c_int {
-    let left = deadline.map_or(BRIEFLY, |at| at.saturating_duration_since(Instant::now()));
-    let mut now = timespec {
-        tv_sec: 0,
-        tv_nsec: 0,
-    };
+/// Waits with the real function, for at most `time`.
+///
+/// # Safety
+///
+/// The mutex is valid.
+pub(super) unsafe fn lock_within(mutex: *mut pthread_mutex_t, time: Duration) -> c_int {
+    let at = real_time_after(time);
     // SAFETY: the pointers are valid, and so is the mutex (caller).
-    unsafe {
-        libc::clock_gettime(libc::CLOCK_REALTIME, &raw mut now);
-        let end = now.tv_nsec + left.min(BRIEFLY).as_nanos() as i64;
-        let at = timespec {
-            tv_sec: now.tv_sec + end / 1_000_000_000,
-            tv_nsec: end % 1_000_000_000,
-        };
-        real::pthread_mutex_timedlock(mutex, &raw const at)
-    }
+    unsafe { real::pthread_mutex_timedlock(mutex, &raw const at) }
 }
 
 /// Whether the running green thread may unlock `mutex`, as far as the real function would check it.
@@ -241,11 +262,8 @@ pub(super) unsafe fn may_unlock(mutex: *mut pthread_mutex_t) -> bool {
         || head.owner.load(Relaxed) == own_id()
 }
 
-/// The bit of the kind that says that a mutex has priority inheritance.
-const PRIO_INHERIT: c_int = 32;
-
 /// The bits of the kind that say what a second lock by the owner does.
-const KIND_MASK: c_int = 3;
+pub(super) const KIND_MASK: c_int = 3;
 
 fn is_checked(head: &Head) -> bool {
     head.kind.load(Relaxed) & KIND_MASK == libc::PTHREAD_MUTEX_ERRORCHECK

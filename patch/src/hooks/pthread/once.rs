@@ -53,7 +53,7 @@ pub(super) unsafe fn once(control: *mut Control, initializer: Initializer) -> c_
 fn green_once(caller: Caller, word: &AtomicI32, initializer: Initializer) -> c_int {
     let in_progress = in_progress();
     let wait = Wait {
-        caller,
+        thread: caller.into(),
         name: &"pthread_once",
         object: address(word),
         deadline: None,
@@ -65,7 +65,7 @@ fn green_once(caller: Caller, word: &AtomicI32, initializer: Initializer) -> c_i
             return 0;
         }
         if value == in_progress {
-            wait.park(|| word.load(Acquire) == value, || ());
+            wait.once(|| word.load(Acquire) == value, || ());
         } else if word
             .compare_exchange(value, in_progress, AcqRel, Acquire)
             .is_ok()

@@ -131,7 +131,7 @@ unsafe fn acquire(
     // SAFETY: valid (caller).
     let is_shared = unsafe { flags::is_shared_rwlock(lock) } || prefers_writers;
     let wait = Wait {
-        caller,
+        thread: caller.into(),
         name,
         object: lock.addr(),
         deadline,

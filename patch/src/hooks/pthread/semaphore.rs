@@ -64,7 +64,7 @@ unsafe fn acquire(
     let mut result = attempt();
     if result == libc::EBUSY {
         let wait = Wait {
-            caller,
+            thread: caller.into(),
             name,
             object: semaphore.addr(),
             deadline,
