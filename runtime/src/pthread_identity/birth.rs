@@ -8,8 +8,9 @@ use std::ptr;
 use std::sync::atomic::{AtomicI32, AtomicPtr, AtomicU32, Ordering};
 
 use super::glibc::{self, Glibc};
+use super::images::Images;
 use super::machine::{ThreadPointer, system_call};
-use super::{Adopt, FIRST_ID, homes, images};
+use super::{Adopt, FIRST_ID, homes};
 
 const LAST_ID: i32 = 0x3fff_ffff;
 
@@ -26,6 +27,7 @@ pub(crate) struct PthreadIdentity {
     top: *mut u8,
     adopt: Adopt,
     data: *const (),
+    images: Images,
 }
 
 /// What the creator and the new pthread share, until the kernel task of the latter has ended.
@@ -141,6 +143,7 @@ impl Newborn {
                     top,
                     adopt,
                     data,
+                    images: Images::new(),
                 },
                 id_words: (*shared).id_words,
             })
@@ -258,7 +261,8 @@ impl PthreadIdentity {
     pub(crate) unsafe fn renew(&self) {
         // SAFETY: nothing refers to the values (caller), and the identity is the current one.
         unsafe {
-            images::copy_to(self.thread_pointer, self.base.addr()..self.top.addr());
+            let area = self.base.addr()..self.top.addr();
+            self.images.copy_to(self.thread_pointer, area);
             (self.adopt)(self.data);
         }
     }
@@ -270,6 +274,7 @@ impl PthreadIdentity {
     /// The identity runs nowhere, will not run again, and its destructors have run.
     pub(crate) unsafe fn destroy(&self) {
         let Ok(facts) = glibc::facts() else { return };
+        self.images.clear();
         // SAFETY: as here (caller).
         unsafe { self.destroy_by(facts) };
     }

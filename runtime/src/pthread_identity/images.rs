@@ -3,11 +3,21 @@
 //! A renewed identity must not show the next green thread what an earlier one has left in a thread
 //! local. The thread locals of libc and of the dynamic loader are left alone: they hold what those
 //! keep for a thread, such as its cache of the allocator.
+//!
+//! Usually, the thread locals of each module have the same place in all threads, relative to the
+//! thread pointer. Then copies of the initial values are kept, until the loader loads another module
+//! ([`loads`](super::loads)). A module that is unloaded needs no notice: its place is free until another one
+//! is loaded.
+//!
+//! The thread locals of some modules that `dlopen` loads have a place of their own in each thread.
+//! While there is such a module, the loader is asked each time.
 
+use std::cell::RefCell;
 use std::ffi::{CStr, c_int, c_void};
 use std::ops::Range;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
+use super::loads::Loads;
 use super::machine::ThreadPointer;
 use crate::primitive::lock;
 
@@ -19,54 +29,12 @@ struct Image {
     len: usize,
 }
 
-/// What is known of the modules of the process.
-#[derive(Debug)]
-struct Modules {
-    /// How many had been loaded and unloaded when they were examined.
-    generation: (u64, u64),
-    /// Those whose thread locals have the same place in each thread, relative to the thread pointer.
-    with_static_place: Vec<(isize, Image)>,
-    /// Whether the thread locals of some module have a place that differs from thread to thread.
-    any_other: bool,
-}
-
-// SAFETY: the pointers lead to constant data of modules, which is only read.
-unsafe impl Send for Modules {}
-
-static MODULES: Mutex<Modules> = Mutex::new(Modules {
-    generation: (0, 0),
-    with_static_place: Vec::new(),
-    any_other: false,
-});
-
-/// Gives the thread locals of the current thread their initial values.
-///
-/// # Safety
-///
-/// - `thread_pointer` is the current one. The static area of its thread lies in `area`.
-/// - Nothing refers to the values.
-pub(super) unsafe fn copy_to(thread_pointer: ThreadPointer, area: Range<usize>) {
-    let mut modules = lock(&MODULES);
-    if modules.generation != generation() {
-        modules.examine(thread_pointer, &area);
-    }
-    for (offset, image) in &modules.with_static_place {
-        // SAFETY: glibc has reserved this place in each thread, and nothing refers to it (caller).
-        unsafe { image.copy_to(thread_pointer.at(*offset)) };
-    }
-    if modules.any_other {
-        for_each_module(|_, place, image| {
-            if !place.is_null() && !area.contains(&place.addr()) {
-                // SAFETY: this is the place for the current thread, and nothing refers to it (caller).
-                unsafe { image.copy_to(place) };
-            }
-        });
-    }
-}
-
 impl Image {
+    /// # Safety
+    ///
+    /// `place` has `len` bytes, and nothing refers to them.
     unsafe fn copy_to(self, place: *mut u8) {
-        // SAFETY: the place has `len` bytes (caller).
+        // SAFETY: the place has `len` bytes (caller), and the loader has not unloaded the module.
         unsafe {
             place.copy_from_nonoverlapping(self.initialized, self.initialized_len);
             let zeroed = self.len - self.initialized_len;
@@ -75,35 +43,108 @@ impl Image {
     }
 }
 
-impl Modules {
-    fn examine(&mut self, thread_pointer: ThreadPointer, area: &Range<usize>) {
-        self.with_static_place.clear();
-        self.any_other = false;
-        for_each_module(|generation, place, image| {
-            self.generation = generation;
-            if area.contains(&place.addr()) {
-                let offset = thread_pointer.offset_of(place);
-                self.with_static_place.push((offset, image));
-            } else {
-                self.any_other = true;
-            }
-        });
+/// Copies of the initial values of all thread locals, for as long as no further module is loaded.
+#[derive(Debug)]
+struct Known {
+    loads: Loads,
+    /// The places are relative to the thread pointer.
+    images: Vec<(isize, Box<[u8]>)>,
+}
+
+/// What an identity knows of the modules of the process.
+#[derive(Debug, Default)]
+pub(super) struct Images(RefCell<Option<Arc<Known>>>);
+
+/// What was found out last. All identities share it.
+static NEWEST: Mutex<Option<Arc<Known>>> = Mutex::new(None);
+
+impl Images {
+    pub(super) const fn new() -> Self {
+        Self(RefCell::new(None))
+    }
+
+    /// Gives the thread locals of the current thread their initial values.
+    ///
+    /// # Safety
+    ///
+    /// - `thread_pointer` is the current one. The static area of its thread lies in `area`.
+    /// - Nothing refers to the values.
+    pub(super) unsafe fn copy_to(&self, thread_pointer: ThreadPointer, area: Range<usize>) {
+        let mut known = self.0.borrow_mut();
+        if !known.as_ref().is_some_and(|known| known.loads.are_all()) {
+            *known = find(thread_pointer, &area);
+        }
+        match &*known {
+            // SAFETY: glibc has reserved these places in each thread, and nothing refers to them
+            // (caller).
+            Some(known) => unsafe { known.copy_to(thread_pointer) },
+            None => for_each_module(|_, place, image| {
+                if !place.is_null() {
+                    // SAFETY: this is the place for the current thread, and nothing refers to it
+                    // (caller).
+                    unsafe { image.copy_to(place) };
+                }
+            }),
+        }
+    }
+
+    /// Gives back what it owns.
+    pub(super) fn clear(&self) {
+        self.0.take();
     }
 }
 
-/// Returns how many modules have been loaded and unloaded.
-fn generation() -> (u64, u64) {
-    let mut found = (0, 0);
-    iterate(&mut |info| {
-        found = (info.dlpi_adds, info.dlpi_subs);
-        1
-    });
-    found
+/// Returns the images of all modules, unless some have a place that differs from thread to thread, or
+/// the loads cannot be watched.
+#[cold]
+fn find(thread_pointer: ThreadPointer, area: &Range<usize>) -> Option<Arc<Known>> {
+    let mut newest = lock(&NEWEST);
+    if !newest.as_ref().is_some_and(|known| known.loads.are_all()) {
+        *newest = Known::examine(thread_pointer, area).map(Arc::new);
+    }
+    newest.clone()
+}
+
+impl Known {
+    fn examine(thread_pointer: ThreadPointer, area: &Range<usize>) -> Option<Self> {
+        let mut known = Self {
+            loads: Loads::default(),
+            images: Vec::new(),
+        };
+        let mut are_alike = true;
+        for_each_module(|info, place, image| {
+            // No module is added meanwhile, because the loader holds its lock.
+            if known.images.is_empty() {
+                known.loads = Loads::find(info.dlpi_adds);
+            }
+            // A module that is being loaded has no place yet, and its image may still change.
+            are_alike &= area.contains(&place.addr());
+            let mut bytes = vec![0; image.len].into_boxed_slice();
+            // SAFETY: the copy has as many bytes, and the module is loaded.
+            unsafe { image.copy_to(bytes.as_mut_ptr()) };
+            known.images.push((thread_pointer.offset_of(place), bytes));
+        });
+        (are_alike && known.loads.are_all()).then_some(known)
+    }
+
+    /// # Safety
+    ///
+    /// As for [`Images::copy_to`].
+    unsafe fn copy_to(&self, thread_pointer: ThreadPointer) {
+        for (offset, bytes) in &self.images {
+            // SAFETY: the place has as many bytes (caller).
+            unsafe {
+                thread_pointer
+                    .at::<u8>(*offset)
+                    .copy_from_nonoverlapping(bytes.as_ptr(), bytes.len());
+            }
+        }
+    }
 }
 
 /// Calls `f` for each module that has thread locals, except those of the C library, with the place of
 /// its thread locals in the current thread. The place is null if it has none yet.
-fn for_each_module(mut f: impl FnMut((u64, u64), *mut u8, Image)) {
+fn for_each_module(mut f: impl FnMut(&libc::dl_phdr_info, *mut u8, Image)) {
     iterate(&mut |info| {
         if is_of_libc(info) {
             return 0;
@@ -118,13 +159,11 @@ fn for_each_module(mut f: impl FnMut((u64, u64), *mut u8, Image)) {
                 initialized_len: tls.p_filesz as usize,
                 len: tls.p_memsz as usize,
             };
-            let generation = (info.dlpi_adds, info.dlpi_subs);
-            f(generation, info.dlpi_tls_data.cast(), image);
+            f(info, info.dlpi_tls_data.cast(), image);
         }
         0
     });
 }
-
 /// Calls `f` for each module, until it does not return zero.
 fn iterate(f: &mut dyn FnMut(&libc::dl_phdr_info) -> c_int) {
     type Callback<'a> = &'a mut dyn FnMut(&libc::dl_phdr_info) -> c_int;
