@@ -8,6 +8,7 @@ mod identity;
 mod interrupted;
 mod lock_crates;
 mod locks;
+mod modules;
 mod names;
 mod native;
 mod processes;

@@ -316,8 +316,6 @@ unsafe fn create_pthread(
         errno => Err(io::Error::from_raw_os_error(errno)),
     };
     let mut attributes = MaybeUninit::<libc::pthread_attr_t>::uninit();
-    let mut all = MaybeUninit::<libc::sigset_t>::uninit();
-    let mut before = MaybeUninit::<libc::sigset_t>::uninit();
     let mut thread = MaybeUninit::<libc::pthread_t>::uninit();
     // SAFETY: each object is initialized before it is used, and the stack is valid (caller).
     unsafe {
@@ -328,16 +326,27 @@ unsafe fn create_pthread(
             size,
         ))
         .and_then(|()| {
-            // A handler of the program must not run there.
-            libc::sigfillset(all.as_mut_ptr());
-            libc::pthread_sigmask(libc::SIG_SETMASK, all.as_ptr(), before.as_mut_ptr());
-            let created =
-                libc::pthread_create(thread.as_mut_ptr(), attributes.as_ptr(), be_born, birth);
-            libc::pthread_sigmask(libc::SIG_SETMASK, before.as_ptr(), ptr::null_mut());
-            ok(created)
+            let (thread, attributes) = (thread.as_mut_ptr(), attributes.as_ptr());
+            ok(with_signals_blocked(|| {
+                libc::pthread_create(thread, attributes, be_born, birth)
+            }))
         });
         libc::pthread_attr_destroy(attributes.as_mut_ptr());
         created.map(|()| thread.assume_init())
+    }
+}
+
+/// Runs `f`, which creates a pthread, such that no handler of the program runs on that.
+pub(super) fn with_signals_blocked<R>(f: impl FnOnce() -> R) -> R {
+    let mut all = MaybeUninit::<libc::sigset_t>::uninit();
+    let mut before = MaybeUninit::<libc::sigset_t>::uninit();
+    // SAFETY: each set is initialized before it is read.
+    unsafe {
+        libc::sigfillset(all.as_mut_ptr());
+        libc::pthread_sigmask(libc::SIG_SETMASK, all.as_ptr(), before.as_mut_ptr());
+        let result = f();
+        libc::pthread_sigmask(libc::SIG_SETMASK, before.as_ptr(), ptr::null_mut());
+        result
     }
 }
 

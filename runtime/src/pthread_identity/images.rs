@@ -4,22 +4,27 @@
 //! local. The thread locals of libc and of the dynamic loader are left alone: they hold what those
 //! keep for a thread, such as its cache of the allocator.
 //!
-//! Usually, the thread locals of each module have the same place in all threads, relative to the
-//! thread pointer. Then copies of the initial values are kept, until the loader loads another module
-//! ([`loads`](super::loads)). A module that is unloaded needs no notice: its place is free until another one
-//! is loaded.
+//! The thread locals of most modules have the same place in all threads, relative to the thread
+//! pointer. Copies of their initial values are kept, until the loader loads another module
+//! ([`loads`](super::loads)). A module that is unloaded needs no notice: its place stays free until
+//! then. The places are found out on a new OS thread. On an older one, the loader does not know those
+//! of a module that was loaded later, although the program uses them.
 //!
 //! The thread locals of some modules that `dlopen` loads have a place of their own in each thread.
 //! While there is such a module, the loader is asked each time.
 
 use std::cell::RefCell;
 use std::ffi::{CStr, c_int, c_void};
+use std::mem::MaybeUninit;
 use std::ops::Range;
+use std::ptr;
 use std::sync::{Arc, Mutex};
 
+use super::birth::with_signals_blocked;
 use super::loads::Loads;
 use super::machine::ThreadPointer;
 use crate::primitive::lock;
+use crate::unhooked::unhooked;
 
 /// The initial values of the thread locals of one module.
 #[derive(Clone, Copy, Debug)]
@@ -43,16 +48,18 @@ impl Image {
     }
 }
 
-/// Copies of the initial values of all thread locals, for as long as no further module is loaded.
+/// The thread locals of all modules, for as long as no further module is loaded.
 #[derive(Debug)]
 struct Known {
     loads: Loads,
-    /// The places are relative to the thread pointer.
-    images: Vec<(isize, Box<[u8]>)>,
+    /// Copies of the initial values of those whose places are alike, relative to the thread pointer.
+    alike: Vec<(isize, Box<[u8]>)>,
+    /// Whether there are others.
+    has_others: bool,
 }
 
 /// What an identity knows of the modules of the process.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Images(RefCell<Option<Arc<Known>>>);
 
 /// What was found out last. All identities share it.
@@ -72,19 +79,21 @@ impl Images {
     pub(super) unsafe fn copy_to(&self, thread_pointer: ThreadPointer, area: Range<usize>) {
         let mut known = self.0.borrow_mut();
         if !known.as_ref().is_some_and(|known| known.loads.are_all()) {
-            *known = find(thread_pointer, &area);
+            *known = find(area.len());
         }
-        match &*known {
+        if let Some(known) = &*known {
             // SAFETY: glibc has reserved these places in each thread, and nothing refers to them
             // (caller).
-            Some(known) => unsafe { known.copy_to(thread_pointer) },
-            None => for_each_module(|_, place, image| {
-                if !place.is_null() {
+            unsafe { known.copy_to(thread_pointer) };
+        }
+        if known.as_ref().is_none_or(|known| known.has_others) {
+            for_each_module(|_, place, image| {
+                if !place.is_null() && (known.is_none() || !area.contains(&place.addr())) {
                     // SAFETY: this is the place for the current thread, and nothing refers to it
                     // (caller).
                     unsafe { image.copy_to(place) };
                 }
-            }),
+            });
         }
     }
 
@@ -94,52 +103,77 @@ impl Images {
     }
 }
 
-/// Returns the images of all modules, unless some have a place that differs from thread to thread, or
-/// the loads cannot be watched.
+/// Returns what is known, or finds it out. Returns `None` if the system cannot create an OS thread.
 #[cold]
-fn find(thread_pointer: ThreadPointer, area: &Range<usize>) -> Option<Arc<Known>> {
+fn find(area: usize) -> Option<Arc<Known>> {
     let mut newest = lock(&NEWEST);
     if !newest.as_ref().is_some_and(|known| known.loads.are_all()) {
-        *newest = Known::examine(thread_pointer, area).map(Arc::new);
+        let mut found = None;
+        on_new_thread(&mut || found = Some(Known::examine(area)));
+        *newest = found.map(Arc::new);
     }
     newest.clone()
 }
 
 impl Known {
-    fn examine(thread_pointer: ThreadPointer, area: &Range<usize>) -> Option<Self> {
+    /// Examines the modules. The calling thread is younger than each of them, but for those that are
+    /// being loaded.
+    fn examine(area: usize) -> Self {
+        let thread_pointer = ThreadPointer::current();
         let mut known = Self {
             loads: Loads::default(),
-            images: Vec::new(),
+            alike: Vec::new(),
+            has_others: false,
         };
-        let mut are_alike = true;
+        let mut is_first = true;
         for_each_module(|info, place, image| {
             // No module is added meanwhile, because the loader holds its lock.
-            if known.images.is_empty() {
+            if is_first {
                 known.loads = Loads::find(info.dlpi_adds);
             }
-            // A module that is being loaded has no place yet, and its image may still change.
-            are_alike &= area.contains(&place.addr());
+            is_first = false;
+            if place.is_null() || thread_pointer.offset_of(place).unsigned_abs() > area {
+                known.has_others = true;
+                return;
+            }
             let mut bytes = vec![0; image.len].into_boxed_slice();
             // SAFETY: the copy has as many bytes, and the module is loaded.
             unsafe { image.copy_to(bytes.as_mut_ptr()) };
-            known.images.push((thread_pointer.offset_of(place), bytes));
+            known.alike.push((thread_pointer.offset_of(place), bytes));
         });
-        (are_alike && known.loads.are_all()).then_some(known)
+        known
     }
 
     /// # Safety
     ///
     /// As for [`Images::copy_to`].
     unsafe fn copy_to(&self, thread_pointer: ThreadPointer) {
-        for (offset, bytes) in &self.images {
+        for (offset, bytes) in &self.alike {
+            let place = thread_pointer.at::<u8>(*offset);
             // SAFETY: the place has as many bytes (caller).
-            unsafe {
-                thread_pointer
-                    .at::<u8>(*offset)
-                    .copy_from_nonoverlapping(bytes.as_ptr(), bytes.len());
-            }
+            unsafe { place.copy_from_nonoverlapping(bytes.as_ptr(), bytes.len()) };
         }
     }
+}
+
+/// Runs `f`, which does not panic, on a new OS thread, if the system can create one.
+fn on_new_thread(f: &mut dyn FnMut()) {
+    extern "C" fn run(f: *mut c_void) -> *mut c_void {
+        // SAFETY: the pointer given below, which is valid until the end of this thread is joined.
+        unsafe { (*f.cast::<&mut dyn FnMut()>())() };
+        ptr::null_mut()
+    }
+    let mut f = f;
+    let mut thread = MaybeUninit::<libc::pthread_t>::uninit();
+    let f = (&raw mut f).cast();
+    // SAFETY: the pointers are valid, and the thread is joined. No hook may park meanwhile.
+    unhooked(|| unsafe {
+        let created =
+            with_signals_blocked(|| libc::pthread_create(thread.as_mut_ptr(), ptr::null(), run, f));
+        if created == 0 {
+            libc::pthread_join(thread.assume_init(), ptr::null_mut());
+        }
+    });
 }
 
 /// Calls `f` for each module that has thread locals, except those of the C library, with the place of
@@ -155,7 +189,7 @@ fn for_each_module(mut f: impl FnMut(&libc::dl_phdr_info, *mut u8, Image)) {
         if let Some(tls) = tls {
             let address = (info.dlpi_addr + tls.p_vaddr) as usize;
             let image = Image {
-                initialized: std::ptr::with_exposed_provenance(address),
+                initialized: ptr::with_exposed_provenance(address),
                 initialized_len: tls.p_filesz as usize,
                 len: tls.p_memsz as usize,
             };
