@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a failed helper is a failed test")]
 mod descriptors;
+mod errors;
 mod file_locks;
 mod fork;
 mod identity;
