@@ -73,7 +73,7 @@ pub(super) const PIPE_BUF: usize = 4096;
 pub(super) unsafe fn parts_of<'a>(parts: *const iovec, count: c_int) -> Option<&'a [iovec]> {
     let count = usize::try_from(count)
         .ok()
-        .filter(|count| (1..=1024).contains(count))?;
+        .filter(|count| (1..=1024).contains(count) && !parts.is_null())?;
     // SAFETY: valid (caller).
     Some(unsafe { std::slice::from_raw_parts(parts, count) })
 }
@@ -91,6 +91,12 @@ pub(super) fn rest_of(
     })
 }
 
+/// Returns the number of bytes of all parts.
+fn len_of(parts: &[iovec]) -> usize {
+    let lens = parts.iter().map(|part| part.iov_len);
+    lens.fold(0, usize::saturating_add)
+}
+
 /// Whether the kernel has refused `RWF_NOWAIT` for this kind of descriptor.
 fn is_refused(result: isize) -> bool {
     [libc::EOPNOTSUPP, libc::EINVAL, libc::ESPIPE, libc::ENOSYS]
@@ -105,6 +111,10 @@ unsafe fn read_parts(
     parts: &[iovec],
     blocking: impl Fn() -> isize,
 ) -> ssize_t {
+    if len_of(parts) == 0 {
+        // It does not wait.
+        return returned(blocking());
+    }
     let attempt = || {
         // SAFETY: the parts are writable (caller). The offset of -1 is the current position.
         let result = unsafe {
@@ -137,10 +147,12 @@ unsafe fn write_parts(
 ) -> ssize_t {
     // SAFETY: the parts are readable (caller).
     let blocking = || unsafe { system_call!(SYS_writev, fd, parts.as_ptr(), parts.len()) };
-    if fd == libc::STDOUT_FILENO || fd == libc::STDERR_FILENO {
+    let len = len_of(parts);
+    let is_unchanged = fd == libc::STDOUT_FILENO || fd == libc::STDERR_FILENO;
+    // The kernel refuses more bytes than memory has, and does not wait for none.
+    if is_unchanged || len == 0 || isize::try_from(len).is_err() {
         return returned(blocking());
     }
-    let len: usize = parts.iter().map(|part| part.iov_len).sum();
     let mut call = Call::begin(caller, name, fd, Direction::Write);
     let mut done = 0;
     loop {

@@ -80,10 +80,15 @@ hooks! {
         |caller| {
             let started = Instant::now();
             let time = timeout.as_ref().map(|time| {
-                let seconds = u64::try_from(time.tv_sec).unwrap_or(0);
-                let micros = u64::try_from(time.tv_usec).unwrap_or(0);
-                Duration::from_secs(seconds) + Duration::from_micros(micros)
+                let seconds = u64::try_from(time.tv_sec).ok()?;
+                let micros = u64::try_from(time.tv_usec).ok()?;
+                Some(Duration::from_secs(seconds) + Duration::from_micros(micros))
             });
+            if time == Some(None) || !is_size_of_set(count) {
+                // It finds the error, or the sets are larger than usual.
+                return real::select(count, read, write, except, timeout);
+            }
+            let time = time.flatten();
             let ready = select_from(caller, &"select", count, [read, write, except], time);
             // Linux leaves the time that is left there.
             if let (Some(timeout), Some(time)) = (timeout.as_mut(), time) {
@@ -105,7 +110,7 @@ hooks! {
     ) -> c_int {
         |caller| {
             let time = timeout.as_ref().map(duration);
-            if !mask.is_null() || time == Some(None) {
+            if !mask.is_null() || time == Some(None) || !is_size_of_set(count) {
                 return real::pselect(count, read, write, except, timeout, mask);
             }
             select_from(caller, &"pselect", count, [read, write, except], time.flatten())
@@ -157,6 +162,11 @@ hooks! {
     }
 }
 
+/// Whether the sets of a `select` with this number have the usual size.
+fn is_size_of_set(count: c_int) -> bool {
+    (0..=libc::FD_SETSIZE as c_int).contains(&count)
+}
+
 /// Whether a descriptor is ready now for one of `events`, or has failed.
 pub(super) fn is_ready(fd: c_int, events: c_short) -> bool {
     let mut one = pollfd {
@@ -206,7 +216,7 @@ unsafe fn poll_all(
         // SAFETY: the array is valid (caller).
         _ => unsafe { std::slice::from_raw_parts_mut(fds, count as usize) },
     };
-    let wanted: Vec<(c_int, Direction)> = list
+    let mut wanted: Vec<(c_int, Direction)> = list
         .iter()
         .filter(|one| one.fd >= 0)
         .flat_map(|one| directions(one.events).map(|direction| (one.fd, direction)))
@@ -232,11 +242,33 @@ unsafe fn poll_all(
             Ok(WaitEnd::TimedOut) => break 0,
             Ok(WaitEnd::Deadlocked) => break -(libc::EDEADLK as isize),
             Ok(_) => {}
+            Err(error) if error.raw_os_error() == Some(libc::EPERM) => {
+                // A file that is always ready has nothing else to report.
+                wanted.retain(|(fd, _)| is_pollable(*fd));
+            }
             Err(error) => break -(error.raw_os_error().unwrap_or(libc::EIO) as isize),
         }
     };
     set_errno(before);
     returned(result) as c_int
+}
+
+/// Whether events of a descriptor can be waited for.
+fn is_pollable(fd: c_int) -> bool {
+    // SAFETY: all zeros is a valid value. The calls read it, and fail if `fd` is not open.
+    unsafe {
+        let epoll = system_call!(SYS_epoll_create1, libc::EPOLL_CLOEXEC);
+        let event: epoll_event = std::mem::zeroed();
+        let added = system_call!(
+            SYS_epoll_ctl,
+            epoll,
+            libc::EPOLL_CTL_ADD,
+            fd,
+            &raw const event
+        );
+        system_call!(SYS_close, epoll);
+        added != -(libc::EPERM as isize)
+    }
 }
 
 /// How many descriptors of a call are watched for being closed.
@@ -274,9 +306,6 @@ unsafe fn select_from(
         (libc::POLLOUT, libc::POLLOUT | libc::POLLERR),
         (libc::POLLPRI, libc::POLLPRI),
     ];
-    if !(0..=libc::FD_SETSIZE as c_int).contains(&count) {
-        return fail(libc::EINVAL) as c_int;
-    }
     // SAFETY: a set is valid or null (caller), and `fd` is below its size.
     let has = |set: *mut fd_set, fd: c_int| unsafe { !set.is_null() && libc::FD_ISSET(fd, set) };
     let before = errno();

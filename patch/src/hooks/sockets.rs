@@ -108,6 +108,8 @@ hooks! {
         flags: c_int,
     ) -> c_int {
         |caller| {
+            // The kernel sends no more at once.
+            let count = count.min(libc::UIO_MAXIOV as c_uint);
             let mut done = 0;
             while done < count {
                 let message = messages.wrapping_add(done as usize);
@@ -418,12 +420,17 @@ unsafe fn accept_one(
         // another OS thread may take that connection.
         match is_ready(fd, libc::POLLIN) {
             true => without_blocking(fd, accept),
-            false if is_nonblocking(fd) => accept(),
+            false if is_nonblocking(fd) || !may_accept(fd, flags) => accept(),
             false => WOULD_BLOCK,
         }
     };
     let mut call = Call::begin(caller, name, fd, Direction::Read);
     call.complete(attempt, || WOULD_BLOCK) as c_int
+}
+
+/// Whether there can ever be a connection to accept. Otherwise the call fails at once.
+fn may_accept(fd: c_int, flags: c_int) -> bool {
+    flags & !(libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC) == 0 && option(fd, libc::SO_ACCEPTCONN) != 0
 }
 
 /// Returns an option of a socket. Zero if it cannot be read.

@@ -72,23 +72,28 @@ fn between(
     attempt: impl Fn(size_t, c_uint) -> isize,
 ) -> ssize_t {
     let has_pipe = is_pipe(from) || is_pipe(to);
-    if flags & libc::SPLICE_F_NONBLOCK != 0 || !has_pipe {
+    if flags & libc::SPLICE_F_NONBLOCK != 0 || !has_pipe || len == 0 {
         return returned(attempt(len, flags));
     }
     let mut input = Call::begin(caller, name, from, Direction::Read);
     let mut output = Call::begin(caller, name, to, Direction::Write);
     loop {
         let missing = missing(from, to);
-        if missing.is_none() {
+        let fd = match missing {
+            Some(Direction::Read) => from,
+            // A pipe that is called writable may still have no room for another piece.
+            _ => to,
+        };
+        // Where a pipe is not ready, the call does not block, and finds out what is wrong with it.
+        if missing.is_none() || is_pipe(fd) {
             let result = attempt(len.min(room(to)), flags | libc::SPLICE_F_NONBLOCK);
             if result != WOULD_BLOCK || is_nonblocking(from) || is_nonblocking(to) {
                 return returned(result);
             }
         }
-        let (fd, call) = match missing {
-            Some(Direction::Read) => (from, &mut input),
-            // A pipe that is called writable may still have no room for another piece.
-            _ => (to, &mut output),
+        let call = match missing {
+            Some(Direction::Read) => &mut input,
+            _ => &mut output,
         };
         if is_nonblocking(fd) {
             return fail(libc::EAGAIN);

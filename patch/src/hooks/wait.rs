@@ -75,7 +75,7 @@ impl Call {
 
     /// Repeats `attempt` until it does not return "would block", and returns its result as the C
     /// library does. `attempt` does not block, and returns what the kernel returns. If the
-    /// descriptor is always ready, `blocking` is called.
+    /// descriptor is always ready, or the program has made it non-blocking, `blocking` is called.
     pub(super) fn complete(
         &mut self,
         mut attempt: impl FnMut() -> isize,
@@ -83,7 +83,8 @@ impl Call {
     ) -> isize {
         let mut result = attempt();
         if result == WOULD_BLOCK && is_nonblocking(self.fd) {
-            return fail(libc::EAGAIN);
+            // A regular file waits for the disk anyway.
+            return returned(blocking());
         }
         while result == WOULD_BLOCK {
             result = match self.wait() {

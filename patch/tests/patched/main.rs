@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a failed helper is a failed test")]
 mod descriptors;
+mod errors;
 mod file_locks;
 mod fork;
 mod futexes;
@@ -9,6 +10,7 @@ mod identity;
 mod interrupted;
 mod lock_crates;
 mod locks;
+mod modules;
 mod names;
 mod native;
 mod processes;

@@ -167,6 +167,7 @@ impl GreenThread {
     }
 
     /// Drops the locals of the green thread. Called when it finishes.
+    #[inline]
     pub(crate) fn drop_locals(&self) {
         if let Some(cold) = self.cold() {
             cold.drop_locals();

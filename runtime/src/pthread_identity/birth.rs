@@ -8,8 +8,9 @@ use std::ptr;
 use std::sync::atomic::{AtomicI32, AtomicPtr, AtomicU32, Ordering};
 
 use super::glibc::{self, Glibc};
+use super::images::Images;
 use super::machine::{ThreadPointer, system_call};
-use super::{Adopt, FIRST_ID, homes, images};
+use super::{Adopt, FIRST_ID, homes};
 
 const LAST_ID: i32 = 0x3fff_ffff;
 
@@ -26,6 +27,7 @@ pub(crate) struct PthreadIdentity {
     top: *mut u8,
     adopt: Adopt,
     data: *const (),
+    images: Images,
 }
 
 /// What the creator and the new pthread share, until the kernel task of the latter has ended.
@@ -157,6 +159,7 @@ impl Newborn {
                     top,
                     adopt,
                     data,
+                    images: Images::new(),
                 },
                 id_words: (*shared).id_words,
             })
@@ -274,7 +277,8 @@ impl PthreadIdentity {
     pub(crate) unsafe fn renew(&self) {
         // SAFETY: nothing refers to the values (caller), and the identity is the current one.
         unsafe {
-            images::copy_to(self.thread_pointer, self.base.addr()..self.top.addr());
+            let area = self.base.addr()..self.top.addr();
+            self.images.copy_to(self.thread_pointer, area);
             (self.adopt)(self.data);
         }
     }
@@ -286,6 +290,7 @@ impl PthreadIdentity {
     /// The identity runs nowhere, will not run again, and its destructors have run.
     pub(crate) unsafe fn destroy(&self) {
         let Ok(facts) = glibc::facts() else { return };
+        self.images.clear();
         // SAFETY: as here (caller).
         unsafe { self.destroy_by(facts) };
     }
@@ -327,8 +332,6 @@ unsafe fn create_pthread(
         errno => Err(io::Error::from_raw_os_error(errno)),
     };
     let mut attributes = MaybeUninit::<libc::pthread_attr_t>::uninit();
-    let mut all = MaybeUninit::<libc::sigset_t>::uninit();
-    let mut before = MaybeUninit::<libc::sigset_t>::uninit();
     let mut thread = MaybeUninit::<libc::pthread_t>::uninit();
     // SAFETY: each object is initialized before it is used, and the stack is valid (caller).
     unsafe {
@@ -339,16 +342,27 @@ unsafe fn create_pthread(
             size,
         ))
         .and_then(|()| {
-            // A handler of the program must not run there.
-            libc::sigfillset(all.as_mut_ptr());
-            libc::pthread_sigmask(libc::SIG_SETMASK, all.as_ptr(), before.as_mut_ptr());
-            let created =
-                libc::pthread_create(thread.as_mut_ptr(), attributes.as_ptr(), be_born, birth);
-            libc::pthread_sigmask(libc::SIG_SETMASK, before.as_ptr(), ptr::null_mut());
-            ok(created)
+            let (thread, attributes) = (thread.as_mut_ptr(), attributes.as_ptr());
+            ok(with_signals_blocked(|| {
+                libc::pthread_create(thread, attributes, be_born, birth)
+            }))
         });
         libc::pthread_attr_destroy(attributes.as_mut_ptr());
         created.map(|()| thread.assume_init())
+    }
+}
+
+/// Runs `f`, which creates a pthread, such that no handler of the program runs on that.
+pub(super) fn with_signals_blocked<R>(f: impl FnOnce() -> R) -> R {
+    let mut all = MaybeUninit::<libc::sigset_t>::uninit();
+    let mut before = MaybeUninit::<libc::sigset_t>::uninit();
+    // SAFETY: each set is initialized before it is read.
+    unsafe {
+        libc::sigfillset(all.as_mut_ptr());
+        libc::pthread_sigmask(libc::SIG_SETMASK, all.as_ptr(), before.as_mut_ptr());
+        let result = f();
+        libc::pthread_sigmask(libc::SIG_SETMASK, before.as_ptr(), ptr::null_mut());
+        result
     }
 }
 

@@ -3,13 +3,28 @@
 //! A renewed identity must not show the next green thread what an earlier one has left in a thread
 //! local. The thread locals of libc and of the dynamic loader are left alone: they hold what those
 //! keep for a thread, such as its cache of the allocator.
+//!
+//! The thread locals of most modules have the same place in all threads, relative to the thread
+//! pointer. Copies of their initial values are kept, until the loader loads another module
+//! ([`loads`](super::loads)). A module that is unloaded needs no notice: its place stays free until
+//! then. The places are found out on a new OS thread. On an older one, the loader does not know those
+//! of a module that was loaded later, although the program uses them.
+//!
+//! The thread locals of some modules that `dlopen` loads have a place of their own in each thread.
+//! While there is such a module, the loader is asked each time.
 
+use std::cell::RefCell;
 use std::ffi::{CStr, c_int, c_void};
+use std::mem::MaybeUninit;
 use std::ops::Range;
-use std::sync::Mutex;
+use std::ptr;
+use std::sync::{Arc, Mutex};
 
+use super::birth::with_signals_blocked;
+use super::loads::Loads;
 use super::machine::ThreadPointer;
 use crate::primitive::lock;
+use crate::unhooked::unhooked;
 
 /// The initial values of the thread locals of one module.
 #[derive(Clone, Copy, Debug)]
@@ -19,54 +34,12 @@ struct Image {
     len: usize,
 }
 
-/// What is known of the modules of the process.
-#[derive(Debug)]
-struct Modules {
-    /// How many had been loaded and unloaded when they were examined.
-    generation: (u64, u64),
-    /// Those whose thread locals have the same place in each thread, relative to the thread pointer.
-    with_static_place: Vec<(isize, Image)>,
-    /// Whether the thread locals of some module have a place that differs from thread to thread.
-    any_other: bool,
-}
-
-// SAFETY: the pointers lead to constant data of modules, which is only read.
-unsafe impl Send for Modules {}
-
-static MODULES: Mutex<Modules> = Mutex::new(Modules {
-    generation: (0, 0),
-    with_static_place: Vec::new(),
-    any_other: false,
-});
-
-/// Gives the thread locals of the current thread their initial values.
-///
-/// # Safety
-///
-/// - `thread_pointer` is the current one. The static area of its thread lies in `area`.
-/// - Nothing refers to the values.
-pub(super) unsafe fn copy_to(thread_pointer: ThreadPointer, area: Range<usize>) {
-    let mut modules = lock(&MODULES);
-    if modules.generation != generation() {
-        modules.examine(thread_pointer, &area);
-    }
-    for (offset, image) in &modules.with_static_place {
-        // SAFETY: glibc has reserved this place in each thread, and nothing refers to it (caller).
-        unsafe { image.copy_to(thread_pointer.at(*offset)) };
-    }
-    if modules.any_other {
-        for_each_module(|_, place, image| {
-            if !place.is_null() && !area.contains(&place.addr()) {
-                // SAFETY: this is the place for the current thread, and nothing refers to it (caller).
-                unsafe { image.copy_to(place) };
-            }
-        });
-    }
-}
-
 impl Image {
+    /// # Safety
+    ///
+    /// `place` has `len` bytes, and nothing refers to them.
     unsafe fn copy_to(self, place: *mut u8) {
-        // SAFETY: the place has `len` bytes (caller).
+        // SAFETY: the place has `len` bytes (caller), and the loader has not unloaded the module.
         unsafe {
             place.copy_from_nonoverlapping(self.initialized, self.initialized_len);
             let zeroed = self.len - self.initialized_len;
@@ -75,35 +48,137 @@ impl Image {
     }
 }
 
-impl Modules {
-    fn examine(&mut self, thread_pointer: ThreadPointer, area: &Range<usize>) {
-        self.with_static_place.clear();
-        self.any_other = false;
-        for_each_module(|generation, place, image| {
-            self.generation = generation;
-            if area.contains(&place.addr()) {
-                let offset = thread_pointer.offset_of(place);
-                self.with_static_place.push((offset, image));
-            } else {
-                self.any_other = true;
-            }
-        });
+/// The thread locals of all modules, for as long as no further module is loaded.
+#[derive(Debug)]
+struct Known {
+    loads: Loads,
+    /// Copies of the initial values of those whose places are alike, relative to the thread pointer.
+    alike: Vec<(isize, Box<[u8]>)>,
+    /// Whether there are others.
+    has_others: bool,
+}
+
+/// What an identity knows of the modules of the process.
+#[derive(Debug)]
+pub(super) struct Images(RefCell<Option<Arc<Known>>>);
+
+/// What was found out last. All identities share it.
+static NEWEST: Mutex<Option<Arc<Known>>> = Mutex::new(None);
+
+impl Images {
+    pub(super) const fn new() -> Self {
+        Self(RefCell::new(None))
+    }
+
+    /// Gives the thread locals of the current thread their initial values.
+    ///
+    /// # Safety
+    ///
+    /// - `thread_pointer` is the current one. The static area of its thread lies in `area`.
+    /// - Nothing refers to the values.
+    pub(super) unsafe fn copy_to(&self, thread_pointer: ThreadPointer, area: Range<usize>) {
+        let mut known = self.0.borrow_mut();
+        if !known.as_ref().is_some_and(|known| known.loads.are_all()) {
+            *known = find(area.len());
+        }
+        if let Some(known) = &*known {
+            // SAFETY: glibc has reserved these places in each thread, and nothing refers to them
+            // (caller).
+            unsafe { known.copy_to(thread_pointer) };
+        }
+        if known.as_ref().is_none_or(|known| known.has_others) {
+            for_each_module(|_, place, image| {
+                if !place.is_null() && (known.is_none() || !area.contains(&place.addr())) {
+                    // SAFETY: this is the place for the current thread, and nothing refers to it
+                    // (caller).
+                    unsafe { image.copy_to(place) };
+                }
+            });
+        }
+    }
+
+    /// Gives back what it owns.
+    pub(super) fn clear(&self) {
+        self.0.take();
     }
 }
 
-/// Returns how many modules have been loaded and unloaded.
-fn generation() -> (u64, u64) {
-    let mut found = (0, 0);
-    iterate(&mut |info| {
-        found = (info.dlpi_adds, info.dlpi_subs);
-        1
+/// Returns what is known, or finds it out. Returns `None` if the system cannot create an OS thread.
+#[cold]
+fn find(area: usize) -> Option<Arc<Known>> {
+    let mut newest = lock(&NEWEST);
+    if !newest.as_ref().is_some_and(|known| known.loads.are_all()) {
+        let mut found = None;
+        on_new_thread(&mut || found = Some(Known::examine(area)));
+        *newest = found.map(Arc::new);
+    }
+    newest.clone()
+}
+
+impl Known {
+    /// Examines the modules. The calling thread is younger than each of them, but for those that are
+    /// being loaded.
+    fn examine(area: usize) -> Self {
+        let thread_pointer = ThreadPointer::current();
+        let mut known = Self {
+            loads: Loads::default(),
+            alike: Vec::new(),
+            has_others: false,
+        };
+        let mut is_first = true;
+        for_each_module(|info, place, image| {
+            // No module is added meanwhile, because the loader holds its lock.
+            if is_first {
+                known.loads = Loads::find(info.dlpi_adds);
+            }
+            is_first = false;
+            if place.is_null() || thread_pointer.offset_of(place).unsigned_abs() > area {
+                known.has_others = true;
+                return;
+            }
+            let mut bytes = vec![0; image.len].into_boxed_slice();
+            // SAFETY: the copy has as many bytes, and the module is loaded.
+            unsafe { image.copy_to(bytes.as_mut_ptr()) };
+            known.alike.push((thread_pointer.offset_of(place), bytes));
+        });
+        known
+    }
+
+    /// # Safety
+    ///
+    /// As for [`Images::copy_to`].
+    unsafe fn copy_to(&self, thread_pointer: ThreadPointer) {
+        for (offset, bytes) in &self.alike {
+            let place = thread_pointer.at::<u8>(*offset);
+            // SAFETY: the place has as many bytes (caller).
+            unsafe { place.copy_from_nonoverlapping(bytes.as_ptr(), bytes.len()) };
+        }
+    }
+}
+
+/// Runs `f`, which does not panic, on a new OS thread, if the system can create one.
+fn on_new_thread(f: &mut dyn FnMut()) {
+    extern "C" fn run(f: *mut c_void) -> *mut c_void {
+        // SAFETY: the pointer given below, which is valid until the end of this thread is joined.
+        unsafe { (*f.cast::<&mut dyn FnMut()>())() };
+        ptr::null_mut()
+    }
+    let mut f = f;
+    let mut thread = MaybeUninit::<libc::pthread_t>::uninit();
+    let f = (&raw mut f).cast();
+    // SAFETY: the pointers are valid, and the thread is joined. No hook may park meanwhile.
+    unhooked(|| unsafe {
+        let created =
+            with_signals_blocked(|| libc::pthread_create(thread.as_mut_ptr(), ptr::null(), run, f));
+        if created == 0 {
+            libc::pthread_join(thread.assume_init(), ptr::null_mut());
+        }
     });
-    found
 }
 
 /// Calls `f` for each module that has thread locals, except those of the C library, with the place of
 /// its thread locals in the current thread. The place is null if it has none yet.
-fn for_each_module(mut f: impl FnMut((u64, u64), *mut u8, Image)) {
+fn for_each_module(mut f: impl FnMut(&libc::dl_phdr_info, *mut u8, Image)) {
     iterate(&mut |info| {
         if is_of_libc(info) {
             return 0;
@@ -114,17 +189,15 @@ fn for_each_module(mut f: impl FnMut((u64, u64), *mut u8, Image)) {
         if let Some(tls) = tls {
             let address = (info.dlpi_addr + tls.p_vaddr) as usize;
             let image = Image {
-                initialized: std::ptr::with_exposed_provenance(address),
+                initialized: ptr::with_exposed_provenance(address),
                 initialized_len: tls.p_filesz as usize,
                 len: tls.p_memsz as usize,
             };
-            let generation = (info.dlpi_adds, info.dlpi_subs);
-            f(generation, info.dlpi_tls_data.cast(), image);
+            f(info, info.dlpi_tls_data.cast(), image);
         }
         0
     });
 }
-
 /// Calls `f` for each module, until it does not return zero.
 fn iterate(f: &mut dyn FnMut(&libc::dl_phdr_info) -> c_int) {
     type Callback<'a> = &'a mut dyn FnMut(&libc::dl_phdr_info) -> c_int;

@@ -56,6 +56,8 @@ mod homes;
 #[cfg(evy_identity)]
 mod images;
 #[cfg(evy_identity)]
+mod loads;
+#[cfg(evy_identity)]
 mod machine;
 #[cfg(evy_identity)]
 mod trial;

@@ -78,6 +78,15 @@ impl Attention {
         turn & self.ticks.mask.load(Relaxed) == 0
     }
 
+    /// Whether maintenance in this turn would have nothing to do, as if no green thread with a pthread
+    /// identity ran.
+    #[inline]
+    pub(super) fn is_quiet(&self, turn: usize) -> bool {
+        self.bits.get() & !(AttentionBit::Identity as u8) == 0
+            && !turn.is_multiple_of(EVENT_INTERVAL)
+            && !self.ticks.is_due.load(Relaxed)
+    }
+
     /// Whether the maintenance of this turn polls for events, even without a tick. In a random
     /// order it always does, because a green thread that becomes ready must have its chance at
     /// every turn.

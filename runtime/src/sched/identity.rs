@@ -46,31 +46,59 @@ pub(super) fn is_wanted(options: &SpawnOptions) -> bool {
     options.stack.has_identity() || is_warm_allocation_over()
 }
 
-/// The closure of a green thread with an identity.
-type Closure = Box<dyn FnOnce()>;
-
 /// Runs the destructors of thread locals if `me`, which runs, has an identity.
 ///
 /// The closure of `me` and its exit hooks have ended, so nothing on its stack uses a thread local any
 /// more. The destructors may park. A kill does not interrupt them.
+#[inline]
 pub(crate) fn drop_thread_locals(me: GreenRef) {
     if let Some(identity) = me.pthread.get() {
-        me.shields.set(me.shields.get() + 1);
-        // SAFETY: `me` runs under its identity, and its closure has ended.
-        unsafe { identity.run_destructors() };
-        me.shields.set(me.shields.get() - 1);
+        drop_those_of(me, identity);
+    }
+}
+
+#[cold]
+fn drop_those_of(me: GreenRef, identity: &PthreadIdentity) {
+    me.shields.set(me.shields.get() + 1);
+    // SAFETY: `me` runs under its identity, and its closure has ended (`drop_thread_locals`).
+    unsafe { identity.run_destructors() };
+    me.shields.set(me.shields.get() - 1);
+}
+
+/// Writes the closure of a green thread below `base`, and prepares the context that will run it.
+///
+/// # Safety
+///
+/// `green` has an identity, whose frames begin below `base`, and does not run yet.
+pub(super) unsafe fn prepare<F: FnOnce() + 'static>(green: GreenRef, base: *mut u8, f: F) {
+    let limit = green.stack.as_ref().map_or(ptr::null_mut(), Stack::limit);
+    let place = place_below::<F>(base);
+    // SAFETY:
+    // - the stack below `base` is unused (caller), and `place` is aligned;
+    // - the context lies in the control block, which does not move;
+    // - if the context was used before, its computation was discarded.
+    unsafe {
+        place.write(f);
+        context::prepare(
+            green.context(),
+            place.cast(),
+            limit,
+            entry::<F>,
+            green.as_ptr().cast(),
+        );
     }
 }
 
 impl Scheduler {
-    /// Spawns a green thread with an identity. See [`Self::spawn`].
+    /// Spawns a green thread with an identity. See [`Self::spawn`]. `prepare` prepares its context on
+    /// the stack below an address.
     #[cold]
     #[inline(never)]
     pub(super) fn spawn_with_identity(
         &self,
         options: SpawnOptions,
         start: Option<std::time::Instant>,
-        f: Closure,
+        prepare: &mut dyn FnMut(GreenRef, *mut u8),
     ) -> io::Result<GreenRef> {
         let scheduler = ptr::from_ref(self).cast::<()>();
         // SAFETY: `adopt` only stores the pointer.
@@ -78,20 +106,7 @@ impl Scheduler {
             self.threads
                 .allocate_with_identity(options.stack.size(), scheduler, current::adopt)
         })?;
-        let base = green
-            .pthread
-            .get()
-            .map_or(ptr::null_mut(), PthreadIdentity::base);
-        let limit = green.stack.as_ref().map_or(ptr::null_mut(), Stack::limit);
-        // SAFETY:
-        // - the stack below `base` is unused, and `base` is aligned;
-        // - the context lies in the control block, which does not move;
-        // - if the context was used before, its computation was discarded.
-        self.init(green, options, start, || unsafe {
-            place_below(base).write(f);
-            let frames = place_below(base).cast();
-            context::prepare(green.context(), frames, limit, entry, green.as_ptr().cast());
-        });
+        self.init(green, options, start, || prepare(green, base_of(green)));
         Ok(green)
     }
 
@@ -109,14 +124,29 @@ impl Scheduler {
     /// Lets the others run before `me`, which has an identity, continues.
     #[inline(never)]
     pub(super) fn yield_with_identity(&self, me: GreenRef) {
-        self.run_queue.push(me);
-        self.park_with_identity(me);
+        if !self.is_quiet_turn() {
+            self.run_queue.push(me);
+            self.park_with_identity(me);
+        } else if let Some(next) = self.run_queue.rotate(me) {
+            self.switch_from_identity(me, next);
+        }
+    }
+
+    /// Whether only the identity makes this turn leave the fast path.
+    #[inline]
+    fn is_quiet_turn(&self) -> bool {
+        self.attention.is_quiet(self.run_queue.turns())
     }
 
     /// Returns the green thread that runs next. Polls and waits as the OS thread. So the thread pointer
     /// may be that of the OS thread afterwards.
     #[inline(never)]
     fn next_with_identity(&self) -> GreenRef {
+        if self.is_quiet_turn()
+            && let Some(next) = self.run_queue.pop()
+        {
+            return next;
+        }
         if self.run_queue.len() == 0 || self.is_poll_due() {
             self.enter_os_thread();
         }
@@ -203,22 +233,29 @@ fn call<R>(f: impl FnOnce() -> R) -> R {
     f()
 }
 
-/// Returns where the closure lies on a stack whose frames begin below `base`.
-fn place_below(base: *mut u8) -> *mut Closure {
-    // `base` is aligned to 64 bytes, and the frames begin at this address, which must be aligned to 16.
-    base.wrapping_sub(size_of::<Closure>().next_multiple_of(16))
-        .cast()
+/// Returns the address below which the frames of `green` lie.
+fn base_of(green: GreenRef) -> *mut u8 {
+    let identity = green.pthread.get();
+    identity.map_or(ptr::null_mut(), PthreadIdentity::base)
+}
+
+/// Returns where the closure lies on a stack whose frames begin below `base`. It is also the beginning
+/// of the frames, which must be aligned to 16.
+fn place_below<F>(base: *mut u8) -> *mut F {
+    let align = align_of::<F>().max(16);
+    let below = base.wrapping_sub(size_of::<F>());
+    below.wrapping_sub(below.addr() % align).cast()
 }
 
 /// The function in which every green thread with an identity begins and ends.
-unsafe extern "C" fn entry(green: *mut ()) -> ! {
-    // SAFETY: the argument is the one that `spawn_with_identity` stored: the control block of the
-    // green thread that runs here.
+unsafe extern "C" fn entry<F: FnOnce() + 'static>(green: *mut ()) -> ! {
+    // SAFETY: the argument is the one that `prepare` stored: the control block of the green thread
+    // that runs here.
     let me = unsafe { GreenRef::new(NonNull::new_unchecked(green.cast::<GreenThread>())) };
     // SAFETY: a scheduler outlives its green threads.
     let scheduler = unsafe { &*me.scheduler.cast::<Scheduler>() };
     scheduler.enter_identity(me);
-    run(scheduler, me);
+    run::<F>(scheduler, me);
     let next = scheduler.end_with_identity(me);
     let _never = scheduler.switch(me, next);
     unreachable!("a green thread that has ended is never continued")
@@ -226,11 +263,9 @@ unsafe extern "C" fn entry(green: *mut ()) -> ! {
 
 /// Runs the closure, in a function that computes its own addresses of thread locals.
 #[inline(never)]
-fn run(scheduler: &Scheduler, me: GreenRef) {
+fn run<F: FnOnce() + 'static>(scheduler: &Scheduler, me: GreenRef) {
     scheduler.run_closure(me, || {
-        let identity = me.pthread.get();
-        let base = identity.map_or(ptr::null_mut(), PthreadIdentity::base);
-        // SAFETY: `spawn_with_identity` has written the closure there, and it is read only this once.
-        unsafe { place_below(base).read() }
+        // SAFETY: `prepare` has written the closure there, and it is read only this once.
+        unsafe { place_below::<F>(base_of(me)).read() }
     });
 }

@@ -101,7 +101,13 @@ impl Scheduler {
         f: F,
     ) -> io::Result<GreenRef> {
         if identity::is_wanted(&options) {
-            return self.spawn_with_identity(options, start, Box::new(f));
+            let mut f = Some(f);
+            return self.spawn_with_identity(options, start, &mut |green, base| {
+                if let Some(f) = f.take() {
+                    // SAFETY: `spawn_with_identity` calls this with the base of a new identity.
+                    unsafe { identity::prepare(green, base, f) };
+                }
+            });
         }
         let scheduler = ptr::from_ref(self).cast::<()>();
         let green = self.threads.allocate(options.stack.size(), scheduler)?;

@@ -21,6 +21,7 @@ mod slab;
 
 use std::io;
 use std::ptr::{self, NonNull};
+use std::sync::LazyLock;
 
 pub(crate) use guard::GUARD_SIZE;
 pub(crate) use request::StackRequest;
@@ -131,9 +132,12 @@ pub(crate) fn round_size(requested: usize) -> io::Result<usize> {
 /// Returns the size of a page of memory, in bytes. It does not use `rustix`, because the way in
 /// which `rustix` finds out the size crashes under valgrind.
 fn page_size() -> usize {
-    // SAFETY: the call has no preconditions, and every Unix system supports this name.
-    let size = unsafe { libc::sysconf(libc::_SC_PAGESIZE) };
-    usize::try_from(size).expect("the system knows the size of its pages")
+    static SIZE: LazyLock<usize> = LazyLock::new(|| {
+        // SAFETY: the call has no preconditions, and every Unix system supports this name.
+        let size = unsafe { libc::sysconf(libc::_SC_PAGESIZE) };
+        usize::try_from(size).expect("the system knows the size of its pages")
+    });
+    *SIZE
 }
 
 #[cfg(test)]

@@ -121,7 +121,10 @@ struct Waiter<'a> {
 
 impl<'a> Waiter<'a> {
     fn new(scheduler: &'a Scheduler, fd: RawFd, direction: Direction) -> io::Result<Self> {
-        // SAFETY: the descriptor is only given to the poller. If it is not open, or is closed while the
+        if fd < 0 {
+            return Err(io::Error::from_raw_os_error(libc::EBADF));
+        }
+        // SAFETY: it is not -1. The descriptor is only given to the poller. If it is not open, or is closed while the
         // wait lasts, the poller returns an error, or reports nothing more.
         let fd = unsafe { BorrowedFd::borrow_raw(fd) };
         let source = scheduler.reactor.register(fd)?;
