@@ -11,6 +11,7 @@ const LAYERS: [&[&str]; 7] = [
         "context",
         "fork",
         "heap",
+        "helper_thread",
         "list",
         "mailbox",
         "primitive",

@@ -11,6 +11,7 @@ use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use crate::green::{WaitReason, Wake};
+use crate::helper_thread;
 use crate::primitive::{Arc, Mutex, lock};
 use crate::sched;
 use crate::thread::{Parker, charge, current, interrupted_error, wait_or_fail};
@@ -153,8 +154,8 @@ impl<T: Clone + Send + Sync + 'static> HelperPool<T> {
     fn start_queued(&'static self) {
         while let Some(key) = self.next_queued() {
             let own_key = Arc::clone(&key);
-            let helper = std::thread::Builder::new().name("evy-helper".into());
-            if let Err(error) = helper.spawn(move || self.run(own_key)) {
+            let run = move || self.run(own_key);
+            if let Err(error) = helper_thread::start("evy-helper", None, run) {
                 let message = format!("no helper OS thread can be started: {error}");
                 self.finish(&key, Err(io::Error::other(message)));
             }

@@ -7,6 +7,7 @@ mod clock;
 mod context;
 mod fork;
 mod heap;
+mod helper_thread;
 mod list;
 mod mailbox;
 mod primitive;

@@ -6,6 +6,7 @@ pub(crate) use std::cell::Cell;
 pub(crate) use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU8, AtomicUsize, Ordering};
 pub(crate) use std::sync::{Arc, Mutex, MutexGuard};
 
+use crate::pthread_identity::as_os_thread;
 use crate::unhooked::unhooked;
 
 /// Declares a constructor as `const fn`. The models in `tests/models` have a macro of the same
@@ -29,7 +30,12 @@ pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 /// Waits for an inner mutex. It is held briefly, so this blocks the OS thread.
+///
+/// It waits as the OS thread, because the holder may be starting another one
+/// ([`crate::pthread_identity`]).
 #[cold]
 fn lock_contended<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    unhooked(|| mutex.lock()).unwrap_or_else(std::sync::PoisonError::into_inner)
+    // SAFETY: std's lock neither parks in such a section nor unwinds, and the mutex is not thread-local.
+    let locked = unsafe { as_os_thread(|| unhooked(|| mutex.lock())) };
+    locked.unwrap_or_else(std::sync::PoisonError::into_inner)
 }

@@ -78,6 +78,7 @@ static ALL: &[&[Hook]] = &[
     pthread::barrier::HOOKS,
     pthread::c11::HOOKS,
     pthread::condvar::HOOKS,
+    pthread::creation::HOOKS,
     pthread::join::HOOKS,
     pthread::mutex::HOOKS,
     pthread::once::HOOKS,

@@ -155,7 +155,12 @@ fn green_threads_fork_while_the_group_is_changed() {
 fn green_threads_start_processes_while_the_group_is_changed() {
     if is_patched() {
         while_groups_change(|| {
-            assert!(std::process::Command::new("true").status().unwrap().success());
+            assert!(
+                std::process::Command::new("true")
+                    .status()
+                    .unwrap()
+                    .success()
+            );
         });
     }
 }

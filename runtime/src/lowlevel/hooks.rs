@@ -191,9 +191,6 @@ pub fn own_stack() -> Option<(*mut u8, usize)> {
 /// `f` uses no reference to a thread local from outside, and no address of one, such as that of
 /// `errno`.
 pub unsafe fn as_os_thread<R>(f: impl FnOnce() -> R) -> R {
-    match sched::if_current() {
-        // SAFETY: `f` does not park, because no hook does here, and uses no such address (caller).
-        Some(scheduler) => unsafe { scheduler.as_os_thread(f) },
-        None => f(),
-    }
+    // SAFETY: no hook parks meanwhile. `f` is as required (caller).
+    unsafe { pthread_identity::as_os_thread(|| unhooked::unhooked(f)) }
 }

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicI32, AtomicPtr, AtomicU32, Ordering};
 use super::glibc::{self, Glibc};
 use super::images::Images;
 use super::machine::{ThreadPointer, system_call};
-use super::{Adopt, FIRST_ID, homes};
+use super::{Adopt, FIRST_ID, homes, os_thread};
 
 const LAST_ID: i32 = 0x3fff_ffff;
 
@@ -27,6 +27,7 @@ pub(crate) struct PthreadIdentity {
     top: *mut u8,
     adopt: Adopt,
     data: *const (),
+    os_thread: ThreadPointer,
     images: Images,
 }
 
@@ -34,6 +35,9 @@ pub(crate) struct PthreadIdentity {
 struct Birth {
     adopt: Adopt,
     data: *const (),
+    os_thread: ThreadPointer,
+    /// Where the id lies, relative to the thread pointer, if that is known.
+    id_offset: Option<isize>,
     /// One once the fields below are valid.
     is_recorded: AtomicU32,
     thread_pointer: MaybeUninit<ThreadPointer>,
@@ -110,6 +114,26 @@ pub(super) struct Newborn {
     pub(super) id_words: IdWords,
 }
 
+impl Birth {
+    /// Replaces the id of the calling thread, so that glibc sends it no more signals. It would wait for
+    /// an answer of a thread that ends without one.
+    ///
+    /// # Safety
+    ///
+    /// `thread_pointer` and `id_words` are those of the calling thread.
+    unsafe fn give_up_id(&self) {
+        let Some(offset) = self.id_offset else { return };
+        let mut own = self.id_words.common(self.id_words);
+        if own.any(|found| found == offset) {
+            // SAFETY: the word is part of the `struct pthread` of this thread (caller).
+            unsafe {
+                let id = self.thread_pointer.assume_init().at::<i32>(offset);
+                id.write_volatile(FIRST_ID);
+            }
+        }
+    }
+}
+
 impl Newborn {
     /// # Safety
     ///
@@ -119,10 +143,14 @@ impl Newborn {
         top: *mut u8,
         adopt: Adopt,
         data: *const (),
+        id_offset: Option<isize>,
     ) -> io::Result<Self> {
+        let os_thread = os_thread::pointer();
         let mut birth = Birth {
             adopt,
             data,
+            os_thread,
+            id_offset,
             is_recorded: AtomicU32::new(0),
             thread_pointer: MaybeUninit::uninit(),
             base: ptr::null_mut(),
@@ -159,6 +187,7 @@ impl Newborn {
                     top,
                     adopt,
                     data,
+                    os_thread,
                     images: Images::new(),
                 },
                 id_words: (*shared).id_words,
@@ -230,7 +259,7 @@ impl PthreadIdentity {
     ) -> io::Result<Self> {
         let facts = glibc::facts()?;
         // SAFETY: as here (caller).
-        unsafe { Newborn::create(limit, top, adopt, data)?.complete(facts) }
+        unsafe { Newborn::create(limit, top, adopt, data, Some(facts.id_offset))?.complete(facts) }
     }
 
     /// Returns the address below which the frames of green threads may lie.
@@ -281,6 +310,7 @@ impl PthreadIdentity {
             self.images.copy_to(self.thread_pointer, area);
             (self.adopt)(self.data);
         }
+        os_thread::remember(self.os_thread);
     }
 
     /// Ends the identity, and returns what glibc keeps for it.
@@ -343,8 +373,8 @@ unsafe fn create_pthread(
         ))
         .and_then(|()| {
             let (thread, attributes) = (thread.as_mut_ptr(), attributes.as_ptr());
-            ok(with_signals_blocked(|| {
-                libc::pthread_create(thread, attributes, be_born, birth)
+            ok(os_thread::as_os_thread(|| {
+                with_signals_blocked(|| libc::pthread_create(thread, attributes, be_born, birth))
             }))
         });
         libc::pthread_attr_destroy(attributes.as_mut_ptr());
@@ -376,10 +406,12 @@ extern "C" fn be_born(birth: *mut c_void) -> *mut c_void {
     // frame is never used again.
     unsafe {
         ((*birth).adopt)((*birth).data);
+        os_thread::remember((*birth).os_thread);
         (*birth).thread_pointer.write(ThreadPointer::current());
         let base = (&raw const frame).cast_mut().wrapping_sub(GAP);
         (*birth).base = base.wrapping_sub(base.addr() % 64);
         (*birth).id_words = IdWords::find((*birth).thread_pointer.assume_init());
+        (*birth).give_up_id();
         let mut word: *mut AtomicU32 = ptr::null_mut();
         let named = system_call(
             libc::SYS_prctl,
@@ -392,6 +424,7 @@ extern "C" fn be_born(birth: *mut c_void) -> *mut c_void {
         (*birth).cleared_at_end.store(word, Ordering::Release);
         (*birth).is_recorded.store(1, Ordering::Release);
         let recorded = (&raw const (*birth).is_recorded).addr();
+        // A signal that was sent to the old id is handled when this call returns.
         let wake = (libc::FUTEX_WAKE | libc::FUTEX_PRIVATE_FLAG) as usize;
         system_call(libc::SYS_futex, [recorded, wake, 1, 0]);
         system_call(libc::SYS_exit, [0; 4]);

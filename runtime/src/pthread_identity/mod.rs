@@ -60,6 +60,8 @@ mod loads;
 #[cfg(evy_identity)]
 mod machine;
 #[cfg(evy_identity)]
+mod os_thread;
+#[cfg(evy_identity)]
 mod trial;
 #[cfg(not(evy_identity))]
 mod unsupported;
@@ -70,9 +72,11 @@ pub(crate) use homes::is_home;
 #[cfg(evy_identity)]
 pub(crate) use machine::ThreadPointer;
 #[cfg(evy_identity)]
+pub(crate) use os_thread::as_os_thread;
+#[cfg(evy_identity)]
 pub(crate) use trial::check;
 #[cfg(not(evy_identity))]
-pub(crate) use unsupported::{PthreadIdentity, ThreadPointer, check};
+pub(crate) use unsupported::{PthreadIdentity, ThreadPointer, as_os_thread, check};
 
 /// The ids of identities begin here. The kernel has no such ids, and they fit into the bits that a
 /// mutex has for its owner.

@@ -218,7 +218,7 @@ impl TrialStack {
     fn newborn(&self) -> io::Result<Newborn> {
         unsafe fn adopt(_: *const ()) {}
         // SAFETY: a new stack, of which only a part is used.
-        unsafe { Newborn::create(self.limit.as_ptr(), self.top(), adopt, ptr::null()) }
+        unsafe { Newborn::create(self.limit.as_ptr(), self.top(), adopt, ptr::null(), None) }
     }
 }
 

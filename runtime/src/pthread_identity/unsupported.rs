@@ -28,6 +28,15 @@ pub(crate) fn check() -> io::Result<()> {
     Err(io::Error::new(io::ErrorKind::Unsupported, message))
 }
 
+/// Runs `f`.
+///
+/// # Safety
+///
+/// There are no requirements on this target.
+pub(crate) unsafe fn as_os_thread<R>(f: impl FnOnce() -> R) -> R {
+    f()
+}
+
 impl PthreadIdentity {
     pub(crate) fn area() -> io::Result<usize> {
         check().map(|()| 0)

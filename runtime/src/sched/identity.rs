@@ -188,22 +188,6 @@ impl Scheduler {
         self.attention.set(AttentionBit::Identity);
     }
 
-    /// Runs `f` under the OS thread's own identity.
-    ///
-    /// # Safety
-    ///
-    /// `f` does not park, and uses no address of a thread local that was computed outside.
-    pub(crate) unsafe fn as_os_thread<R>(&self, f: impl FnOnce() -> R) -> R {
-        let me = self.running();
-        if me.pthread.get().is_none() {
-            return f();
-        }
-        self.enter_os_thread();
-        let value = call(|| unhooked(f));
-        self.enter_identity(me);
-        value
-    }
-
     /// Ends `me`, the running green thread, like `end`. The last switch is left to the caller.
     #[inline(never)]
     fn end_with_identity(&self, me: GreenRef) -> GreenRef {
@@ -225,12 +209,6 @@ impl Scheduler {
         self.prepare_to_leave_identity(next);
         next
     }
-}
-
-/// Calls `f` in a function of its own, which computes its own addresses of thread locals.
-#[inline(never)]
-fn call<R>(f: impl FnOnce() -> R) -> R {
-    f()
 }
 
 /// Returns the address below which the frames of `green` lie.

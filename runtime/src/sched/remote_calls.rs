@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex};
 
 use super::{Scheduler, budget};
 use crate::green::{Leftover, RemoteCall, RemoteHandle};
+use crate::helper_thread;
 use crate::primitive::lock;
 
 /// The largest number of calls that are taken at once.
@@ -60,8 +61,7 @@ fn drop_elsewhere(leftovers: Vec<Leftover>) {
     // If the helper cannot be started, its closure is dropped here, and the values must stay.
     let leftovers = Arc::new(Mutex::new(leftovers));
     let theirs = Arc::clone(&leftovers);
-    let helper = std::thread::Builder::new().name("evy-helper".into());
-    let started = helper.spawn(move || {
+    let started = helper_thread::start("evy-helper", None, move || {
         for leftover in mem::take(&mut *lock(&theirs)) {
             // The panic hook has reported a panic. The others are dropped nevertheless.
             if let Err(payload) = catch_unwind(AssertUnwindSafe(|| drop(leftover))) {

@@ -16,6 +16,8 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize};
 use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
+use crate::{helper_thread, primitive};
+
 /// The time between two ticks.
 pub(super) const TICK: Duration = Duration::from_millis(5);
 
@@ -78,7 +80,7 @@ static WOKEN: Condvar = Condvar::new();
 static AWAKE: AtomicBool = AtomicBool::new(false);
 
 fn lock() -> std::sync::MutexGuard<'static, State> {
-    STATE.lock().unwrap_or_else(PoisonError::into_inner)
+    primitive::lock(&STATE)
 }
 
 /// Whether the ticker ticks at present.
@@ -110,9 +112,8 @@ pub(super) fn remove(ticks: &TickTarget) {
 pub(super) fn wake() -> bool {
     let mut state = lock();
     if !state.is_started {
-        let builder = std::thread::Builder::new().name("evy-ticker".into());
         // The stack is small, because the ticker calls little.
-        state.is_started = builder.stack_size(64 << 10).spawn(run).is_ok();
+        state.is_started = helper_thread::start("evy-ticker", Some(64 << 10), run).is_ok();
     }
     if state.is_started {
         AWAKE.store(true, Relaxed);

@@ -22,6 +22,7 @@ use std::sync::OnceLock;
 use super::disposition::{self, Disposition};
 use super::inbox::Inbox;
 use crate::fork;
+use crate::helper_thread;
 use crate::primitive::{Arc, AtomicUsize, Mutex, Ordering, lock};
 use crate::sched;
 use crate::sync::wait_list::PendingUnpark;
@@ -123,9 +124,8 @@ fn start_helper() -> io::Result<BorrowedFd<'static>> {
         let (reader, writer) = io::pipe()?;
         // The handler must not wait for room in the pipe.
         rustix::io::ioctl_fionbio(writer.as_fd(), true)?;
-        let helper = std::thread::Builder::new().name("evy-signals".into());
         // The stack is small, because the helper calls little.
-        helper.stack_size(64 << 10).spawn(|| help(reader))?;
+        helper_thread::start("evy-signals", Some(64 << 10), || help(reader))?;
         WAKE.set(writer).ok();
     }
     Ok(WAKE.get().expect("set above").as_fd())

@@ -11,6 +11,7 @@
 pub(super) mod barrier;
 pub(super) mod c11;
 pub(super) mod condvar;
+pub(super) mod creation;
 mod deadline;
 mod flags;
 mod inheritance;

@@ -1,0 +1,40 @@
+//! The creation of OS threads, and calls that free what the C library keeps for one.
+//!
+//! The C library guards its list of threads with a lock, which it holds while all threads change the
+//! user. Until each has done so, `setuid` does not return. A green thread that waited for the lock under
+//! its own identity would be one that never does ([`as_os_thread`]).
+
+use std::ffi::{c_int, c_void};
+
+use evy_runtime::lowlevel::hooks::as_os_thread;
+use libc::{pthread_attr_t, pthread_t};
+
+type Start = extern "C" fn(*mut c_void) -> *mut c_void;
+type C11Start = extern "C" fn(*mut c_void) -> c_int;
+
+hooks! {
+    @always fn pthread_create(
+        thread: *mut pthread_t,
+        attributes: *const pthread_attr_t,
+        start: Start,
+        argument: *mut c_void,
+    ) -> c_int {
+        as_os_thread(|| real::pthread_create(thread, attributes, start, argument))
+    }
+
+    @always fn thrd_create(thread: *mut pthread_t, start: C11Start, argument: *mut c_void) -> c_int {
+        as_os_thread(|| real::thrd_create(thread, start, argument))
+    }
+
+    @always fn pthread_detach(thread: pthread_t) -> c_int {
+        as_os_thread(|| real::pthread_detach(thread))
+    }
+
+    @always fn thrd_detach(thread: pthread_t) -> c_int {
+        as_os_thread(|| real::thrd_detach(thread))
+    }
+
+    @always fn pthread_tryjoin_np(thread: pthread_t, result: *mut *mut c_void) -> c_int {
+        as_os_thread(|| real::pthread_tryjoin_np(thread, result))
+    }
+}
