@@ -110,6 +110,11 @@ impl<S> BufferedStream<S> {
         self.input = input;
     }
 
+    /// Returns the buffer of what is still to be written.
+    pub(crate) fn output(&mut self) -> &mut Vec<u8> {
+        &mut self.output
+    }
+
     /// Takes the buffer of what is to be written, if it holds nothing.
     pub(crate) fn take_output(&mut self) -> Vec<u8> {
         match self.output.is_empty() {
@@ -294,7 +299,7 @@ impl<S: Stream> BufferedStream<S> {
             return Ok(());
         }
         let mut output = mem::take(&mut self.output);
-        let result = self.write_all(&output);
+        let result = self.write_now(&output);
         if self.output.is_empty() {
             // Kept for the next answers.
             output.clear();
@@ -306,20 +311,21 @@ impl<S: Stream> BufferedStream<S> {
     /// Writes `bytes`, after what is still to be written. If that is interrupted, the rest is
     /// written before anything else. If it fails, all further writes do.
     pub(crate) fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
+        if self.output.is_empty() {
+            return self.write_now(bytes);
+        }
+        self.queue(bytes);
+        self.flush()
+    }
+
+    fn write_now(&mut self, bytes: &[u8]) -> io::Result<()> {
         if self.is_broken {
             return Err(io::ErrorKind::BrokenPipe.into());
         }
-        let queued;
         let mut unsent = Unsent {
             bytes,
             output: &mut self.output,
         };
-        if !unsent.output.is_empty() {
-            let mut all = mem::take(unsent.output);
-            all.extend_from_slice(bytes);
-            queued = all;
-            unsent.bytes = &queued;
-        }
         while !unsent.bytes.is_empty() {
             match write_stream(&mut self.stream, &mut self.deadline, unsent.bytes) {
                 Ok(written) => unsent.bytes = &unsent.bytes[written..],

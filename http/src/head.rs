@@ -12,7 +12,8 @@ use http::{
 };
 
 use crate::error::ProtocolError;
-use crate::host::is_host;
+use crate::head_scanner::REQUEST_LINE_OVERHEAD;
+use crate::host::{LastHost, is_host};
 use crate::limits::{Limits, MAX_HEADERS};
 
 /// The number of headers up to which their table is small.
@@ -20,7 +21,7 @@ const FEW_HEADERS: usize = 32;
 
 /// Which of the headers that the server acts on a request has. To ask this for each of them costs as
 /// much as parsing the head.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct HeadersSeen {
     hosts: usize,
     pub(crate) connection: bool,
@@ -41,18 +42,66 @@ impl HeadersSeen {
     }
 }
 
+/// Parses the head of a request at the start of `bytes` into `request`, which has no headers. Returns
+/// its length. The request is large, so it is not moved until it is complete.
+///
+/// Returns `None`, and leaves `request` as it is, unless the head is complete and its lines are right.
+/// Then `HeadScanner` finds out what is wrong or still to come, and `parse_request` parses it.
+pub(crate) fn parse_arrived<B>(
+    bytes: &[u8],
+    limits: &Limits,
+    request: &mut Request<B>,
+    last_host: &mut LastHost,
+) -> Result<Option<(usize, HeadersSeen)>, ProtocolError> {
+    let mut table = [const { MaybeUninit::uninit() }; FEW_HEADERS];
+    let count = limits.headers.min(FEW_HEADERS);
+    let mut parsed = httparse::Request::new(&mut []);
+    let outcome = parsed.parse_with_uninit_headers(bytes, &mut table[..count]);
+    let Ok(httparse::Status::Complete(length)) = outcome else {
+        return Ok(None);
+    };
+    if !has_strict_lines(&bytes[..length], &parsed, limits) {
+        return Ok(None);
+    }
+    let seen = fill_request(&parsed, limits, request, last_host)?;
+    Ok(Some((length, seen)))
+}
+
+/// Whether each line of a parsed head ends with CRLF, and neither the first one nor all of them are
+/// too long. `httparse` accepts a bare LF, but no other wrong line end.
+fn has_strict_lines(head: &[u8], parsed: &httparse::Request<'_, '_>, limits: &Limits) -> bool {
+    let (Some(method), Some(target)) = (parsed.method, parsed.path) else {
+        return false;
+    };
+    let begins_line = |text: &str| {
+        let at = text.as_ptr().addr().checked_sub(head.as_ptr().addr());
+        let before = at.and_then(|at| head.get(..at));
+        before.is_some_and(|before| before.ends_with(b"\r\n"))
+    };
+    let is_line_short = limits.target.is_none_or(|limit| {
+        let line = method.len() + target.len() + " ".len() + " HTTP/1.1\r\n".len();
+        line <= limit.saturating_add(REQUEST_LINE_OVERHEAD)
+    });
+    is_line_short
+        && head.len() <= limits.head
+        && head.starts_with(method.as_bytes())
+        && head.ends_with(b"\r\n\r\n")
+        && parsed.headers.iter().all(|header| begins_line(header.name))
+}
+
 /// Parses the head of a request from the bytes that `HeadScanner` has delimited, into `request`, which
-/// has no headers. It is large, so it is not moved until it is complete.
+/// has no headers.
 pub(crate) fn parse_request<B>(
     bytes: &[u8],
     limits: &Limits,
     request: &mut Request<B>,
+    last_host: &mut LastHost,
 ) -> Result<HeadersSeen, ProtocolError> {
     let mut table = [const { MaybeUninit::uninit() }; FEW_HEADERS];
     let count = limits.headers.min(FEW_HEADERS);
-    match parse_request_with(bytes, limits, request, &mut table[..count]) {
+    match parse_request_with(bytes, limits, request, last_host, &mut table[..count]) {
         Err(ProtocolError::TOO_MANY_HEADERS) if limits.headers > FEW_HEADERS => {
-            parse_long_request(bytes, limits, request)
+            parse_long_request(bytes, limits, request, last_host)
         }
         parsed => parsed,
     }
@@ -65,24 +114,36 @@ fn parse_long_request<B>(
     bytes: &[u8],
     limits: &Limits,
     request: &mut Request<B>,
+    last_host: &mut LastHost,
 ) -> Result<HeadersSeen, ProtocolError> {
     let mut table = [const { MaybeUninit::uninit() }; MAX_HEADERS];
     let count = limits.headers.min(MAX_HEADERS);
-    parse_request_with(bytes, limits, request, &mut table[..count])
+    parse_request_with(bytes, limits, request, last_host, &mut table[..count])
 }
 
 fn parse_request_with<'b, B>(
     bytes: &'b [u8],
     limits: &Limits,
     request: &mut Request<B>,
+    last_host: &mut LastHost,
     table: &mut [MaybeUninit<httparse::Header<'b>>],
 ) -> Result<HeadersSeen, ProtocolError> {
     let mut parsed = httparse::Request::new(&mut []);
     let outcome = parsed.parse_with_uninit_headers(bytes, table);
     if outcome == Err(httparse::Error::Version) {
-        return parse_other_version(bytes, limits, request);
+        return parse_other_version(bytes, limits, request, last_host);
     }
     require_complete(outcome, "the request line or a header is malformed")?;
+    fill_request(&parsed, limits, request, last_host)
+}
+
+/// Copies a parsed head into `request`, and checks what `httparse` does not check.
+fn fill_request<B>(
+    parsed: &httparse::Request<'_, '_>,
+    limits: &Limits,
+    request: &mut Request<B>,
+    last_host: &mut LastHost,
+) -> Result<HeadersSeen, ProtocolError> {
     let (Some(method), Some(target)) = (parsed.method, parsed.path) else {
         return Err(ProtocolError::malformed("the request line is malformed"));
     };
@@ -96,10 +157,12 @@ fn parse_request_with<'b, B>(
     let mut seen = HeadersSeen::default();
     copy_headers(parsed.headers, request.headers_mut(), |name, value| {
         seen.add(name);
-        let is_valid = *name != HOST || value.is_empty() || is_host(value);
-        is_valid
-            .then_some(())
-            .ok_or(ProtocolError::malformed("`Host` is malformed"))
+        match *name == HOST {
+            true => last_host
+                .value(value)
+                .ok_or(ProtocolError::malformed("`Host` is malformed")),
+            false => header_value(value),
+        }
     })?;
     check_host(request, seen.hosts)?;
     Ok(seen)
@@ -113,6 +176,7 @@ fn parse_other_version<B>(
     bytes: &[u8],
     limits: &Limits,
     request: &mut Request<B>,
+    last_host: &mut LastHost,
 ) -> Result<HeadersSeen, ProtocolError> {
     let length = bytes.iter().position(|&byte| byte == b'\r').unwrap_or(0);
     let mut words = bytes[..length].split(|&byte| byte == b' ').skip(2);
@@ -123,7 +187,7 @@ fn parse_other_version<B>(
         [b'H', b'T', b'T', b'P', b'/', b'1', b'.', b'2'..=b'9'] => {
             let mut bytes = bytes.to_vec();
             bytes[length - 1] = b'1';
-            parse_request(&bytes, limits, request)
+            parse_request(&bytes, limits, request, last_host)
         }
         [
             b'H',
@@ -176,7 +240,9 @@ pub(crate) fn parse_response(bytes: &[u8], limits: &Limits) -> Result<Response<(
         .and_then(|code| StatusCode::from_u16(code).ok())
         .ok_or(ProtocolError::malformed("the status code is out of range"))?;
     *response.version_mut() = version(parsed.version);
-    copy_headers(parsed.headers, response.headers_mut(), |_, _| Ok(()))?;
+    copy_headers(parsed.headers, response.headers_mut(), |_, value| {
+        header_value(value)
+    })?;
     Ok(response)
 }
 
@@ -199,22 +265,25 @@ fn version(minor: Option<u8>) -> Version {
     }
 }
 
+/// Appends the headers to `to`, with the values that `value_of` returns.
 fn copy_headers(
     from: &[httparse::Header<'_>],
     to: &mut HeaderMap,
-    mut check: impl FnMut(&HeaderName, &[u8]) -> Result<(), ProtocolError>,
+    mut value_of: impl FnMut(&HeaderName, &[u8]) -> Result<HeaderValue, ProtocolError>,
 ) -> Result<(), ProtocolError> {
     to.reserve(from.len());
     for header in from {
-        let name = HeaderName::from_bytes(header.name.as_bytes());
-        let value = HeaderValue::from_bytes(header.value);
-        let (Ok(name), Ok(value)) = (name, value) else {
-            return Err(ProtocolError::malformed("a header is malformed"));
-        };
-        check(&name, header.value)?;
+        let name = HeaderName::from_bytes(header.name.as_bytes()).map_err(|_| MALFORMED_HEADER)?;
+        let value = value_of(&name, header.value)?;
         to.append(name, value);
     }
     Ok(())
+}
+
+const MALFORMED_HEADER: ProtocolError = ProtocolError::malformed("a header is malformed");
+
+fn header_value(bytes: &[u8]) -> Result<HeaderValue, ProtocolError> {
+    HeaderValue::from_bytes(bytes).map_err(|_| MALFORMED_HEADER)
 }
 
 /// Parses a target: `/path`, `http://host/path`, `*` for OPTIONS, or `host:port` for CONNECT.
@@ -313,10 +382,11 @@ pub(crate) fn write_headers(out: &mut Vec<u8>, headers: &HeaderMap) {
 
 #[cfg(test)]
 mod tests {
-    use super::{parse_request, parse_response};
+    use super::{parse_arrived, parse_request, parse_response};
     use crate::decoder::body_framing;
     use crate::error::ProtocolError;
-    use crate::head_scanner::{HeadScanner, whole_head};
+    use crate::head_scanner::HeadScanner;
+    use crate::host::LastHost;
     use crate::limits::Limits;
     use http::{Request, Response, StatusCode};
 
@@ -327,14 +397,31 @@ mod tests {
         body: 9,
     };
 
+    /// Parses a head as after a scan. If it is parsed where it has arrived, that makes no difference.
     fn request(bytes: &[u8]) -> Result<Request<()>, ProtocolError> {
-        let end = HeadScanner::default().advance(bytes, &LIMITS)?;
-        let bytes = &bytes[..end.expect("a whole head")];
-        assert_eq!(whole_head(bytes, &LIMITS), Some(bytes.len()));
-        let mut request = Request::new(());
-        parse_request(bytes, &LIMITS, &mut request)?;
+        let (scanned, arrived) = (scanned(bytes), arrived(bytes));
+        if let Some(arrived) = arrived.transpose() {
+            assert_eq!(format!("{arrived:?}"), format!("{scanned:?}"));
+        }
+        let (_, request) = scanned?;
         body_framing(request.headers(), request.version())?;
         Ok(request)
+    }
+
+    fn scanned(bytes: &[u8]) -> Result<(usize, Request<()>), ProtocolError> {
+        let end = HeadScanner::default().advance(bytes, &LIMITS)?;
+        let end = end.expect("a whole head");
+        let mut request = Request::new(());
+        let mut last_host = LastHost::default();
+        parse_request(&bytes[..end], &LIMITS, &mut request, &mut last_host)?;
+        Ok((end, request))
+    }
+
+    fn arrived(bytes: &[u8]) -> Result<Option<(usize, Request<()>)>, ProtocolError> {
+        let mut request = Request::new(());
+        let mut last_host = LastHost::default();
+        let parsed = parse_arrived(bytes, &LIMITS, &mut request, &mut last_host)?;
+        Ok(parsed.map(|(length, _)| (length, request)))
     }
 
     fn response(head: &str) -> Result<Response<()>, ProtocolError> {
@@ -546,6 +633,55 @@ mod tests {
     }
 
     #[test]
+    fn a_head_that_has_arrived_needs_no_scan() {
+        let head = b"GET /a HTTP/1.1\r\nHost: a\r\nX:  y \r\nEmpty:\r\n\r\n";
+        let (length, request) = arrived(&[head, &b"rest\n"[..]].concat()).unwrap().unwrap();
+        assert_eq!((length, request.headers().len()), (head.len(), 3));
+        for cut in 0..head.len() {
+            assert!(arrived(&head[..cut]).unwrap().is_none(), "cut at {cut}");
+        }
+        for (target, value) in [(100, 1), (1, 400)] {
+            let (target, value) = ("x".repeat(target), "x".repeat(value));
+            let long = format!("GET /{target} HTTP/1.1\r\nHost: a\r\nA: {value}\r\n\r\n");
+            assert!(arrived(long.as_bytes()).unwrap().is_none(), "{long:?}");
+        }
+    }
+
+    #[test]
+    fn a_head_is_parsed_where_it_has_arrived_only_if_a_scan_finds_nothing_wrong() {
+        let heads = [
+            "GET /a HTTP/1.1\r\nHost: a\r\nX: y \r\nEmpty:\r\n\r\n",
+            "GET / HTTP/1.0\r\n\r\n",
+            "OPTIONS * HTTP/1.1\r\nHost:\r\n\r\n\r\n",
+        ];
+        let mut parsed = 0;
+        let mut check = |bytes: &[u8]| {
+            if let Some(found) = arrived(bytes).transpose() {
+                let scanned = HeadScanner::default().advance(bytes, &LIMITS);
+                let text = String::from_utf8_lossy(bytes);
+                assert!(matches!(scanned, Ok(Some(_))), "{text:?}");
+                let scanned = self::scanned(bytes);
+                assert_eq!(format!("{found:?}"), format!("{scanned:?}"), "{text:?}");
+                parsed += 1;
+            }
+        };
+        for head in heads.map(str::as_bytes) {
+            for at in 0..=head.len() {
+                let (before, after) = head.split_at(at);
+                check(&[before, after.get(1..).unwrap_or_default()].concat());
+                for piece in [
+                    "\n", "\r", "\r\n", "\n\n", "\0", "\t", " ", ":", "x", "\u{e4}",
+                ] {
+                    check(&[before, piece.as_bytes(), after].concat());
+                    let rest = after.get(1..).unwrap_or_default();
+                    check(&[before, piece.as_bytes(), rest].concat());
+                }
+            }
+        }
+        assert!(parsed > 300, "{parsed}");
+    }
+
+    #[test]
     fn a_response_head_is_checked_by_the_same_rules() {
         assert!(response("HTTP/1.1 200\r\nA: b\r\n\r\n").is_ok());
         for head in [
@@ -573,25 +709,5 @@ mod tests {
             };
             assert_eq!(found, Some(bytes.len() - 4), "split at {cut}");
         }
-    }
-
-    #[test]
-    fn the_whole_head_is_found_exactly_if_the_scanner_finds_its_end() {
-        let head = b"GET /a\tb HTTP/1.1\r\nHost: a\r\nX: \x01y\r\n\r\nrest";
-        for cut in 0..=head.len() {
-            for byte in [b'x', 0, b'\r', b'\n', b'\t', 0x80, 0xff] {
-                for at in 0..cut {
-                    let mut bytes = head[..cut].to_vec();
-                    bytes[at] = byte;
-                    let scanned = HeadScanner::default().advance(&bytes, &LIMITS);
-                    let found = whole_head(&bytes, &LIMITS);
-                    assert_eq!(found, scanned.ok().flatten(), "{:?}", bytes.escape_ascii());
-                }
-            }
-        }
-        let long = format!("GET /{} HTTP/1.1\r\nHost: a\r\n\r\n", "x".repeat(100));
-        assert_eq!(whole_head(long.as_bytes(), &LIMITS), None);
-        let long = format!("GET / HTTP/1.1\r\nA: {}\r\n\r\n", "x".repeat(400));
-        assert_eq!(whole_head(long.as_bytes(), &LIMITS), None);
     }
 }

@@ -1,15 +1,15 @@
 //! Where the head of a message ends.
 //!
 //! `HeadScanner` examines each byte once, however the bytes arrive. It rejects a bare LF, which
-//! `httparse` would accept, before `httparse` is called. `whole_head` is the quick way for a head that
-//! has arrived in one piece.
+//! `httparse` would accept, before `httparse` is called. A head that has arrived in one piece and has
+//! nothing wrong needs no scan: see `parse_arrived`.
 
 use crate::error::ProtocolError;
 use crate::limits::Limits;
 
 /// The number of bytes of a request line that are allowed besides the target, for the method and
 /// the version.
-const REQUEST_LINE_OVERHEAD: usize = 64;
+pub(crate) const REQUEST_LINE_OVERHEAD: usize = 64;
 
 /// Searches for the end of a head in bytes that may still be arriving.
 #[derive(Debug, Default)]
@@ -77,36 +77,6 @@ impl HeadScanner {
             return Err(ProtocolError::HEAD_TOO_LONG);
         }
         Ok(())
-    }
-}
-
-/// Returns the length of the head if all of it has arrived and no line end is wrong. Otherwise, a
-/// `HeadScanner` finds out what is wrong or still to come.
-pub(crate) fn whole_head(bytes: &[u8], limits: &Limits) -> Option<usize> {
-    let (mut at, mut line_start) = (0, 0);
-    loop {
-        at += find_control(&bytes[at..])?;
-        match bytes[at..] {
-            [b'\r', b'\n', ..] => {}
-            [0 | b'\r' | b'\n', ..] => return None,
-            _ => {
-                at += 1;
-                continue;
-            }
-        }
-        let (is_first, is_empty) = (line_start == 0, line_start == at);
-        at += 2;
-        line_start = at;
-        let limit = match limits.target {
-            Some(target) if is_first => target.saturating_add(REQUEST_LINE_OVERHEAD),
-            _ => limits.head,
-        };
-        match at <= limit {
-            true if is_first && is_empty => return None,
-            true if is_empty => return Some(at),
-            true => {}
-            false => return None,
-        }
     }
 }
 

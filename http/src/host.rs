@@ -2,6 +2,31 @@
 
 use std::net::Ipv6Addr;
 
+use http::HeaderValue;
+
+/// The maximum length of a `Host` that is kept for the next request.
+const MAX_KEPT: usize = 256;
+
+/// The `Host` of the last request of a connection. The next one mostly has the same, which need not
+/// be checked and copied again.
+#[derive(Debug, Default)]
+pub(crate) struct LastHost(Option<HeaderValue>);
+
+impl LastHost {
+    /// Returns `text` as the value of `Host`, or `None` if it is malformed.
+    pub(crate) fn value(&mut self, text: &[u8]) -> Option<HeaderValue> {
+        if let Some(last) = &self.0
+            && last.as_bytes() == text
+        {
+            return Some(last.clone());
+        }
+        let is_valid = text.is_empty() || is_host(text);
+        let value = HeaderValue::from_bytes(text).ok().filter(|_| is_valid)?;
+        self.0 = Some(value.clone()).filter(|_| text.len() <= MAX_KEPT);
+        Some(value)
+    }
+}
+
 /// Whether `text` is a host that is not empty, and perhaps a port below 65536.
 pub(crate) fn is_host(text: &[u8]) -> bool {
     let (is_name, rest) = match text.strip_prefix(b"[") {
@@ -80,5 +105,38 @@ fn is_ip_literal(text: &[u8]) -> bool {
                 && address.bytes().all(is_address_byte)
         }
         None => text.parse::<Ipv6Addr>().is_ok(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::LastHost;
+
+    #[test]
+    fn the_last_host_excuses_only_the_same_host_from_the_check() {
+        let mut last = LastHost::default();
+        for (text, is_valid) in [
+            ("a:80", true),
+            ("a:80", true),
+            ("a:80:", false),
+            ("a:8", true),
+            ("a b", false),
+            ("a b", false),
+            ("", true),
+            ("a:80", true),
+        ] {
+            let value = last.value(text.as_bytes());
+            let expected = is_valid.then_some(text.as_bytes());
+            assert_eq!(value.as_ref().map(|value| value.as_bytes()), expected);
+        }
+    }
+
+    #[test]
+    fn a_long_host_is_not_kept() {
+        let mut last = LastHost::default();
+        assert!(last.value("a".repeat(257).as_bytes()).is_some());
+        assert_eq!(last.0, None);
+        assert!(last.value(b"a").is_some());
+        assert!(last.0.is_some());
     }
 }

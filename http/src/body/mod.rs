@@ -349,7 +349,8 @@ impl Body {
         if framing == BodyFraming::Nothing {
             return Ok(());
         }
-        if self.append_to(out) {
+        if let Some(bytes) = self.short_bytes() {
+            out.extend_from_slice(bytes);
             return Ok(());
         }
         if let Content::Bytes(bytes, at) = &self.0 {
@@ -375,15 +376,14 @@ impl Body {
         framer.finish()
     }
 
-    /// Appends a body in memory to `out`, unless it is long. The bytes are not consumed, because the
-    /// client may have to send them again. Returns whether it was appended.
-    pub(crate) fn append_to(&self, out: &mut Vec<u8>) -> bool {
+    /// Returns the bytes of a body in memory, unless they are many. They are copied behind the head,
+    /// and not consumed, because the client may have to send them again.
+    pub(crate) fn short_bytes(&self) -> Option<&[u8]> {
         match &self.0 {
-            Content::Bytes(bytes, at) if bytes.len() - at <= MAX_COALESCED_BODY => {
-                out.extend_from_slice(&bytes[*at..]);
-                true
+            Content::Bytes(bytes, at) => {
+                Some(&bytes[*at..]).filter(|bytes| bytes.len() <= MAX_COALESCED_BODY)
             }
-            _ => false,
+            _ => None,
         }
     }
 

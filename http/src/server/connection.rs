@@ -17,7 +17,7 @@ use crate::buffered::{BufferedStream, IoDeadline};
 use crate::decoder::{Decoder, DecoderState, body_framing};
 use crate::error::ProtocolError;
 use crate::head::{self, HeadersSeen, content_length};
-use crate::head_scanner::whole_head;
+use crate::host::LastHost;
 use crate::pace::{Pace, PaceLimits};
 
 /// The number of unread body bytes that are skipped to reach the next request.
@@ -62,6 +62,7 @@ pub(super) struct Connection<S> {
     pub(super) request_number: u64,
     /// The request line of the current request, if it is kept for reports.
     pub(super) line: Vec<u8>,
+    last_host: LastHost,
     /// Whether the client waits for `100 Continue`.
     pub(super) expect_continue: bool,
     /// Whether the client understands `100 Continue`, and no part of the response was sent.
@@ -85,6 +86,7 @@ impl<S: Stream> Connection<S> {
             decoder: Decoder::DONE,
             request_number: 0,
             line: Vec::new(),
+            last_host: LastHost::default(),
             expect_continue: false,
             may_continue: false,
             fault: None,
@@ -123,22 +125,26 @@ impl<S: Stream> Connection<S> {
             self.take_turn()?;
         }
         entry.set_busy();
-        let length = match whole_head(self.stream.buffered(), &settings.limits) {
-            Some(length) => length,
-            None => match self.wait_for_head(settings, entry, spares)? {
-                Some(length) => length,
-                None => return Ok(None),
-            },
-        };
+        *request.headers_mut() = spares.headers();
+        let (limits, last_host) = (&settings.limits, &mut self.last_host);
+        let mut parsed = head::parse_arrived(self.stream.buffered(), limits, request, last_host);
+        if parsed == Ok(None) {
+            let Some(length) = self.wait_for_head(settings, entry, spares)? else {
+                return Ok(None);
+            };
+            let (bytes, last_host) = (&self.stream.buffered()[..length], &mut self.last_host);
+            let seen = head::parse_request(bytes, limits, request, last_host);
+            parsed = seen.map(|seen| Some((length, seen)));
+        }
         let stream = &mut self.stream;
         stream.deadline = transfer_deadline(settings);
-        let bytes = &stream.buffered()[..length];
         if settings.keeps_line {
-            let line = bytes.split(|&byte| byte == b'\r').next();
+            let line = stream.buffered().split(|&byte| byte == b'\r').next();
             self.line.extend_from_slice(line.unwrap_or_default());
         }
-        *request.headers_mut() = spares.headers();
-        let seen = head::parse_request(bytes, &settings.limits, request)?;
+        let Some((length, seen)) = parsed? else {
+            return Ok(None);
+        };
         stream.consume(length);
         self.request_number += 1;
         self.accept(request, seen, settings)?;

@@ -1,7 +1,7 @@
 //! The head of a response, and how its body is framed.
 
 use http::header::{CONNECTION, CONTENT_LENGTH, DATE, SERVER, UPGRADE};
-use http::{HeaderMap, Method, Request, Response, StatusCode, Version, response};
+use http::{HeaderMap, Method, Request, Response, StatusCode, Version};
 
 use super::date_cache::DateCache;
 use super::settings::Settings;
@@ -78,19 +78,18 @@ pub(super) struct HeadOutcome {
 /// Appends the head of a response to `out`.
 pub(super) fn write_head(
     out: &mut Vec<u8>,
-    parts: &response::Parts,
-    body: &Body,
+    response: &Response<Body>,
     context: &RequestContext,
     settings: &Settings,
     dates: &DateCache,
 ) -> HeadOutcome {
-    let (status, headers) = (parts.status, &parts.headers);
+    let (status, headers) = (response.status(), response.headers());
     let seen = Seen::of(headers);
-    let is_upgrade = body.is_upgrade();
+    let is_upgrade = response.body().is_upgrade();
     let framing = if is_upgrade {
         BodyFraming::Nothing
     } else {
-        framing(parts, body, context, seen.length)
+        framing(response, context, seen.length)
     };
     let keep_alive = context.keep_alive
         && !settings.idle_timeout.is_zero()
@@ -164,30 +163,25 @@ impl Seen {
     }
 }
 
-fn framing(
-    parts: &response::Parts,
-    body: &Body,
-    context: &RequestContext,
-    has_length: bool,
-) -> BodyFraming {
+fn framing(response: &Response<Body>, context: &RequestContext, has_length: bool) -> BodyFraming {
     let declared = match has_length {
-        true => content_length(&parts.headers).ok().flatten(),
+        true => content_length(response.headers()).ok().flatten(),
         false => None,
     };
-    let length = match body.length() {
+    let length = match response.body().length() {
         Some(0) if context.is_head => declared.or(Some(0)),
         length => length.or(declared),
     };
     match length {
         _ if matches!(
-            parts.status,
+            response.status(),
             StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED
         ) =>
         {
             BodyFraming::Nothing
         }
         // Such a response has no body either, but its framing says so (RFC 9110, 15.3.6).
-        _ if parts.status == StatusCode::RESET_CONTENT => BodyFraming::Length(0),
+        _ if response.status() == StatusCode::RESET_CONTENT => BodyFraming::Length(0),
         Some(length) => BodyFraming::Length(length),
         None if context.version == Version::HTTP_11 => BodyFraming::Chunked,
         None => BodyFraming::Close,

@@ -3,25 +3,26 @@
 use std::cell::Cell;
 use std::error::Error;
 use std::io;
+use std::mem;
 use std::rc::Rc;
 use std::sync::Arc;
 
 use evy_net::Stream;
 use evy_runtime::lowlevel::contain_panic;
 use evy_runtime::spawn_n;
-use http::{Request, Response, StatusCode, response};
+use http::{Extensions, Request, Response, StatusCode};
 
 use super::access_log::{AccessLog, Begun, TrustedProxies};
 use super::connection::{Connection, Fault, is_timeout};
 use super::control::Serving;
 use super::date_cache::DateCache;
 use super::into_response::{IntoResponse, empty_response};
-use super::outgoing::Outgoing;
 use super::peer::Peer;
 use super::registry::{ConnectionGuard, Registry};
 use super::report::OnError;
 use super::request_body::request_body;
-use super::response_head::{HeadOutcome, RequestContext};
+use super::response_head::{HeadOutcome, RequestContext, write_head};
+use super::sent::Sent;
 use super::settings::Settings;
 use super::shared::SharedConnection;
 use super::spares::Spares;
@@ -76,17 +77,21 @@ where
         }
         peer.set_info(connection.stream.stream.info());
         let peer = &peer;
+        let mut extensions = Extensions::new();
+        extensions.insert(peer.clone());
         let shared = SharedConnection::new(connection);
         let _closing = shared.close_on_drop();
-        let mut out = Outgoing::default();
         loop {
+            let mut sent = Sent::default();
             let mut request = Request::new(Body::empty());
             let head = shared.with(|connection| {
                 let (settings, spares) = (&self.settings, &self.spares);
                 let next = connection.next_request(settings, entry, spares, &mut request)?;
                 if next.is_some() {
                     flush_while_handling(&shared, connection);
-                    *request.body_mut() = request_body(&shared, connection);
+                    if connection.has_unread_body() {
+                        *request.body_mut() = request_body(&shared, connection);
+                    }
                 }
                 Ok(next)
             });
@@ -94,10 +99,12 @@ where
                 Ok(Some(seen)) => {
                     entry.count_request();
                     let context = RequestContext::of(&request, seen);
+                    // To copy them takes less time than to insert into new ones.
+                    request.extensions_mut().clone_from(&extensions);
                     let begun = self.access_log.as_ref().map(|_| Begun::new(Some(&request)));
-                    let next = self.exchange(&shared, request, context, peer, &mut out);
+                    let next = self.exchange(&shared, request, context, &mut sent);
                     if begun.is_some() {
-                        self.log_access(&shared, begun, peer, &out);
+                        self.log_access(&shared, begun, peer, &sent);
                     }
                     next?
                 }
@@ -105,12 +112,11 @@ where
                 Err(error) => {
                     let status = status_for(&error).ok_or(error)?;
                     let begun = self.access_log.as_ref().map(|_| Begun::new::<()>(None));
-                    let next = self.refuse(&shared, status, &mut out);
-                    self.log_access(&shared, begun, peer, &out);
+                    let next = self.refuse(&shared, status, &mut sent);
+                    self.log_access(&shared, begun, peer, &sent);
                     next?
                 }
             };
-            out.reset(&self.spares);
             match next {
                 Next::Request => {}
                 Next::Linger => return shared.with(|connection| connection.linger(entry)),
@@ -123,13 +129,11 @@ where
     fn exchange<S: Stream>(
         &self,
         shared: &SharedConnection<S>,
-        mut request: Request<Body>,
+        request: Request<Body>,
         mut context: RequestContext,
-        peer: &Peer,
-        out: &mut Outgoing,
+        sent: &mut Sent,
     ) -> io::Result<Next> {
         let has_body = !request.body().is_in_memory();
-        request.extensions_mut().insert(peer.clone());
         let response = self.call(request);
 
         context.keep_alive &= !self.serving.is_stopping() && !self.registry.is_closing();
@@ -146,47 +150,29 @@ where
                 Ok((None, can_continue))
             })?;
             if let Some(fault) = fault {
-                return self.answer_fault(shared, fault, out);
+                return self.answer_fault(shared, fault, sent);
             }
             context.keep_alive &= can_continue;
         }
-        let response = response.and_then(|response| {
-            context.check(&response)?;
-            Ok(response)
-        });
-        let response = response.or_else(|error| self.error_response(shared, error))?;
-        let (parts, mut body) = response.into_parts();
+        let mut response = match response {
+            Ok(response) => match context.check(&response) {
+                Ok(()) => response,
+                Err(message) => self.error_response(shared, message.into())?,
+            },
+            Err(error) => self.error_response(shared, error)?,
+        };
         let is_ready = |connection: &mut Connection<S>| {
             Ok(!connection.expect_continue && connection.skip_body())
         };
-        if body.is_upgrade() && !shared.with(is_ready)? {
-            return self.refuse(shared, StatusCode::BAD_REQUEST, out);
+        if response.body().is_upgrade() && !shared.with(is_ready)? {
+            return self.refuse(shared, StatusCode::BAD_REQUEST, sent);
         }
-        let head = self.begin(out, &parts, &body, &context);
-        if let Some(next) = self.send_body(shared, &mut body, head.framing, out)? {
-            return Ok(next);
-        }
-        let next = finish(shared, body, head, out)?;
-        self.spares.put_headers(parts.headers);
+        let next = match response.body().short_bytes() {
+            Some(body) => self.send_at_once(shared, &response, body, &context, sent)?,
+            None => self.send_in_parts(shared, &mut response, &context, sent)?,
+        };
+        self.spares.put_headers(mem::take(response.headers_mut()));
         Ok(next)
-    }
-
-    /// Begins a response with its head.
-    fn begin(
-        &self,
-        out: &mut Outgoing,
-        parts: &response::Parts,
-        body: &Body,
-        context: &RequestContext,
-    ) -> HeadOutcome {
-        out.begin(
-            parts,
-            body,
-            context,
-            &self.settings,
-            &self.dates,
-            &self.spares,
-        )
     }
 
     /// Calls the handler. A panic is an error like any other.
@@ -196,6 +182,72 @@ where
         outcome.unwrap_or_else(|| Err("the handler panicked".into()))
     }
 
+    /// Appends the head of a response to `out`.
+    fn begin(
+        &self,
+        out: &mut Vec<u8>,
+        response: &Response<Body>,
+        context: &RequestContext,
+        sent: &mut Sent,
+    ) -> HeadOutcome {
+        let start = out.len();
+        let head = write_head(out, response, context, &self.settings, &self.dates);
+        sent.begin(response.status(), out.len() - start);
+        head
+    }
+
+    /// Sends a response with a body that needs no part of its own.
+    fn send_at_once<S: Stream>(
+        &self,
+        shared: &SharedConnection<S>,
+        response: &Response<Body>,
+        body: &[u8],
+        context: &RequestContext,
+        sent: &mut Sent,
+    ) -> io::Result<Next> {
+        shared.with(|connection| {
+            self.spares.give_output(&mut connection.stream);
+            let out = connection.stream.output();
+            let start = out.len();
+            let head = self.begin(out, response, context, sent);
+            if head.framing != BodyFraming::Nothing {
+                out.extend_from_slice(body);
+            }
+            let length = out.len() - start;
+            connection.send_last(&[], head.keep_alive)?;
+            sent.add(length);
+            Ok(next(connection, head.keep_alive))
+        })
+    }
+
+    /// Sends a response with any body.
+    fn send_in_parts<S: Stream>(
+        &self,
+        shared: &SharedConnection<S>,
+        response: &mut Response<Body>,
+        context: &RequestContext,
+        sent: &mut Sent,
+    ) -> io::Result<Next> {
+        let mut out = self.spares.output();
+        let head = self.begin(&mut out, response, context, sent);
+        let body = response.body_mut();
+        if let Some(next) = self.send_body(shared, body, head.framing, &mut out, sent)? {
+            return Ok(next);
+        }
+        let upgrade = mem::take(body).into_upgrade();
+        let keep_alive = head.keep_alive && upgrade.is_none();
+        let result = shared.with(|connection| {
+            connection.send_last(&out, keep_alive)?;
+            sent.add(out.len());
+            Ok(match upgrade {
+                Some(handler) => Next::Upgrade(handler),
+                None => next(connection, keep_alive),
+            })
+        });
+        self.spares.put_output(out);
+        result
+    }
+
     /// Sends the head and the body, except for the last part. Returns what comes next if that
     /// failed before any part was sent.
     fn send_body<S: Stream>(
@@ -203,16 +255,13 @@ where
         shared: &SharedConnection<S>,
         body: &mut Body,
         framing: BodyFraming,
-        out: &mut Outgoing,
+        out: &mut Vec<u8>,
+        sent: &mut Sent,
     ) -> io::Result<Option<Next>> {
-        if framing == BodyFraming::Nothing || body.append_to(&mut out.bytes) {
-            return Ok(None);
-        }
         let (is_started, is_lost) = (Cell::new(false), Cell::new(false));
-        let Outgoing { bytes, sent, .. } = out;
         let mut outcome = None;
         contain_panic(|| {
-            outcome = Some(body.send_all_but_last(bytes, framing, |bytes| {
+            outcome = Some(body.send_all_but_last(out, framing, |bytes| {
                 is_started.set(true);
                 if is_lost.replace(true) {
                     return Err(io::Error::other("a part of the body was lost"));
@@ -222,7 +271,7 @@ where
                     is_lost.set(false);
                     let result = connection.send_part(bytes);
                     is_lost.set(result.is_err());
-                    *sent += bytes.len();
+                    sent.add(bytes.len());
                     result
                 })
             }));
@@ -235,7 +284,7 @@ where
         };
         let fault = shared.with(|connection| Ok(connection.fault))?;
         match fault {
-            Some(fault) if !is_started.get() => self.answer_fault(shared, fault, out).map(Some),
+            Some(fault) if !is_started.get() => self.answer_fault(shared, fault, sent).map(Some),
             // The client is to blame, or is gone.
             Some(_) => Err(error),
             None if is_lost.get() => Err(error),
@@ -246,7 +295,7 @@ where
             }
             None => {
                 self.report(shared, error.into())?;
-                self.refuse(shared, StatusCode::INTERNAL_SERVER_ERROR, out)
+                self.refuse(shared, StatusCode::INTERNAL_SERVER_ERROR, sent)
                     .map(Some)
             }
         }
@@ -257,7 +306,7 @@ where
         shared: &SharedConnection<S>,
         begun: Option<Begun>,
         peer: &Peer,
-        out: &Outgoing,
+        sent: &Sent,
     ) {
         let (Some(log), Some(begun)) = (&self.access_log, begun) else {
             return;
@@ -266,7 +315,7 @@ where
         let trusted = self.trusted_proxies.as_ref();
         let is_trusted = trusted.is_some_and(|trusted| trusted.contains(peer));
         let line = line.unwrap_or_default();
-        log.write(&begun.end(peer, is_trusted, &line, out.sent_status(), out.sent_body()));
+        log.write(&begun.end(peer, is_trusted, &line, sent.status(), sent.body()));
     }
 
     fn report<S: Stream>(
@@ -304,10 +353,10 @@ where
         &self,
         shared: &SharedConnection<S>,
         fault: Fault,
-        out: &mut Outgoing,
+        sent: &mut Sent,
     ) -> io::Result<Next> {
         match fault {
-            Fault::Answer(error) => self.refuse(shared, error.status, out),
+            Fault::Answer(error) => self.refuse(shared, error.status, sent),
             Fault::Gone => Err(io::ErrorKind::ConnectionReset.into()),
         }
     }
@@ -319,16 +368,14 @@ where
         &self,
         shared: &SharedConnection<S>,
         status: StatusCode,
-        out: &mut Outgoing,
+        sent: &mut Sent,
     ) -> io::Result<Next> {
-        let (parts, body) = empty_response(status).into_parts();
-        self.begin(out, &parts, &body, &RequestContext::UNKNOWN);
         shared.with(|connection| {
             connection.restart_deadlines(&self.settings);
-            connection.send_last(&out.bytes, false)
+            Ok(())
         })?;
-        out.sent = out.bytes.len();
-        Ok(Next::Linger)
+        let response = empty_response(status);
+        self.send_at_once(shared, &response, &[], &RequestContext::UNKNOWN, sent)
     }
 
     /// Gives the connection to the handler of an upgrade.
@@ -354,24 +401,12 @@ where
     }
 }
 
-/// Sends the last part of a response, and makes the connection ready for what comes next.
-fn finish<S: Stream>(
-    shared: &SharedConnection<S>,
-    body: Body,
-    head: HeadOutcome,
-    out: &mut Outgoing,
-) -> io::Result<Next> {
-    let upgrade = body.into_upgrade();
-    let keep_alive = head.keep_alive && upgrade.is_none();
-    shared.with(|connection| {
-        connection.send_last(&out.bytes, keep_alive)?;
-        out.sent += out.bytes.len();
-        Ok(match upgrade {
-            Some(handler) => Next::Upgrade(handler),
-            None if keep_alive && connection.skip_body() => Next::Request,
-            None => Next::Linger,
-        })
-    })
+/// Returns what comes after a response that was sent.
+fn next<S: Stream>(connection: &mut Connection<S>, keep_alive: bool) -> Next {
+    match keep_alive && connection.skip_body() {
+        true => Next::Request,
+        false => Next::Linger,
+    }
 }
 
 /// Sends answers that wait to leave together as soon as the handler of the next request parks.

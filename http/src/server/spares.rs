@@ -42,6 +42,13 @@ impl Spares {
         }
     }
 
+    /// Gives a buffer for output to a stream that has none, if one is left.
+    pub(super) fn give_output<S>(&self, stream: &mut BufferedStream<S>) {
+        if stream.output().capacity() == 0 {
+            *stream.output() = self.output();
+        }
+    }
+
     /// Returns an empty buffer for output.
     pub(super) fn output(&self) -> Vec<u8> {
         self.outputs.borrow_mut().pop().unwrap_or_default()
