@@ -21,6 +21,9 @@ const LAST_REQUEST: Duration = Duration::from_millis(100);
 pub(super) enum Phase {
     /// It waits for another request, or for the client to close it.
     Idle,
+    /// It has sent its last response, and discards what the client still sends. If it were closed,
+    /// the client might miss that response. It ends by its own limits.
+    Lingering,
     /// It has not begun its first request. That may be on its way, so it gives way like a head.
     New,
     /// It waits for the rest of a head, or of a handshake.
@@ -94,8 +97,8 @@ impl Registry {
         }
     }
 
-    /// Closes the connection that has been idle for the longest time or, if there is none, has
-    /// waited for its head for the longest time. Returns `false` if there is none either.
+    /// Closes the connection that has been without a request for the longest time or, if there is
+    /// none, has waited for its head for the longest time. Returns `false` if there is none either.
     pub(super) fn close_oldest(&self) -> bool {
         loop {
             let candidate = self.candidates.borrow_mut().pop();
@@ -120,7 +123,10 @@ impl Registry {
             .filter(|entry| entry.phase.get() != Phase::Busy)
             .map(|entry| (entry.phase.get(), entry.since.get(), Rc::clone(entry)))
             .collect();
-        found.sort_by_key(|(phase, since, _)| std::cmp::Reverse((*phase != Phase::Idle, *since)));
+        found.sort_by_key(|(phase, since, _)| {
+            let has_begun = matches!(phase, Phase::New | Phase::Head);
+            std::cmp::Reverse((has_begun, *since))
+        });
         *self.candidates.borrow_mut() = found;
         !self.candidates.borrow().is_empty()
     }
@@ -130,10 +136,10 @@ impl Registry {
     pub(super) fn drain(&self, deadline: Option<Instant>) -> usize {
         while self.len() > 0 {
             let time = now();
-            if deadline.is_some_and(|deadline| deadline <= time) {
+            self.read_arrived_requests(deadline);
+            if is_over(deadline) {
                 break;
             }
-            self.read_arrived_requests();
             let next = self.close_idle(time);
             let next = [next, deadline].into_iter().flatten().min();
             if self.len() > 0 {
@@ -148,9 +154,10 @@ impl Registry {
     }
 
     /// Lets the connections read the requests that have arrived already, so that none of them counts
-    /// as idle. While the OS thread was held up, many may have arrived.
-    fn read_arrived_requests(&self) {
-        loop {
+    /// as idle. While the OS thread was held up, many may have arrived. Clients that keep sending
+    /// requests do not extend the deadline.
+    fn read_arrived_requests(&self, deadline: Option<Instant>) {
+        while !is_over(deadline) {
             let requests = self.counts.requests();
             sleep(Duration::from_millis(1));
             // What became ready together with this green thread runs first.
@@ -199,6 +206,10 @@ impl Registry {
     fn all(&self) -> Vec<Rc<Entry>> {
         self.entries.borrow().clone()
     }
+}
+
+fn is_over(deadline: Option<Instant>) -> bool {
+    deadline.is_some_and(|deadline| deadline <= now())
 }
 
 impl Entry {
