@@ -138,7 +138,7 @@ impl<S: Stream> Connection<S> {
         let stream = &mut self.stream;
         stream.deadline = transfer_deadline(settings);
         let bytes = &stream.buffered()[..length];
-        if settings.keeps_line {
+        if settings.keeps_line() {
             let line = bytes.split(|&byte| byte == b'\r').next();
             self.line.extend_from_slice(line.unwrap_or_default());
         }

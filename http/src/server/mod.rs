@@ -100,7 +100,7 @@ pub struct Server {
     settings: Settings,
     max_connections: usize,
     stack_size: Option<usize>,
-    on_error: Option<OnError>,
+    on_error: OnError,
     access_log: Option<AccessLog>,
     trusted_proxies: Option<TrustedProxies>,
     control: Arc<Control>,
@@ -132,7 +132,7 @@ impl Server {
     ///   reader or writer, and of a response to HEAD.
     /// - A panic of the handler is answered with 500, like an error. If a body fails or panics after
     ///   the head was sent, the connection is reset, so that the client notices. All of these are
-    ///   reported to [`on_error`](ServerBuilder::on_error).
+    ///   logged, unless there is a callback for them: see [`on_error`](ServerBuilder::on_error).
     /// - A target that names a host replaces the `Host` header.
     ///
     /// If the listener fails, or if the caller is killed, idle connections are closed at once, and
@@ -182,9 +182,8 @@ impl Server {
         if let Some(bytes) = self.stack_size {
             accept_loop = accept_loop.stack_size(bytes);
         }
-        if let Some(on_error) = self.on_error.clone() {
-            accept_loop = accept_loop.on_error(move |error| on_error.report(error));
-        }
+        let on_error = self.on_error.clone();
+        accept_loop = accept_loop.on_error(move |error| on_error.report(error));
         let service = self.service(serving, handler, &registry);
         // The connections outlive this call if the listener fails, or if it is killed.
         let _closing = OnDrop(|| {
@@ -303,7 +302,7 @@ impl Server {
         registry: &Rc<Registry>,
     ) -> Service<H> {
         let settings = Settings {
-            keeps_line: self.on_error.is_some() || self.access_log.is_some(),
+            keeps_line: self.on_error.is_callback() || self.access_log.is_some(),
             ..self.settings.clone()
         };
         Service {
@@ -326,7 +325,7 @@ impl Default for Server {
             settings: Settings::default(),
             max_connections: 10_000,
             stack_size: None,
-            on_error: None,
+            on_error: OnError::default(),
             access_log: None,
             trusted_proxies: None,
             control: Arc::default(),
