@@ -6,8 +6,7 @@ use std::rc::Rc;
 
 use evy_net::Stream;
 use evy_runtime::lowlevel::resume_unwind;
-use evy_runtime::spawn;
-use evy_runtime::thread::{self, JoinHandle};
+use evy_runtime::thread::{self, Builder, JoinHandle};
 
 use super::connection::Connection;
 use super::deadline::Deadline;
@@ -43,14 +42,19 @@ impl From<SendError> for ExchangeError {
 type BodySlot = Rc<Cell<Option<Body>>>;
 
 impl Sending {
-    /// Begins to send `out`, which holds the head, and `body`.
+    /// Begins to send `out`, which holds the head, and `body`, on a green thread from `builder`.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if no stack can be allocated.
     pub(super) fn start(
+        builder: Builder,
         connection: Connection,
         deadline: Deadline,
         out: Vec<u8>,
         body: Body,
         framing: BodyFraming,
-    ) -> Self {
+    ) -> io::Result<Self> {
         let slot = Rc::new(Cell::new(Some(body)));
         let job = Job {
             stream: BufferedStream::new(connection, deadline.io()),
@@ -58,10 +62,10 @@ impl Sending {
             framing,
             body: Rc::clone(&slot),
         };
-        Self {
-            sender: spawn(move || job.run()),
+        Ok(Self {
+            sender: builder.spawn(move || job.run())?,
             body: slot,
-        }
+        })
     }
 
     pub(super) fn handle(&self) -> &JoinHandle<Result<(), SendError>> {
