@@ -18,6 +18,8 @@ use crate::buffered::BufferedStream;
 pub(super) struct Sending {
     sender: JoinHandle<Result<(), SendError>>,
     body: BodySlot,
+    /// Whether nothing of the program is called to read the body.
+    is_in_memory: bool,
 }
 
 /// The failure to send a body.
@@ -55,6 +57,7 @@ impl Sending {
         body: Body,
         framing: BodyFraming,
     ) -> io::Result<Self> {
+        let is_in_memory = body.is_in_memory();
         let slot = Rc::new(Cell::new(Some(body)));
         let job = Job {
             stream: BufferedStream::new(connection, deadline.io()),
@@ -65,6 +68,7 @@ impl Sending {
         Ok(Self {
             sender: builder.spawn(move || job.run())?,
             body: slot,
+            is_in_memory,
         })
     }
 
@@ -81,6 +85,14 @@ impl Sending {
     /// panicked, the panic continues here.
     pub(super) fn end(self) -> (Result<(), SendError>, Body) {
         self.sender.kill();
+        // The wait of a body for something else cannot be ended without unwinding.
+        if cfg!(panic = "abort") && !self.is_in_memory && !self.sender.is_finished() {
+            let failed = SendError {
+                error: io::ErrorKind::ConnectionAborted.into(),
+                is_from_body: false,
+            };
+            return (Err(failed), Body::empty());
+        }
         let sent = joined(self.sender.take_result()).unwrap_or_else(|error| {
             Err(SendError {
                 error,
