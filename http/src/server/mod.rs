@@ -211,8 +211,8 @@ impl Server {
             serving.notify();
             result
         });
-        if let Some(deadline) = serving.stop_deadline() {
-            registry.drain(deadline);
+        if serving.stop_deadline().is_some() {
+            drain(serving, &registry);
         }
         result
     }
@@ -283,8 +283,8 @@ impl Server {
             }
             let connection = builder.spawn_scoped(s, connection);
             let connection = connection.expect("a stack for the connection can be allocated");
-            if let Some(deadline) = serving.wait_for_stop(|| is_done.get()) {
-                registry.drain(deadline);
+            if serving.wait_for_stop(|| is_done.get()).is_some() {
+                drain(serving, &registry);
             }
             match connection.join() {
                 Ok(result) => result,
@@ -331,6 +331,24 @@ impl Default for Server {
             control: Arc::default(),
         }
     }
+}
+
+/// Ends the connections of a call that is being stopped. A later stop may move the deadline forward.
+fn drain(serving: &ServingGuard, registry: &Registry) {
+    let is_done = Cell::new(false);
+    scope(|s| {
+        let watch = || {
+            serving.watch(|| {
+                registry.wake();
+                is_done.get()
+            });
+        };
+        // Without a stack for it, a later stop changes nothing.
+        drop(Builder::new().spawn_scoped(s, watch));
+        registry.drain(|| serving.stop_deadline().flatten());
+        is_done.set(true);
+        serving.notify();
+    });
 }
 
 /// Returns the addresses of a connection. A listener may listen at all addresses of its host.

@@ -132,16 +132,17 @@ impl Registry {
     }
 
     /// Waits for the connections to end, when the server stops. Idle ones are closed. At the
-    /// deadline, all others are killed. Returns the number of those that are left.
-    pub(super) fn drain(&self, deadline: Option<Instant>) -> usize {
+    /// deadline, which is asked for again after [`wake`](Self::wake), all others are killed.
+    pub(super) fn drain(&self, deadline: impl Fn() -> Option<Instant>) {
+        let is_over = || deadline().is_some_and(|deadline| deadline <= now());
         while self.len() > 0 {
             let time = now();
-            self.read_arrived_requests(deadline);
-            if is_over(deadline) {
+            self.read_arrived_requests(is_over);
+            if is_over() {
                 break;
             }
             let next = self.close_idle(time);
-            let next = [next, deadline].into_iter().flatten().min();
+            let next = [next, deadline()].into_iter().flatten().min();
             if self.len() > 0 {
                 let reason = WaitReason::Other("the connections of its server to end");
                 self.changed.wait_deadline(reason, next);
@@ -150,14 +151,18 @@ impl Registry {
         for entry in self.all() {
             entry.close();
         }
-        self.len()
+    }
+
+    /// Makes `drain` look at its deadline again.
+    pub(super) fn wake(&self) {
+        self.changed.wake_all();
     }
 
     /// Lets the connections read the requests that have arrived already, so that none of them counts
     /// as idle. While the OS thread was held up, many may have arrived. Clients that keep sending
     /// requests do not extend the deadline.
-    fn read_arrived_requests(&self, deadline: Option<Instant>) {
-        while !is_over(deadline) {
+    fn read_arrived_requests(&self, is_over: impl Fn() -> bool) {
+        while !is_over() {
             let requests = self.counts.requests();
             sleep(Duration::from_millis(1));
             // What became ready together with this green thread runs first.
@@ -177,7 +182,7 @@ impl Registry {
         }
         let registry = Rc::clone(self);
         // Without a stack for it, the connections end by their timeouts.
-        let draining = Builder::new().spawn(move || registry.drain(None));
+        let draining = Builder::new().spawn(move || registry.drain(|| None));
         drop(draining);
     }
 
@@ -206,10 +211,6 @@ impl Registry {
     fn all(&self) -> Vec<Rc<Entry>> {
         self.entries.borrow().clone()
     }
-}
-
-fn is_over(deadline: Option<Instant>) -> bool {
-    deadline.is_some_and(|deadline| deadline <= now())
 }
 
 impl Entry {

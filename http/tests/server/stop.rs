@@ -126,6 +126,26 @@ fn handlers_that_take_too_long_are_killed_when_the_grace_is_over() {
 }
 
 #[test]
+fn a_second_stop_can_shorten_the_grace_of_the_first_one() {
+    within(|| {
+        let running = run();
+        let mut forever = ask(running.addr, "/forever");
+        let handle = running.handle.clone();
+        let first = thread::spawn(move || handle.stop(LONG));
+        while TcpStream::connect(running.addr).is_ok() {
+            thread::sleep(Duration::from_millis(1));
+        }
+        let start = Instant::now();
+        assert_eq!(running.handle.stop(Duration::from_millis(100)), 0);
+        assert_eq!(running.handle.stop(LONG), 0);
+        assert_eq!(first.join().unwrap(), 0);
+        running.serving.join().unwrap().unwrap();
+        assert!(start.elapsed() < LONG / 3);
+        assert_eq!(forever.read(&mut [0; 100]).unwrap_or(0), 0);
+    });
+}
+
+#[test]
 fn the_number_of_connections_that_cannot_be_ended_is_returned() {
     within(|| {
         let running = run();
