@@ -54,26 +54,16 @@ const SERVERS: [fn(TcpStream); 9] = [
     // It resets the connection, because there is more to read.
     drop,
     // It closes the connection.
-    |mut stream| drop(stream.read(&mut [0; 100_000])),
+    |mut stream| drop(read_some(&mut stream)),
     // It is silent.
     |mut stream| drop(io::copy(&mut stream, &mut io::sink())),
-    |stream| answer(stream, "HTTP/1.1 2000 OK\r\nContent-Length: 2\r\n\r\n"),
-    |stream| answer(stream, "HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\nshort"),
-    |stream| {
-        answer(
-            stream,
-            "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nokHTTP/1.1 ",
-        )
-    },
-    |stream| answer(stream, "HTTP/1.1 413 No\r\nContent-Length: 2\r\n\r\nno"),
-    |stream| {
-        answer(
-            stream,
-            "HTTP/1.1 302 Found\r\nLocation: /\r\nContent-Length: 0\r\n\r\n",
-        )
-    },
+    |stream| answer(stream, "2000 OK", "Content-Length: 2", ""),
+    |stream| answer(stream, "200 OK", "Content-Length: 99", "short"),
+    |stream| answer(stream, "200 OK", "Content-Length: 2", "okHTTP/1.1 "),
+    |stream| answer(stream, "413 No", "Content-Length: 2", "no"),
+    |stream| answer(stream, "302 Found", "Location: /\r\nContent-Length: 0", ""),
     |mut stream| {
-        stream.read(&mut [0; 100_000]).ok();
+        drop(read_some(&mut stream));
         let head = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
         stream.write_all(head.as_bytes()).ok();
         while stream.write_all(b"1\r\nx\r\n").is_ok() {
@@ -82,9 +72,14 @@ const SERVERS: [fn(TcpStream); 9] = [
     },
 ];
 
+fn read_some(stream: &mut TcpStream) -> io::Result<usize> {
+    stream.read(&mut vec![0; 100_000])
+}
+
 /// Answers each request, and keeps the connection.
-fn answer(mut stream: TcpStream, answer: &str) {
-    while stream.read(&mut [0; 100_000]).is_ok_and(|read| read > 0) {
+fn answer(mut stream: TcpStream, status: &str, headers: &str, body: &str) {
+    let answer = format!("HTTP/1.1 {status}\r\n{headers}\r\n\r\n{body}");
+    while read_some(&mut stream).is_ok_and(|read| read > 0) {
         if stream.write_all(answer.as_bytes()).is_err() {
             return;
         }
@@ -105,7 +100,7 @@ fn servers() {
         });
     }
     // It ends together with the test.
-    io::stdin().read(&mut [0]).unwrap();
+    io::copy(&mut io::stdin(), &mut io::sink()).unwrap();
     std::process::exit(0);
 }
 

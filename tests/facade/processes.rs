@@ -51,7 +51,9 @@ fn the_extensions_for_unix_have_the_paths_of_std() {
 /// Runs an ignored test of this file in a process of its own.
 #[cfg(feature = "http")]
 fn run(name: &str) {
-    let output = evy_test_support::rerun_ignored(name).output().unwrap();
+    let output = evy_test_support::rerun_ignored(name)
+        .output()
+        .expect("the test binary runs");
     assert!(output.status.success(), "{output:?}");
 }
 
@@ -101,8 +103,8 @@ fn forks_while_workers_serve() {
     let calls: [Call<'_>; 7] = [
         &|| (),
         &|| drop(http::get(&url)),
-        &|| drop(handle.stop(SHORT)),
-        &|| drop(workers.handle().stop(SHORT)),
+        &|| assert_eq!(handle.stop(SHORT), 0),
+        &|| assert_eq!(workers.handle().stop(SHORT).left, 0),
         &|| workers.handle().begin_stop(SHORT),
         &|| drop(http::serve_on(&workers, "127.0.0.1:0", || |_| "hello")),
         &|| drop(Workers::builder().threads(1).start(|_worker| ())),
@@ -116,7 +118,7 @@ fn forks_while_workers_serve() {
             if child == 0 {
                 // SAFETY: ends the child if it hangs.
                 unsafe { libc::alarm(20) };
-                let _ = catch_unwind(AssertUnwindSafe(call));
+                catch_unwind(AssertUnwindSafe(call)).ok();
                 // SAFETY: ends the process, and nothing else.
                 unsafe { libc::_exit(7) };
             }

@@ -46,10 +46,12 @@ impl ServerHandle {
     /// Stops the server in order, and returns the number of connections that are left.
     ///
     /// The server stops accepting at once, and closes the connections that are idle. The responses
-    /// that it still sends announce `connection: close`. After `grace`, it kills the green threads
-    /// of the connections that are left. One that cannot be ended is counted in the result: for
-    /// example, if its handler computes, or parks in a destructor. With `panic = "abort"` none can
-    /// be killed.
+    /// that it still sends announce `connection: close`. A client that has got its response, but is
+    /// still sending the request, has time to read the response.
+    ///
+    /// After `grace`, the server kills the green threads of the connections that are left. One that
+    /// cannot be ended is counted in the result: for example, if its handler computes, or parks in a
+    /// destructor. With `panic = "abort"` none can be killed.
     ///
     /// The calls of `serve` return `Ok` once their connections have ended, or after `grace`. A server
     /// that was stopped stays so: later calls of `serve` return at once. A second call of `stop`

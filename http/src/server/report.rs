@@ -13,9 +13,12 @@ use super::access_log::Escaped;
 /// The target of the lines in the `log` facade.
 const TARGET: &str = "evy::http";
 
-/// What becomes of the errors that a server survives: they are logged, or given to a callback.
+type Callback = Arc<dyn Fn(&io::Error) + Send + Sync>;
+
+/// What becomes of the errors that a server survives: they are given to a callback, or logged if
+/// there is none.
 #[derive(Clone, Default)]
-pub(super) struct OnError(Option<Arc<dyn Fn(&io::Error) + Send + Sync>>);
+pub(super) struct OnError(Option<Callback>);
 
 impl OnError {
     pub(super) fn new(report: impl Fn(&io::Error) + Send + Sync + 'static) -> Self {

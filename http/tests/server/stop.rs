@@ -297,7 +297,7 @@ fn upload_slowly(begin: &[u8], grace: Duration) -> std::io::Result<String> {
     let stopping = thread::spawn(move || handle.stop(grace));
     let sent = (0..5).try_for_each(|_| {
         thread::sleep(Duration::from_millis(250));
-        stream.write_all(&[b'x'; 50_000])
+        stream.write_all(&vec![b'x'; 50_000])
     });
     let mut answer = String::new();
     let read = sent.and_then(|()| stream.read_to_string(&mut answer));
