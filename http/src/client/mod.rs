@@ -193,7 +193,7 @@ impl Client {
     /// A body that is longer than 16 KiB, or that is not in memory, is sent by a green thread of its
     /// own, with a stack of [`stack_size`](ClientBuilder::stack_size), while the response is read. A
     /// response that comes before the whole request was sent is returned at once. After a success,
-    /// the rest is sent while the program reads the response; otherwise it is not sent.
+    /// what is left is sent while the program reads the response; otherwise it is not sent.
     ///
     /// A request with `Expect: 100-continue` waits for the answer of the server before it sends the
     /// body, at most for [`continue_timeout`](ClientBuilder::continue_timeout).

@@ -134,15 +134,17 @@ impl Registry {
     /// Waits for the connections to end, when the server stops. Idle ones are closed. At the
     /// deadline, which is asked for again after [`wake`](Self::wake), all others are killed.
     pub(super) fn drain(&self, deadline: impl Fn() -> Option<Instant>) {
-        let is_over = || deadline().is_some_and(|deadline| deadline <= now());
+        let is_over = |deadline: Option<Instant>| deadline.is_some_and(|at| at <= now());
         while self.len() > 0 {
             let time = now();
-            self.read_arrived_requests(is_over);
-            if is_over() {
+            self.read_arrived_requests(|| is_over(deadline()));
+            // It may park, so it is asked for before the phases are read.
+            let deadline = deadline();
+            if is_over(deadline) {
                 break;
             }
             let next = self.close_idle(time);
-            let next = [next, deadline()].into_iter().flatten().min();
+            let next = [next, deadline].into_iter().flatten().min();
             if self.len() > 0 {
                 let reason = WaitReason::Other("the connections of its server to end");
                 self.changed.wait_deadline(reason, next);
@@ -153,7 +155,7 @@ impl Registry {
         }
     }
 
-    /// Makes `drain` look at its deadline again.
+    /// Makes `drain` ask for its deadline again.
     pub(super) fn wake(&self) {
         self.changed.wake_all();
     }

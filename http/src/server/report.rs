@@ -6,7 +6,7 @@ use std::io;
 use std::sync::Arc;
 
 use evy_runtime::lowlevel::contain_panic;
-use log::{Level, log, log_enabled};
+use log::{Level, log};
 
 use super::access_log::Escaped;
 
@@ -37,7 +37,7 @@ impl OnError {
     /// Reports what went wrong with the request that began with `line`.
     #[cold]
     pub(super) fn report_request(&self, line: &[u8], source: Box<dyn Error + Send + Sync>) {
-        if !self.is_callback() && !log_enabled!(target: TARGET, Level::Error) {
+        if !self.is_callback() && log::max_level() < Level::Error {
             return;
         }
         let kind = match source.downcast_ref::<io::Error>() {

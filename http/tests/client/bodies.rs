@@ -204,6 +204,10 @@ fn a_body_has_a_stack_of_the_size_that_the_client_sets() {
         let client = Client::builder().stack_size(2 << 20).build();
         let response = client.post(&echo(), deep_body(600));
         assert_eq!(text(response).unwrap(), "600");
+        // A stack that cannot be allocated is an error.
+        let client = Client::builder().stack_size(1 << 50).build();
+        let error = client.post(&echo(), deep_body(1)).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::OutOfMemory);
     });
 }
 
