@@ -81,7 +81,8 @@
 //! - [`Server::serve`] takes any [`evy_net::Listener`]: TCP, Unix sockets, TLS, or one of the
 //!   program. [`Server::serve_connection`] takes a single connection.
 //! - The extensions of a request have a [`Peer`], with the addresses of its connection.
-//! - Errors are dropped unless there is a callback: see [`ServerBuilder::on_error`].
+//! - Errors of handlers are logged by the crate `log`, or given to a callback: see
+//!   [`ServerBuilder::on_error`].
 //!
 //! # Bodies
 //!

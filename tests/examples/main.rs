@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
 mod feed_scraper;
+mod forward_proxy;
 #[cfg(feature = "tls")]
 mod https_server;
 mod site;

@@ -127,6 +127,25 @@ impl ClientBuilder {
         self
     }
 
+    /// Sets the size of the stacks on which the bodies of requests are read and sent, in bytes, like
+    /// [`Builder::stack_size`](evy_runtime::thread::Builder::stack_size). The default is 256 KiB.
+    ///
+    /// A body that is longer than 16 KiB, or that is not in memory, is sent by a green thread of its
+    /// own. Another one reads the response meanwhile.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use evy::http::Client;
+    ///
+    /// // Debug builds of deep encoders and compressors need more stack than release builds.
+    /// let client = Client::builder().stack_size(1 << 20).build();
+    /// ```
+    pub fn stack_size(mut self, bytes: usize) -> Self {
+        self.settings.stack_size = Some(bytes);
+        self
+    }
+
     /// Sets how the client connects, instead of by TCP. For a URL with `https`, the client adds TLS
     /// to the connection itself.
     pub fn connector(mut self, connector: impl Connector) -> Self {

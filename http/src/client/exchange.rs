@@ -5,8 +5,8 @@ use std::mem;
 use std::time::Duration;
 
 use evy_net::Duplex;
-use evy_runtime::thread::JoinHandle;
-use evy_runtime::{select, spawn};
+use evy_runtime::select;
+use evy_runtime::thread::{Builder, JoinHandle};
 use http::{Request, Response, StatusCode};
 
 use super::connection::Connection;
@@ -180,8 +180,10 @@ impl<'a> Exchange<'a> {
     ) -> Result<Answer, ExchangeError> {
         let writer = stream.stream.try_clone()?;
         let body = mem::take(request.body_mut());
-        let sending = Sending::start(writer, self.deadline, out, body, framing);
-        let reading = Reading::start(stream, self.settings.limits, wanted);
+        let sender = self.settings.thread("body of a request");
+        let sending = Sending::start(sender, writer, self.deadline, out, body, framing)?;
+        let reader = self.settings.thread("head of a response");
+        let reading = Reading::start(reader, stream, self.settings.limits, wanted)?;
         let first = select! {
             biased;
             join(&reading.0) -> read => First::Read(joined(read)),
@@ -265,11 +267,17 @@ type Read = (ClientStream, Result<Response<()>, ExchangeError>);
 struct Reading(JoinHandle<Read>);
 
 impl Reading {
-    fn start(mut stream: ClientStream, limits: Limits, wanted: Wanted) -> Self {
-        Self(spawn(move || {
+    fn start(
+        builder: Builder,
+        mut stream: ClientStream,
+        limits: Limits,
+        wanted: Wanted,
+    ) -> io::Result<Self> {
+        let reader = builder.spawn(move || {
             let response = response_head::read(&mut stream, &limits, wanted);
             (stream, response)
-        }))
+        })?;
+        Ok(Self(reader))
     }
 
     /// Waits until the head was read, for at most `limit`.

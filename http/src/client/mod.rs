@@ -191,9 +191,9 @@ impl Client {
     /// # Bodies
     ///
     /// A body that is longer than 16 KiB, or that is not in memory, is sent by a green thread of its
-    /// own, while the response is read. A response that comes before the whole request was sent is
-    /// returned at once. After a success, the rest is sent while the program reads the response;
-    /// otherwise it is not sent.
+    /// own, with a stack of [`stack_size`](ClientBuilder::stack_size), while the response is read. A
+    /// response that comes before the whole request was sent is returned at once. After a success,
+    /// what is left is sent while the program reads the response; otherwise it is not sent.
     ///
     /// A request with `Expect: 100-continue` waits for the answer of the server before it sends the
     /// body, at most for [`continue_timeout`](ClientBuilder::continue_timeout).
@@ -250,7 +250,7 @@ impl Client {
     ///
     /// # Panics
     ///
-    /// Panics if the body of the request panics.
+    /// Panics if the body of the request panics. With `panic = "abort"` that ends the process.
     pub fn request<B: Into<Body>>(&self, request: Request<B>) -> io::Result<Response<Body>> {
         charge();
         let settings = &self.shared.settings;

@@ -6,8 +6,7 @@ use std::rc::Rc;
 
 use evy_net::Stream;
 use evy_runtime::lowlevel::resume_unwind;
-use evy_runtime::spawn;
-use evy_runtime::thread::{self, JoinHandle};
+use evy_runtime::thread::{self, Builder, JoinHandle};
 
 use super::connection::Connection;
 use super::deadline::Deadline;
@@ -19,6 +18,8 @@ use crate::buffered::BufferedStream;
 pub(super) struct Sending {
     sender: JoinHandle<Result<(), SendError>>,
     body: BodySlot,
+    /// Whether nothing of the program is called to read the body.
+    is_in_memory: bool,
 }
 
 /// The failure to send a body.
@@ -43,14 +44,20 @@ impl From<SendError> for ExchangeError {
 type BodySlot = Rc<Cell<Option<Body>>>;
 
 impl Sending {
-    /// Begins to send `out`, which holds the head, and `body`.
+    /// Begins to send `out`, which holds the head, and `body`, on a green thread from `builder`.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if no stack can be allocated.
     pub(super) fn start(
+        builder: Builder,
         connection: Connection,
         deadline: Deadline,
         out: Vec<u8>,
         body: Body,
         framing: BodyFraming,
-    ) -> Self {
+    ) -> io::Result<Self> {
+        let is_in_memory = body.is_in_memory();
         let slot = Rc::new(Cell::new(Some(body)));
         let job = Job {
             stream: BufferedStream::new(connection, deadline.io()),
@@ -58,10 +65,11 @@ impl Sending {
             framing,
             body: Rc::clone(&slot),
         };
-        Self {
-            sender: spawn(move || job.run()),
+        Ok(Self {
+            sender: builder.spawn(move || job.run())?,
             body: slot,
-        }
+            is_in_memory,
+        })
     }
 
     pub(super) fn handle(&self) -> &JoinHandle<Result<(), SendError>> {
@@ -77,6 +85,14 @@ impl Sending {
     /// panicked, the panic continues here.
     pub(super) fn end(self) -> (Result<(), SendError>, Body) {
         self.sender.kill();
+        // The wait of a body for something else cannot be ended without unwinding.
+        if cfg!(panic = "abort") && !self.is_in_memory && !self.sender.is_finished() {
+            let failed = SendError {
+                error: io::ErrorKind::ConnectionAborted.into(),
+                is_from_body: false,
+            };
+            return (Err(failed), Body::empty());
+        }
         let sent = joined(self.sender.take_result()).unwrap_or_else(|error| {
             Err(SendError {
                 error,

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use evy_runtime::thread::Builder;
 use http::{Extensions, HeaderValue};
 
 use crate::limits::Limits;
@@ -14,6 +15,8 @@ pub(super) struct Settings {
     pub(super) max_idle_per_host: usize,
     pub(super) idle_timeout: Duration,
     pub(super) allows_redirects_to_http: bool,
+    /// For the green threads of an exchange.
+    pub(super) stack_size: Option<usize>,
     /// The settings of a request that has none of its own.
     pub(super) exchange: ExchangeSettings,
 }
@@ -45,6 +48,7 @@ impl Default for Settings {
             max_idle_per_host: 8,
             idle_timeout: Duration::from_secs(90),
             allows_redirects_to_http: false,
+            stack_size: None,
             exchange: ExchangeSettings {
                 timeout: Duration::from_secs(60),
                 connect_timeout: Duration::from_secs(10),
@@ -52,6 +56,17 @@ impl Default for Settings {
                 continue_timeout: Duration::from_secs(1),
                 max_redirects: 10,
             },
+        }
+    }
+}
+
+impl Settings {
+    /// Returns a builder of a green thread with this name, for an exchange.
+    pub(super) fn thread(&self, name: &str) -> Builder {
+        let builder = Builder::new().name(name.into());
+        match self.stack_size {
+            Some(bytes) => builder.stack_size(bytes),
+            None => builder,
         }
     }
 }

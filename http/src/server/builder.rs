@@ -148,13 +148,16 @@ impl ServerBuilder {
     }
 
     /// Sets a callback for the errors of requests and of handshakes, and for those that the accept
-    /// loop survives.
+    /// loop survives. By default they are logged.
     ///
     /// The errors of requests are those of handlers and bodies, and panics. Each begins with the
     /// request line in quotes, and its source is the error itself. A client that is slow, wrong or
     /// gone is not an error. A panic of the callback affects nothing else.
+    ///
+    /// The default logs by the crate `log`, with the target `evy::http`: errors of requests at the
+    /// level `error`, and the others at the level `warn`. A closure that does nothing turns that off.
     pub fn on_error(mut self, report: impl Fn(&io::Error) + Send + Sync + 'static) -> Self {
-        self.0.on_error = Some(OnError::new(report));
+        self.0.on_error = OnError::new(report);
         self
     }
 

@@ -63,6 +63,9 @@ pub(super) struct Connection<S> {
     /// The request line of the current request, if it is kept for reports.
     pub(super) line: Vec<u8>,
     last_host: LastHost,
+    /// Whether the head of the current request was accepted, so that it is known where the request
+    /// ends.
+    is_accepted: bool,
     /// Whether the client waits for `100 Continue`.
     pub(super) expect_continue: bool,
     /// Whether the client understands `100 Continue`, and no part of the response was sent.
@@ -87,6 +90,7 @@ impl<S: Stream> Connection<S> {
             request_number: 0,
             line: Vec::new(),
             last_host: LastHost::default(),
+            is_accepted: false,
             expect_continue: false,
             may_continue: false,
             fault: None,
@@ -115,6 +119,7 @@ impl<S: Stream> Connection<S> {
     ) -> io::Result<Option<HeadersSeen>> {
         let is_first = self.request_number == 0;
         self.line.clear();
+        self.is_accepted = false;
         self.stream.skip_empty_lines();
         if self.stream.buffered().is_empty() && !is_first {
             self.pipelined = 0;
@@ -138,7 +143,7 @@ impl<S: Stream> Connection<S> {
         }
         let stream = &mut self.stream;
         stream.deadline = transfer_deadline(settings);
-        if settings.keeps_line {
+        if settings.keeps_line() {
             let line = stream.buffered().split(|&byte| byte == b'\r').next();
             self.line.extend_from_slice(line.unwrap_or_default());
         }
@@ -148,6 +153,7 @@ impl<S: Stream> Connection<S> {
         stream.consume(length);
         self.request_number += 1;
         self.accept(request, seen, settings)?;
+        self.is_accepted = true;
         Ok(Some(seen))
     }
 
@@ -369,7 +375,13 @@ impl<S: Stream> Connection<S> {
     #[cold]
     #[inline(never)]
     pub(super) fn linger(&mut self, entry: &ConnectionGuard) -> io::Result<()> {
-        entry.set_phase(Phase::Idle, now());
+        let mut has_more = !self.is_accepted || !self.decoder.is_done();
+        let phase = if has_more {
+            Phase::Lingering
+        } else {
+            Phase::Idle
+        };
+        entry.set_phase(phase, now());
         self.stream.flush()?;
         self.is_write_closed = true;
         self.stream.stream.close_write()?;
@@ -379,7 +391,12 @@ impl<S: Stream> Connection<S> {
             writing: pace,
         };
         let mut scratch = [0; 4096];
-        while self.stream.read(&mut scratch)? > 0 {}
+        while self.stream.read(&mut scratch)? > 0 {
+            if !has_more {
+                has_more = true;
+                entry.set_phase(Phase::Lingering, now());
+            }
+        }
         Ok(())
     }
 

@@ -46,13 +46,16 @@ impl ServerHandle {
     /// Stops the server in order, and returns the number of connections that are left.
     ///
     /// The server stops accepting at once, and closes the connections that are idle. The responses
-    /// that it still sends announce `connection: close`. After `grace`, it kills the green threads
-    /// of the connections that are left. One that cannot be ended is counted in the result: for
-    /// example, if its handler computes, or parks in a destructor. With `panic = "abort"` none can
-    /// be killed.
+    /// that it still sends announce `connection: close`. A client that has got its response, but is
+    /// still sending the request, has time to read the response.
+    ///
+    /// After `grace`, the server kills the green threads of the connections that are left. One that
+    /// cannot be ended is counted in the result: for example, if its handler computes, or parks in a
+    /// destructor. With `panic = "abort"` none can be killed.
     ///
     /// The calls of `serve` return `Ok` once their connections have ended, or after `grace`. A server
-    /// that was stopped stays so: later calls of `serve` return at once.
+    /// that was stopped stays so: later calls of `serve` return at once. A second call of `stop`
+    /// waits for the same stop, and can only shorten its `grace`.
     ///
     /// A handler that calls it waits for its own connection, so it should do that on another green
     /// thread, which it spawns.
@@ -227,6 +230,18 @@ impl ServingGuard {
             if deadline.is_some() {
                 return deadline;
             }
+            let waited = self.serving.changed.wait(state);
+            state = waited.unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    /// Calls `is_done` now and after each stop and each [`notify`](Self::notify), until it returns
+    /// `true`. It must not park.
+    ///
+    /// Parks until then.
+    pub(super) fn watch(&self, is_done: impl Fn() -> bool) {
+        let mut state = self.control.lock();
+        while !is_done() {
             let waited = self.serving.changed.wait(state);
             state = waited.unwrap_or_else(PoisonError::into_inner);
         }

@@ -100,7 +100,7 @@ pub struct Server {
     settings: Settings,
     max_connections: usize,
     stack_size: Option<usize>,
-    on_error: Option<OnError>,
+    on_error: OnError,
     access_log: Option<AccessLog>,
     trusted_proxies: Option<TrustedProxies>,
     control: Arc<Control>,
@@ -132,7 +132,7 @@ impl Server {
     ///   reader or writer, and of a response to HEAD.
     /// - A panic of the handler is answered with 500, like an error. If a body fails or panics after
     ///   the head was sent, the connection is reset, so that the client notices. All of these are
-    ///   reported to [`on_error`](ServerBuilder::on_error).
+    ///   logged, unless there is a callback for them: see [`on_error`](ServerBuilder::on_error).
     /// - A target that names a host replaces the `Host` header.
     ///
     /// If the listener fails, or if the caller is killed, idle connections are closed at once, and
@@ -182,9 +182,8 @@ impl Server {
         if let Some(bytes) = self.stack_size {
             accept_loop = accept_loop.stack_size(bytes);
         }
-        if let Some(on_error) = self.on_error.clone() {
-            accept_loop = accept_loop.on_error(move |error| on_error.report(error));
-        }
+        let on_error = self.on_error.clone();
+        accept_loop = accept_loop.on_error(move |error| on_error.report(error));
         let service = self.service(serving, handler, &registry);
         // The connections outlive this call if the listener fails, or if it is killed.
         let _closing = OnDrop(|| {
@@ -212,8 +211,8 @@ impl Server {
             serving.notify();
             result
         });
-        if let Some(deadline) = serving.stop_deadline() {
-            registry.drain(deadline);
+        if serving.stop_deadline().is_some() {
+            drain(serving, &registry);
         }
         result
     }
@@ -284,8 +283,8 @@ impl Server {
             }
             let connection = builder.spawn_scoped(s, connection);
             let connection = connection.expect("a stack for the connection can be allocated");
-            if let Some(deadline) = serving.wait_for_stop(|| is_done.get()) {
-                registry.drain(deadline);
+            if serving.wait_for_stop(|| is_done.get()).is_some() {
+                drain(serving, &registry);
             }
             match connection.join() {
                 Ok(result) => result,
@@ -303,7 +302,7 @@ impl Server {
         registry: &Rc<Registry>,
     ) -> Service<H> {
         let settings = Settings {
-            keeps_line: self.on_error.is_some() || self.access_log.is_some(),
+            keeps_line: self.on_error.is_callback() || self.access_log.is_some(),
             ..self.settings.clone()
         };
         Service {
@@ -326,12 +325,30 @@ impl Default for Server {
             settings: Settings::default(),
             max_connections: 10_000,
             stack_size: None,
-            on_error: None,
+            on_error: OnError::default(),
             access_log: None,
             trusted_proxies: None,
             control: Arc::default(),
         }
     }
+}
+
+/// Ends the connections of a call that is being stopped. A later stop may move the deadline forward.
+fn drain(serving: &ServingGuard, registry: &Registry) {
+    let is_done = Cell::new(false);
+    scope(|s| {
+        let watch = || {
+            serving.watch(|| {
+                registry.wake();
+                is_done.get()
+            });
+        };
+        // Without a stack for it, a later stop changes nothing.
+        drop(Builder::new().spawn_scoped(s, watch));
+        registry.drain(|| serving.stop_deadline().flatten());
+        is_done.set(true);
+        serving.notify();
+    });
 }
 
 /// Returns the addresses of a connection. A listener may listen at all addresses of its host.

@@ -21,6 +21,9 @@ const LAST_REQUEST: Duration = Duration::from_millis(100);
 pub(super) enum Phase {
     /// It waits for another request, or for the client to close it.
     Idle,
+    /// It has sent its last response, and discards what the client still sends. If it were closed,
+    /// the client might miss that response. It ends by its own limits.
+    Lingering,
     /// It has not begun its first request. That may be on its way, so it gives way like a head.
     New,
     /// It waits for the rest of a head, or of a handshake.
@@ -94,8 +97,8 @@ impl Registry {
         }
     }
 
-    /// Closes the connection that has been idle for the longest time or, if there is none, has
-    /// waited for its head for the longest time. Returns `false` if there is none either.
+    /// Closes the connection that has been without a request for the longest time or, if there is
+    /// none, has waited for its head for the longest time. Returns `false` if there is none either.
     pub(super) fn close_oldest(&self) -> bool {
         loop {
             let candidate = self.candidates.borrow_mut().pop();
@@ -120,20 +123,26 @@ impl Registry {
             .filter(|entry| entry.phase.get() != Phase::Busy)
             .map(|entry| (entry.phase.get(), entry.since.get(), Rc::clone(entry)))
             .collect();
-        found.sort_by_key(|(phase, since, _)| std::cmp::Reverse((*phase != Phase::Idle, *since)));
+        found.sort_by_key(|(phase, since, _)| {
+            let has_begun = matches!(phase, Phase::New | Phase::Head);
+            std::cmp::Reverse((has_begun, *since))
+        });
         *self.candidates.borrow_mut() = found;
         !self.candidates.borrow().is_empty()
     }
 
     /// Waits for the connections to end, when the server stops. Idle ones are closed. At the
-    /// deadline, all others are killed. Returns the number of those that are left.
-    pub(super) fn drain(&self, deadline: Option<Instant>) -> usize {
+    /// deadline, which is asked for again after [`wake`](Self::wake), all others are killed.
+    pub(super) fn drain(&self, deadline: impl Fn() -> Option<Instant>) {
+        let is_over = |deadline: Option<Instant>| deadline.is_some_and(|at| at <= now());
         while self.len() > 0 {
             let time = now();
-            if deadline.is_some_and(|deadline| deadline <= time) {
+            self.read_arrived_requests(|| is_over(deadline()));
+            // It may park, so it is asked for before the phases are read.
+            let deadline = deadline();
+            if is_over(deadline) {
                 break;
             }
-            self.read_arrived_requests();
             let next = self.close_idle(time);
             let next = [next, deadline].into_iter().flatten().min();
             if self.len() > 0 {
@@ -144,13 +153,18 @@ impl Registry {
         for entry in self.all() {
             entry.close();
         }
-        self.len()
+    }
+
+    /// Makes `drain` ask for its deadline again.
+    pub(super) fn wake(&self) {
+        self.changed.wake_all();
     }
 
     /// Lets the connections read the requests that have arrived already, so that none of them counts
-    /// as idle. While the OS thread was held up, many may have arrived.
-    fn read_arrived_requests(&self) {
-        loop {
+    /// as idle. While the OS thread was held up, many may have arrived. Clients that keep sending
+    /// requests do not extend the deadline.
+    fn read_arrived_requests(&self, is_over: impl Fn() -> bool) {
+        while !is_over() {
             let requests = self.counts.requests();
             sleep(Duration::from_millis(1));
             // What became ready together with this green thread runs first.
@@ -170,7 +184,7 @@ impl Registry {
         }
         let registry = Rc::clone(self);
         // Without a stack for it, the connections end by their timeouts.
-        let draining = Builder::new().spawn(move || registry.drain(None));
+        let draining = Builder::new().spawn(move || registry.drain(|| None));
         drop(draining);
     }
 

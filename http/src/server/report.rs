@@ -1,4 +1,4 @@
-//! `OnError`: the callback for errors that a server survives, and the request that each is about.
+//! `OnError`: what becomes of the errors that a server survives, and the request that each is about.
 
 use std::error::Error;
 use std::fmt;
@@ -6,32 +6,56 @@ use std::io;
 use std::sync::Arc;
 
 use evy_runtime::lowlevel::contain_panic;
+use log::{Level, log};
 
 use super::access_log::Escaped;
 
-/// The callback for errors that a server survives.
-#[derive(Clone)]
-pub(super) struct OnError(Arc<dyn Fn(&io::Error) + Send + Sync>);
+/// The target of the lines in the `log` facade.
+const TARGET: &str = "evy::http";
+
+type Callback = Arc<dyn Fn(&io::Error) + Send + Sync>;
+
+/// What becomes of the errors that a server survives: they are given to a callback, or logged if
+/// there is none.
+#[derive(Clone, Default)]
+pub(super) struct OnError(Option<Callback>);
 
 impl OnError {
     pub(super) fn new(report: impl Fn(&io::Error) + Send + Sync + 'static) -> Self {
-        Self(Arc::new(report))
+        Self(Some(Arc::new(report)))
     }
 
-    /// Calls the callback. If it panics, the panic hook reports that, and nothing else is affected.
+    pub(super) fn is_callback(&self) -> bool {
+        self.0.is_some()
+    }
+
+    /// Reports an error of a connection, or of the accept loop.
     pub(super) fn report(&self, error: &io::Error) {
-        contain_panic(|| (self.0)(error));
+        self.report_at(Level::Warn, error);
     }
 
     /// Reports what went wrong with the request that began with `line`.
     #[cold]
     pub(super) fn report_request(&self, line: &[u8], source: Box<dyn Error + Send + Sync>) {
+        if !self.is_callback() && log::max_level() < Level::Error {
+            return;
+        }
         let kind = match source.downcast_ref::<io::Error>() {
             Some(error) => error.kind(),
             None => io::ErrorKind::Other,
         };
         let line = Escaped(line).to_string();
-        self.report(&io::Error::new(kind, RequestError { line, source }));
+        let error = io::Error::new(kind, RequestError { line, source });
+        self.report_at(Level::Error, &error);
+    }
+
+    /// If the callback or the logger panics, the panic hook reports that, and nothing else is
+    /// affected.
+    fn report_at(&self, level: Level, error: &io::Error) {
+        contain_panic(|| match &self.0 {
+            Some(report) => report(error),
+            None => log!(target: TARGET, level, "{error}"),
+        });
     }
 }
 

@@ -47,6 +47,8 @@ impl RequestContext {
                 && headers.contains_key(UPGRADE)
                 && connection_says(headers, "upgrade");
         }
+        // If it is refused, what follows may be meant for the tunnel, and is no request.
+        context.keep_alive &= !context.is_connect;
         context
     }
 

@@ -34,7 +34,7 @@ use crate::upgrade::{UpgradeHandler, Upgraded};
 /// What all connections of a server have in common.
 pub(super) struct Service<H> {
     pub(super) settings: Settings,
-    pub(super) on_error: Option<OnError>,
+    pub(super) on_error: OnError,
     pub(super) access_log: Option<AccessLog>,
     pub(super) trusted_proxies: Option<TrustedProxies>,
     pub(super) serving: Arc<Serving>,
@@ -70,9 +70,7 @@ where
     ) -> io::Result<()> {
         let mut connection = Connection::new(stream, &self.settings);
         if let Err(error) = connection.handshake(&self.settings) {
-            if let Some(on_error) = &self.on_error {
-                on_error.report(&error);
-            }
+            self.on_error.report(&error);
             return Err(error);
         }
         peer.set_info(connection.stream.stream.info());
@@ -323,10 +321,8 @@ where
         shared: &SharedConnection<S>,
         error: Box<dyn Error + Send + Sync>,
     ) -> io::Result<()> {
-        if let Some(on_error) = &self.on_error {
-            let line = shared.with(|connection| Ok(connection.line.clone()))?;
-            on_error.report_request(&line, error);
-        }
+        let line = shared.with(|connection| Ok(connection.line.clone()))?;
+        self.on_error.report_request(&line, error);
         Ok(())
     }
 
@@ -394,8 +390,9 @@ where
             handler(Upgraded::new(stream, read_ahead));
             has_returned = true;
         });
-        if let (false, Some(on_error)) = (has_returned, &self.on_error) {
-            on_error.report_request(&line, "the handler of the upgrade panicked".into());
+        if !has_returned {
+            let error = "the handler of the upgrade panicked";
+            self.on_error.report_request(&line, error.into());
         }
         Ok(())
     }

@@ -24,11 +24,18 @@ pub(super) struct Settings {
     /// Whether CONNECT requests get to the handler.
     pub(super) allow_connect: bool,
     pub(super) server_header: Option<HeaderValue>,
-    /// Whether request lines are kept, for reports.
+    /// Whether request lines are kept although nothing may be logged.
     pub(super) keeps_line: bool,
 }
 
 impl Settings {
+    /// Whether request lines are kept, for reports. A logger may be installed at any time, and this
+    /// only reads a static.
+    #[inline]
+    pub(super) fn keeps_line(&self) -> bool {
+        self.keeps_line || log::max_level() >= log::LevelFilter::Error
+    }
+
     pub(super) fn receiving(&self) -> PaceLimits {
         PaceLimits {
             stall: self.io_timeout,

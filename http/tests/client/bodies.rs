@@ -172,6 +172,60 @@ fn a_body_that_panics_makes_the_request_panic() {
     });
 }
 
+/// A body that needs more stack than a green thread has by default.
+fn deep_body(depth: u32) -> Body {
+    #[inline(never)]
+    fn recurse(depth: u32) -> u32 {
+        let frame = std::hint::black_box([depth; 256]);
+        match depth {
+            0 => frame[0],
+            _ => recurse(depth - 1) + frame[255].min(1),
+        }
+    }
+    Body::from_writer(move |server| write!(server, "{}", recurse(depth)))
+}
+
+/// A server that answers with the body of each request.
+fn echo() -> String {
+    let listener = evy_net::listen("127.0.0.1:0").unwrap();
+    let addr = listener.local_addr().unwrap();
+    evy_runtime::spawn(move || {
+        let server = Server::default();
+        server.serve(listener, |request: Request<Body>| {
+            request.into_body().into_text()
+        })
+    });
+    format!("http://{addr}/")
+}
+
+#[test]
+fn a_body_has_a_stack_of_the_size_that_the_client_sets() {
+    within(|| {
+        let client = Client::builder().stack_size(2 << 20).build();
+        let response = client.post(&echo(), deep_body(600));
+        assert_eq!(text(response).unwrap(), "600");
+        // A stack that cannot be allocated is an error.
+        let client = Client::builder().stack_size(1 << 50).build();
+        let error = client.post(&echo(), deep_body(1)).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::OutOfMemory);
+    });
+}
+
+#[test]
+fn a_body_that_overflows_its_stack_is_named_and_ends_the_process() {
+    use evy_test_support::rerun_ignored;
+    let output = rerun_ignored("bodies::overflows_the_stack_of_a_body").output();
+    let error = String::from_utf8_lossy(&output.unwrap().stderr).into_owned();
+    let text = "'body of a request' has overflowed its stack of 262144 bytes";
+    assert!(error.contains(text), "{error}");
+}
+
+#[test]
+#[ignore = "ends the process"]
+fn overflows_the_stack_of_a_body() {
+    Client::new().post(&echo(), deep_body(600)).ok();
+}
+
 #[test]
 fn a_dropped_response_ends_the_request() {
     within(|| {

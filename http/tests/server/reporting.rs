@@ -1,7 +1,7 @@
 //! Errors and panics: what the client gets, and what is reported.
 
 use std::error::Error;
-use std::io::{self, ErrorKind, Write};
+use std::io::{self, ErrorKind, Read, Write};
 use std::sync::Mutex;
 
 use evy_http::{AccessLog, Body, Request, Response, Server, StatusCode, StatusError};
@@ -81,42 +81,104 @@ fn an_error_or_a_panic_is_a_500_and_is_reported_with_the_request_line() {
     });
 }
 
-fn without_dates(lines: &Mutex<Vec<String>>) -> Vec<String> {
-    let lines = lines.lock().unwrap();
-    let without_date = lines.iter().map(|line| {
+fn access_lines_without_dates() -> Vec<String> {
+    let lines = logged("evy::http::access", "");
+    let without_date = lines.iter().map(|(_, line)| {
         let (host, rest) = line.split_once(" - - [").unwrap();
         format!("{host} {}", rest.split_once("+0000] ").unwrap().1)
     });
     without_date.collect()
 }
 
-#[test]
-fn the_access_log_has_one_line_for_each_request() {
-    use std::sync::Once;
-    static LINES: Mutex<Vec<String>> = Mutex::new(Vec::new());
-    static LOGGER: Once = Once::new();
+/// Everything that was logged in this process: target, level and text.
+static LOGGED: Mutex<Vec<(String, log::Level, String)>> = Mutex::new(Vec::new());
+
+/// Installs a logger for this process.
+pub(super) fn collect_logs() {
     struct Logger;
     impl log::Log for Logger {
         fn enabled(&self, _: &log::Metadata<'_>) -> bool {
             true
         }
         fn log(&self, record: &log::Record<'_>) {
-            if record.target() == "evy::http::access" {
-                LINES.lock().unwrap().push(record.args().to_string());
-            }
+            let text = record.args().to_string();
+            let target = record.target().to_owned();
+            LOGGED.lock().unwrap().push((target, record.level(), text));
         }
         fn flush(&self) {}
     }
+    static ONCE: std::sync::Once = std::sync::Once::new();
+    ONCE.call_once(|| {
+        log::set_logger(&Logger).unwrap();
+        log::set_max_level(log::LevelFilter::Info);
+    });
+}
+
+/// Returns what was logged with this target and contains `part`.
+pub(super) fn logged(target: &str, part: &str) -> Vec<(log::Level, String)> {
+    let lines = LOGGED.lock().unwrap();
+    let lines = lines
+        .iter()
+        .filter(|(of, _, text)| of == target && text.contains(part));
+    lines
+        .map(|(_, level, text)| (*level, text.clone()))
+        .collect()
+}
+
+#[test]
+fn errors_are_logged_unless_there_is_a_callback() {
+    static REPORTS: Mutex<Vec<String>> = Mutex::new(Vec::new());
+    fn handler(request: Request<Body>) -> Result<Body, Box<dyn Error + Send + Sync>> {
+        match request.uri().path().rsplit('/').next() {
+            Some("panic") => panic!("the handler panics"),
+            Some("error") => Err("no database")?,
+            Some("client") => Err(StatusError::new(StatusCode::NOT_FOUND, "not here"))?,
+            Some("body") => Ok(Body::from_writer(|client| {
+                client.write_all(b"begun")?;
+                client.flush()?;
+                Err(io::Error::other("no disk"))
+            })),
+            _ => Ok("fine".into()),
+        }
+    }
+    collect_logs();
+    within(|| {
+        let logging = start(Server::default(), handler);
+        let report = |error: &io::Error| REPORTS.lock().unwrap().push(error.to_string());
+        let replaced = start(Server::builder().on_error(report).build(), handler);
+        for (addr, name) in [(logging, "default"), (replaced, "callback")] {
+            for path in ["panic", "error", "client", "body", "fine"] {
+                let request = format!("GET /{name}/{path} HTTP/1.0\r\n\r\n");
+                let mut stream = connect(addr);
+                stream.write_all(request.as_bytes()).unwrap();
+                stream.read_to_end(&mut Vec::new()).ok();
+            }
+        }
+        let reports = |name: &str| {
+            [
+                format!("\"GET /{name}/panic HTTP/1.0\": the handler panicked"),
+                format!("\"GET /{name}/error HTTP/1.0\": no database"),
+                format!("\"GET /{name}/body HTTP/1.0\": no disk"),
+            ]
+        };
+        assert_eq!(
+            logged("evy::http", "/default/"),
+            reports("default").map(|line| (log::Level::Error, line))
+        );
+        assert_eq!(*REPORTS.lock().unwrap(), reports("callback"));
+        assert_eq!(logged("evy::http", "/callback/"), []);
+    });
+}
+
+#[test]
+fn the_access_log_has_one_line_for_each_request() {
     fn handler(request: Request<Body>) -> io::Result<Body> {
         match request.uri().path() {
             "/stream" => Ok(Body::from_reader(&b"hello"[..])),
             path => Ok(Body::from(path.to_owned())),
         }
     }
-    LOGGER.call_once(|| {
-        log::set_logger(&Logger).unwrap();
-        log::set_max_level(log::LevelFilter::Info);
-    });
+    collect_logs();
     within(|| {
         let server = Server::builder()
             .access_log(AccessLog::combined())
@@ -129,11 +191,11 @@ fn the_access_log_has_one_line_for_each_request() {
               HEAD /head HTTP/1.1\r\nHost: a\r\n\r\n\
               GET /bad HTTP/1.1\r\n\r\n",
         );
-        while LINES.lock().unwrap().len() < 4 {
+        while logged("evy::http::access", "").len() < 4 {
             std::thread::sleep(std::time::Duration::from_millis(1));
         }
         assert_eq!(
-            without_dates(&LINES),
+            access_lines_without_dates(),
             [
                 "127.0.0.1 \"GET /a HTTP/1.1\" 200 2 \"http://b/\" \"\\\"x\\\\y\"",
                 "3.3.3.3 \"GET /stream HTTP/1.1\" 200 18 \"-\" \"-\"",
@@ -150,12 +212,12 @@ fn the_access_log_has_one_line_for_each_request() {
             let port = addr.port();
             exchange(addr, format!("GET /{port} HTTP/1.0\r\n\r\n").as_bytes());
         }
-        while LINES.lock().unwrap().len() < 5 {
+        while logged("evy::http::access", "").len() < 5 {
             std::thread::sleep(std::time::Duration::from_millis(1));
         }
         let path = format!("/{}", common.port());
         let line = format!("127.0.0.1 \"GET {path} HTTP/1.0\" 200 {}", path.len());
-        assert_eq!(without_dates(&LINES)[4..], [line]);
+        assert_eq!(access_lines_without_dates()[4..], [line]);
     });
 }
 

@@ -35,6 +35,7 @@ fn run() -> Running {
             "/slow" => sleep(Duration::from_millis(300)),
             "/block" => thread::sleep(Duration::from_millis(400)),
             "/forever" => sleep(Duration::from_secs(3600)),
+            "/x" => {}
             "/stubborn" => evy_runtime::shield(|| sleep(Duration::from_secs(2))),
             _ => drop(request.into_body().into_bytes()?),
         }
@@ -120,6 +121,26 @@ fn handlers_that_take_too_long_are_killed_when_the_grace_is_over() {
         assert_eq!(running.handle.stop(Duration::from_millis(200)), 0);
         assert!(start.elapsed() < Duration::from_secs(5));
         running.serving.join().unwrap().unwrap();
+        assert_eq!(forever.read(&mut [0; 100]).unwrap_or(0), 0);
+    });
+}
+
+#[test]
+fn a_second_stop_can_shorten_the_grace_of_the_first_one() {
+    within(|| {
+        let running = run();
+        let mut forever = ask(running.addr, "/forever");
+        let handle = running.handle.clone();
+        let first = thread::spawn(move || handle.stop(LONG));
+        while TcpStream::connect(running.addr).is_ok() {
+            thread::sleep(Duration::from_millis(1));
+        }
+        let start = Instant::now();
+        assert_eq!(running.handle.stop(Duration::from_millis(100)), 0);
+        assert_eq!(running.handle.stop(LONG), 0);
+        assert_eq!(first.join().unwrap(), 0);
+        running.serving.join().unwrap().unwrap();
+        assert!(start.elapsed() < LONG / 3);
         assert_eq!(forever.read(&mut [0; 100]).unwrap_or(0), 0);
     });
 }
@@ -239,6 +260,104 @@ fn connections_that_are_queued_when_a_server_stops_are_served() {
         for client in queued.iter_mut().chain([&mut blocking]) {
             assert!(read_to_end(client).ends_with("hello"));
         }
+        running.serving.join().unwrap().unwrap();
+    });
+}
+
+#[test]
+fn requests_that_keep_arriving_do_not_extend_the_grace() {
+    within(|| {
+        let running = run();
+        let mut clients: Vec<_> = (0..400).map(|_| connect(running.addr)).collect();
+        while running.handle.connections() < clients.len() {
+            thread::sleep(Duration::from_millis(1));
+        }
+        let handle = running.handle.clone();
+        let stopping = thread::spawn(move || handle.stop(Duration::from_millis(20)));
+        for client in &mut clients {
+            // After the grace, the connection may be gone.
+            client
+                .write_all(b"GET /forever HTTP/1.1\r\nHost: a\r\n\r\n")
+                .ok();
+            thread::sleep(Duration::from_micros(500));
+        }
+        assert_eq!(stopping.join().unwrap(), 0);
+        running.serving.join().unwrap().unwrap();
+    });
+}
+
+/// Sends a large request to a server that stops meanwhile, in pieces with pauses in between. Returns
+/// the answer, which it reads at the end.
+fn upload_slowly(begin: &[u8], grace: Duration) -> std::io::Result<String> {
+    let running = run();
+    let mut stream = connect(running.addr);
+    stream.write_all(begin)?;
+    thread::sleep(Duration::from_millis(100));
+    let handle = running.handle.clone();
+    let stopping = thread::spawn(move || handle.stop(grace));
+    let sent = (0..5).try_for_each(|_| {
+        thread::sleep(Duration::from_millis(250));
+        stream.write_all(&vec![b'x'; 50_000])
+    });
+    let mut answer = String::new();
+    let read = sent.and_then(|()| stream.read_to_string(&mut answer));
+    drop(stream);
+    assert_eq!(stopping.join().unwrap(), 0);
+    running.serving.join().unwrap().unwrap();
+    read.map(|_| answer)
+}
+
+#[test]
+fn a_client_that_is_still_uploading_when_a_server_stops_gets_its_refusal() {
+    within(|| {
+        let beginnings = [
+            (
+                "413",
+                "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 20000000\r\n\r\n",
+            ),
+            (
+                "200",
+                "POST /x HTTP/1.1\r\nHost: a\r\nContent-Length: 200000\r\n\r\n",
+            ),
+            (
+                "417",
+                "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\nExpect: x\r\n\r\n",
+            ),
+            ("400", "POST / HTTP/1.1\r\n\r\n"),
+            // What follows the request is not a part of it.
+            (
+                "200",
+                "GET /x HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\nmore",
+            ),
+        ];
+        for (status, begin) in beginnings {
+            let answer = upload_slowly(begin.as_bytes(), LONG);
+            let answer = answer.unwrap_or_else(|error| panic!("{begin:?}: {error}"));
+            assert_eq!(statuses(&answer), [status], "{answer}");
+        }
+    });
+}
+
+#[test]
+fn a_client_that_is_still_uploading_is_cut_off_when_the_grace_is_over() {
+    within(|| {
+        let begin = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 20000000\r\n\r\n";
+        assert!(upload_slowly(begin, Duration::from_millis(300)).is_err());
+    });
+}
+
+#[test]
+fn a_client_that_keeps_its_connection_open_after_the_last_answer_does_not_hold_up_a_stop() {
+    within(|| {
+        let running = run();
+        let mut client = connect(running.addr);
+        client
+            .write_all(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+            .unwrap();
+        read_until(&mut client, "hello");
+        let start = Instant::now();
+        assert_eq!(running.handle.stop(LONG), 0);
+        assert!(start.elapsed() < Duration::from_secs(1));
         running.serving.join().unwrap().unwrap();
     });
 }

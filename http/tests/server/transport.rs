@@ -14,6 +14,7 @@ use evy_net::{Listener, Stream, TcpListener, TcpStream};
 use evy_runtime::{Queue, spawn};
 use evy_test_support::within;
 
+use super::reporting::{collect_logs, logged};
 use super::{connect, exchange, start};
 
 /// A TCP stream with a handshake, which reads one byte, and a name.
@@ -126,6 +127,21 @@ fn a_server_runs_over_a_listener_of_the_program() {
         assert_eq!(*reports.lock().unwrap(), kinds);
         assert_eq!(handle.stop(Duration::from_secs(5)), 0);
         serving.join().unwrap().unwrap();
+    });
+}
+
+#[test]
+fn a_failed_handshake_is_logged_as_a_warning() {
+    collect_logs();
+    within(|| {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let addr = listener.local_addr().unwrap();
+        let naming = NamingListener(listener, Rc::default());
+        spawn(move || Server::default().serve(naming, |_| "hello"));
+        let answer = evy_runtime::unblock(move || exchange(addr, b"?"));
+        assert_eq!(answer, "");
+        let line = (log::Level::Warn, "the handshake failed".to_owned());
+        assert_eq!(logged("evy::http", "the handshake"), [line]);
     });
 }
 

@@ -147,6 +147,26 @@ fn connect_reaches_a_handler_only_if_that_is_allowed() {
 }
 
 #[test]
+fn what_follows_a_connect_that_is_refused_is_not_read_as_a_request() {
+    within(|| {
+        let server = Server::builder().allow_connect(true).build();
+        let addr = start(server, |request| match request.uri().path() {
+            "" => StatusCode::FORBIDDEN,
+            path => panic!("{path} was meant for the tunnel"),
+        });
+        for keep_alive in ["", "Connection: keep-alive\r\n"] {
+            let connect = format!("CONNECT a:80 HTTP/1.1\r\nHost: a\r\n{keep_alive}\r\n");
+            let answer = exchange(
+                addr,
+                (connect + "GET /x HTTP/1.1\r\nHost: a\r\n\r\n").as_bytes(),
+            );
+            assert_eq!(statuses(&answer), ["403"], "{answer}");
+            assert!(answer.contains("connection: close\r\n"), "{answer}");
+        }
+    });
+}
+
+#[test]
 fn tungstenite_runs_on_an_upgraded_connection() {
     within(|| {
         let addr = start(Server::default(), |request| {

@@ -24,6 +24,8 @@ pub struct WorkerListeners(Arc<Sockets>);
 
 struct Sockets {
     addr: SocketAddr,
+    /// The process that serves with them.
+    owner: u32,
     /// A lock of std, because it is never held across a wait.
     state: Mutex<State>,
 }
@@ -60,6 +62,7 @@ impl WorkerListeners {
             }
             Ok(Self(Arc::new(Sockets {
                 addr,
+                owner: std::process::id(),
                 state: Mutex::new(State {
                     sockets: all.into_iter().map(|socket| Some(socket.into())).collect(),
                     accepting: workers,
@@ -92,6 +95,9 @@ impl WorkerListeners {
 
     /// Makes all sockets refuse new handshakes.
     pub(super) fn refuse_handshakes(&self) {
+        if !self.is_own() {
+            return;
+        }
         let state = self.lock();
         for socket in state.sockets.iter().flatten() {
             system::refuse_handshakes(socket);
@@ -126,7 +132,16 @@ impl WorkerListeners {
     /// On Linux, the address can be bound again then, even while workers still have a listener.
     /// Those accept nothing more.
     pub fn close_all(&self) -> usize {
+        if !self.is_own() {
+            return 0;
+        }
         self.lock().sockets.iter_mut().map(close).sum()
+    }
+
+    /// Whether they are those of this process. In the child of a `fork` they are still those of its
+    /// parent, which serves on, and another OS thread of the parent may have held the lock.
+    fn is_own(&self) -> bool {
+        self.0.owner == std::process::id()
     }
 
     pub(super) fn downgrade(&self) -> WeakListeners {

@@ -114,6 +114,16 @@ fn without_unwinding_a_panic_of_an_http_handler_ends_the_process() {
 }
 
 #[test]
+fn without_unwinding_a_panic_of_the_body_of_a_request_ends_the_process() {
+    aborts("panic-http-body", "the reason");
+}
+
+#[test]
+fn without_unwinding_requests_end_by_errors_and_leave_no_connection() {
+    succeeds("http-client");
+}
+
+#[test]
 fn without_unwinding_a_stop_of_an_http_server_leaves_handlers_that_are_parked() {
     succeeds("http-stop");
 }

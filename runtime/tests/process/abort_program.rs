@@ -49,6 +49,8 @@ fn main() {
         }
         "panic-handler" => panic_in_a_handler(),
         "panic-http-handler" => panic_in_an_http_handler(),
+        "panic-http-body" => panic_in_the_body_of_a_request(),
+        "http-client" => http_client(),
         "panic-worker" => panic_in_a_worker(),
         "deadlock" => thread::park(),
         other => panic!("there is no case {other}"),
@@ -346,6 +348,84 @@ fn panic_in_an_http_handler() {
     let address = listener.local_addr().unwrap();
     spawn_n(move || evy::http::serve(listener, |_| -> () { panic!("the reason") }).unwrap());
     drop(evy::http::get(&format!("http://{address}/")));
+}
+
+fn panic_in_the_body_of_a_request() {
+    let listener = evy::listen("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    spawn_n(move || drop(evy::http::serve(listener, |_| "hello")));
+    let body = evy::http::Body::from_writer(|_| panic!("the reason"));
+    drop(evy::http::Client::new().post(&format!("http://{address}/"), body));
+}
+
+/// Requests whose bodies never end are ended by each way to leave them.
+fn http_client() {
+    use evy::http::{Body, Client, Request, RequestOptions, Server};
+    let listener = evy::listen("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let server = Server::builder().max_body_bytes(u64::MAX).build();
+    let handle = server.handle();
+    spawn_n(move || {
+        let handler = |request: Request<Body>| match request.uri().path() {
+            "/refuse" => Err("no"),
+            "/peer" => {
+                let peer = request.extensions().get::<evy::http::Peer>().unwrap();
+                Ok(peer.addr().unwrap().to_string().into())
+            }
+            // Answers while the body arrives.
+            "/early" => Ok(Body::from_writer(|client| client.write_all(b"hello"))),
+            _ => Ok(request.into_body()),
+        };
+        server.serve(listener, handler).unwrap();
+    });
+    let ticks = || {
+        Body::from_writer(|server| {
+            loop {
+                server.write_all(b"tick")?;
+                server.flush()?;
+                sleep(SHORT);
+            }
+        })
+    };
+    let client = Client::new();
+    let url = |path: &str| format!("http://{address}/{path}");
+    let peer = || client.get(&url("peer")).unwrap().into_body().into_text().unwrap();
+    let first = peer();
+    // Meanwhile the idle connection is watched.
+    sleep(LONGER * 3);
+    assert_eq!(peer(), first, "the connection is used again");
+    let refused = client.post(&url("refuse"), ticks()).unwrap();
+    assert_eq!(refused.status(), 500);
+    // A body that waits for something else is not waited for.
+    let more = Queue::unbounded();
+    let item = more.clone();
+    let stuck = Body::from_writer(move |server| {
+        server.write_all(b"begun")?;
+        server.flush()?;
+        item.get();
+        Ok(())
+    });
+    assert_eq!(client.post(&url("refuse"), stuck).unwrap().status(), 500);
+    more.put(());
+    let dropped = client.post(&url("early"), ticks()).unwrap();
+    assert_eq!(dropped.status(), 200);
+    drop(dropped);
+    let limited = RequestOptions::new().timeout(LONGER);
+    let limited = Request::put(url("echo")).extension(limited).body(ticks());
+    let mut endless = client.request(limited.unwrap()).unwrap().into_body();
+    let error = std::io::copy(&mut endless, &mut std::io::sink()).unwrap_err();
+    assert_eq!(error.kind(), std::io::ErrorKind::TimedOut);
+    // A timeout around the request makes its I/O fail.
+    let silent = evy::listen("127.0.0.1:0").unwrap();
+    let address = silent.local_addr().unwrap();
+    let result = timeout(LONGER, || client.get(&format!("http://{address}/")));
+    result.unwrap().unwrap_err();
+    drop(endless);
+    let start = std::time::Instant::now();
+    while handle.connections() > 0 {
+        assert!(start.elapsed() < LONGER * 100, "{handle:?}");
+        sleep(SHORT);
+    }
 }
 
 fn lazy() {

@@ -3,6 +3,7 @@
 #![expect(clippy::disallowed_methods, reason = "real time is measured")]
 
 mod connections;
+mod hostile;
 mod https;
 mod interrupts;
 mod proxies;
