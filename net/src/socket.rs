@@ -125,17 +125,6 @@ impl<T: AsFd> Socket<T> {
             .with_io(Direction::Read, sharing, timeout, op, drained)
     }
 
-    /// Parks until the socket may be readable.
-    pub(crate) fn wait_readable(&self) -> io::Result<()> {
-        // A socket that is not registered is waited for once, and so gets registered.
-        let mut may_be_ready = self.0.io.is_registered();
-        let op = |_: &T| match mem::replace(&mut may_be_ready, true) {
-            true => Ok(()),
-            false => Err(io::ErrorKind::WouldBlock.into()),
-        };
-        self.read_with(Sharing::Exclusive, op, |()| false)
-    }
-
     /// Runs `op`, parking until the socket is writable; see [`Green::with_io`].
     #[inline]
     pub(crate) fn write_with<R>(
@@ -203,6 +192,27 @@ where
         self.read_with(Sharing::Exclusive, op, |n| {
             *n > 0 && self.is_drained(*n, wanted, count)
         })
+    }
+
+    /// Parks until there is something to read, or the end of the stream.
+    pub(crate) fn wait_readable(&self) -> io::Result<()> {
+        // A short read clears the readiness of a TCP socket, so what is known of it is right most of
+        // the time. Other sockets are asked.
+        let is_known = T::IS_TCP && self.0.io.is_tcp();
+        let mut may_be_ready = is_known && self.0.io.is_registered();
+        let op = |stream: &T| {
+            // After a wait the socket is ready. A TCP socket that is not registered is waited for
+            // once, and so gets registered.
+            if mem::replace(&mut may_be_ready, true) {
+                return Ok(());
+            }
+            if is_known {
+                return Err(io::ErrorKind::WouldBlock.into());
+            }
+            rustix::net::recv(stream, &mut [0], RecvFlags::PEEK)?;
+            Ok(())
+        };
+        self.read_with(Sharing::Exclusive, op, |()| false)
     }
 
     #[inline]
