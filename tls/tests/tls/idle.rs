@@ -5,6 +5,7 @@ use std::io::{self, ErrorKind, Read, Write};
 use std::rc::Rc;
 use std::time::Duration;
 
+use evy::http::Server;
 use evy_net::{Duplex as _, Shutdown, Stream, TcpStream};
 use evy_runtime::{sleep, spawn};
 use evy_test_support::stream::tcp_pair;
@@ -94,6 +95,34 @@ fn a_wait_for_data_is_one_for_the_transport_until_there_are_data() {
         let mut data = [0; 4];
         client.read_exact(&mut data).unwrap();
         assert_eq!(&data, b"data");
+    });
+}
+
+/// An idle connection of a server needs no buffer of HTTP, and none of TLS.
+#[test]
+fn an_idle_https_connection_waits_for_its_transport_alone() {
+    within(|| {
+        let (client, server) = tcp_pair();
+        let connecting = spawn(move || connector().connect("localhost", client).unwrap());
+        let doing = Rc::new(Cell::new(Doing::Nothing));
+        let io = Watched {
+            io: server,
+            doing: Rc::clone(&doing),
+        };
+        let server = acceptor().accept(io).unwrap();
+        let serving = spawn(move || Server::default().serve_connection(server, (), |_| "hello"));
+        let mut client = connecting.join().unwrap();
+        for _ in 0..3 {
+            let request = b"GET / HTTP/1.1\r\nhost: a\r\n\r\n";
+            client.write_all(request).unwrap();
+            let mut answer = [0; 1000];
+            let read = client.read(&mut answer).unwrap();
+            assert!(answer[..read].ends_with(b"hello"));
+            sleep(SHORT);
+            assert_eq!(doing.get(), Doing::Waiting);
+        }
+        client.close_write().unwrap();
+        serving.join().unwrap().unwrap();
     });
 }
 

@@ -9,10 +9,10 @@ use evy_runtime::{spawn, spawn_n, yield_now};
 use evy_test_support::stream::tcp_pair;
 use evy_test_support::within;
 use evy_tls::Connector;
-use evy_tls::rustls::pki_types::CertificateDer;
-use evy_tls::rustls::pki_types::pem::PemObject;
-use evy_tls::rustls::version::{TLS12, TLS13};
-use evy_tls::rustls::{ClientConfig, RootCertStore, SupportedProtocolVersion};
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
+use rustls::version::{TLS12, TLS13};
+use rustls::{ClientConfig, RootCertStore, SupportedProtocolVersion};
 
 use crate::support::{CA, LONG, Tls, acceptor, connector, next_record, pair_through, pass_on};
 
@@ -22,7 +22,7 @@ fn connector_of(version: &'static SupportedProtocolVersion) -> Connector {
     roots
         .add(CertificateDer::from_pem_slice(CA.pem().as_bytes()).unwrap())
         .unwrap();
-    let provider = Arc::new(evy_tls::rustls::crypto::ring::default_provider());
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
     let config = ClientConfig::builder_with_provider(provider)
         .with_protocol_versions(&[version])
         .unwrap()
