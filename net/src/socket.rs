@@ -196,21 +196,18 @@ where
 
     /// Parks until there is something to read, or the end of the stream.
     pub(crate) fn wait_readable(&self) -> io::Result<()> {
-        // A short read clears the readiness of a TCP socket, so what is known of it is right most of
-        // the time. Other sockets are asked.
-        let is_known = T::IS_TCP && self.0.io.is_tcp();
-        let mut may_be_ready = is_known && self.0.io.is_registered();
+        // A socket that is not registered is waited for once, and so gets registered.
+        let asks = self.0.io.is_registered() || self.0.nonblocking.load(Ordering::Relaxed);
+        let mut has_tried = false;
         let op = |stream: &T| {
-            // After a wait the socket is ready. A TCP socket that is not registered is waited for
-            // once, and so gets registered.
-            if mem::replace(&mut may_be_ready, true) {
+            // After a wait the socket is ready. Before it, what is cached may be out of date.
+            if mem::replace(&mut has_tried, true) {
                 return Ok(());
             }
-            if is_known {
-                return Err(io::ErrorKind::WouldBlock.into());
+            match asks {
+                true => Ok(rustix::net::recv(stream, &mut [0], RecvFlags::PEEK).map(drop)?),
+                false => Err(io::ErrorKind::WouldBlock.into()),
             }
-            rustix::net::recv(stream, &mut [0], RecvFlags::PEEK)?;
-            Ok(())
         };
         self.read_with(Sharing::Exclusive, op, |()| false)
     }
