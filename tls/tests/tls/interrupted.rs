@@ -351,7 +351,7 @@ fn a_read_half_that_ends_in_the_middle_of_a_write_changes_nothing() {
             let (reader, mut writer) = server.split().unwrap();
             let writing = spawn(move || {
                 for block in 0..200 {
-                    writer.write_all(&[block; 64_000]).unwrap();
+                    writer.write_all(&vec![block; 64_000]).unwrap();
                 }
                 drop(writer);
             });
