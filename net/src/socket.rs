@@ -194,14 +194,16 @@ where
         })
     }
 
-    /// Parks until there is something to read, or the end of the stream.
+    /// Parks until there may be something to read, or the end of the stream.
     pub(crate) fn wait_readable(&self) -> io::Result<()> {
+        let is_nonblocking = self.0.nonblocking.load(Ordering::Relaxed);
         // A socket that is not registered is waited for once, and so gets registered.
-        let asks = self.0.io.is_registered() || self.0.nonblocking.load(Ordering::Relaxed);
-        let mut has_tried = false;
+        let asks = self.0.io.is_registered() || is_nonblocking;
+        // Most reads of a TCP socket clear its readiness, which can be trusted then. Those of others
+        // do not, so the first attempt asks the system. After a wait all are ready.
+        let mut is_ready = asks && !is_nonblocking && T::IS_TCP && self.0.io.is_tcp();
         let op = |stream: &T| {
-            // After a wait the socket is ready. Before it, what is cached may be out of date.
-            if mem::replace(&mut has_tried, true) {
+            if mem::replace(&mut is_ready, true) {
                 return Ok(());
             }
             match asks {
