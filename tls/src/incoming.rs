@@ -4,7 +4,9 @@
 //! locked while a green thread waits for bytes. And rustls asks for
 //! 4 KiB at a time, which is five system calls for a full record.
 
+use std::cell::Cell;
 use std::io::{self, Read};
+use std::mem;
 
 use rustls::{Connection, Reader};
 
@@ -17,6 +19,12 @@ const MAX_SIZE: usize = 32 << 10;
 
 /// The length of a record's header. rustls cannot do anything with less.
 pub(crate) const HEADER_LEN: usize = 5;
+
+thread_local! {
+    /// A buffer of the smaller size that an idle stream of this OS thread has given up. A server of
+    /// many connections that are mostly idle needs few.
+    static SPARE: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+}
 
 /// The bytes that were received and not yet decrypted: `buf[start..end]`.
 ///
@@ -55,10 +63,14 @@ impl Incoming {
         (!self.has_fed).then(|| &self.buf[self.start..self.end])
     }
 
-    /// Frees the buffer, if it holds nothing, and makes that of rustls as small as it can be.
+    /// Gives up the buffer, if it holds nothing, and makes that of rustls as small as it can be.
     pub(crate) fn release(&mut self, connection: &mut Connection) {
         if self.is_empty() {
-            self.buf = Vec::new();
+            let buf = mem::take(&mut self.buf);
+            if buf.len() == MIN_SIZE {
+                // After the end of the OS thread's locals it is freed.
+                SPARE.try_with(|spare| spare.set(buf)).ok();
+            }
             // rustls does it before each read.
             connection.read_tls(&mut NoBytesYet).ok();
         }
@@ -94,6 +106,9 @@ impl Incoming {
     fn resize(&mut self) {
         if self.buf.len() > self.size {
             self.buf = Vec::new();
+        }
+        if self.buf.is_empty() && self.size == MIN_SIZE {
+            self.buf = SPARE.try_with(Cell::take).unwrap_or_default();
         }
         self.buf.resize(self.size, 0);
     }
