@@ -190,6 +190,13 @@ impl Stream for Upgraded {
         self.stream.set_write_timeout(timeout)
     }
 
+    fn wait_readable(&mut self) -> io::Result<()> {
+        match self.read_ahead.is_empty() {
+            true => self.stream.wait_readable(),
+            false => Ok(()),
+        }
+    }
+
     fn close_write(&mut self) -> io::Result<()> {
         self.stream.close_write()
     }

@@ -140,6 +140,10 @@ macro_rules! byte_stream {
                 self.set_write_timeout(timeout)
             }
 
+            fn wait_readable(&mut self) -> std::io::Result<()> {
+                self.0.wait_readable()
+            }
+
             fn close_write(&mut self) -> std::io::Result<()> {
                 self.shutdown(std::net::Shutdown::Write)
             }

@@ -125,17 +125,6 @@ impl<T: AsFd> Socket<T> {
             .with_io(Direction::Read, sharing, timeout, op, drained)
     }
 
-    /// Parks until the socket may be readable.
-    pub(crate) fn wait_readable(&self) -> io::Result<()> {
-        // A socket that is not registered is waited for once, and so gets registered.
-        let mut may_be_ready = self.0.io.is_registered();
-        let op = |_: &T| match mem::replace(&mut may_be_ready, true) {
-            true => Ok(()),
-            false => Err(io::ErrorKind::WouldBlock.into()),
-        };
-        self.read_with(Sharing::Exclusive, op, |()| false)
-    }
-
     /// Runs `op`, parking until the socket is writable; see [`Green::with_io`].
     #[inline]
     pub(crate) fn write_with<R>(
@@ -203,6 +192,26 @@ where
         self.read_with(Sharing::Exclusive, op, |n| {
             *n > 0 && self.is_drained(*n, wanted, count)
         })
+    }
+
+    /// Parks until there may be something to read, or the end of the stream.
+    pub(crate) fn wait_readable(&self) -> io::Result<()> {
+        let is_nonblocking = self.0.nonblocking.load(Ordering::Relaxed);
+        // A socket that is not registered is waited for once, and so gets registered.
+        let asks = self.0.io.is_registered() || is_nonblocking;
+        // Most reads of a TCP socket clear its readiness, which can be trusted then. Those of others
+        // do not, so the first attempt asks the system. After a wait all are ready.
+        let mut is_ready = asks && !is_nonblocking && T::IS_TCP && self.0.io.is_tcp();
+        let op = |stream: &T| {
+            if mem::replace(&mut is_ready, true) {
+                return Ok(());
+            }
+            match asks {
+                true => Ok(rustix::net::recv(stream, &mut [0], RecvFlags::PEEK).map(drop)?),
+                false => Err(io::ErrorKind::WouldBlock.into()),
+            }
+        };
+        self.read_with(Sharing::Exclusive, op, |()| false)
     }
 
     #[inline]

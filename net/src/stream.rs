@@ -100,6 +100,10 @@ impl<S: Stream + ?Sized> Stream for Box<S> {
         (**self).set_write_timeout(timeout)
     }
 
+    fn wait_readable(&mut self) -> io::Result<()> {
+        (**self).wait_readable()
+    }
+
     fn close_write(&mut self) -> io::Result<()> {
         (**self).close_write()
     }

@@ -59,6 +59,9 @@ macro_rules! stream_conformance {
             a_timeout_of_zero_is_invalid
             a_killed_reader_loses_nothing
             an_expired_timeout_around_a_read_loses_nothing
+            a_wait_for_data_parks_until_there_are_some_and_takes_none
+            a_wait_for_data_ends_with_the_stream
+            a_wait_for_data_that_times_out_or_is_killed_loses_nothing
         }
     };
     (@each $pair:expr; $($name:ident)*) => { $(
@@ -349,6 +352,77 @@ pub fn an_expired_timeout_around_a_read_loses_nothing<S: Stream>(pair: fn() -> (
         assert!(timeout(SHORT, || b.read(&mut buf)).is_err());
         a.write_all(b"kept").unwrap();
         b.read_exact(&mut buf).unwrap();
+        assert_eq!(&buf, b"kept");
+    });
+}
+
+/// `wait_readable` waits for data, also after a read that has left nothing, and leaves them to the
+/// read.
+pub fn a_wait_for_data_parks_until_there_are_some_and_takes_none<S: Stream>(pair: fn() -> (S, S)) {
+    within(move || {
+        let (mut a, mut b) = pair();
+        let mut buf = [0; 100];
+        for _ in 0..3 {
+            let waiting = spawn(move || {
+                b.wait_readable().unwrap();
+                b
+            });
+            sleep(SHORT);
+            assert!(!waiting.is_finished());
+            a.write_all(b"first").unwrap();
+            b = waiting.join().unwrap();
+            // Data that are there already end a wait as well.
+            b.wait_readable().unwrap();
+            assert_eq!(b.read(&mut buf).unwrap(), 5);
+            a.write_all(b"second").unwrap();
+            b.wait_readable().unwrap();
+            b.read_exact(&mut buf[..2]).unwrap();
+            b.wait_readable().unwrap();
+            // With room for more, so that the read shows that there is no more.
+            assert_eq!(b.read(&mut buf[2..]).unwrap(), 4);
+            assert_eq!(&buf[..6], b"second");
+        }
+    });
+}
+
+/// The end of the stream ends a wait, and is read afterwards.
+pub fn a_wait_for_data_ends_with_the_stream<S: Stream>(pair: fn() -> (S, S)) {
+    within(move || {
+        let (mut a, mut b) = pair();
+        let waiting = spawn(move || {
+            b.wait_readable().unwrap();
+            b
+        });
+        yield_now();
+        a.close_write().unwrap();
+        b = waiting.join().unwrap();
+        for _ in 0..2 {
+            b.wait_readable().unwrap();
+            assert_eq!(b.read(&mut [0]).unwrap(), 0);
+        }
+    });
+}
+
+/// A wait that ends early has taken nothing out of the stream.
+pub fn a_wait_for_data_that_times_out_or_is_killed_loses_nothing<S: Stream>(pair: fn() -> (S, S)) {
+    use std::cell::RefCell;
+    use std::rc::Rc;
+    within(move || {
+        let (mut a, b) = pair();
+        b.set_read_timeout(Some(SHORT)).unwrap();
+        let shared = Rc::new(RefCell::new(b));
+        let error = shared.borrow_mut().wait_readable().unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::TimedOut);
+        shared.borrow().set_read_timeout(None).unwrap();
+        assert!(timeout(SHORT, || shared.borrow_mut().wait_readable()).is_err());
+        let waits = Rc::clone(&shared);
+        let waiting = spawn(move || waits.borrow_mut().wait_readable().unwrap());
+        yield_now();
+        waiting.kill();
+        assert!(waiting.join().unwrap_err().is_killed());
+        a.write_all(b"kept").unwrap();
+        let mut buf = [0; 4];
+        shared.borrow_mut().read_exact(&mut buf).unwrap();
         assert_eq!(&buf, b"kept");
     });
 }

@@ -4,9 +4,11 @@
 //! locked while a green thread waits for bytes. And rustls asks for
 //! 4 KiB at a time, which is five system calls for a full record.
 
+use std::cell::Cell;
 use std::io::{self, Read};
+use std::mem;
 
-use rustls::Connection;
+use rustls::{Connection, Reader};
 
 use crate::error;
 use crate::timeout::Deadline;
@@ -17,6 +19,12 @@ const MAX_SIZE: usize = 32 << 10;
 
 /// The length of a record's header. rustls cannot do anything with less.
 pub(crate) const HEADER_LEN: usize = 5;
+
+thread_local! {
+    /// A buffer of the smaller size that an idle stream of this OS thread has given up. A server of
+    /// many connections that are mostly idle needs few.
+    static SPARE: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+}
 
 /// The bytes that were received and not yet decrypted: `buf[start..end]`.
 ///
@@ -30,6 +38,8 @@ pub(crate) struct Incoming {
     size: usize,
     /// Whether rustls has got anything.
     has_fed: bool,
+    /// Whether the session may have failed, so that it is to be asked.
+    may_have_failed: bool,
 }
 
 impl Incoming {
@@ -40,6 +50,7 @@ impl Incoming {
             end: 0,
             size: MIN_SIZE,
             has_fed: false,
+            may_have_failed: false,
         }
     }
 
@@ -50,6 +61,19 @@ impl Incoming {
     /// Returns the first bytes of the connection, until rustls gets them.
     pub(crate) fn first_bytes(&self) -> Option<&[u8]> {
         (!self.has_fed).then(|| &self.buf[self.start..self.end])
+    }
+
+    /// Gives up the buffer, if it holds nothing, and makes that of rustls as small as it can be.
+    pub(crate) fn release(&mut self, connection: &mut Connection) {
+        if self.is_empty() {
+            let buf = mem::take(&mut self.buf);
+            if buf.len() == MIN_SIZE {
+                // After the end of the OS thread's locals it is freed.
+                SPARE.try_with(|spare| spare.set(buf)).ok();
+            }
+            // rustls does it before each read.
+            connection.read_tls(&mut NoBytesYet).ok();
+        }
     }
 
     /// Reads from the transport, and returns the number of bytes; zero is the end.
@@ -83,6 +107,9 @@ impl Incoming {
         if self.buf.len() > self.size {
             self.buf = Vec::new();
         }
+        if self.buf.is_empty() && self.size == MIN_SIZE {
+            self.buf = SPARE.try_with(Cell::take).unwrap_or_default();
+        }
         self.buf.resize(self.size, 0);
     }
 
@@ -109,31 +136,39 @@ impl Incoming {
         }
         self.has_fed = true;
         self.start += taken;
-        // Plaintext of earlier records comes first. Then the error is asked for.
-        connection.process_new_packets().ok();
+        // Plaintext of earlier records comes first. Then the error is asked for. Code of the program
+        // may unwind here, which fails the session too.
+        self.may_have_failed = true;
+        self.may_have_failed = connection.process_new_packets().is_err();
         Ok(())
     }
 
-    /// Decrypts what has been received, and moves plaintext to `buf`. Returns `None` if more bytes
-    /// are needed first.
+    /// Decrypts what has been received, and calls `take` with the plaintext. Returns `None` if more
+    /// bytes are needed first. After `has_filled`, rustls has no plaintext of before.
     ///
     /// # Errors
     ///
     /// Returns `UnexpectedEof` after an end without `close_notify`, and the error of the session.
-    pub(crate) fn decrypt(
+    pub(crate) fn decrypt<R>(
         &mut self,
         connection: &mut Connection,
-        buf: &mut [u8],
-    ) -> Option<io::Result<usize>> {
+        has_filled: bool,
+        mut take: impl FnMut(Reader<'_>) -> io::Result<R>,
+    ) -> Option<io::Result<R>> {
+        if has_filled && let Err(error) = self.feed(connection) {
+            return Some(Err(error));
+        }
         loop {
-            match connection.reader().read(buf) {
+            match take(connection.reader()) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
                     return Some(Err(error::truncated()));
                 }
                 outcome => return Some(outcome),
             }
-            if let Err(error) = error::check(connection) {
+            if self.may_have_failed
+                && let Err(error) = error::check(connection)
+            {
                 return Some(Err(error));
             }
             if self.is_empty() {
@@ -143,5 +178,14 @@ impl Incoming {
                 return Some(Err(error));
             }
         }
+    }
+}
+
+/// A transport on which nothing has arrived.
+struct NoBytesYet;
+
+impl Read for NoBytesYet {
+    fn read(&mut self, _buf: &mut [u8]) -> io::Result<usize> {
+        Err(io::ErrorKind::WouldBlock.into())
     }
 }

@@ -23,7 +23,6 @@ pub(crate) struct Outgoing {
     pub(crate) has_left: bool,
     /// Whether nothing more may be encrypted, after `close_notify` or a reset.
     pub(crate) is_closed: bool,
-    pub(crate) is_reset: bool,
 }
 
 impl Outgoing {

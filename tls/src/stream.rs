@@ -11,7 +11,7 @@ use evy_runtime::lowlevel::charge;
 use evy_runtime::thread::panicking;
 use evy_runtime::timeout;
 use rustls::pki_types::CertificateDer;
-use rustls::{Connection, ProtocolVersion, Writer};
+use rustls::{Connection, ProtocolVersion, Reader, Writer};
 
 use crate::error;
 use crate::handshake::handshake;
@@ -186,6 +186,47 @@ impl<S: evy_net::Stream> Stream<S> {
         Ok((ReadHalf::new(self.try_clone()?), WriteHalf::new(self)))
     }
 
+    /// Calls `take` with the reader of rustls until it does not return `WouldBlock`. If `is_idle`,
+    /// buffers are taken only when bytes have arrived.
+    fn read_with<R>(
+        &mut self,
+        is_idle: bool,
+        mut take: impl FnMut(Reader<'_>) -> io::Result<R>,
+    ) -> io::Result<R> {
+        let Self { io, shared, .. } = self;
+        handshake(shared, io)?;
+        let mut incoming = shared.incoming()?;
+        let deadline = shared.read_timeout.deadline();
+        let mut has_filled = false;
+        loop {
+            let mut connection = shared.connection();
+            let outcome = incoming.decrypt(&mut connection, has_filled, &mut take);
+            if is_idle && outcome.is_none() {
+                incoming.release(&mut connection);
+            }
+            let wants_write = connection.wants_write();
+            drop(connection);
+            if let Some(outcome) = outcome {
+                if outcome.is_err() && wants_write {
+                    send_pending(shared, io);
+                }
+                return outcome;
+            }
+            if wants_write {
+                send_pending(shared, io);
+            }
+            if is_idle {
+                deadline.apply(|left| io.set_read_timeout(left))?;
+                io.wait_readable()?;
+            }
+            has_filled = incoming.fill(io, deadline)? > 0;
+            if !has_filled {
+                // Tells rustls that this is the end.
+                shared.connection().read_tls(&mut io::empty())?;
+            }
+        }
+    }
+
     /// Encrypts what `encrypt` writes, and sends it.
     fn write_with(
         &mut self,
@@ -215,7 +256,7 @@ impl<S: evy_net::Stream> Stream<S> {
         let Ok(mut outgoing) = shared.outgoing() else {
             return;
         };
-        if !outgoing.has_left && !outgoing.is_reset {
+        if !outgoing.has_left {
             let limit = shared.write_timeout.get().unwrap_or(END_LIMIT);
             // What is set now may be what was left at the end of a write.
             io.set_write_timeout(Some(limit)).ok();
@@ -298,29 +339,7 @@ impl<S: evy_net::Stream> Read for Stream<S> {
             charge();
             return Ok(0);
         }
-        let Self { io, shared, .. } = self;
-        handshake(shared, io)?;
-        let mut incoming = shared.incoming()?;
-        let deadline = shared.read_timeout.deadline();
-        loop {
-            let mut connection = shared.connection();
-            let outcome = incoming.decrypt(&mut connection, buf);
-            let wants_write = connection.wants_write();
-            drop(connection);
-            if let Some(outcome) = outcome {
-                if outcome.is_err() && wants_write {
-                    send_pending(shared, io);
-                }
-                return outcome;
-            }
-            if wants_write {
-                send_pending(shared, io);
-            }
-            if incoming.fill(io, deadline)? == 0 {
-                // Tells rustls that this is the end.
-                shared.connection().read_tls(&mut io::empty())?;
-            }
-        }
+        self.read_with(false, |mut reader| reader.read(buf))
     }
 }
 
@@ -359,6 +378,12 @@ impl<S: evy_net::Stream> evy_net::Stream for Stream<S> {
         Ok(())
     }
 
+    /// Parks until there are decrypted data, the end of the stream or an error to read, within the
+    /// read timeout. While nothing arrives, the stream keeps as little memory as it can.
+    fn wait_readable(&mut self) -> io::Result<()> {
+        self.read_with(true, |reader| reader.into_first_chunk().map(drop))
+    }
+
     /// Announces the end of the stream to the peer (`close_notify`), and ends the transport in that
     /// direction. Writing fails with `BrokenPipe` afterwards.
     ///
@@ -371,9 +396,10 @@ impl<S: evy_net::Stream> evy_net::Stream for Stream<S> {
     }
 
     fn reset(&mut self) {
+        // Also while another handle writes, which keeps the sending side.
+        self.shared.mark_cut();
         if let Ok(mut outgoing) = self.shared.outgoing() {
             outgoing.is_closed = true;
-            outgoing.is_reset = true;
         }
         self.io.reset();
     }

@@ -89,6 +89,10 @@ impl Stream for Connection {
         self.0.set_write_timeout(timeout)
     }
 
+    fn wait_readable(&mut self) -> io::Result<()> {
+        self.0.wait_readable()
+    }
+
     fn close_write(&mut self) -> io::Result<()> {
         self.0.close_write()
     }

@@ -197,6 +197,8 @@ impl<S: Stream> Connection<S> {
     ) -> io::Result<bool> {
         let stream = &mut self.stream;
         stream.flush()?;
+        // What a transport such as TLS could not send in time.
+        stream.stream.flush()?;
         let start = now();
         entry.set_phase(Phase::Idle, start);
         let mut left = settings.idle_timeout;

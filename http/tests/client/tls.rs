@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use evy_http::{Body, Client, Request, ResponseExt, Server};
-use evy_net::TcpListener;
+use evy_net::{Stream as _, TcpListener};
 use evy_runtime::{sleep, spawn, spawn_n};
 use evy_test_support::{rerun_ignored, within};
 use evy_tls::{Acceptor, Connector, Listener};
@@ -36,11 +36,19 @@ fn listen() -> (TcpListener, SocketAddr) {
 
 /// Serves an answer over TLS, and then drops the connection without announcing its end.
 fn answer_and_cut(acceptor: Acceptor, answer: &'static str) -> SocketAddr {
+    answer_and_end(acceptor, answer, false)
+}
+
+/// Serves an answer over TLS, and then ends the connection.
+fn answer_and_end(acceptor: Acceptor, answer: &'static str, is_announced: bool) -> SocketAddr {
     let (listener, addr) = listen();
     spawn_n(move || {
         let mut stream = acceptor.accept(listener.accept().unwrap().0).unwrap();
         assert!(stream.read(&mut [0; 1000]).unwrap() > 0);
         stream.write_all(answer.as_bytes()).unwrap();
+        if is_announced {
+            stream.close_write().unwrap();
+        }
         stream
             .get_ref()
             .shutdown(std::net::Shutdown::Write)
@@ -102,6 +110,37 @@ fn a_body_that_ends_with_the_connection_must_be_announced_as_complete() {
         let response = client.get(&format!("https://{addr}/")).unwrap();
         let error = response.into_body().into_text().unwrap_err();
         assert_eq!(error.kind(), ErrorKind::UnexpectedEof);
+    });
+}
+
+/// `close_notify` ends the stream, and not a message whose own end has not come.
+#[test]
+fn a_response_that_is_cut_is_an_error_whether_or_not_tls_announces_the_end() {
+    within(|| {
+        for answer in [
+            "",
+            "HTTP/1.1 200 OK\r\nContent-Le",
+            "HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\n",
+            "HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nhello",
+            "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n",
+            "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhel",
+            "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n",
+            "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n",
+            "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\na: b\r\n",
+            "HTTP/1.1 103 Early Hints\r\n\r\n",
+        ] {
+            for is_announced in [true, false] {
+                let (acceptor, client) = ends();
+                let addr = answer_and_end(acceptor, answer, is_announced);
+                let outcome = text(client.get(&format!("https://{addr}/")));
+                let error = outcome.expect_err(answer);
+                assert_eq!(error.kind(), ErrorKind::UnexpectedEof, "{answer}: {error}");
+            }
+        }
+        let (acceptor, client) = ends();
+        let addr = answer_and_end(acceptor, "HTTP/1.1 200 OK\r\n\r\nhello", true);
+        let whole = text(client.get(&format!("https://{addr}/")));
+        assert_eq!(whole.unwrap(), "hello");
     });
 }
 

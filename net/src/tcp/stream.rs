@@ -139,10 +139,6 @@ conversions!(TcpStream, std::net::TcpStream);
 timeouts!(TcpStream);
 byte_stream! { TcpStream {
     /// Sets `SO_LINGER` to zero.
-    fn wait_readable(&mut self) -> io::Result<()> {
-        self.0.wait_readable()
-    }
-
     fn reset(&mut self) {
         // If that fails, the connection is gone already.
         SockRef::from(self.0.std())

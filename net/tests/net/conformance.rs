@@ -8,6 +8,29 @@ mod unix {
     evy_test_support::stream_conformance!(no reset evy_test_support::stream::unix_pair);
 }
 
+#[test]
+fn a_wait_for_data_of_a_nonblocking_stream_does_not_park() {
+    use std::io::{ErrorKind, Read, Write};
+
+    use evy_net::Stream;
+
+    evy_test_support::within(|| {
+        let (mut far, mut near) = evy_test_support::stream::tcp_pair();
+        for _ in 0..2 {
+            near.set_nonblocking(true).unwrap();
+            let error = near.wait_readable().unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::WouldBlock);
+            far.write_all(b"x").unwrap();
+            evy_runtime::sleep(std::time::Duration::from_millis(10));
+            near.wait_readable().unwrap();
+            // Once more with a socket that is registered.
+            near.set_nonblocking(false).unwrap();
+            near.wait_readable().unwrap();
+            assert_eq!(near.read(&mut [0; 10]).unwrap(), 1);
+        }
+    });
+}
+
 mod boxed {
     use std::any::Any;
     use std::cell::Cell;

@@ -1,17 +1,20 @@
 //! The HTTP server over a TLS listener.
 
-use std::io::{Read, Write};
+use std::cell::Cell;
+use std::io::{self, ErrorKind, Read, Write};
+use std::rc::Rc;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use evy::http::{Peer, Request, Server};
-use evy_net::{Stream, TcpStream, Workers, connect, listen};
+use evy_net::{Shutdown, Stream, TcpStream, Workers, connect, listen};
 use evy_runtime::thread::JoinHandle;
 use evy_runtime::{sleep, spawn};
+use evy_test_support::stream::tcp_pair;
 use evy_test_support::within;
 use evy_tls::{Listener, Session};
 
-use crate::support::{acceptor, connect_to, connector};
+use crate::support::{SHORT, acceptor, connect_to, connector};
 
 /// Sends a request that ends the connection, and returns the response.
 fn get(stream: &mut impl Stream) -> String {
@@ -89,6 +92,147 @@ fn a_close_notify_in_the_middle_of_a_request_is_not_reported() {
         assert_eq!(handle.stop(Duration::from_secs(10)), 0);
         serving.join().unwrap().unwrap();
         assert_eq!(*reports.lock().unwrap(), [""; 0]);
+    });
+}
+
+/// Whatever ends the connection, a handler does not take a part of a body for all of it.
+#[test]
+fn a_request_body_that_is_cut_is_never_complete() {
+    within(|| {
+        let listener = listen("127.0.0.1:0").unwrap();
+        let addr = listener.local_addr().unwrap();
+        let outcomes = Arc::<Mutex<Vec<Result<String, ErrorKind>>>>::default();
+        let seen = Arc::clone(&outcomes);
+        spawn(move || {
+            Server::default().serve(Listener::new(listener, acceptor()), move |request| {
+                let text = Request::into_body(request).into_text();
+                let outcome = text.map_err(|error: io::Error| error.kind());
+                seen.lock().unwrap().push(outcome);
+            })
+        });
+        let head = "POST / HTTP/1.1\r\nhost: a\r\n";
+        for framing in [
+            "content-length: 6\r\n\r\n",
+            "content-length: 6\r\n\r\nhello",
+            "transfer-encoding: chunked\r\n\r\n",
+            "transfer-encoding: chunked\r\n\r\n5\r\nhel",
+            "transfer-encoding: chunked\r\n\r\n5\r\nhello\r\n",
+            "transfer-encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n",
+        ] {
+            for is_announced in [true, false] {
+                let mut stream = connect_to(addr).unwrap();
+                stream
+                    .write_all([head, framing].concat().as_bytes())
+                    .unwrap();
+                if is_announced {
+                    stream.close_write().unwrap();
+                }
+                stream.get_ref().shutdown(Shutdown::Write).unwrap();
+                stream.read_to_end(&mut Vec::new()).ok();
+                let outcome = outcomes.lock().unwrap().pop();
+                let expected = Some(Err(ErrorKind::UnexpectedEof));
+                assert_eq!(outcome, expected, "{framing:?}, {is_announced}");
+            }
+        }
+    });
+}
+
+/// Its data are encrypted, and cannot be sent: the connection ends, and not regularly.
+#[test]
+fn a_client_that_does_not_read_is_cut_off() {
+    within(|| {
+        let listener = listen("127.0.0.1:0").unwrap();
+        let addr = listener.local_addr().unwrap();
+        let server = Server::builder().io_timeout(SHORT * 3).build();
+        let handle = server.handle();
+        spawn(move || {
+            server.serve(Listener::new(listener, acceptor()), |_request| {
+                vec![b'x'; 20 << 20]
+            })
+        });
+        let mut client = connect_to(addr).unwrap();
+        client
+            .write_all(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n")
+            .unwrap();
+        sleep(SHORT);
+        assert_eq!(handle.connections(), 1);
+        while handle.connections() > 0 {
+            sleep(SHORT);
+        }
+        let mut answer = Vec::new();
+        client.read_to_end(&mut answer).unwrap_err();
+        assert!(answer.len() < 20 << 20);
+    });
+}
+
+/// A transport whose next write takes too long, if `is_stalled`.
+struct Stalling {
+    io: TcpStream,
+    is_stalled: Rc<Cell<bool>>,
+}
+
+impl Read for Stalling {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        self.io.read(buf)
+    }
+}
+
+impl Write for Stalling {
+    fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
+        match self.is_stalled.replace(false) {
+            true => Err(ErrorKind::TimedOut.into()),
+            false => self.io.write(buf),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.io.flush()
+    }
+}
+
+impl Stream for Stalling {
+    fn set_read_timeout(&self, timeout: Option<Duration>) -> io::Result<()> {
+        self.io.set_read_timeout(timeout)
+    }
+
+    fn set_write_timeout(&self, timeout: Option<Duration>) -> io::Result<()> {
+        self.io.set_write_timeout(timeout)
+    }
+
+    fn close_write(&mut self) -> io::Result<()> {
+        self.io.close_write()
+    }
+}
+
+/// The end of a response may be encrypted when its time is up. It does not wait for the next
+/// request, for which the client does not ask before it has the response.
+#[test]
+fn a_response_whose_client_pauses_is_not_left_half_sent() {
+    within(|| {
+        let (client, server) = tcp_pair();
+        let connecting = spawn(move || connector().connect("localhost", client).unwrap());
+        let is_stalled = Rc::new(Cell::new(false));
+        let io = Stalling {
+            io: server,
+            is_stalled: Rc::clone(&is_stalled),
+        };
+        let server = acceptor().accept(io).unwrap();
+        let serving = spawn(move || {
+            Server::default().serve_connection(server, (), |_| {
+                is_stalled.set(true);
+                "hello"
+            })
+        });
+        let mut client = connecting.join().unwrap();
+        for _ in 0..2 {
+            let request = b"GET / HTTP/1.1\r\nhost: a\r\n\r\n";
+            client.write_all(request).unwrap();
+            let mut answer = [0; 1000];
+            let read = client.read(&mut answer).unwrap();
+            assert!(answer[..read].ends_with(b"hello"));
+        }
+        client.close_write().unwrap();
+        serving.join().unwrap().unwrap();
     });
 }
 

@@ -5,7 +5,7 @@ use std::io::{ErrorKind, Read, Write};
 use std::rc::Rc;
 use std::time::Duration;
 
-use evy_net::{Stream as _, TcpStream};
+use evy_net::{Duplex as _, Stream as _, TcpStream};
 use evy_runtime::Queue;
 use evy_runtime::{sleep, spawn, spawn_n, timeout, yield_now};
 use evy_test_support::within;
@@ -290,5 +290,81 @@ fn a_timeout_of_the_transport_is_kept() {
             Some(Duration::from_secs(5))
         );
         drop(accepting.join().unwrap());
+    });
+}
+
+#[test]
+fn a_write_half_that_is_killed_in_the_middle_of_a_record_corrupts_nothing() {
+    within(|| {
+        let (mut client, server) = pair();
+        let (mut reader, mut writer) = server.split().unwrap();
+        let writing = spawn(move || {
+            loop {
+                writer.write_all(&[1; 16_000]).unwrap();
+            }
+        });
+        sleep(SHORT);
+        writing.kill();
+        // The other direction goes on.
+        client.write_all(b"question").unwrap();
+        let mut question = [0; 8];
+        reader.read_exact(&mut question).unwrap();
+        assert_eq!(&question, b"question");
+        drop(reader);
+        let mut received = Vec::new();
+        let error = client.read_to_end(&mut received).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::UnexpectedEof, "{error}");
+        assert!(received.iter().all(|byte| *byte == 1));
+    });
+}
+
+#[test]
+fn another_handle_finishes_the_record_of_a_killed_one() {
+    within(|| {
+        let (mut client, mut server) = pair();
+        let mut other = server.try_clone().unwrap();
+        let writing = spawn(move || {
+            loop {
+                server.write_all(&[1; 16_000]).unwrap();
+            }
+        });
+        sleep(SHORT);
+        let error = other.write(&[2; 16_000]).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::ResourceBusy);
+        writing.kill();
+        let reading = spawn(move || read_blocks(&mut client, 16_000));
+        other.write_all(&[2; 16_000]).unwrap();
+        other.close_write().unwrap();
+        let blocks = reading.join().unwrap();
+        let (last, earlier) = blocks.split_last().unwrap();
+        assert_eq!(*last, 2);
+        assert!(!earlier.is_empty() && earlier.iter().all(|block| *block == 1));
+    });
+}
+
+/// A handle that is dropped, or panics while it reads, leaves a record that another one is writing.
+#[test]
+fn a_read_half_that_ends_in_the_middle_of_a_write_changes_nothing() {
+    within(|| {
+        for is_panic in [true, false] {
+            let (mut client, server) = pair();
+            let (reader, mut writer) = server.split().unwrap();
+            let writing = spawn(move || {
+                for block in 0..200 {
+                    writer.write_all(&vec![block; 64_000]).unwrap();
+                }
+                drop(writer);
+            });
+            sleep(SHORT);
+            assert!(!writing.is_finished());
+            let ending = spawn(move || {
+                let _reader = reader;
+                assert!(!is_panic, "the reader panics");
+            });
+            assert_eq!(ending.join().is_err(), is_panic);
+            let expected: Vec<u8> = (0..200).collect();
+            assert_eq!(read_blocks(&mut client, 64_000), expected);
+            writing.join().unwrap();
+        }
     });
 }
