@@ -381,18 +381,19 @@ static void init_with_priority_inheritance(pthread_mutex_t *mutex, int kind, int
     pthread_mutex_init(mutex, &attributes);
 }
 
-static int locks_exclusively(int kind, int robustness, pthread_mutex_t &mutex, std::once_flag &flag,
-                             int &inside) {
-    std::call_once(flag, [&] { init_with_priority_inheritance(&mutex, kind, robustness); });
-    for (int i = 0; i < 20; i++) {
+static int locks_exclusively(int kind, int robustness, pthread_mutex_t &mutex,
+                             std::barrier<> &barrier, int index, int &inside) {
+    if (index == 0)
+        init_with_priority_inheritance(&mutex, kind, robustness);
+    barrier.arrive_and_wait();
+    for (int i = 0; i < 10; i++) {
         CHECK(pthread_mutex_lock(&mutex) == 0);
         CHECK(inside++ == 0);
         if (kind == PTHREAD_MUTEX_RECURSIVE)
             CHECK(pthread_mutex_lock(&mutex) == 0);
         if (kind == PTHREAD_MUTEX_ERRORCHECK)
             CHECK(pthread_mutex_lock(&mutex) == EDEADLK);
-        if (i % 4 == 0)
-            nap();
+        nap();
         if (kind == PTHREAD_MUTEX_RECURSIVE)
             CHECK(pthread_mutex_unlock(&mutex) == 0);
         CHECK(--inside == 0);
@@ -403,32 +404,36 @@ static int locks_exclusively(int kind, int robustness, pthread_mutex_t &mutex, s
     return 0;
 }
 
-extern "C" int a_mutex_with_priority_inheritance_is_exclusive(int, int) {
+extern "C" int a_mutex_with_priority_inheritance_is_exclusive(int index, int count) {
     static pthread_mutex_t mutex;
-    static std::once_flag flag;
+    static std::barrier<> barrier(count);
     static int inside = 0;
-    return locks_exclusively(PTHREAD_MUTEX_NORMAL, PTHREAD_MUTEX_STALLED, mutex, flag, inside);
+    return locks_exclusively(PTHREAD_MUTEX_NORMAL, PTHREAD_MUTEX_STALLED, mutex, barrier, index,
+                             inside);
 }
 
-extern "C" int a_recursive_mutex_with_priority_inheritance_is_exclusive(int, int) {
+extern "C" int a_recursive_mutex_with_priority_inheritance_is_exclusive(int index, int count) {
     static pthread_mutex_t mutex;
-    static std::once_flag flag;
+    static std::barrier<> barrier(count);
     static int inside = 0;
-    return locks_exclusively(PTHREAD_MUTEX_RECURSIVE, PTHREAD_MUTEX_STALLED, mutex, flag, inside);
+    return locks_exclusively(PTHREAD_MUTEX_RECURSIVE, PTHREAD_MUTEX_STALLED, mutex, barrier, index,
+                             inside);
 }
 
-extern "C" int a_checked_mutex_with_priority_inheritance_is_exclusive(int, int) {
+extern "C" int a_checked_mutex_with_priority_inheritance_is_exclusive(int index, int count) {
     static pthread_mutex_t mutex;
-    static std::once_flag flag;
+    static std::barrier<> barrier(count);
     static int inside = 0;
-    return locks_exclusively(PTHREAD_MUTEX_ERRORCHECK, PTHREAD_MUTEX_STALLED, mutex, flag, inside);
+    return locks_exclusively(PTHREAD_MUTEX_ERRORCHECK, PTHREAD_MUTEX_STALLED, mutex, barrier, index,
+                             inside);
 }
 
-extern "C" int a_robust_mutex_with_priority_inheritance_is_exclusive(int, int) {
+extern "C" int a_robust_mutex_with_priority_inheritance_is_exclusive(int index, int count) {
     static pthread_mutex_t mutex;
-    static std::once_flag flag;
+    static std::barrier<> barrier(count);
     static int inside = 0;
-    return locks_exclusively(PTHREAD_MUTEX_ERRORCHECK, PTHREAD_MUTEX_ROBUST, mutex, flag, inside);
+    return locks_exclusively(PTHREAD_MUTEX_ERRORCHECK, PTHREAD_MUTEX_ROBUST, mutex, barrier, index,
+                             inside);
 }
 
 extern "C" int a_condition_with_priority_inheritance_passes_a_turn_around(int index, int count) {
