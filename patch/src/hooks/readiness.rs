@@ -242,7 +242,10 @@ unsafe fn poll_all(
             Ok(WaitEnd::TimedOut) => break 0,
             Ok(WaitEnd::Deadlocked) => break -(libc::EDEADLK as isize),
             Ok(_) => {}
-            Err(error) if error.raw_os_error() == Some(libc::EPERM) => {
+            Err(error)
+                if error.raw_os_error() == Some(libc::EPERM)
+                    && wanted.iter().any(|(fd, _)| !is_pollable(*fd)) =>
+            {
                 // A file that is always ready has nothing else to report.
                 wanted.retain(|(fd, _)| is_pollable(*fd));
             }

@@ -113,7 +113,8 @@ impl Caller {
     /// Returns what ends [`park`](Self::park) from any OS thread.
     #[must_use]
     pub fn waker(self) -> Waker {
-        Waker(Parker::current())
+        // The first one of a green thread allocates, and an allocator may call a hook.
+        unhooked::unhooked(|| Waker(Parker::current()))
     }
 }
 

@@ -27,6 +27,7 @@ pub(crate) use source::{Readiness, Source};
 use crate::fork;
 use crate::green::{GreenRef, SchedulerHandle};
 use crate::primitive::lock;
+use crate::unhooked::unhooked;
 
 /// The maximum number of events that one poll reports. The next poll reports the rest.
 ///
@@ -165,6 +166,11 @@ impl Reactor {
     }
 
     fn register_with(&self, fd: BorrowedFd<'_>, urgent: Urgent) -> io::Result<Arc<Source>> {
+        // An allocator must not park here, because the table is borrowed.
+        unhooked(|| self.register_now(fd, urgent))
+    }
+
+    fn register_now(&self, fd: BorrowedFd<'_>, urgent: Urgent) -> io::Result<Arc<Source>> {
         // The lock is held until the end, so that another OS thread cannot end the last registration
         // of a source meanwhile.
         let mut deregistered_remotely = lock(&self.owner.deregistered_remotely);
@@ -212,13 +218,16 @@ impl Reactor {
         if fork::is_child() {
             return;
         }
-        let lock = lock(&self.owner.deregistered_remotely);
-        let mut table = self.table.borrow_mut();
-        if source.remove_user() && table.contains(source.key()) {
-            source.remove_from_poller();
-            table.free_slot(source.key());
-        }
-        drop(lock);
+        // As in `register_with`.
+        unhooked(|| {
+            let lock = lock(&self.owner.deregistered_remotely);
+            let mut table = self.table.borrow_mut();
+            if source.remove_user() && table.contains(source.key()) {
+                source.remove_from_poller();
+                table.free_slot(source.key());
+            }
+            drop(lock);
+        });
     }
 
     /// Waits for events, and appends the green threads that are to be woken to `due`. Returns

@@ -4,6 +4,7 @@ use std::cell::Cell;
 use std::ptr::{self, NonNull};
 
 use crate::green::GreenThread;
+use crate::unhooked::unhooked;
 
 type Slot = Cell<*const GreenThread>;
 
@@ -59,6 +60,11 @@ impl Ring {
     #[cold]
     #[inline(never)]
     fn grow(&self, head: usize, len: usize) {
+        // An allocator must not park here, because other green threads would use the ring.
+        unhooked(|| self.grow_now(head, len));
+    }
+
+    fn grow_now(&self, head: usize, len: usize) {
         let capacity = self.mask.get() + 1;
         let new = allocate(capacity * 2);
         for n in 0..len {
