@@ -1107,12 +1107,7 @@ fn a_deadlock_is_a_panic_that_lists_the_parked_green_threads() {
             .name("left-behind".into())
             .spawn(thread::park)
             .unwrap();
-        // The name of an inlined function may lack the path by which the report knows evy and std.
-        #[inline(never)]
-        fn parks() {
-            thread::park();
-        }
-        let caught = catch_unwind(parks).unwrap_err();
+        let caught = catch_unwind(AssertUnwindSafe(thread::park)).unwrap_err();
         let message = caught.downcast_ref::<String>().unwrap();
         assert!(
             message.contains("every green thread of this OS thread is parked"),
