@@ -227,7 +227,7 @@ fn a_regular_file_that_is_called_nonblocking_is_read() {
             let mut path = PathBuf::from(env!("CARGO_TARGET_TMPDIR"));
             path.push(format!("nonblocking-{}", std::process::id()));
             let mut file = File::create(&path).unwrap();
-            file.write_all(&[1; 1 << 20]).unwrap();
+            file.write_all(&vec![1; 1 << 20]).unwrap();
             file.sync_all().unwrap();
             // SAFETY: the descriptor is open.
             unsafe { libc::posix_fadvise(file.as_raw_fd(), 0, 0, libc::POSIX_FADV_DONTNEED) };
