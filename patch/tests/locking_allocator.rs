@@ -1,5 +1,5 @@
 //! A program whose allocator has a lock of std, as those that count allocations have. The runtime
-//! allocates where a green thread must not park, so the lock must not make it park there.
+//! allocates where a green thread must not park, so a contended lock must not make it park there.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::io::{Read, Write};
