@@ -189,10 +189,12 @@ fn unsafe_is_denied_in_net_outside_of_one_file() {
 
 #[test]
 fn thread_locals_of_the_runtime_are_in_few_files_and_there_is_no_static_mut() {
-    // The scheduler of the OS thread; whether hooks may park; what a trial of identities tries.
+    // The scheduler of the OS thread; whether hooks may park; what a trial of identities tries; the
+    // OS thread that an identity belongs to.
     let files = [
         "sched/current.rs",
         "unhooked.rs",
+        "pthread_identity/os_thread.rs",
         "pthread_identity/trial.rs",
     ];
     let source = root().join("runtime/src");

@@ -16,7 +16,8 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize};
 use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
-use crate::{helper_thread, primitive};
+use crate::helper_thread;
+use crate::primitive;
 
 /// The time between two ticks.
 pub(super) const TICK: Duration = Duration::from_millis(5);
