@@ -5,12 +5,12 @@
 //! kernel.
 
 use std::ffi::{c_int, c_long};
-use std::sync::atomic::AtomicU32;
 use std::sync::atomic::Ordering::SeqCst;
+use std::sync::atomic::{AtomicU32, AtomicUsize};
 use std::time::Instant;
 
 use evy_runtime::lowlevel::WaitReason;
-use evy_runtime::lowlevel::hooks::Caller;
+use evy_runtime::lowlevel::hooks::{Caller, has_scheduler};
 use libc::timespec;
 
 use super::futex2;
@@ -139,7 +139,7 @@ unsafe fn wait(arguments: Arguments, bits: u32, is_relative: bool) -> isize {
     let caller = super::caller(Categories::THREAD).filter(|_| is_valid);
     let Some(caller) = caller else {
         // SAFETY: as for the function of the C library (caller).
-        return unsafe { arguments.call() };
+        return while_blocked(|| unsafe { arguments.call() });
     };
     // SAFETY: a pointer to a `timespec`, or null (caller).
     let time = unsafe { (arguments.fourth as *const timespec).as_ref() };
@@ -217,18 +217,51 @@ unsafe fn wake(arguments: Arguments, bits: u32) -> isize {
     let most = usize::try_from(arguments.value.cast_signed())
         .unwrap_or(1)
         .max(1);
-    let woken = wait_table::wake(Key::Futex(arguments.address), most, bits);
-    if woken >= most {
-        return woken.cast_signed();
+    wake_both(arguments.address, most, bits, |rest| {
+        let rest = Arguments {
+            value: rest as u32,
+            ..arguments
+        };
+        // SAFETY: as for the function of the C library (caller).
+        unsafe { rest.call() }
+    })
+}
+
+/// The number of OS threads with a scheduler that wait in the kernel.
+static BLOCKED: AtomicUsize = AtomicUsize::new(0);
+
+/// Makes a call that may wait in the kernel for a word.
+pub(super) fn while_blocked(call: impl FnOnce() -> isize) -> isize {
+    if !has_scheduler() {
+        return call();
     }
-    let rest = Arguments {
-        value: (most - woken) as u32,
-        ..arguments
+    BLOCKED.fetch_add(1, SeqCst);
+    let result = call();
+    BLOCKED.fetch_sub(1, SeqCst);
+    result
+}
+
+/// Wakes up to `most` green threads, and the remainder in the kernel by `in_kernel`.
+///
+/// The runtime itself may wait for a lock in the kernel, such as that of the allocator, while one of its
+/// green threads waits for the same lock in the table. If that one is woken, it cannot run before the
+/// other. Then the kernel wakes as many, which a waiter must expect.
+pub(super) fn wake_both(
+    address: usize,
+    most: usize,
+    bits: u32,
+    in_kernel: impl FnOnce(usize) -> isize,
+) -> isize {
+    let woken = wait_table::wake(Key::Futex(address), most, bits);
+    let rest = match woken {
+        0 => most,
+        _ if BLOCKED.load(SeqCst) > 0 => most,
+        _ if woken < most => most - woken,
+        _ => return woken.cast_signed(),
     };
-    // SAFETY: as for the function of the C library (caller).
-    match unsafe { rest.call() } {
+    match in_kernel(rest) {
         error if error < 0 => error,
-        others => others + woken.cast_signed(),
+        others => (others + woken.cast_signed()).min(most.cast_signed()),
     }
 }
 

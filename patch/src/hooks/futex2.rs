@@ -60,23 +60,17 @@ pub(super) unsafe fn call(number: c_long, arguments: [usize; 6]) -> Option<isize
     unsafe {
         let real = || returned(system::call(number, arguments));
         Some(match number {
-            WAIT => wait(arguments).unwrap_or_else(real),
-            WAITV => wait_for_any(arguments).unwrap_or_else(real),
+            WAIT => wait(arguments).unwrap_or_else(|| futex::while_blocked(real)),
+            WAITV => wait_for_any(arguments).unwrap_or_else(|| futex::while_blocked(real)),
             WAKE => {
                 let [address, bits, most, flags, ..] = arguments;
                 let is_valid = has_32_bits(flags) && is_aligned(address);
                 let most = most as u32 as usize;
-                let woken = match is_valid {
-                    true => wait_table::wake(Key::Futex(address), most, bits as u32),
-                    false => 0,
-                };
-                if woken > 0 && woken == most {
-                    return Some(woken.cast_signed());
-                }
-                let rest = [address, bits, most - woken, flags, 0, 0];
-                match returned(system::call(number, rest)) {
-                    error if error < 0 => error,
-                    others => others + woken.cast_signed(),
+                let in_kernel =
+                    |most| returned(system::call(number, [address, bits, most, flags, 0, 0]));
+                match is_valid {
+                    true => futex::wake_both(address, most, bits as u32, in_kernel),
+                    false => in_kernel(most),
                 }
             }
             REQUEUE => {

@@ -127,7 +127,11 @@ impl Waker {
     ///
     /// Returns `false` if the OS thread of the green thread has ended, so the wait never ends.
     pub fn wake(&self) -> bool {
-        unhooked::unhooked(|| self.0.unpark());
+        match unhooked::is_unhooked() {
+            // The runtime is called from the middle of its own code, such as by an allocator.
+            true => self.0.unpark_remotely(),
+            false => unhooked::unhooked(|| self.0.unpark()),
+        }
         // Asked last: an OS thread that ends meanwhile is noticed.
         !self.0.is_abandoned()
     }
@@ -172,6 +176,12 @@ pub fn can_have_hooks() -> bool {
     let scheduler = sched::current();
     let me = scheduler.running();
     me.pthread.get().is_some() || me == scheduler.root()
+}
+
+/// Whether the calling OS thread has green threads, or has had some.
+#[must_use]
+pub fn has_scheduler() -> bool {
+    sched::if_current().is_some()
 }
 
 /// Returns the lowest address and the size of the stack that the C library takes for that of the calling

@@ -12,6 +12,7 @@ use super::Scheduler;
 use super::attention::AttentionBit;
 use crate::context;
 use crate::green::{GreenRef, State, WaitReason, Wake};
+use crate::unhooked::unhooked;
 
 impl Scheduler {
     /// Parks the running green thread, `me`, until it is unparked, and returns what ended the wait.
@@ -194,7 +195,7 @@ impl Scheduler {
     pub(super) fn pop_or_idle(&self) -> GreenRef {
         match self.run_queue.pop() {
             Some(green) => green,
-            None => self.idle(),
+            None => unhooked(|| self.idle()),
         }
     }
 

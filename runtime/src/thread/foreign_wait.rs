@@ -13,6 +13,7 @@ use crate::green::{GreenRef, WaitReason, Wake};
 use crate::list::Node;
 use crate::reactor::{Direction, Source};
 use crate::sched::Scheduler;
+use crate::unhooked::unhooked;
 
 /// What has ended a wait that throws nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -103,12 +104,18 @@ pub(crate) fn wait_for_descriptors(
     deadline: Option<Instant>,
     interruption: Interruption,
 ) -> io::Result<WaitEnd> {
-    let waiters: Vec<Waiter<'_>> = wanted
-        .iter()
-        .map(|(fd, direction)| Waiter::new(scheduler, *fd, *direction))
-        .collect::<io::Result<_>>()?;
-    waiters.iter().for_each(Waiter::queue);
-    Ok(wait(scheduler, reason, deadline, interruption))
+    // An event that came before a waiter is queued would be lost. So an allocator must not park here.
+    let waiters = unhooked(|| {
+        let waiters: Vec<Waiter<'_>> = wanted
+            .iter()
+            .map(|(fd, direction)| Waiter::new(scheduler, *fd, *direction))
+            .collect::<io::Result<_>>()?;
+        waiters.iter().for_each(Waiter::queue);
+        io::Result::Ok(waiters)
+    })?;
+    let end = wait(scheduler, reason, deadline, interruption);
+    drop(waiters);
+    Ok(end)
 }
 
 /// The registration of a descriptor for one wait, and its place in the queue of the source.

@@ -55,6 +55,15 @@ impl Parker {
             _ => handle.send(),
         }
     }
+
+    /// Wakes the waiter like [`unpark`](Self::unpark), but by a message also on its own OS thread. The
+    /// scheduler of the calling OS thread is not touched.
+    pub(crate) fn unpark_remotely(&self) {
+        match &self.0 {
+            ParkerKind::Green(handle) => handle.send(),
+            ParkerKind::Os(thread) => thread.unpark(),
+        }
+    }
 }
 
 /// Parks while `waiting` returns `true`. Returns `false` if the deadline passed first.
