@@ -475,7 +475,7 @@ fn an_expiry_converts_to_an_io_error_of_kind_timed_out() {
 fn ready_data_takes_precedence_over_deadlines_for_any_number_of_descriptors() {
     const COUNT: usize = 150;
     within(|| {
-        let limit = Duration::from_millis(if is_emulated() { 1000 } else { 50 });
+        let limit = Duration::from_millis(if is_emulated() { 2000 } else { 500 });
         let pipes: Vec<_> = (0..COUNT).map(|_| io::pipe().unwrap()).collect();
         let (readers, writers): (Vec<_>, Vec<_>) = pipes.into_iter().unzip();
         let readers: Vec<_> = readers
