@@ -144,6 +144,12 @@ impl<S: Stream> BufferedStream<S> {
         (self.stream, read_ahead)
     }
 
+    /// Parks until there may be something to read, if the transport can wait without a buffer. The
+    /// caller has set the timeout.
+    pub(crate) fn wait_within_timeout(&mut self) -> io::Result<()> {
+        retry(|| self.stream.wait_readable())
+    }
+
     /// Reads from the stream into the buffer once, when there is something to read. Returns 0 at
     /// the end of the stream. The caller has set the timeout.
     pub(crate) fn fill_within_timeout(&mut self) -> io::Result<usize> {
@@ -288,6 +294,11 @@ impl<S: Stream> BufferedStream<S> {
         self.output.len()
     }
 
+    /// Whether a write has failed.
+    pub(crate) fn is_broken(&self) -> bool {
+        self.is_broken
+    }
+
     /// Whether something was to be written, and was not.
     pub(crate) fn has_unsent(&self) -> bool {
         self.is_broken || !self.output.is_empty()
@@ -306,6 +317,14 @@ impl<S: Stream> BufferedStream<S> {
             self.output = output;
         }
         result
+    }
+
+    /// Writes what is still to be written, also what a transport such as TLS could not send in time.
+    pub(crate) fn flush_transport(&mut self) -> io::Result<()> {
+        self.flush()?;
+        let flushed = retry(|| self.stream.flush());
+        self.is_broken |= flushed.is_err();
+        flushed
     }
 
     /// Writes `bytes`, after what is still to be written. If that is interrupted, the rest is

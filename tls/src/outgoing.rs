@@ -21,8 +21,6 @@ pub(crate) struct Outgoing {
     sent: usize,
     /// Whether a write has left something to be sent.
     pub(crate) has_left: bool,
-    /// Whether nothing more may be encrypted, after `close_notify` or a reset.
-    pub(crate) is_closed: bool,
 }
 
 impl Outgoing {

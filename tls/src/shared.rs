@@ -42,6 +42,9 @@ pub(crate) struct Shared {
     handles: AtomicUsize,
     /// Whether the data that were written may be incomplete, so that their end must not be regular.
     is_cut: AtomicBool,
+    /// Whether nothing more may be encrypted, after `close_notify` or a reset. Another handle that
+    /// writes does not hold up a reset.
+    is_closed: AtomicBool,
 }
 
 impl Shared {
@@ -58,6 +61,7 @@ impl Shared {
             reader_sends: AtomicBool::new(false),
             handles: AtomicUsize::new(1),
             is_cut: AtomicBool::new(false),
+            is_closed: AtomicBool::new(false),
         }
     }
 
@@ -81,6 +85,15 @@ impl Shared {
 
     pub(crate) fn is_cut(&self) -> bool {
         self.is_cut.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn close(&self) {
+        self.is_closed.store(true, Ordering::Relaxed);
+    }
+
+    #[inline]
+    pub(crate) fn is_closed(&self) -> bool {
+        self.is_closed.load(Ordering::Relaxed)
     }
 
     pub(crate) fn connection(&self) -> MutexGuard<'_, Connection> {

@@ -235,7 +235,7 @@ impl<S: evy_net::Stream> Stream<S> {
         let Self { io, shared, .. } = self;
         handshake(shared, io)?;
         let mut outgoing = shared.outgoing()?;
-        if outgoing.is_closed {
+        if shared.is_closed() {
             return Err(error::closed());
         }
         let deadline = shared.write_timeout.deadline();
@@ -313,9 +313,9 @@ fn send_close_notify(
 ) -> io::Result<()> {
     outgoing.send_left(shared, io, deadline)?;
     let mut connection = shared.connection();
-    if !outgoing.is_closed && shared.session.get().is_some() {
+    if !shared.is_closed() && shared.session.get().is_some() {
         connection.send_close_notify();
-        outgoing.is_closed = true;
+        shared.close();
     }
     outgoing.send(shared, connection, io, deadline)
 }
@@ -396,11 +396,8 @@ impl<S: evy_net::Stream> evy_net::Stream for Stream<S> {
     }
 
     fn reset(&mut self) {
-        // Also while another handle writes, which keeps the sending side.
         self.shared.mark_cut();
-        if let Ok(mut outgoing) = self.shared.outgoing() {
-            outgoing.is_closed = true;
-        }
+        self.shared.close();
         self.io.reset();
     }
 

@@ -155,7 +155,8 @@ impl ServerBuilder {
     /// gone is not an error. A panic of the callback affects nothing else.
     ///
     /// The default logs by the crate `log`, with the target `evy::http`: errors of requests at the
-    /// level `error`, and the others at the level `warn`. A closure that does nothing turns that off.
+    /// level `error`, and the others at the level `warn`. Control characters are escaped. A closure
+    /// that does nothing turns that off.
     pub fn on_error(mut self, report: impl Fn(&io::Error) + Send + Sync + 'static) -> Self {
         self.0.on_error = OnError::new(report);
         self

@@ -196,9 +196,7 @@ impl<S: Stream> Connection<S> {
         spares: &Spares,
     ) -> io::Result<bool> {
         let stream = &mut self.stream;
-        stream.flush()?;
-        // What a transport such as TLS could not send in time.
-        stream.stream.flush()?;
+        stream.flush_transport()?;
         let start = now();
         entry.set_phase(Phase::Idle, start);
         let mut left = settings.idle_timeout;
@@ -424,7 +422,7 @@ fn wait_and_fill<S: Stream>(
     spares: &Spares,
 ) -> io::Result<usize> {
     stream.stream.set_read_timeout(Some(timeout))?;
-    stream.stream.wait_readable()?;
+    stream.wait_within_timeout()?;
     spares.give_input(stream);
     stream.fill_within_timeout()
 }

@@ -1,7 +1,7 @@
 //! `OnError`: what becomes of the errors that a server survives, and the request that each is about.
 
 use std::error::Error;
-use std::fmt;
+use std::fmt::{self, Write as _};
 use std::io;
 use std::sync::Arc;
 
@@ -54,8 +54,24 @@ impl OnError {
     fn report_at(&self, level: Level, error: &io::Error) {
         contain_panic(|| match &self.0 {
             Some(report) => report(error),
-            None => log!(target: TARGET, level, "{error}"),
+            None => log!(target: TARGET, level, "{}", OneLine(error)),
         });
+    }
+}
+
+/// An error, in which a handler may have put text of a client. That text cannot begin a line of its
+/// own, or control a terminal.
+struct OneLine<'a>(&'a io::Error);
+
+impl fmt::Display for OneLine<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for char in self.0.to_string().chars() {
+            match char.is_control() {
+                true => write!(f, "{}", char.escape_default())?,
+                false => f.write_char(char)?,
+            }
+        }
+        Ok(())
     }
 }
 

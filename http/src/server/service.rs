@@ -108,7 +108,8 @@ where
                 }
                 Ok(None) => return Ok(()),
                 Err(error) => {
-                    let status = status_for(&error).ok_or(error)?;
+                    let is_broken = shared.with(|connection| Ok(connection.stream.is_broken()))?;
+                    let status = status_for(&error).filter(|_| !is_broken).ok_or(error)?;
                     let begun = self.access_log.as_ref().map(|_| Begun::new::<()>(None));
                     let next = self.refuse(&shared, status, &mut sent);
                     self.log_access(&shared, begun, peer, &sent);

@@ -425,3 +425,99 @@ fn a_body_that_outlives_its_request_reads_nothing_of_the_next_request() {
     );
     assert_eq!(all.matches("200 OK").count(), 2);
 }
+
+/// A handler with a response of each kind.
+fn any_kind(request: Request<Body>) -> io::Result<Response<Body>> {
+    let path = request.uri().path().to_owned();
+    let status = |status: u16| Response::builder().status(status);
+    let built = match path.as_str() {
+        "/large" => return Ok(Response::new("large".repeat(5000).into())),
+        "/reader" => return Ok(Response::new(Body::from_reader(&b"streamed"[..]))),
+        "/writer" => {
+            return Ok(Response::new(Body::from_writer(|client| {
+                io::Write::write_all(client, b"one")?;
+                io::Write::flush(client)?;
+                io::Write::write_all(client, b"two")
+            })));
+        }
+        "/failing" => {
+            return Ok(Response::new(Body::from_writer(|_| {
+                Err(io::Error::other("no body"))
+            })));
+        }
+        "/error" => return Err(io::Error::other("no response")),
+        "/park" => {
+            evy_runtime::yield_now();
+            status(200).body("parked".into())
+        }
+        "/read" => status(200).body(request.into_body().into_bytes()?.into()),
+        "/echo" => status(200).body(request.into_body()),
+        "/204" => status(204).body("none".into()),
+        "/205" => status(205).body("none".into()),
+        "/304" => status(304).body("none".into()),
+        "/headers" => status(200)
+            .header("x-large", "x".repeat(9000))
+            .body("x".into()),
+        _ => status(200).body(path.into()),
+    };
+    built.map_err(io::Error::other)
+}
+
+#[test]
+fn pipelined_responses_of_all_kinds_are_those_of_single_requests() {
+    let get = |path: &str| format!("GET {path} HTTP/1.1\r\nHost: a\r\n\r\n");
+    let head = |path: &str| format!("HEAD {path} HTTP/1.1\r\nHost: a\r\n\r\n");
+    let post = |path: &str, rest: &str| format!("POST {path} HTTP/1.1\r\nHost: a\r\n{rest}");
+    let mut requests = vec![
+        post("/read", "Content-Length: 4\r\n\r\nread"),
+        post(
+            "/read",
+            "Expect: 100-continue\r\nContent-Length: 2\r\n\r\nok",
+        ),
+        post(
+            "/echo",
+            "Transfer-Encoding: chunked\r\n\r\n4\r\necho\r\n0\r\n\r\n",
+        ),
+        post("/ignored", "Content-Length: 6\r\n\r\nunread"),
+    ];
+    for path in [
+        "/short", "/large", "/reader", "/writer", "/error", "/park", "/204", "/205", "/304",
+        "/headers",
+    ] {
+        requests.extend([get(path), head(path)]);
+    }
+    let server = Server::default();
+    let answers = |bytes: &str| {
+        let mock = MockStream::new(&[bytes.as_bytes()]);
+        responses_to(&server, mock, any_kind)
+    };
+    let last = [
+        get("/failing"),
+        "GET /\r\n\r\n".to_owned(),
+        "GET /last HTTP/1.0\r\n\r\n".to_owned(),
+    ];
+    let single: Vec<_> = requests.iter().map(|request| answers(request)).collect();
+    let single_last: Vec<_> = last.iter().map(|request| answers(request)).collect();
+    let mut all = single.iter().chain(&single_last);
+    assert!(all.all(|answer| answer.starts_with("HTTP/1.1 ")));
+    let count = requests.len();
+    for first in 0..count {
+        for second in 0..count {
+            let end = (first + second) % last.len();
+            let all = [
+                &*requests[first],
+                &requests[second],
+                &requests[first],
+                &last[end],
+            ];
+            let expected = [
+                &*single[first],
+                &single[second],
+                &single[first],
+                &single_last[end],
+            ];
+            let all = all.concat();
+            assert_eq!(answers(&all), expected.concat(), "{all}");
+        }
+    }
+}

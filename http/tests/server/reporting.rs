@@ -263,3 +263,20 @@ fn what_a_client_sends_cannot_forge_a_report_or_control_a_terminal() {
         assert_eq!(report, r#""GET /\xc2\x9b31m\":x HTTP/1.1": bad"#);
     });
 }
+
+#[test]
+fn an_error_in_the_default_log_is_one_line_whatever_a_client_has_put_into_it() {
+    collect_logs();
+    within(|| {
+        // The handler has decoded what it names.
+        let addr = start(Server::default(), |_| {
+            Err::<(), _>("no user \u{e4}\\\r\n2026 INFO forged \u{1b}[31m\u{9b}1m")
+        });
+        let answer = exchange(addr, b"GET /forged HTTP/1.0\r\n\r\n");
+        assert_eq!(statuses(&answer), ["500"]);
+        let line = "\"GET /forged HTTP/1.0\": no user \u{e4}\\\\r\\n2026 INFO forged \
+                    \\u{1b}[31m\\u{9b}1m";
+        let lines = logged("evy::http", "\"GET /forged ");
+        assert_eq!(lines, [(log::Level::Error, line.to_owned())]);
+    });
+}

@@ -9,7 +9,7 @@ use std::rc::Rc;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use evy_http::{Peer, Server};
+use evy_http::{AccessLog, Peer, Server};
 use evy_net::{Listener, Stream, TcpListener, TcpStream};
 use evy_runtime::{Queue, spawn};
 use evy_test_support::within;
@@ -372,5 +372,129 @@ fn an_idle_connection_gives_way_when_descriptors_run_out() {
             serve_with_errors(vec![EMFILE, EMFILE]),
             (vec![Some(EMFILE)], false)
         );
+    });
+}
+
+/// A transport with the faults that system calls have: each wait is interrupted once, and a timeout
+/// is reported as `WouldBlock`.
+struct Rough(Memory, Cell<u32>);
+
+impl Read for Rough {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        self.0.read(buf)
+    }
+}
+
+impl Write for Rough {
+    fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
+        self.0.write(buf)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()
+    }
+}
+
+impl Stream for Rough {
+    fn set_read_timeout(&self, timeout: Option<Duration>) -> io::Result<()> {
+        self.0.set_read_timeout(timeout)
+    }
+
+    fn set_write_timeout(&self, timeout: Option<Duration>) -> io::Result<()> {
+        self.0.set_write_timeout(timeout)
+    }
+
+    fn wait_readable(&mut self) -> io::Result<()> {
+        self.1.set(self.1.get() + 1);
+        match self.1.get() {
+            1 => Err(io::ErrorKind::Interrupted.into()),
+            2 => Err(io::ErrorKind::WouldBlock.into()),
+            _ => Ok(()),
+        }
+    }
+
+    fn close_write(&mut self) -> io::Result<()> {
+        Stream::close_write(&mut self.0)
+    }
+}
+
+#[test]
+fn a_wait_for_a_request_survives_an_interruption_and_a_timeout() {
+    within(|| {
+        let (mut client, stream) = memory_pair();
+        let stream = Rough(stream, Cell::new(0));
+        let serving = spawn(move || Server::default().serve_connection(stream, (), |_| "hello"));
+        for _ in 0..2 {
+            client
+                .write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+                .unwrap();
+            let mut answer = vec![0; 500];
+            let read = client.read(&mut answer).unwrap();
+            assert!(answer[..read].ends_with(b"hello"));
+        }
+        client.close_write().unwrap();
+        serving.join().unwrap().unwrap();
+    });
+}
+
+/// A transport that has taken a response, like TLS, and then cannot send it in time.
+struct Stuck(Memory);
+
+impl Read for Stuck {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        self.0.read(buf)
+    }
+}
+
+impl Write for Stuck {
+    fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
+        self.0.write(buf)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Err(io::ErrorKind::TimedOut.into())
+    }
+}
+
+impl Stream for Stuck {
+    fn set_read_timeout(&self, timeout: Option<Duration>) -> io::Result<()> {
+        self.0.set_read_timeout(timeout)
+    }
+
+    fn set_write_timeout(&self, timeout: Option<Duration>) -> io::Result<()> {
+        self.0.set_write_timeout(timeout)
+    }
+
+    fn close_write(&mut self) -> io::Result<()> {
+        Stream::close_write(&mut self.0)
+    }
+
+    fn reset(&mut self) {
+        self.0.outgoing.put(b"reset".to_vec());
+    }
+}
+
+#[test]
+fn a_client_that_does_not_take_its_response_gets_no_other_one() {
+    within(|| {
+        let (mut client, stream) = memory_pair();
+        let lines = Arc::new(Mutex::new(Vec::new()));
+        let logged = Arc::clone(&lines);
+        let log = AccessLog::custom(move |record| {
+            logged.lock().unwrap().push(record.line().to_owned());
+        });
+        let server = Server::builder().access_log(log).build();
+        client
+            .write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+            .unwrap();
+        let served = server.serve_connection(Stuck(stream), (), |_| "hello");
+        assert_eq!(served.unwrap_err().kind(), io::ErrorKind::TimedOut);
+        let mut answer = vec![0; 500];
+        let read = client.read(&mut answer).unwrap();
+        assert!(answer[..read].ends_with(b"hello"));
+        // It must not take the end of the stream for the end of the response.
+        let read = client.read(&mut answer).unwrap();
+        assert_eq!(&answer[..read], b"reset");
+        assert_eq!(*lines.lock().unwrap(), ["GET / HTTP/1.1"]);
     });
 }

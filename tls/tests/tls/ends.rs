@@ -4,7 +4,7 @@ use std::io::{ErrorKind, Read, Write};
 use std::rc::Rc;
 use std::time::Duration;
 
-use evy_net::{Shutdown, Stream as _};
+use evy_net::{Duplex as _, Shutdown, Stream as _};
 use evy_runtime::{sleep, spawn, spawn_n, timeout};
 use evy_test_support::within;
 
@@ -247,6 +247,27 @@ fn writing_after_a_reset_fails() {
             server.write(b"x").unwrap_err().kind(),
             ErrorKind::BrokenPipe
         );
+    });
+}
+
+#[test]
+fn a_reset_ends_also_what_another_handle_is_writing() {
+    within(|| {
+        let (mut client, mut server) = pair();
+        let mut other = server.try_clone().unwrap();
+        let writing = spawn(move || {
+            let written = server.write_all(&vec![1; 16 << 20]);
+            (written, server.close_write())
+        });
+        sleep(SHORT);
+        assert!(!writing.is_finished());
+        other.reset();
+        let mut received = Vec::new();
+        let error = client.read_to_end(&mut received).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::UnexpectedEof, "{error}");
+        let (written, closed) = writing.join().unwrap();
+        assert_eq!(written.unwrap_err().kind(), ErrorKind::BrokenPipe);
+        closed.unwrap();
     });
 }
 
