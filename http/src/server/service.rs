@@ -114,7 +114,7 @@ where
             match next {
                 Next::Request => {}
                 Next::Linger => return shared.with(|connection| connection.linger(entry)),
-                Next::Upgrade(handler) => return self.hand_over(shared.clone(), handler),
+                Next::Upgrade(handler) => return self.hand_over(shared, handler),
             }
         }
     }
