@@ -92,6 +92,10 @@
 //! [`Read`](std::io::Read) and [`BufRead`](std::io::BufRead). So JSON is read by
 //! `serde_json::from_reader(body)`, and events are read by `body.lines()`.
 //!
+//! An error of such a parser is an error of the handler: the server reports it, and answers with
+//! 500. For a mistake of the client, the handler returns a [`StatusError`] with 400 instead. A body
+//! that is too long or too slow is answered with 413 or 408 in both cases.
+//!
 //! Server-sent events are written by a closure. Each flush sends what was written:
 //!
 //! ```

@@ -3,6 +3,7 @@
 
 use std::cell::Cell;
 use std::error::Error;
+use std::fmt::{self, Debug};
 use std::io;
 use std::rc::{Rc, Weak};
 use std::time::Duration;
@@ -162,7 +163,8 @@ impl Server {
     /// Sets a callback for errors that the server survives.
     ///
     /// They are the errors of handlers, of [handshakes](Stream::handshake), of single connections
-    /// while they are accepted, and a lack of descriptors or memory.
+    /// while they are accepted, and a lack of descriptors or memory. The error of a handshake begins
+    /// with the address of the peer.
     ///
     /// The callback may park. A panic of it affects nothing else.
     #[must_use]
@@ -279,7 +281,7 @@ impl Server {
     ) -> io::Result<()>
     where
         S: Stream,
-        A: 'static,
+        A: Debug + 'static,
         H: Fn(S, A) -> R + 'static,
         R: HandlerResult,
     {
@@ -342,12 +344,37 @@ struct Connection<S, A> {
     _permit: SemaphoreGuard,
 }
 
-impl<S: Stream, A> Connection<S, A> {
+impl<S: Stream, A: Debug> Connection<S, A> {
     /// Performs the handshake, and runs the handler.
     fn handle<R: HandlerResult>(mut self, handler: &impl Fn(S, A) -> R) -> io::Result<()> {
-        self.client.handshake()?;
+        if let Err(source) = self.client.handshake() {
+            let peer = format!("{:?}", self.addr);
+            return Err(io::Error::new(
+                source.kind(),
+                HandshakeError { peer, source },
+            ));
+        }
         let result = handler(self.client, self.addr).into_result();
         result.map_err(into_io_error)
+    }
+}
+
+/// The error of a handshake, with the address of the peer.
+#[derive(Debug)]
+struct HandshakeError {
+    peer: String,
+    source: io::Error,
+}
+
+impl fmt::Display for HandshakeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.peer, self.source)
+    }
+}
+
+impl Error for HandshakeError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        Some(&self.source)
     }
 }
 

@@ -217,6 +217,8 @@ impl AcceptorBuilder {
     }
 
     /// Accepts only clients with a certificate that one of the roots in a PEM text has issued.
+    ///
+    /// [`Acceptor::reload`] does not change these roots, but [`Acceptor::replace_config`] does.
     pub fn require_client_certificates(mut self, roots_pem: impl AsRef<[u8]>) -> Self {
         self.clients = Clients::IssuedBy(roots_pem.as_ref().to_vec());
         self

@@ -189,6 +189,9 @@ impl ConnectorBuilder {
     }
 
     /// Sets what a server that asks for a client certificate gets.
+    ///
+    /// With TLS 1.3, a server refuses it after the handshake, or the lack of it. So `connect`
+    /// succeeds, and a later read returns the error.
     pub fn identity(mut self, identity: Identity) -> Self {
         self.identity = Some(identity);
         self

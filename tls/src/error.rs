@@ -4,7 +4,7 @@ use std::error::Error;
 use std::fmt;
 use std::io::{self, Write};
 
-use rustls::{AlertDescription, CertificateError, Connection};
+use rustls::{AlertDescription, CertificateError, Connection, InconsistentKeys};
 
 /// An error of rustls with a hint. Its source is the error itself.
 #[derive(Debug)]
@@ -72,6 +72,9 @@ fn hint(error: &rustls::Error) -> &'static str {
         },
         rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer) => {
             "the roots of this side do not include the issuer of the certificate"
+        }
+        rustls::Error::InconsistentKeys(InconsistentKeys::KeyMismatch) => {
+            "the private key does not belong to the certificate"
         }
         rustls::Error::NoCertificatesPresented => "the client has sent no certificate",
         rustls::Error::NoApplicationProtocol => {

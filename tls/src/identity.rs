@@ -26,9 +26,7 @@ impl Identity {
     /// Returns `InvalidInput` if something is missing or malformed, and an error if the key does
     /// not belong to the certificate.
     pub fn from_pem(chain: impl AsRef<[u8]>, key: impl AsRef<[u8]>) -> io::Result<Self> {
-        let (chain, key) = (certificates(chain.as_ref())?, private_key(key.as_ref())?);
-        let certified = CertifiedKey::from_der(chain, key, &provider()).map_err(of_rustls)?;
-        Ok(Self(Arc::new(certified)))
+        Self::from_der(certificates(chain.as_ref())?, private_key(key.as_ref())?)
     }
 
     /// Reads a certificate chain and a private key from files, like [`from_pem`](Self::from_pem).
@@ -37,9 +35,21 @@ impl Identity {
     ///
     /// # Errors
     ///
-    /// Returns the errors of the file system, and those of `from_pem`.
+    /// Returns the errors of the file system, and those of `from_pem`. The message names the file.
     pub fn from_pem_files(chain: impl AsRef<Path>, key: impl AsRef<Path>) -> io::Result<Self> {
-        Self::from_pem(read(chain.as_ref())?, read(key.as_ref())?)
+        let (chain, key) = (chain.as_ref(), key.as_ref());
+        let (chain_pem, key_pem) = (read(chain)?, read(key)?);
+        let certificates = certificates(&chain_pem).map_err(|error| in_file(chain, error))?;
+        let private_key = private_key(&key_pem).map_err(|error| in_file(key, error))?;
+        Self::from_der(certificates, private_key).map_err(|error| in_file(key, error))
+    }
+
+    fn from_der(
+        chain: Vec<CertificateDer<'static>>,
+        key: PrivateKeyDer<'static>,
+    ) -> io::Result<Self> {
+        let certified = CertifiedKey::from_der(chain, key, &provider()).map_err(of_rustls)?;
+        Ok(Self(Arc::new(certified)))
     }
 }
 
@@ -51,8 +61,12 @@ impl fmt::Debug for Identity {
 }
 
 fn read(path: &Path) -> io::Result<Vec<u8>> {
-    fs::read(path)
-        .map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", path.display())))
+    fs::read(path).map_err(|error| in_file(path, error))
+}
+
+/// Returns an error that names the file.
+fn in_file(path: &Path, error: io::Error) -> io::Error {
+    io::Error::new(error.kind(), format!("{}: {error}", path.display()))
 }
 
 /// Returns the certificates in a PEM text.

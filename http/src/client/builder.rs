@@ -35,7 +35,8 @@ impl ClientBuilder {
     /// Sets how long an exchange may take, from connecting to the last byte of the response's body,
     /// redirects included. The default is 60 seconds.
     ///
-    /// Bytes that keep arriving slowly do not extend this time.
+    /// Bytes that keep arriving slowly do not extend this time. A long upload or download needs a
+    /// longer one. No other timeout ends a transfer that the server lets stall.
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.settings.exchange.timeout = timeout;
         self

@@ -1,5 +1,7 @@
 //! `Connector`: how a client gets its connections.
 
+use std::error::Error;
+use std::fmt;
 use std::io;
 use std::rc::Rc;
 use std::time::Duration;
@@ -61,7 +63,9 @@ pub(super) type AnyConnector = Rc<dyn Fn(&Destination, Duration) -> io::Result<C
 /// Returns the connector that is used unless another one is set.
 pub(super) fn tcp() -> AnyConnector {
     Rc::new(|destination, limit| {
-        let stream = connect_timeout((destination.host(), destination.port()), limit)?;
+        let (host, port) = (destination.host(), destination.port());
+        let stream = connect_timeout((host, port), limit)
+            .map_err(|error| ConnectError::within(destination, error))?;
         stream.set_nodelay(true)?;
         Ok(Connection::new(stream))
     })
@@ -71,6 +75,39 @@ pub(super) fn any(connector: impl Connector) -> AnyConnector {
     Rc::new(move |destination, limit| {
         within(limit, || connector.connect(destination)).map(Connection::new)
     })
+}
+
+/// An error of connecting, which does not name the server itself.
+#[derive(Debug)]
+struct ConnectError {
+    destination: Destination,
+    source: io::Error,
+}
+
+impl ConnectError {
+    fn within(destination: &Destination, source: io::Error) -> io::Error {
+        let destination = destination.clone();
+        io::Error::new(
+            source.kind(),
+            Self {
+                destination,
+                source,
+            },
+        )
+    }
+}
+
+impl fmt::Display for ConnectError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (host, port) = (self.destination.host(), self.destination.port());
+        write!(f, "cannot connect to {host}:{port}: {}", self.source)
+    }
+}
+
+impl Error for ConnectError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        Some(&self.source)
+    }
 }
 
 /// Runs `connect`, for at most `limit`.

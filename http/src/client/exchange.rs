@@ -162,6 +162,13 @@ impl<'a> Exchange<'a> {
             .io();
         let read = response_head::read(&mut stream, &self.settings.limits, wanted);
         stream.deadline = self.deadline.io();
+        let read = read.map_err(|failed| match failed.error.kind() {
+            io::ErrorKind::TimedOut => ExchangeError {
+                error: too_late(),
+                ..failed
+            },
+            _ => failed,
+        });
         match (read, failure) {
             (Ok(response), failure) => Ok(Answer::new(response, stream, failure.is_none())),
             (Err(read), None) => Err(read),
@@ -285,10 +292,7 @@ impl Reading {
         select! {
             biased;
             join(&self.0) -> read => joined(read),
-            after(limit) => Err(io::Error::new(
-                io::ErrorKind::TimedOut,
-                "the server took too long to respond",
-            )),
+            after(limit) => Err(too_late()),
         }
     }
 }
@@ -297,4 +301,11 @@ impl Drop for Reading {
     fn drop(&mut self) {
         self.0.kill();
     }
+}
+
+fn too_late() -> io::Error {
+    io::Error::new(
+        io::ErrorKind::TimedOut,
+        "the server took too long to respond",
+    )
 }

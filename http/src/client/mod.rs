@@ -246,7 +246,7 @@ impl Client {
     /// - `PermissionDenied` for a redirect from `https` to `http`, and an error if there are too
     ///   many redirects.
     /// - The error of name resolution, of the socket, of the handshake of TLS, or of the request's
-    ///   body.
+    ///   body. If connecting fails, the message names the host and the port.
     ///
     /// # Panics
     ///

@@ -54,7 +54,8 @@ impl AccessLog {
         Self(Target::Combined)
     }
 
-    /// Calls `log` after each request. A panic of it affects nothing else.
+    /// Calls `log` after each request, also if the request was cut off because its client is gone or
+    /// the server was stopped. A panic of it affects nothing else.
     #[must_use]
     pub fn custom(log: impl Fn(&AccessRecord<'_>) + Send + Sync + 'static) -> Self {
         Self(Target::Custom(Arc::new(log)))
@@ -98,21 +99,23 @@ impl fmt::Debug for TrustedProxies {
     }
 }
 
-/// The headers of a request that may be logged, and when it began.
+/// What may be logged of a request, and when it began.
 pub(super) struct Begun {
     start: Instant,
+    line: Vec<u8>,
     referer: Option<HeaderValue>,
     user_agent: Option<HeaderValue>,
     forwarded_for: Option<HeaderValue>,
 }
 
 impl Begun {
-    /// Begins with a request, or with one that could not be read.
-    pub(super) fn new<B>(request: Option<&Request<B>>) -> Self {
+    /// Begins with a request, or with one that could not be read, and its line.
+    pub(super) fn new<B>(request: Option<&Request<B>>, line: Vec<u8>) -> Self {
         let headers = request.map(Request::headers);
         let get = |name| headers.and_then(|headers| headers.get(name)).cloned();
         Self {
             start: now(),
+            line,
             referer: get(&REFERER),
             user_agent: get(&USER_AGENT),
             // The last one is from the last proxy.
@@ -126,7 +129,6 @@ impl Begun {
         &'a self,
         peer: &'a Peer,
         is_trusted: bool,
-        line: &'a [u8],
         status: Option<StatusCode>,
         bytes: u64,
     ) -> AccessRecord<'a> {
@@ -134,7 +136,7 @@ impl Begun {
             begun: self,
             peer,
             is_trusted,
-            line: String::from_utf8_lossy(line).into_owned(),
+            line: String::from_utf8_lossy(&self.line).into_owned(),
             status,
             bytes,
             elapsed: now().saturating_duration_since(self.start),
@@ -281,9 +283,9 @@ mod tests {
     fn an_address_from_a_proxy_stays_one_field_of_the_line() {
         let forged = "6.6.6.6 - - [01/Jan/2020:00:00:00 +0000] \"GET /forged HTTP/1.1\" 200 1";
         let request = Request::get("/").header("x-forwarded-for", forged);
-        let begun = Begun::new(Some(&request.body(()).unwrap()));
+        let begun = Begun::new(Some(&request.body(()).unwrap()), b"GET / HTTP/1.1".into());
         let peer = Peer::new(());
-        let record = begun.end(&peer, true, b"GET / HTTP/1.1", None, 0);
+        let record = begun.end(&peer, true, None, 0);
         let line = Line(&record, false).to_string();
         let mut fields = line.split(' ');
         assert!(

@@ -151,8 +151,9 @@ impl ServerBuilder {
     /// loop survives. By default they are logged.
     ///
     /// The errors of requests are those of handlers and bodies, and panics. Each begins with the
-    /// request line in quotes, and its source is the error itself. A client that is slow, wrong or
-    /// gone is not an error. A panic of the callback affects nothing else.
+    /// request line in quotes, and one of a handshake with the address of the peer. The error
+    /// itself and its causes follow, and it is the source. A client that is slow, wrong or gone is
+    /// not an error. A panic of the callback affects nothing else.
     ///
     /// The default logs by the crate `log`, with the target `evy::http`: errors of requests at the
     /// level `error`, and the others at the level `warn`. Control characters are escaped. A closure

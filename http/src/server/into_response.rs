@@ -19,7 +19,8 @@ use crate::body::Body;
 /// | `(StatusCode, R)` | the response of `R`, with that status |
 /// | `Result<R, E>` | that of `R`, or that of a [`StatusError`](super::StatusError); 500 for any other error |
 ///
-/// `E` is any error that converts into `Box<dyn Error + Send + Sync>`.
+/// `E` is any error that converts into `Box<dyn Error + Send + Sync>`, such as [`std::io::Error`] or
+/// `anyhow::Error`.
 pub trait IntoResponse {
     /// Converts the value into a response.
     ///

@@ -124,6 +124,10 @@ impl Server {
     ///
     /// - A body that the handler does not read is skipped, up to 64 KiB. Beyond that the response
     ///   announces `Connection: close`.
+    /// - A HEAD request gets to the handler too, and the body of its response is not sent. So the
+    ///   handler should treat it like GET.
+    /// - Reading the request's body and sending the response take turns. While a green thread waits
+    ///   for bytes of the body, no part of the response is sent.
     /// - `Expect: 100-continue` is answered when the body is first read.
     /// - The body may turn out to be malformed, too long or too slow while it is read. Then the
     ///   request is answered with 400, 413 or 408, whatever the handler returns.

@@ -75,6 +75,11 @@ impl Peer {
         self.info = info.or(self.info.take());
     }
 
+    /// Returns the address of the peer as text.
+    pub(super) fn shown(&self) -> String {
+        format!("{:?}", self.addresses.addr)
+    }
+
     /// Returns what the transport knows of the connection, if it is an `I`; for example, the session
     /// of TLS. See [`Stream::info`](evy_net::Stream::info).
     #[must_use]

@@ -9,6 +9,8 @@ use evy_runtime::lowlevel::contain_panic;
 use log::{Level, log};
 
 use super::access_log::Escaped;
+use super::peer::Peer;
+use super::status_error::Answer;
 
 /// The target of the lines in the `log` facade.
 const TARGET: &str = "evy::http";
@@ -29,9 +31,17 @@ impl OnError {
         self.0.is_some()
     }
 
-    /// Reports an error of a connection, or of the accept loop.
+    /// Reports an error of the accept loop.
     pub(super) fn report(&self, error: &io::Error) {
         self.report_at(Level::Warn, error);
+    }
+
+    /// Reports that the handshake with `peer` has failed, and returns what was reported.
+    #[cold]
+    pub(super) fn report_handshake(&self, peer: &Peer, error: io::Error) -> io::Error {
+        let error = about(peer.shown(), error.into());
+        self.report_at(Level::Warn, &error);
+        error
     }
 
     /// Reports what went wrong with the request that began with `line`.
@@ -40,13 +50,8 @@ impl OnError {
         if !self.is_callback() && log::max_level() < Level::Error {
             return;
         }
-        let kind = match source.downcast_ref::<io::Error>() {
-            Some(error) => error.kind(),
-            None => io::ErrorKind::Other,
-        };
-        let line = Escaped(line).to_string();
-        let error = io::Error::new(kind, RequestError { line, source });
-        self.report_at(Level::Error, &error);
+        let line = format!("\"{}\"", Escaped(line));
+        self.report_at(Level::Error, &about(line, source));
     }
 
     /// If the callback or the logger panics, the panic hook reports that, and nothing else is
@@ -81,21 +86,43 @@ impl fmt::Debug for OnError {
     }
 }
 
-/// What went wrong with a request.
+/// Returns an error about a request or a peer, of the kind of its source.
+fn about(subject: String, source: Box<dyn Error + Send + Sync>) -> io::Error {
+    let kind = match source.downcast_ref::<io::Error>() {
+        Some(error) => error.kind(),
+        None => io::ErrorKind::Other,
+    };
+    io::Error::new(kind, Report { subject, source })
+}
+
+/// What went wrong, and with what.
 #[derive(Debug)]
-struct RequestError {
-    /// Escaped, because reports end up in logs and terminals.
-    line: String,
+struct Report {
+    /// The request line, escaped, because reports end up in logs and terminals; or the peer.
+    subject: String,
     source: Box<dyn Error + Send + Sync>,
 }
 
-impl fmt::Display for RequestError {
+/// Shows the causes too. Some errors, such as those of `anyhow`, show only the last context.
+impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "\"{}\": {}", self.line, self.source)
+        let mut shown = self.source.to_string();
+        write!(f, "{}: {shown}", self.subject)?;
+        let mut next = self.source.source();
+        while let Some(cause) = next.filter(|cause| !cause.is::<Answer>()) {
+            let text = cause.to_string();
+            // Many errors mention their cause themselves.
+            if !shown.contains(&text) {
+                write!(f, ": {text}")?;
+            }
+            shown = text;
+            next = cause.source();
+        }
+        Ok(())
     }
 }
 
-impl Error for RequestError {
+impl Error for Report {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         Some(&*self.source)
     }

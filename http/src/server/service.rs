@@ -70,8 +70,7 @@ where
     ) -> io::Result<()> {
         let mut connection = Connection::new(stream, &self.settings);
         if let Err(error) = connection.handshake(&self.settings) {
-            self.on_error.report(&error);
-            return Err(error);
+            return Err(self.on_error.report_handshake(&peer, error));
         }
         peer.set_info(connection.stream.stream.info());
         let peer = &peer;
@@ -80,7 +79,6 @@ where
         let shared = SharedConnection::new(connection);
         let _closing = shared.close_on_drop();
         loop {
-            let mut sent = Sent::default();
             let mut request = Request::new(Body::empty());
             let head = shared.with(|connection| {
                 let (settings, spares) = (&self.settings, &self.spares);
@@ -99,27 +97,25 @@ where
                     let context = RequestContext::of(&request, seen);
                     // To copy them takes less time than to insert into new ones.
                     request.extensions_mut().clone_from(&extensions);
-                    let begun = self.access_log.as_ref().map(|_| Begun::new(Some(&request)));
-                    let next = self.exchange(&shared, request, context, &mut sent);
-                    if begun.is_some() {
-                        self.log_access(&shared, begun, peer, &sent);
-                    }
+                    let mut log = self.begin_log(&shared, Some(&request), peer);
+                    let next = self.exchange(&shared, request, context, &mut log.sent);
+                    drop(log);
                     next?
                 }
                 Ok(None) => return Ok(()),
                 Err(error) => {
                     let is_broken = shared.with(|connection| Ok(connection.stream.is_broken()))?;
                     let status = status_for(&error).filter(|_| !is_broken).ok_or(error)?;
-                    let begun = self.access_log.as_ref().map(|_| Begun::new::<()>(None));
-                    let next = self.refuse(&shared, status, &mut sent);
-                    self.log_access(&shared, begun, peer, &sent);
+                    let mut log = self.begin_log(&shared, None, peer);
+                    let next = self.refuse(&shared, status, &mut log.sent);
+                    drop(log);
                     next?
                 }
             };
             match next {
                 Next::Request => {}
                 Next::Linger => return shared.with(|connection| connection.linger(entry)),
-                Next::Upgrade(handler) => return self.hand_over(shared.clone(), handler),
+                Next::Upgrade(handler) => return self.hand_over(shared, handler),
             }
         }
     }
@@ -300,21 +296,23 @@ where
         }
     }
 
-    fn log_access<S: Stream>(
-        &self,
+    /// Returns a guard that logs a request when it is dropped.
+    fn begin_log<'a, S: Stream>(
+        &'a self,
         shared: &SharedConnection<S>,
-        begun: Option<Begun>,
-        peer: &Peer,
-        sent: &Sent,
-    ) {
-        let (Some(log), Some(begun)) = (&self.access_log, begun) else {
-            return;
-        };
-        let line = shared.with(|connection| Ok(connection.line.clone()));
-        let trusted = self.trusted_proxies.as_ref();
-        let is_trusted = trusted.is_some_and(|trusted| trusted.contains(peer));
-        let line = line.unwrap_or_default();
-        log.write(&begun.end(peer, is_trusted, &line, sent.status(), sent.body()));
+        request: Option<&Request<Body>>,
+        peer: &'a Peer,
+    ) -> LogGuard<'a, H> {
+        let begun = self.access_log.as_ref().map(|_| {
+            let line = shared.with(|connection| Ok(connection.line.clone()));
+            Begun::new(request, line.unwrap_or_default())
+        });
+        LogGuard {
+            service: self,
+            peer,
+            begun,
+            sent: Sent::default(),
+        }
     }
 
     fn report<S: Stream>(
@@ -396,6 +394,26 @@ where
             self.on_error.report_request(&line, error.into());
         }
         Ok(())
+    }
+}
+
+/// Logs a request when it is dropped, so that one whose green thread is killed is logged too.
+struct LogGuard<'a, H> {
+    service: &'a Service<H>,
+    peer: &'a Peer,
+    begun: Option<Begun>,
+    sent: Sent,
+}
+
+impl<H> Drop for LogGuard<'_, H> {
+    fn drop(&mut self) {
+        let (Some(begun), Some(log)) = (&self.begun, &self.service.access_log) else {
+            return;
+        };
+        let trusted = self.service.trusted_proxies.as_ref();
+        let is_trusted = trusted.is_some_and(|trusted| trusted.contains(self.peer));
+        let (status, bytes) = (self.sent.status(), self.sent.body());
+        log.write(&begun.end(self.peer, is_trusted, status, bytes));
     }
 }
 

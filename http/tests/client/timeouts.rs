@@ -154,3 +154,16 @@ fn a_timeout_of_the_program_or_a_kill_ends_a_request() {
         }
     });
 }
+
+#[test]
+fn a_late_response_is_the_same_error_for_short_and_long_requests() {
+    within(|| {
+        let url = format!("http://{}/", slow(LONG));
+        let client = Client::builder().first_byte_timeout(SHORT).build();
+        for body in [Body::empty(), Body::from_reader(&b"hello"[..])] {
+            let error = text(client.post(&url, body)).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::TimedOut);
+            assert_eq!(error.to_string(), "the server took too long to respond");
+        }
+    });
+}

@@ -98,3 +98,20 @@ fn a_type_can_be_a_connector_and_hosts_do_not_share_connections() {
         assert_eq!(text(client.get("http://one/")).unwrap(), "b");
     });
 }
+
+#[test]
+fn an_error_of_connecting_names_the_server() {
+    within(|| {
+        let unused = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let addr = unused.local_addr().unwrap();
+        drop(unused);
+        let error = text(Client::new().get(&format!("http://{addr}/"))).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::ConnectionRefused);
+        let message = error.to_string();
+        let expected = format!("cannot connect to {addr}: ");
+        assert!(message.starts_with(&expected), "{message}");
+        let source = error.get_ref().and_then(std::error::Error::source);
+        let source = source.and_then(|source| source.downcast_ref::<io::Error>());
+        assert!(source.is_some_and(|source| source.raw_os_error().is_some()));
+    });
+}

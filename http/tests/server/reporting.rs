@@ -222,6 +222,66 @@ fn the_access_log_has_one_line_for_each_request() {
 }
 
 #[test]
+fn a_request_that_a_stop_cuts_off_is_in_the_access_log() {
+    static RECORDS: Mutex<Vec<String>> = Mutex::new(Vec::new());
+    within(|| {
+        let log = AccessLog::custom(|record| {
+            let record = format!("{} {:?}", record.line(), record.status());
+            RECORDS.lock().unwrap().push(record);
+        });
+        let server = Server::builder().access_log(log).build();
+        let handle = server.handle();
+        let addr = start(server, |_| {
+            evy_runtime::sleep(std::time::Duration::from_secs(3600));
+        });
+        let client = std::thread::spawn(move || exchange(addr, b"GET /1 HTTP/1.0\r\n\r\n"));
+        while handle.requests() == 0 {
+            std::thread::sleep(std::time::Duration::from_millis(1));
+        }
+        assert_eq!(handle.stop(std::time::Duration::from_millis(10)), 0);
+        assert_eq!(client.join().unwrap(), "");
+        assert_eq!(*RECORDS.lock().unwrap(), ["GET /1 HTTP/1.0 None"]);
+    });
+}
+
+#[test]
+fn a_report_shows_each_cause_once() {
+    #[derive(Debug)]
+    struct Context(&'static str, io::Error);
+    impl std::fmt::Display for Context {
+        fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            f.write_str(self.0)
+        }
+    }
+    impl Error for Context {
+        fn source(&self) -> Option<&(dyn Error + 'static)> {
+            Some(&self.1)
+        }
+    }
+    static REPORTS: Mutex<Vec<String>> = Mutex::new(Vec::new());
+    within(|| {
+        let report = |error: &io::Error| REPORTS.lock().unwrap().push(error.to_string());
+        let handler = |request: Request<Body>| {
+            let context = match request.uri().path() {
+                "/hides" => "reading the settings",
+                _ => "reading: no such file",
+            };
+            Err::<(), _>(Context(context, io::Error::other("no such file")))
+        };
+        let addr = start(Server::builder().on_error(report).build(), handler);
+        exchange(addr, b"GET /hides HTTP/1.0\r\n\r\n");
+        exchange(addr, b"GET /shows HTTP/1.0\r\n\r\n");
+        assert_eq!(
+            *REPORTS.lock().unwrap(),
+            [
+                "\"GET /hides HTTP/1.0\": reading the settings: no such file",
+                "\"GET /shows HTTP/1.0\": reading: no such file",
+            ]
+        );
+    });
+}
+
+#[test]
 fn a_callback_gets_the_record_of_each_request() {
     static RECORDS: Mutex<Vec<String>> = Mutex::new(Vec::new());
     within(|| {

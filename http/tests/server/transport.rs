@@ -140,8 +140,12 @@ fn a_failed_handshake_is_logged_as_a_warning() {
         spawn(move || Server::default().serve(naming, |_| "hello"));
         let answer = evy_runtime::unblock(move || exchange(addr, b"?"));
         assert_eq!(answer, "");
-        let line = (log::Level::Warn, "the handshake failed".to_owned());
-        assert_eq!(logged("evy::http", "the handshake"), [line]);
+        // It names the peer.
+        let line = "Name(\"client\"): the handshake failed";
+        assert_eq!(
+            logged("evy::http", "the handshake"),
+            [(log::Level::Warn, line.to_owned())]
+        );
     });
 }
 

@@ -203,7 +203,7 @@ fn what_is_wrong_with_a_pem_text_is_said() {
         (&pem.chain, &pem.chain, "no private key"),
         (&pem.chain, encrypted, "is encrypted"),
         (&pem.chain[..pem.chain.len() / 2], &pem.key, "malformed"),
-        (&pem.chain, &other.key, "keys may not be consistent"),
+        (&pem.chain, &other.key, "the private key does not belong"),
     ] {
         let error = Identity::from_pem(chain, key).unwrap_err().to_string();
         assert!(error.contains(expected), "{error}");
@@ -225,6 +225,11 @@ fn an_identity_is_read_from_files() {
         fs::write(&chain, &LOCALHOST.chain).unwrap();
         fs::write(&key, &LOCALHOST.key).unwrap();
         Identity::from_pem_files(&chain, &key).unwrap();
+        for wrong in ["", &CA.issue(&["localhost"]).key] {
+            fs::write(&key, wrong).unwrap();
+            let error = Identity::from_pem_files(&chain, &key).unwrap_err();
+            assert!(error.to_string().contains("key.pem: "), "{error}");
+        }
         fs::remove_dir_all(&folder).unwrap();
         let error = Identity::from_pem_files(&chain, &key).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::NotFound);

@@ -54,7 +54,8 @@ fn silent_clients_hold_only_their_own_green_threads() {
             errors
                 .borrow()
                 .iter()
-                .all(|error| error.contains("was not done within"))
+                .all(|error| error.starts_with("127.0.0.1:")
+                    && error.contains("was not done within"))
         );
         assert_served(addr);
     });
