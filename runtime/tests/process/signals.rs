@@ -421,7 +421,7 @@ fn waits_for_ctrl_c() {
             }
         });
         let once = spawn(|| ctrl_c().unwrap());
-        yield_now();
+        evy_runtime::test::wait_all_parked();
         for _ in 0..3 {
             raise(SIGINT);
         }
