@@ -188,9 +188,10 @@ fn an_interrupted_write_does_not_corrupt_the_stream() {
         for round in 0..3 {
             let shared = Rc::clone(&server);
             let writing = spawn(move || {
-                let mut blocks = 0_u8;
+                let mut blocks = 0_usize;
                 while timeout(SHORT, || {
-                    shared.borrow_mut().write_all(&[blocks; 16_000]).unwrap();
+                    let block = [blocks as u8; 16_000];
+                    shared.borrow_mut().write_all(&block).unwrap();
                 })
                 .is_ok()
                 {
@@ -206,7 +207,7 @@ fn an_interrupted_write_does_not_corrupt_the_stream() {
                 writing.kill();
                 assert!(writing.join().unwrap_err().is_killed());
             } else {
-                blocks += usize::from(writing.join().unwrap());
+                blocks += writing.join().unwrap();
             }
         }
         let reading = spawn(move || read_blocks(&mut client, 16_000));
