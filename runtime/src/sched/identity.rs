@@ -22,10 +22,8 @@ use std::ptr::{self, NonNull};
 use super::attention::AttentionBit;
 use super::spawn::end_cold;
 use super::{Scheduler, SpawnOptions, current};
-use crate::context;
 use crate::green::{GreenRef, GreenThread, allocate_no_more_warm, is_warm_allocation_over};
 use crate::pthread_identity::PthreadIdentity;
-use crate::stack::Stack;
 use crate::unhooked::unhooked;
 
 /// Gives all green threads an identity if `EVY_OWN_IDENTITY` is set, on targets where they can have one.
@@ -63,30 +61,6 @@ fn drop_those_of(me: GreenRef, identity: &PthreadIdentity) {
     // SAFETY: `me` runs under its identity, and its closure has ended (`drop_thread_locals`).
     unsafe { identity.run_destructors() };
     me.shields.set(me.shields.get() - 1);
-}
-
-/// Writes the closure of a green thread below `base`, and prepares the context that will run it.
-///
-/// # Safety
-///
-/// `green` has an identity, whose frames begin below `base`, and does not run yet.
-pub(super) unsafe fn prepare<F: FnOnce() + 'static>(green: GreenRef, base: *mut u8, f: F) {
-    let limit = green.stack.as_ref().map_or(ptr::null_mut(), Stack::limit);
-    let place = place_below::<F>(base);
-    // SAFETY:
-    // - the stack below `base` is unused (caller), and `place` is aligned;
-    // - the context lies in the control block, which does not move;
-    // - if the context was used before, its computation was discarded.
-    unsafe {
-        place.write(f);
-        context::prepare(
-            green.context(),
-            place.cast(),
-            limit,
-            entry::<F>,
-            green.as_ptr().cast(),
-        );
-    }
 }
 
 impl Scheduler {
@@ -219,15 +193,15 @@ fn base_of(green: GreenRef) -> *mut u8 {
 
 /// Returns where the closure lies on a stack whose frames begin below `base`. It is also the beginning
 /// of the frames, which must be aligned to 16.
-fn place_below<F>(base: *mut u8) -> *mut F {
+pub(super) fn place_below<F>(base: *mut u8) -> *mut F {
     let align = align_of::<F>().max(16);
     let below = base.wrapping_sub(size_of::<F>());
     below.wrapping_sub(below.addr() % align).cast()
 }
 
 /// The function in which every green thread with an identity begins and ends.
-unsafe extern "C" fn entry<F: FnOnce() + 'static>(green: *mut ()) -> ! {
-    // SAFETY: the argument is the one that `prepare` stored: the control block of the green thread
+pub(super) unsafe extern "C" fn entry<F: FnOnce() + 'static>(green: *mut ()) -> ! {
+    // SAFETY: the argument is the one that `spawn::prepare` stored: the control block of the green thread
     // that runs here.
     let me = unsafe { GreenRef::new(NonNull::new_unchecked(green.cast::<GreenThread>())) };
     // SAFETY: a scheduler outlives its green threads.
@@ -243,7 +217,7 @@ unsafe extern "C" fn entry<F: FnOnce() + 'static>(green: *mut ()) -> ! {
 #[inline(never)]
 fn run<F: FnOnce() + 'static>(scheduler: &Scheduler, me: GreenRef) {
     scheduler.run_closure(me, || {
-        // SAFETY: `prepare` has written the closure there, and it is read only this once.
+        // SAFETY: `spawn::prepare` has written the closure there, and it is read only this once.
         unsafe { place_below::<F>(base_of(me)).read() }
     });
 }

@@ -105,7 +105,7 @@ impl Scheduler {
             return self.spawn_with_identity(options, start, &mut |green, base| {
                 if let Some(f) = f.take() {
                     // SAFETY: `spawn_with_identity` calls this with the base of a new identity.
-                    unsafe { identity::prepare(green, base, f) };
+                    unsafe { prepare(green, identity::place_below(base), identity::entry::<F>, f) };
                 }
             });
         }
@@ -127,7 +127,7 @@ impl Scheduler {
         self.init(green, options, start, || {
             let place = closure_below(green.as_ptr()).expect("`spawn` has checked that it fits");
             // SAFETY: `place` is on the stack of a green thread that does not run yet.
-            unsafe { prepare(green, place, f) };
+            unsafe { prepare(green, place, entry::<F>, f) };
         });
     }
 
@@ -197,13 +197,20 @@ impl Scheduler {
     }
 }
 
-/// Writes the closure of a green thread to its stack, and prepares the context that will run it.
+/// Writes the closure of a green thread to its stack, and prepares the context that will run it by
+/// `entry`.
 ///
 /// # Safety
 ///
-/// `place` was returned by [`closure_below`], and `green` does not run yet.
+/// `place` is that of the closure on the stack of `green`, which does not run yet: it was returned by
+/// [`closure_below`] or [`identity::place_below`]. `entry` reads the closure there.
 #[inline(always)]
-unsafe fn prepare<F: FnOnce() + 'static>(green: GreenRef, place: *mut F, f: F) {
+unsafe fn prepare<F: FnOnce() + 'static>(
+    green: GreenRef,
+    place: *mut F,
+    entry: context::Entry,
+    f: F,
+) {
     let limit = green
         .stack
         .as_ref()
@@ -219,7 +226,7 @@ unsafe fn prepare<F: FnOnce() + 'static>(green: GreenRef, place: *mut F, f: F) {
             green.context(),
             place.cast(),
             limit,
-            entry::<F>,
+            entry,
             green.as_ptr().cast(),
         );
     }
