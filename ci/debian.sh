@@ -1,5 +1,15 @@
-# Sourced by scripts that unpack packages of another Debian suite into a folder. Nothing is installed
-# system-wide.
+# Sourced by scripts that need programs and libraries of Debian.
+
+# Installs the package `$2` unless the command `$1` is there. If that is not possible, the script is
+# skipped.
+need() {
+    command -v "$1" >/dev/null && return
+    command -v apt-get >/dev/null && [ "$(id -u)" = 0 ] ||
+        { echo "skipped: $1 is not installed"; exit 0; }
+    apt-get update && DEBIAN_FRONTEND=noninteractive apt-get install -y "$2"
+}
+
+# The functions below unpack packages of another suite into a folder. They install nothing system-wide.
 
 # Prepares `$2` for packages of the suite `$1`, and sets `apt_options` for apt-get. Fails if apt-get is
 # not available, or has no mirror.

@@ -6,17 +6,11 @@
 # Usage: ci/http.sh [--short]
 set -euo pipefail
 cd "$(dirname "$0")/.."
+. ci/debian.sh
 
 is_short=false
 [ "${1:-}" = --short ] && is_short=true
 
-# Installs a package of Debian unless the command is there.
-need() {
-    command -v "$1" >/dev/null && return
-    command -v apt-get >/dev/null && [ "$(id -u)" = 0 ] ||
-        { echo "skipped: $1 is not installed"; exit 0; }
-    apt-get update && DEBIAN_FRONTEND=noninteractive apt-get install -y "$2"
-}
 need curl curl
 need openssl openssl
 need python3 python3

@@ -6,12 +6,9 @@
 # version matters too.
 set -euo pipefail
 cd "$(dirname "$0")/.."
+. ci/debian.sh
 
-if ! command -v valgrind >/dev/null; then
-    command -v apt-get >/dev/null && [ "$(id -u)" = 0 ] ||
-        { echo "skipped: valgrind is not installed"; exit 0; }
-    apt-get update && apt-get install -y valgrind
-fi
+need valgrind valgrind
 [ "$(uname -m)" = x86_64 ] || { echo "skipped: the limits are those of x86_64"; exit 0; }
 
 cargo build --release --locked -p evy-benches --bin instructions

@@ -7,12 +7,9 @@
 # registered.
 set -euo pipefail
 cd "$(dirname "$0")/.."
+. ci/debian.sh
 
-if ! command -v valgrind >/dev/null; then
-    command -v apt-get >/dev/null && [ "$(id -u)" = 0 ] ||
-        { echo "skipped: valgrind is not installed"; exit 0; }
-    apt-get update && apt-get install -y valgrind
-fi
+need valgrind valgrind
 
 target=$(rustc -vV | sed -n 's/^host: //p')
 runner="valgrind --quiet --error-exitcode=99 --leak-check=no --max-stackframe=65536 --fair-sched=yes"
