@@ -1,60 +1,27 @@
 //! How much a server allocates: for each request, and for each idle connection.
 
 #![expect(
-    unsafe_code,
-    reason = "an allocator that counts is the only way to see allocations"
-)]
-#![expect(
     clippy::unwrap_used,
     clippy::disallowed_methods,
     reason = "the client is on an OS thread of its own, and a failed helper is a failed test"
 )]
 
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::Cell;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::mpsc;
 use std::thread;
 
 use evy_http::{Body, Request, Response, Server};
-use evy_test_support::within;
-
-struct Counting;
-
-thread_local! {
-    /// The number of allocations of this OS thread so far, and of bytes that are allocated.
-    static COUNTS: Cell<(usize, isize)> = const { Cell::new((0, 0)) };
-}
-
-fn count(allocations: usize, bytes: isize) {
-    let (total, live) = COUNTS.get();
-    COUNTS.set((total + allocations, live + bytes));
-}
-
-// SAFETY: all calls are passed on to the allocator of the system.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        count(1, layout.size() as isize);
-        // SAFETY: the contract is the same.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, memory: *mut u8, layout: Layout) {
-        count(0, -(layout.size() as isize));
-        // SAFETY: the contract is the same.
-        unsafe { System.dealloc(memory, layout) }
-    }
-}
+use evy_test_support::{CountingAllocator, within};
 
 #[global_allocator]
-static ALLOCATOR: Counting = Counting;
+static ALLOCATOR: CountingAllocator = CountingAllocator;
 
 const LARGE: usize = 60 * 1024;
 
 /// Answers `/counts` with what the OS thread of the server has allocated.
 fn handler(request: Request<Body>) -> Result<Response<Body>, evy_http::Error> {
-    let (allocations, live) = COUNTS.get();
+    let (allocations, live) = CountingAllocator::counts();
     let body = match request.uri().path() {
         "/counts" => Body::from(format!("{allocations} {live}")),
         "/large" => Body::from("x".repeat(LARGE)),

@@ -2,16 +2,11 @@
 //! descriptors of this one are those of the client.
 
 #![expect(
-    unsafe_code,
-    reason = "an allocator that counts is the only way to see allocations"
-)]
-#![expect(
     clippy::unwrap_used,
     clippy::disallowed_methods,
     reason = "the servers are OS threads, and a failed helper is a failed test"
 )]
 
-use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -22,32 +17,10 @@ use std::time::{Duration, Instant};
 
 use evy_http::{Body, Client, Request};
 use evy_runtime::{Queue, scope, sleep, timeout};
-use evy_test_support::{is_emulated, rerun_ignored, within};
-
-struct Counting;
-
-thread_local! {
-    /// The number of bytes that this OS thread has allocated and not freed.
-    static LIVE: Cell<isize> = const { Cell::new(0) };
-}
-
-// SAFETY: all calls are passed on to the allocator of the system.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        LIVE.set(LIVE.get() + layout.size() as isize);
-        // SAFETY: the contract is the same.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, memory: *mut u8, layout: Layout) {
-        LIVE.set(LIVE.get() - layout.size() as isize);
-        // SAFETY: the contract is the same.
-        unsafe { System.dealloc(memory, layout) }
-    }
-}
+use evy_test_support::{CountingAllocator, is_emulated, rerun_ignored, within};
 
 #[global_allocator]
-static ALLOCATOR: Counting = Counting;
+static ALLOCATOR: CountingAllocator = CountingAllocator;
 
 /// What a server does with a connection, after it has read something.
 const SERVERS: [fn(TcpStream); 9] = [
@@ -184,7 +157,8 @@ fn send_all(client: &Client, addr: &str) -> usize {
 /// The number of bytes that this OS thread has allocated, and that of descriptors of the process.
 fn held() -> (isize, usize) {
     let descriptors = std::fs::read_dir("/proc/self/fd").unwrap().count();
-    (LIVE.get(), descriptors)
+    let (_, live) = CountingAllocator::counts();
+    (live, descriptors)
 }
 
 #[test]

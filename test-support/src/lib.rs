@@ -5,6 +5,7 @@
     reason = "a failed helper is a failed test"
 )]
 
+mod counting_allocator;
 mod explore;
 #[cfg(target_os = "linux")]
 mod forbid;
@@ -18,6 +19,7 @@ mod rerun;
 pub mod stream;
 mod within;
 
+pub use counting_allocator::CountingAllocator;
 pub use explore::in_any_order;
 #[cfg(target_os = "linux")]
 pub use forbid::forbid_system_call;
