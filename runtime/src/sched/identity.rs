@@ -84,6 +84,14 @@ impl Scheduler {
         Ok(green)
     }
 
+    /// Allocates what [`Waker`](crate::lowlevel::hooks::Waker) needs.
+    ///
+    /// The allocator itself may wait for a lock, in the middle of the first allocation of the green
+    /// thread, so that wait must not allocate.
+    pub(super) fn allocate_waker(&self, green: GreenRef) {
+        drop(unhooked(|| self.remote_handle(green)));
+    }
+
     /// Parks `me`, which has an identity, until it is continued.
     #[inline(never)]
     pub(super) fn park_with_identity(&self, me: GreenRef) {
@@ -112,8 +120,9 @@ impl Scheduler {
         self.attention.is_quiet(self.run_queue.turns())
     }
 
-    /// Returns the green thread that runs next. Polls and waits as the OS thread. So the thread pointer
-    /// may be that of the OS thread afterwards.
+    /// Returns the green thread that runs next. Polls and waits as the OS thread, and allocates as that,
+    /// because `me` may have parked inside of the allocator. So the thread pointer may be that of the OS
+    /// thread afterwards.
     #[inline(never)]
     fn next_with_identity(&self) -> GreenRef {
         if self.is_quiet_turn()
@@ -121,9 +130,7 @@ impl Scheduler {
         {
             return next;
         }
-        if self.run_queue.len() == 0 || self.is_poll_due() {
-            self.enter_os_thread();
-        }
+        self.enter_os_thread();
         self.maintenance();
         self.pop_or_idle()
     }
@@ -216,6 +223,7 @@ pub(super) unsafe extern "C" fn entry<F: FnOnce() + 'static>(green: *mut ()) -> 
 /// Runs the closure, in a function that computes its own addresses of thread locals.
 #[inline(never)]
 fn run<F: FnOnce() + 'static>(scheduler: &Scheduler, me: GreenRef) {
+    scheduler.allocate_waker(me);
     scheduler.run_closure(me, || {
         // SAFETY: `spawn::prepare` has written the closure there, and it is read only this once.
         unsafe { place_below::<F>(base_of(me)).read() }
