@@ -183,6 +183,14 @@ impl Scheduler {
             // SAFETY: its destructors have just run, and no code of the program is left on the stack.
             unsafe { identity.renew() };
         }
+        self.enter_os_thread();
+        self.retire_with_identity(me)
+    }
+
+    /// Ends `me`, whose identity is renewed, and returns the green thread that runs next. Runs as the OS
+    /// thread, because an allocator would begin to keep a state for the identity again.
+    #[inline(never)]
+    fn retire_with_identity(&self, me: GreenRef) -> GreenRef {
         self.retire(me);
         // This may wait, on this very stack.
         let next = self.next_with_identity();
