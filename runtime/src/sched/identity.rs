@@ -81,6 +81,7 @@ impl Scheduler {
                 .allocate_with_identity(options.stack.size(), scheduler, current::adopt)
         })?;
         self.init(green, options, start, || prepare(green, base_of(green)));
+        self.allocate_waker(green);
         Ok(green)
     }
 
@@ -231,7 +232,6 @@ pub(super) unsafe extern "C" fn entry<F: FnOnce() + 'static>(green: *mut ()) -> 
 /// Runs the closure, in a function that computes its own addresses of thread locals.
 #[inline(never)]
 fn run<F: FnOnce() + 'static>(scheduler: &Scheduler, me: GreenRef) {
-    scheduler.allocate_waker(me);
     scheduler.run_closure(me, || {
         // SAFETY: `spawn::prepare` has written the closure there, and it is read only this once.
         unsafe { place_below::<F>(base_of(me)).read() }
