@@ -6,6 +6,7 @@ use std::cell::{Cell, UnsafeCell};
 use std::ffi::c_void;
 use std::hint::spin_loop;
 use std::process::abort;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicI64, AtomicU32, Ordering};
 
 use evy_test_support::within;
@@ -89,11 +90,15 @@ unsafe impl GlobalAlloc for Caching {
     }
 }
 
+/// Held by each test, because they share the counts.
+static ALONE: Mutex<()> = Mutex::new(());
+
 #[test]
 fn an_allocator_that_waits_for_a_lock_is_not_entered_again_meanwhile() {
     if let Err(error) = evy::patch::monkey_patch() {
         return println!("skipped: {error}");
     }
+    let _alone = ALONE.lock().unwrap();
     within(|| {
         let schedulers: Vec<_> = (0..4)
             .map(|_| {
@@ -129,6 +134,7 @@ fn an_allocator_keeps_nothing_for_green_threads_that_have_ended() {
     if let Err(error) = evy::patch::monkey_patch() {
         return println!("skipped: {error}");
     }
+    let _alone = ALONE.lock().unwrap();
     within(|| {
         let run = || {
             std::thread::spawn(|| {

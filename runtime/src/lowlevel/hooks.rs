@@ -63,13 +63,6 @@ impl Caller {
         })
     }
 
-    /// Whether a thread id is probably that of a green thread of this OS thread with an identity of its
-    /// own. It then does not run now.
-    #[must_use]
-    pub fn is_neighbor(self, id: i32) -> bool {
-        is_identity(id) && pthread_identity::is_home(id, std::ptr::from_ref(self.scheduler).cast())
-    }
-
     /// Returns the moment `time` from now. `None` never comes.
     #[must_use]
     pub fn deadline_after(self, time: Duration) -> Option<Instant> {
@@ -163,6 +156,13 @@ pub fn check_identities() -> io::Result<()> {
 #[must_use]
 pub fn is_identity(id: i32) -> bool {
     id >= pthread_identity::FIRST_ID
+}
+
+/// Whether `holds` is true while the identity with this id does not run: its green thread is parked or
+/// ready. Of more than 65,536 identities, the answer for an old one may be wrong.
+#[must_use]
+pub fn is_parked_while(id: i32, holds: impl FnOnce() -> bool) -> bool {
+    pthread_identity::is_parked_while(id, holds)
 }
 
 /// Whether the running green thread can park below frames of foreign code: it has a pthread identity of

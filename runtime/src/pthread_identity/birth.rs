@@ -10,7 +10,8 @@ use std::sync::atomic::{AtomicI32, AtomicPtr, AtomicU32, Ordering};
 use super::glibc::{self, Glibc};
 use super::images::Images;
 use super::machine::{ThreadPointer, system_call};
-use super::{Adopt, FIRST_ID, homes, os_thread};
+use super::turns::Turns;
+use super::{Adopt, FIRST_ID, os_thread};
 
 const LAST_ID: i32 = 0x3fff_ffff;
 
@@ -28,6 +29,7 @@ pub(crate) struct PthreadIdentity {
     adopt: Adopt,
     data: *const (),
     os_thread: ThreadPointer,
+    turns: Turns,
     images: Images,
 }
 
@@ -188,6 +190,7 @@ impl Newborn {
                     adopt,
                     data,
                     os_thread,
+                    turns: Turns::of(FIRST_ID),
                     images: Images::new(),
                 },
                 id_words: (*shared).id_words,
@@ -205,7 +208,7 @@ impl Newborn {
     ///
     /// As for [`PthreadIdentity::create`].
     pub(super) unsafe fn complete(self, facts: &Glibc) -> io::Result<PthreadIdentity> {
-        let identity = self.identity;
+        let mut identity = self.identity;
         let words = self.id_words;
         if !words.common(words).any(|offset| offset == facts.id_offset) {
             // It is leaked, because it cannot be joined.
@@ -215,7 +218,7 @@ impl Newborn {
         // SAFETY: both words are part of the identity, which runs nowhere.
         unsafe {
             let id = next_id();
-            homes::remember(id, identity.data);
+            identity.turns = Turns::of(id);
             thread_pointer.at::<i32>(facts.id_offset).write(id);
             if let Some(offset) = facts.rseq_offset {
                 // The kernel has forgotten the area. With this value in the field `cpu_id`,
@@ -260,6 +263,18 @@ impl PthreadIdentity {
         let facts = glibc::facts()?;
         // SAFETY: as here (caller).
         unsafe { Newborn::create(limit, top, adopt, data, Some(facts.id_offset))?.complete(facts) }
+    }
+
+    /// Says that a green thread runs under it from now on.
+    #[inline]
+    pub(crate) fn begin_turn(&self) {
+        self.turns.begin_one();
+    }
+
+    /// Says that the green thread does not run any more.
+    #[inline]
+    pub(crate) fn end_turn(&self) {
+        self.turns.end_one();
     }
 
     /// Returns the address below which the frames of green threads may lie.

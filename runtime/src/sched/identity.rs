@@ -96,6 +96,7 @@ impl Scheduler {
     /// Parks `me`, which has an identity, until it is continued.
     #[inline(never)]
     pub(super) fn park_with_identity(&self, me: GreenRef) {
+        end_turn(me);
         let next = self.next_with_identity();
         if next == me {
             self.enter_identity(me);
@@ -139,6 +140,7 @@ impl Scheduler {
     /// Switches from `me`, which has an identity. Returns when `me` is continued.
     #[inline(never)]
     pub(super) fn switch_from_identity(&self, me: GreenRef, next: GreenRef) {
+        end_turn(me);
         self.prepare_to_leave_identity(next);
         let me = self.switch(me, next);
         self.enter_identity(me);
@@ -166,6 +168,7 @@ impl Scheduler {
             // SAFETY: the identity is that of the running green thread, and belongs to this OS thread
             // alone. This function uses no thread local.
             unsafe { identity.thread_pointer().set() };
+            identity.begin_turn();
         }
         self.attention.set(AttentionBit::Identity);
     }
@@ -192,12 +195,21 @@ impl Scheduler {
     /// thread, because an allocator would begin to keep a state for the identity again.
     #[inline(never)]
     fn retire_with_identity(&self, me: GreenRef) -> GreenRef {
+        end_turn(me);
         self.retire(me);
         // This may wait, on this very stack.
         let next = self.next_with_identity();
         self.threads.free_with_identity(me);
         self.prepare_to_leave_identity(next);
         next
+    }
+}
+
+/// Says that `me`, which has an identity, does not run any more.
+#[inline]
+fn end_turn(me: GreenRef) {
+    if let Some(identity) = me.pthread.get() {
+        identity.end_turn();
     }
 }
 
