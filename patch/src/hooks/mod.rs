@@ -20,6 +20,7 @@ mod real;
 mod blocking_mode;
 mod descriptors;
 mod dns;
+mod epoll;
 mod fcntl;
 mod file_locks;
 mod files;
@@ -28,15 +29,19 @@ mod futex;
 mod futex2;
 mod helper;
 mod identity;
+mod message_queues;
+mod opening;
 mod process;
 mod pthread;
 mod readiness;
 mod scheduling;
+mod signal_mask;
 mod signals;
 mod sockets;
 mod spin;
 mod splice;
 mod system;
+mod system_v;
 mod thread;
 mod time;
 pub(crate) mod unpatched;
@@ -70,10 +75,13 @@ static ALL: &[&[Hook]] = &[
     descriptors::HOOKS,
     dns::HOOKS,
     fcntl::HOOKS,
+    epoll::HOOKS,
     file_locks::HOOKS,
     files::HOOKS,
     fork::HOOKS,
     identity::HOOKS,
+    message_queues::HOOKS,
+    opening::HOOKS,
     process::HOOKS,
     pthread::barrier::HOOKS,
     pthread::c11::HOOKS,
@@ -89,6 +97,7 @@ static ALL: &[&[Hook]] = &[
     signals::HOOKS,
     sockets::HOOKS,
     splice::HOOKS,
+    system_v::HOOKS,
     time::HOOKS,
 ];
 
