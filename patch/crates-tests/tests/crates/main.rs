@@ -9,7 +9,9 @@ mod locks;
 mod processes;
 mod runtimes;
 mod servers;
+mod signals;
 mod site;
+mod sockets;
 mod spans;
 mod websocket;
 
@@ -21,6 +23,10 @@ mod databases;
 mod http_others;
 #[cfg(feature = "all")]
 mod mail;
+#[cfg(feature = "all")]
+mod messages;
+#[cfg(feature = "all")]
+mod system_calls;
 
 use std::cell::Cell;
 use std::rc::Rc;
