@@ -130,13 +130,6 @@ hooks! {
         closing(std::iter::once(fd), || real::close(fd))
     }
 
-    @always fn mq_close(queue: c_int) -> c_int {
-        if !state::is_in_use() {
-            return real::mq_close(queue);
-        }
-        closing(std::iter::once(queue), || real::mq_close(queue))
-    }
-
     @always fn dup2(old: c_int, new: c_int) -> c_int {
         if !replaces(old, new) {
             return real::dup2(old, new);

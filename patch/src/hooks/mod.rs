@@ -20,7 +20,6 @@ mod real;
 mod blocking_mode;
 mod descriptors;
 mod dns;
-mod epoll;
 mod fcntl;
 mod file_locks;
 mod files;
@@ -29,19 +28,17 @@ mod futex;
 mod futex2;
 mod helper;
 mod identity;
-mod message_queues;
 mod opening;
 mod process;
 mod pthread;
 mod readiness;
 mod scheduling;
-mod signal_mask;
+mod signal_stacks;
 mod signals;
 mod sockets;
 mod spin;
 mod splice;
 mod system;
-mod system_v;
 mod thread;
 mod time;
 pub(crate) mod unpatched;
@@ -75,12 +72,10 @@ static ALL: &[&[Hook]] = &[
     descriptors::HOOKS,
     dns::HOOKS,
     fcntl::HOOKS,
-    epoll::HOOKS,
     file_locks::HOOKS,
     files::HOOKS,
     fork::HOOKS,
     identity::HOOKS,
-    message_queues::HOOKS,
     opening::HOOKS,
     process::HOOKS,
     pthread::barrier::HOOKS,
@@ -94,10 +89,10 @@ static ALL: &[&[Hook]] = &[
     pthread::semaphore::HOOKS,
     readiness::HOOKS,
     scheduling::HOOKS,
+    signal_stacks::HOOKS,
     signals::HOOKS,
     sockets::HOOKS,
     splice::HOOKS,
-    system_v::HOOKS,
     time::HOOKS,
 ];
 

@@ -1,4 +1,4 @@
-//! Waiting for several descriptors: `poll`, `select`.
+//! Waiting for several descriptors: `poll`, `select`, `epoll_wait`.
 //!
 //! A kill or an enclosing `timeout` does not end these waits. Code that uses them takes an error
 //! for a defect, and an empty result for a reason to call again at once.
@@ -12,15 +12,15 @@ use evy_runtime::lowlevel::hooks::{Caller, Interruption, WaitEnd};
 use libc::{epoll_event, fd_set, nfds_t, pollfd, sigset_t, size_t, timespec, timeval};
 
 use super::descriptors::{InUse, while_open};
-use super::signal_mask::Admitted;
 use super::system::{errno, fail, returned, set_errno, system_call};
 use super::time::duration;
+use super::wait::{Call, Limits, Next};
 
 hooks! {
     SELECT: fn poll(fds: *mut pollfd, count: nfds_t, timeout: c_int) -> c_int {
         |caller| {
             let timeout = u64::try_from(timeout).ok().map(Duration::from_millis);
-            poll_all(caller, &"poll", fds, count, timeout, None)
+            poll_all(caller, &"poll", fds, count, timeout)
         }
     }
 
@@ -31,14 +31,12 @@ hooks! {
         mask: *const sigset_t,
     ) -> c_int {
         |caller| {
-            let (time, Ok(signals)) = (timeout.as_ref().map(duration), Admitted::by(mask)) else {
-                return real::ppoll(fds, count, timeout, mask);
-            };
-            if time == Some(None) {
-                // It finds the error.
+            let time = timeout.as_ref().map(duration);
+            if !mask.is_null() || time == Some(None) {
+                // The mask would hold for all green threads.
                 return real::ppoll(fds, count, timeout, mask);
             }
-            poll_all(caller, &"ppoll", fds, count, time.flatten(), signals.as_ref())
+            poll_all(caller, &"ppoll", fds, count, time.flatten())
         }
     }
 
@@ -91,7 +89,7 @@ hooks! {
                 return real::select(count, read, write, except, timeout);
             }
             let time = time.flatten();
-            let ready = select_from(caller, &"select", count, [read, write, except], time, None);
+            let ready = select_from(caller, &"select", count, [read, write, except], time);
             // Linux leaves the time that is left there.
             if let (Some(timeout), Some(time)) = (timeout.as_mut(), time) {
                 let left = time.saturating_sub(started.elapsed());
@@ -111,14 +109,55 @@ hooks! {
         mask: *const sigset_t,
     ) -> c_int {
         |caller| {
-            let (time, Ok(signals)) = (timeout.as_ref().map(duration), Admitted::by(mask)) else {
-                return real::pselect(count, read, write, except, timeout, mask);
-            };
-            if time == Some(None) || !is_size_of_set(count) {
+            let time = timeout.as_ref().map(duration);
+            if !mask.is_null() || time == Some(None) || !is_size_of_set(count) {
                 return real::pselect(count, read, write, except, timeout, mask);
             }
-            let (sets, time) = ([read, write, except], time.flatten());
-            select_from(caller, &"pselect", count, sets, time, signals.as_ref())
+            select_from(caller, &"pselect", count, [read, write, except], time.flatten())
+        }
+    }
+
+    SELECT: fn epoll_wait(
+        epoll: c_int,
+        events: *mut epoll_event,
+        capacity: c_int,
+        timeout: c_int,
+    ) -> c_int {
+        |caller| {
+            let timeout = u64::try_from(timeout).ok().map(Duration::from_millis);
+            wait_on_epoll(caller, &"epoll_wait", epoll, events, capacity, timeout)
+        }
+    }
+
+    SELECT: fn epoll_pwait(
+        epoll: c_int,
+        events: *mut epoll_event,
+        capacity: c_int,
+        timeout: c_int,
+        mask: *const sigset_t,
+    ) -> c_int {
+        |caller| {
+            if !mask.is_null() {
+                return real::epoll_pwait(epoll, events, capacity, timeout, mask);
+            }
+            let timeout = u64::try_from(timeout).ok().map(Duration::from_millis);
+            wait_on_epoll(caller, &"epoll_pwait", epoll, events, capacity, timeout)
+        }
+    }
+
+    SELECT: fn epoll_pwait2(
+        epoll: c_int,
+        events: *mut epoll_event,
+        capacity: c_int,
+        timeout: *const timespec,
+        mask: *const sigset_t,
+    ) -> c_int {
+        |caller| {
+            let time = timeout.as_ref().map(duration);
+            if !mask.is_null() || time == Some(None) {
+                return real::epoll_pwait2(epoll, events, capacity, timeout, mask);
+            }
+            wait_on_epoll(caller, &"epoll_pwait2", epoll, events, capacity, time.flatten())
         }
     }
 }
@@ -153,40 +192,29 @@ pub(super) unsafe fn poll_now(fds: *mut pollfd, count: nfds_t) -> isize {
     unsafe { system_call!(SYS_ppoll, fds, count, &raw const zero, 0, 0) }
 }
 
-/// Polls like `ppoll`, with the signals that its mask admits.
-///
-/// # Safety
-///
-/// As for `poll`.
-pub(super) unsafe fn poll_all(
+unsafe fn poll_all(
     caller: Caller,
     name: &'static &'static str,
     fds: *mut pollfd,
     count: nfds_t,
     timeout: Option<Duration>,
-    signals: Option<&Admitted>,
 ) -> c_int {
-    let attempt = || {
-        // SAFETY: as for `poll` (caller).
-        match unsafe { poll_now(fds, count) } {
-            0 if signals.is_some_and(Admitted::deliver) => -(libc::EINTR as isize),
-            found => found,
-        }
-    };
-    let found = attempt();
+    // SAFETY: as for `poll` (caller).
+    let found = unsafe { poll_now(fds, count) };
     if found != 0 {
         return returned(found) as c_int;
     }
     if timeout == Some(Duration::ZERO) {
         caller.yield_now();
-        return returned(attempt()) as c_int;
+        // SAFETY: as above.
+        return returned(unsafe { poll_now(fds, count) }) as c_int;
     }
     let deadline = timeout.and_then(|timeout| caller.deadline_after(timeout));
     let before = errno();
     let list = match count {
-        0 => &[],
+        0 => &mut [],
         // SAFETY: the array is valid (caller).
-        _ => unsafe { std::slice::from_raw_parts(fds, count as usize) },
+        _ => unsafe { std::slice::from_raw_parts_mut(fds, count as usize) },
     };
     let mut wanted: Vec<(c_int, Direction)> = list
         .iter()
@@ -199,17 +227,16 @@ pub(super) unsafe fn poll_all(
         Some((fd, _)) => WaitReason::CallOnDescriptor(name, *fd),
         None => WaitReason::Sleep,
     };
-    wanted.extend(signals.map(|signals| (signals.fd(), Direction::Read)));
     let result = loop {
         let mut park = || match wanted.is_empty() {
             true => Ok(caller.park(reason, deadline, Interruption::Waits)),
             false => caller.wait_for_descriptors(&wanted, reason, deadline, Interruption::Waits),
         };
         let Some(end) = while_open(caller, &uses, &mut park) else {
-            // SAFETY: as for `poll` (caller).
-            break unsafe { report_closed(fds, count, &uses) };
+            break report_closed(list, &uses);
         };
-        let found = attempt();
+        // SAFETY: as for `poll` (caller).
+        let found = unsafe { poll_now(list.as_mut_ptr(), count) };
         match end {
             _ if found != 0 => break found,
             Ok(WaitEnd::TimedOut) => break 0,
@@ -251,16 +278,10 @@ fn is_pollable(fd: c_int) -> bool {
 const WATCHED: usize = 16;
 
 /// Reports the descriptors that were closed meanwhile, and only those.
-///
-/// # Safety
-///
-/// As for `poll`.
-unsafe fn report_closed(fds: *mut pollfd, count: nfds_t, uses: &[InUse]) -> isize {
+fn report_closed(list: &mut [pollfd], uses: &[InUse]) -> isize {
     let is_closed = |fd| uses.iter().any(|one| one.is_of(fd) && one.is_over());
     let mut closed = 0;
-    // SAFETY: the array is valid (caller).
-    let all = (0..count as usize).map(|index| unsafe { &mut *fds.add(index) });
-    for one in all.filter(|one| is_closed(one.fd)) {
+    for one in list.iter_mut().filter(|one| is_closed(one.fd)) {
         one.revents = libc::POLLNVAL;
         closed += 1;
     }
@@ -281,7 +302,6 @@ unsafe fn select_from(
     count: c_int,
     sets: [*mut fd_set; 3],
     timeout: Option<Duration>,
-    signals: Option<&Admitted>,
 ) -> c_int {
     /// What `select` asks for, and what it takes for an answer.
     const EVENTS: [(c_short, c_short); 3] = [
@@ -304,9 +324,8 @@ unsafe fn select_from(
         .filter(|one| one.events != 0)
         .collect();
     set_errno(before);
-    let (array, len) = (fds.as_mut_ptr(), fds.len() as nfds_t);
     // SAFETY: the array is valid.
-    let found = unsafe { poll_all(caller, name, array, len, timeout, signals) };
+    let found = unsafe { poll_all(caller, name, fds.as_mut_ptr(), fds.len() as nfds_t, timeout) };
     if found < 0 {
         return found;
     }
@@ -332,4 +351,43 @@ unsafe fn select_from(
         }
     }
     ready
+}
+
+unsafe fn wait_on_epoll(
+    caller: Caller,
+    name: &'static &'static str,
+    epoll: c_int,
+    events: *mut epoll_event,
+    capacity: c_int,
+    timeout: Option<Duration>,
+) -> c_int {
+    // SAFETY: as for `epoll_wait` (caller).
+    let attempt = || unsafe { system_call!(SYS_epoll_pwait, epoll, events, capacity, 0, 0, 8) };
+    let found = attempt();
+    if found != 0 {
+        return returned(found) as c_int;
+    }
+    if timeout == Some(Duration::ZERO) {
+        caller.yield_now();
+        return returned(attempt()) as c_int;
+    }
+    let deadline = timeout.and_then(|timeout| caller.deadline_after(timeout));
+    // An epoll descriptor can itself be polled.
+    let mut call = Call::begin(caller, name, epoll, Direction::Read).with_limits(Limits {
+        deadline,
+        interruption: Interruption::Waits,
+    });
+    loop {
+        let next = call.wait();
+        let found = attempt();
+        if found != 0 {
+            return returned(found) as c_int;
+        }
+        match next {
+            Next::TryAgain => {}
+            Next::TimedOut => return 0,
+            Next::Fail(errno) => return fail(errno) as c_int,
+            Next::IsNotPollable => return fail(libc::EINVAL) as c_int,
+        }
+    }
 }

@@ -14,10 +14,12 @@ use evy_runtime::io::Direction;
 use evy_runtime::lowlevel::hooks::{Caller, Interruption};
 use libc::{siginfo_t, sigset_t, timespec};
 
-use super::signal_mask::MASK_SIZE;
 use super::system::{WOULD_BLOCK, returned, system_call};
 use super::time::duration;
 use super::wait::{Call, Limits, Next};
+
+/// The number of bytes of a signal mask in the kernel.
+const MASK_SIZE: usize = 8;
 
 hooks! {
     OS: fn sigwait(set: *const sigset_t, signal: *mut c_int) -> c_int {

@@ -22,6 +22,8 @@ mod databases;
 #[cfg(feature = "all")]
 mod http_others;
 #[cfg(feature = "all")]
+mod locks_others;
+#[cfg(feature = "all")]
 mod mail;
 #[cfg(feature = "all")]
 mod messages;
