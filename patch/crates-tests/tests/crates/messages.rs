@@ -121,7 +121,7 @@ fn serve_ldap(mut peer: TcpStream) {
     let id = request[4];
     let answer = [0x30, 12, 2, 1, id, 0x61, 7, 10, 1, 0, 4, 0, 4, 0];
     peer.write_all(&answer).unwrap();
-    peer.read(&mut request).ok();
+    while peer.read(&mut request).is_ok_and(|len| len > 0) {}
 }
 
 #[test]
