@@ -10,13 +10,15 @@ use crate::{WAIT, at_once, patched};
 fn channels_of_ipc_channel_park() {
     patched(|| {
         at_once(20, |index| {
-            let (sender, receiver) = ipc_channel::ipc::channel().unwrap();
+            let (sender, receiver) = ipc_channel::ipc::bytes_channel().unwrap();
+            // Longer than the buffer of a socket.
+            let message = vec![index as u8; 300_000];
+            let sent = message.clone();
             let other = evy::spawn(move || {
                 sleep(WAIT);
-                // Longer than the buffer of a socket.
-                sender.send(vec![index as u8; 300_000]).unwrap();
+                sender.send(&sent).unwrap();
             });
-            assert_eq!(receiver.recv().unwrap(), vec![index as u8; 300_000]);
+            assert_eq!(receiver.recv().unwrap(), message);
             other.join().unwrap();
         });
     });
