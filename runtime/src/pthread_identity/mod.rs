@@ -58,10 +58,7 @@ mod machine;
 mod os_thread;
 #[cfg(evy_identity)]
 mod trial;
-#[cfg_attr(
-    not(evy_identity),
-    expect(dead_code, reason = "there are no identities")
-)]
+#[cfg(evy_identity)]
 mod turns;
 #[cfg(not(evy_identity))]
 mod unsupported;
@@ -74,9 +71,12 @@ pub(crate) use machine::ThreadPointer;
 pub(crate) use os_thread::as_os_thread;
 #[cfg(evy_identity)]
 pub(crate) use trial::check;
+#[cfg(evy_identity)]
 pub(crate) use turns::is_parked_while;
 #[cfg(not(evy_identity))]
-pub(crate) use unsupported::{PthreadIdentity, ThreadPointer, as_os_thread, check};
+pub(crate) use unsupported::{
+    PthreadIdentity, ThreadPointer, as_os_thread, check, is_parked_while,
+};
 
 /// The ids of identities begin here. The kernel has no such ids, and they fit into the bits that a
 /// mutex has for its owner.

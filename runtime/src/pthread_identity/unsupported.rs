@@ -28,6 +28,11 @@ pub(crate) fn check() -> io::Result<()> {
     Err(io::Error::new(io::ErrorKind::Unsupported, message))
 }
 
+/// There are no identities, so none is parked.
+pub(crate) fn is_parked_while(_id: i32, _holds: impl FnOnce() -> bool) -> bool {
+    false
+}
+
 /// Runs `f`.
 ///
 /// # Safety
