@@ -28,6 +28,8 @@ mod futex;
 mod futex2;
 mod helper;
 mod identity;
+mod masks;
+mod pointers;
 mod process;
 mod pthread;
 mod readiness;

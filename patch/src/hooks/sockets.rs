@@ -10,9 +10,9 @@ use libc::{mmsghdr, msghdr, size_t, sockaddr, socklen_t, ssize_t, timespec};
 
 use super::blocking_mode::{is_nonblocking, without_blocking};
 use super::files::rest_of;
-use super::readiness::is_ready;
+use super::readiness::{has_ended, is_ready};
 use super::system::{WOULD_BLOCK, fail, returned, system_call};
-use super::time::duration;
+use super::time::limit;
 use super::wait::{Call, Next};
 
 /// The time after which a connection to a Unix socket is tried again whose backlog is full. No
@@ -79,7 +79,7 @@ hooks! {
         flags: c_int,
         timeout: *mut timespec,
     ) -> c_int {
-        |caller| receive_messages(caller, fd, (messages, count), flags, timeout.as_mut())
+        |caller| receive_messages(caller, fd, (messages, count), flags, timeout)
     }
 
     SOCKET: fn send(fd: c_int, buffer: *const c_void, len: size_t, flags: c_int) -> ssize_t {
@@ -155,6 +155,15 @@ fn waits_for_all(fd: c_int, flags: c_int) -> bool {
         && option(fd, libc::SO_TYPE) == libc::SOCK_STREAM
 }
 
+/// Receives without blocking.
+fn at_once(fd: c_int, flags: c_int, receive: impl Fn(c_int) -> isize) -> isize {
+    match receive(flags | libc::MSG_DONTWAIT) {
+        // Of datagrams, only a call that may block reports the end.
+        WOULD_BLOCK if has_ended(fd) => receive(flags),
+        received => received,
+    }
+}
+
 /// Receives as `recvfrom`.
 unsafe fn receive(
     caller: Caller,
@@ -184,14 +193,15 @@ unsafe fn receive_part(
     flags: c_int,
     (address, address_len): (*mut sockaddr, *mut socklen_t),
 ) -> ssize_t {
-    let each = (flags & !libc::MSG_WAITALL) | libc::MSG_DONTWAIT;
+    let each = flags & !libc::MSG_WAITALL;
     let mut done = 0;
     loop {
         let (buffer, len) = (buffer.wrapping_byte_add(done), len - done);
         // SAFETY: as for the function of the C library (caller).
-        let attempt =
-            || unsafe { system_call!(SYS_recvfrom, fd, buffer, len, each, address, address_len) };
-        let received = call.complete(attempt, || WOULD_BLOCK);
+        let attempt = |flags: c_int| unsafe {
+            system_call!(SYS_recvfrom, fd, buffer, len, flags, address, address_len)
+        };
+        let received = call.complete(|| at_once(fd, each, attempt), || WOULD_BLOCK);
         match usize::try_from(received) {
             Err(_) if done == 0 => return received,
             Err(_) | Ok(0) => return done.cast_signed(),
@@ -218,8 +228,8 @@ unsafe fn receive_message(
         return returned(attempt(flags));
     }
     let mut call = Call::begin(caller, &"recvmsg", fd, Direction::Read);
-    let each = (flags & !libc::MSG_WAITALL) | libc::MSG_DONTWAIT;
-    let received = call.complete(|| attempt(each), || WOULD_BLOCK);
+    let each = flags & !libc::MSG_WAITALL;
+    let received = call.complete(|| at_once(fd, each, attempt), || WOULD_BLOCK);
     let Ok(mut done @ 1..) = usize::try_from(received) else {
         return received;
     };
@@ -250,7 +260,7 @@ unsafe fn receive_messages(
     fd: c_int,
     (messages, count): (*mut mmsghdr, c_uint),
     flags: c_int,
-    timeout: Option<&mut timespec>,
+    timeout: *mut timespec,
 ) -> c_int {
     let attempt = |done: c_uint, flags: c_int| {
         let left = messages.wrapping_add(done as usize);
@@ -261,16 +271,17 @@ unsafe fn receive_messages(
         return returned(attempt(0, flags)) as c_int;
     }
     let started = Instant::now();
-    let time = timeout.as_deref().map(duration);
-    if time == Some(None) {
-        return fail(libc::EINVAL) as c_int;
-    }
-    let time = time.flatten();
+    // SAFETY: as for the function of the C library (caller).
+    let Some(time) = (unsafe { limit(timeout) }) else {
+        // It finds the error.
+        // SAFETY: as above.
+        return unsafe { real::recvmmsg(fd, messages, count, flags, timeout) };
+    };
     let mut call = Call::begin(caller, &"recvmmsg", fd, Direction::Read);
     let mut done = 0;
     while done < count {
-        let each = flags | libc::MSG_DONTWAIT;
-        let received = call.complete(|| attempt(done, each), || WOULD_BLOCK);
+        let each = |flags| attempt(done, flags);
+        let received = call.complete(|| at_once(fd, flags, each), || WOULD_BLOCK);
         match u32::try_from(received) {
             Err(_) if done == 0 => return received as c_int,
             Err(_) | Ok(0) => break,
@@ -281,7 +292,8 @@ unsafe fn receive_messages(
             break;
         }
     }
-    if let (Some(timeout), Some(time)) = (timeout, time) {
+    // SAFETY: it has been read.
+    if let (Some(timeout), Some(time)) = (unsafe { timeout.as_mut() }, time) {
         let left = time.saturating_sub(started.elapsed());
         timeout.tv_sec = left.as_secs() as _;
         timeout.tv_nsec = left.subsec_nanos().into();

@@ -13,6 +13,7 @@ use libc::{iovec, loff_t, off_t, pollfd, size_t, ssize_t};
 
 use super::blocking_mode::is_nonblocking;
 use super::files::{PIPE_BUF, parts_of, rest_of};
+use super::masks::Mask;
 use super::readiness::poll_now;
 use super::sockets::option;
 use super::system::{WOULD_BLOCK, fail, returned, system_call};
@@ -33,20 +34,19 @@ hooks! {
     }
 
     OS: fn tee(from: c_int, to: c_int, len: size_t, flags: c_uint) -> ssize_t {
-        |caller| between(caller, &"tee", (from, to), len, flags, |len, flags| {
-            system_call!(SYS_tee, from, to, len, flags)
-        })
+        |caller| {
+            let attempt = |len, flags| system_call!(SYS_tee, from, to, len, flags);
+            match is_pipe(from) && is_pipe(to) {
+                true => between(caller, &"tee", (from, to), len, flags, attempt),
+                false => returned(attempt(len, flags)),
+            }
+        }
     }
 
     OS: fn vmsplice(fd: c_int, parts: *const iovec, count: size_t, flags: c_uint) -> ssize_t {
-        |caller| {
-            let list = c_int::try_from(count).ok().and_then(|count| parts_of(parts, count));
-            match list {
-                Some(list) if flags & libc::SPLICE_F_NONBLOCK == 0 => {
-                    map_into_pipe(caller, fd, list, flags)
-                }
-                _ => real::vmsplice(fd, parts, count, flags),
-            }
+        |caller| match flags & libc::SPLICE_F_NONBLOCK {
+            0 => map_into_pipe(caller, fd, (parts, count), flags),
+            _ => real::vmsplice(fd, parts, count, flags),
         }
     }
 
@@ -72,7 +72,8 @@ fn between(
     attempt: impl Fn(size_t, c_uint) -> isize,
 ) -> ssize_t {
     let has_pipe = is_pipe(from) || is_pipe(to);
-    if flags & libc::SPLICE_F_NONBLOCK != 0 || !has_pipe || len == 0 {
+    let is_wrong = !has_pipe || !is_allowed(from, to);
+    if flags & libc::SPLICE_F_NONBLOCK != 0 || is_wrong || len == 0 {
         return returned(attempt(len, flags));
     }
     let mut input = Call::begin(caller, name, from, Direction::Read);
@@ -117,13 +118,24 @@ fn missing(from: c_int, to: c_int) -> Option<Direction> {
         revents: 0,
     });
     // SAFETY: the array is valid.
-    unsafe { poll_now(sides.as_mut_ptr(), 2) };
+    unsafe { poll_now(sides.as_mut_ptr(), 2, &Mask::NONE) };
     let [input, output] = sides.map(|side| side.revents);
-    match (input, output) {
+    let side = match (input, output) {
         _ if (input | output) & libc::POLLNVAL != 0 => None,
         (0, _) => Some(Direction::Read),
         (_, 0) => Some(Direction::Write),
         _ => None,
+    };
+    side.filter(|_| !is_anonymous(from) && !is_anonymous(to))
+}
+
+/// Whether a descriptor has no type, like those for events, timers and signals. The kernel moves no
+/// data from it or to it, and says so at once.
+fn is_anonymous(fd: c_int) -> bool {
+    // SAFETY: all zeros is a valid value, and the pointer is valid.
+    unsafe {
+        let mut stat: libc::stat = std::mem::zeroed();
+        system_call!(SYS_fstat, fd, &raw mut stat) == 0 && stat.st_mode & libc::S_IFMT == 0
     }
 }
 
@@ -145,14 +157,26 @@ fn send_all(
     len: size_t,
     attempt: impl Fn(size_t) -> isize,
 ) -> ssize_t {
-    if len == 0 || is_nonblocking(to) {
+    if len == 0 || is_nonblocking(to) || !is_allowed(from, to) {
         return returned(attempt(len));
     }
+    let to_pipe = is_pipe(to);
+    if !to_pipe {
+        // Without a pipe, the input must be a file, which is always ready. This call moves nothing,
+        // and finds out whether it is one.
+        let nothing = attempt(0);
+        if nothing != 0 {
+            return returned(nothing);
+        }
+    }
+    // The kernel refuses a pipe.
+    let waits_for_input = to_pipe && !is_pipe(from);
     let mut input = Call::begin(caller, &"sendfile", from, Direction::Read);
     let mut output = Call::begin(caller, &"sendfile", to, Direction::Write);
     let mut done: usize = 0;
     while done < len {
-        if let Some(side) = missing(from, to) {
+        let side = missing(from, to).filter(|side| waits_for_input || *side == Direction::Write);
+        if let Some(side) = side {
             let call = match side {
                 Direction::Read => &mut input,
                 _ => &mut output,
@@ -169,7 +193,7 @@ fn send_all(
                 done.cast_signed()
             };
         }
-        let piece = match is_pipe(to) {
+        let piece = match to_pipe {
             true => PIPE_BUF,
             false => room(to),
         };
@@ -189,37 +213,51 @@ fn is_pipe(fd: c_int) -> bool {
 }
 
 /// Maps memory into a pipe. Returns once everything is there.
-fn map_into_pipe(caller: Caller, fd: c_int, parts: &[iovec], flags: c_uint) -> ssize_t {
-    let direction = match is_for_reading(fd) {
-        true => Direction::Read,
-        false => Direction::Write,
+unsafe fn map_into_pipe(
+    caller: Caller,
+    fd: c_int,
+    (parts, count): (*const iovec, size_t),
+    flags: c_uint,
+) -> ssize_t {
+    let direction = match access(fd) {
+        libc::O_RDONLY => Direction::Read,
+        _ => Direction::Write,
     };
+    let flags = flags | libc::SPLICE_F_NONBLOCK;
     let mut call = Call::begin(caller, &"vmsplice", fd, direction);
-    let mut done = 0;
+    // SAFETY: as for the function of the C library (caller).
+    let attempt = || unsafe { system_call!(SYS_vmsplice, fd, parts, count, flags) };
+    let first = call.complete(attempt, || WOULD_BLOCK);
+    let mut done = match usize::try_from(first) {
+        // A read returns what there is.
+        Ok(done) if direction == Direction::Write => done,
+        _ => return first,
+    };
+    // SAFETY: the kernel has just accepted the parts.
+    let parts = unsafe { parts_of(parts, count) };
     while let Some((base, len)) = rest_of(parts, done).next() {
         let part = iovec {
             iov_base: base.cast_mut(),
             iov_len: len,
         };
-        let each = flags | libc::SPLICE_F_NONBLOCK;
-        // SAFETY: the part is valid (caller of `vmsplice`).
-        let attempt = || unsafe { system_call!(SYS_vmsplice, fd, &raw const part, 1, each) };
-        let moved = call.complete(attempt, || WOULD_BLOCK);
-        match usize::try_from(moved) {
-            Err(_) if done == 0 => return moved,
+        // SAFETY: the part is valid (caller).
+        let attempt = || unsafe { system_call!(SYS_vmsplice, fd, &raw const part, 1, flags) };
+        match usize::try_from(call.complete(attempt, || WOULD_BLOCK)) {
             Err(_) | Ok(0) => break,
             Ok(moved) => done += moved,
-        }
-        if direction == Direction::Read {
-            // A read returns what there is.
-            break;
         }
     }
     done.cast_signed()
 }
 
-fn is_for_reading(fd: c_int) -> bool {
+/// Whether the descriptors are open for reading and for writing, so that the call may have to wait.
+fn is_allowed(from: c_int, to: c_int) -> bool {
+    access(from) != libc::O_WRONLY && access(to) != libc::O_RDONLY
+}
+
+/// Returns what a descriptor is open for: `O_RDONLY`, `O_WRONLY` or `O_RDWR`.
+fn access(fd: c_int) -> c_int {
     // SAFETY: the call reads flags, and fails if `fd` is not open.
     let flags = unsafe { system_call!(SYS_fcntl, fd, libc::F_GETFL) };
-    flags & libc::O_ACCMODE as isize == libc::O_RDONLY as isize
+    flags as c_int & libc::O_ACCMODE
 }

@@ -1,11 +1,12 @@
 //! Waiting in a hook for a descriptor.
 
 use std::ffi::c_int;
+use std::io;
 use std::time::{Duration, Instant};
 
 use evy_runtime::io::Direction;
 use evy_runtime::lowlevel::WaitReason;
-use evy_runtime::lowlevel::hooks::{Caller, Interruption, WaitEnd};
+use evy_runtime::lowlevel::hooks::{Caller, Interruption, Registered, WaitEnd};
 
 use super::blocking_mode::is_nonblocking;
 use super::descriptors::{InUse, while_open};
@@ -35,6 +36,8 @@ pub(super) struct Call {
     in_use: InUse,
     /// Unknown until the first wait.
     limits: Option<Limits>,
+    /// From the first wait on.
+    registered: Option<Registered>,
 }
 
 /// What ends the waits of a call early.
@@ -63,6 +66,7 @@ impl Call {
             direction,
             in_use: InUse::begin(fd),
             limits: None,
+            registered: None,
         }
     }
 
@@ -110,16 +114,20 @@ impl Call {
         next
     }
 
-    fn park(&self, limits: Limits) -> Next {
+    fn park(&mut self, limits: Limits) -> Next {
         let reason = WaitReason::CallOnDescriptor(self.name, self.fd);
         let wanted = [(self.fd, self.direction)];
+        let registered = &mut self.registered;
         let parked = while_open(self.caller, &[self.in_use], &mut || {
             let Limits {
                 deadline,
                 interruption,
             } = limits;
-            self.caller
-                .wait_for_descriptors(&wanted, reason, deadline, interruption)
+            let registered = match registered {
+                Some(registered) => registered,
+                None => registered.insert(self.caller.register(&wanted)?),
+            };
+            io::Result::Ok(registered.wait(reason, deadline, interruption))
         });
         let Some(end) = parked else {
             return Next::Fail(libc::EBADF);
