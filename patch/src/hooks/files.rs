@@ -13,7 +13,7 @@ use evy_runtime::io::Direction;
 use evy_runtime::lowlevel::hooks::Caller;
 use libc::{iovec, size_t, ssize_t};
 
-use super::blocking_mode::is_nonblocking;
+use super::blocking_mode::{is_nonblocking, without_blocking};
 use super::readiness::{has_ended, is_ready};
 use super::system::{WOULD_BLOCK, returned, system_call};
 use super::wait::Call;
@@ -67,7 +67,7 @@ hooks! {
 }
 
 /// The largest write to a pipe that is not split, and that never blocks if the pipe is writable.
-pub(super) const PIPE_BUF: usize = 4096;
+const PIPE_BUF: usize = 4096;
 
 /// The most bytes that the kernel moves in one call.
 const MOST_AT_ONCE: usize = 0x7fff_f000;
@@ -77,7 +77,7 @@ const MOST_AT_ONCE: usize = 0x7fff_f000;
 /// # Safety
 ///
 /// The kernel has accepted them in a call, so they are valid.
-pub(super) unsafe fn parts_of<'a>(parts: *const iovec, count: usize) -> &'a [iovec] {
+unsafe fn parts_of<'a>(parts: *const iovec, count: usize) -> &'a [iovec] {
     match count {
         0 => &[],
         // SAFETY: valid (caller).
@@ -162,6 +162,7 @@ unsafe fn write_parts(
     let first = unsafe { write_at_once(fd, parts, count) };
     let mut done = match usize::try_from(first) {
         Ok(done) => done,
+        Err(_) if is_refused(first) && is_nonblocking(fd) => return returned(blocking()),
         Err(_) if first == WOULD_BLOCK || is_refused(first) => 0,
         Err(_) => return returned(first),
     };
@@ -171,7 +172,7 @@ unsafe fn write_parts(
     while done < len && (done == 0 || !is_nonblocking(fd)) {
         let rest = rest_of(parts, done);
         // SAFETY: the parts are readable (caller).
-        let written = unsafe { write_some(&mut call, fd, rest, &blocking, done == 0) };
+        let written = unsafe { write_some(&mut call, fd, rest, &blocking, done) };
         match usize::try_from(written) {
             Err(_) if done == 0 => return written,
             Err(_) | Ok(0) => break,
@@ -197,13 +198,13 @@ unsafe fn write_at_once(fd: c_int, parts: *const iovec, count: c_int) -> isize {
     }
 }
 
-/// Writes some of the parts. `is_first` says that they are all parts of the call.
+/// Writes some of the parts, after `done` bytes.
 unsafe fn write_some(
     call: &mut Call,
     fd: c_int,
     parts: impl Iterator<Item = (*const c_void, usize)>,
     blocking: &impl Fn() -> isize,
-    is_first: bool,
+    done: usize,
 ) -> ssize_t {
     /// The number of parts that are written at once.
     const AT_ONCE: usize = 16;
@@ -230,6 +231,12 @@ unsafe fn write_some(
             if is_nonblocking(fd) {
                 return system_call!(SYS_writev, fd, some.as_ptr(), count);
             }
+            if is_anonymous(fd) {
+                // An event descriptor that is writable may have no room for as much.
+                return without_blocking(fd, || {
+                    system_call!(SYS_writev, fd, some.as_ptr(), count)
+                });
+            }
             if !is_ready(fd, libc::POLLOUT) {
                 return WOULD_BLOCK;
             }
@@ -243,10 +250,19 @@ unsafe fn write_some(
             }
         }
     };
-    let all = || match is_first {
-        true => blocking(),
+    let all = || match done {
+        0 => blocking(),
         // SAFETY: the parts are readable (caller).
-        false => unsafe { system_call!(SYS_writev, fd, some.as_ptr(), count) },
+        _ => unsafe { system_call!(SYS_writev, fd, some.as_ptr(), count) },
     };
-    call.complete(attempt, all)
+    call.complete_after(done, attempt, all)
+}
+
+/// Whether a descriptor has no type, like those for events, timers and signals.
+pub(super) fn is_anonymous(fd: c_int) -> bool {
+    // SAFETY: all zeros is a valid value, and the pointer is valid.
+    unsafe {
+        let mut stat: libc::stat = std::mem::zeroed();
+        system_call!(SYS_fstat, fd, &raw mut stat) == 0 && stat.st_mode & libc::S_IFMT == 0
+    }
 }

@@ -11,7 +11,7 @@ use libc::{mmsghdr, msghdr, size_t, sockaddr, socklen_t, ssize_t, timespec};
 use super::blocking_mode::{is_nonblocking, without_blocking};
 use super::files::rest_of;
 use super::readiness::{has_ended, is_ready};
-use super::system::{WOULD_BLOCK, fail, returned, system_call};
+use super::system::{WOULD_BLOCK, errno, fail, returned, set_errno, system_call};
 use super::time::limit;
 use super::wait::{Call, Next};
 
@@ -108,14 +108,22 @@ hooks! {
         flags: c_int,
     ) -> c_int {
         |caller| {
+            if count == 0 {
+                return real::sendmmsg(fd, messages, count, flags);
+            }
             // The kernel sends no more at once.
             let count = count.min(libc::UIO_MAXIOV as c_uint);
+            let before = errno();
             let mut done = 0;
             while done < count {
                 let message = messages.wrapping_add(done as usize);
                 let sent = send_message(caller, fd, &raw const (*message).msg_hdr, flags);
+                if sent < 0 && done == 0 {
+                    return -1;
+                }
                 if sent < 0 {
-                    return if done == 0 { -1 } else { done as c_int };
+                    set_errno(before);
+                    break;
                 }
                 (*message).msg_len = sent as c_uint;
                 done += 1;
@@ -182,13 +190,14 @@ unsafe fn receive(
     }
     let mut call = Call::begin(caller, name, fd, Direction::Read);
     // SAFETY: as for the function of the C library (caller).
-    unsafe { receive_part(&mut call, fd, part, flags, (address, address_len)) }
+    unsafe { receive_part(&mut call, fd, 0, part, flags, (address, address_len)) }
 }
 
-/// Receives into one buffer.
+/// Receives into one buffer, after `before` bytes of the same call.
 unsafe fn receive_part(
     call: &mut Call,
     fd: c_int,
+    before: usize,
     (buffer, len): (*mut c_void, size_t),
     flags: c_int,
     (address, address_len): (*mut sockaddr, *mut socklen_t),
@@ -201,7 +210,8 @@ unsafe fn receive_part(
         let attempt = |flags: c_int| unsafe {
             system_call!(SYS_recvfrom, fd, buffer, len, flags, address, address_len)
         };
-        let received = call.complete(|| at_once(fd, each, attempt), || WOULD_BLOCK);
+        let attempt = || at_once(fd, each, attempt);
+        let received = call.complete_after(before + done, attempt, || WOULD_BLOCK);
         match usize::try_from(received) {
             Err(_) if done == 0 => return received,
             Err(_) | Ok(0) => return done.cast_signed(),
@@ -242,7 +252,7 @@ unsafe fn receive_message(
         let part = (buffer.cast_mut(), len);
         let nowhere = (ptr::null_mut(), ptr::null_mut());
         // SAFETY: the parts of the message are writable (caller).
-        let received = unsafe { receive_part(&mut call, fd, part, flags, nowhere) };
+        let received = unsafe { receive_part(&mut call, fd, done, part, flags, nowhere) };
         match usize::try_from(received) {
             Err(_) => break,
             Ok(received) => done += received,
@@ -264,24 +274,28 @@ unsafe fn receive_messages(
 ) -> c_int {
     let attempt = |done: c_uint, flags: c_int| {
         let left = messages.wrapping_add(done as usize);
+        // The time counts after each message.
+        let most = match timeout.is_null() {
+            true => count - done,
+            false => 1,
+        };
         // SAFETY: as for the function of the C library (caller).
-        unsafe { system_call!(SYS_recvmmsg, fd, left, count - done, flags, 0) }
+        unsafe { system_call!(SYS_recvmmsg, fd, left, most, flags, 0) }
     };
-    if never_blocks(flags) {
-        return returned(attempt(0, flags)) as c_int;
-    }
     let started = Instant::now();
     // SAFETY: as for the function of the C library (caller).
-    let Some(time) = (unsafe { limit(timeout) }) else {
-        // It finds the error.
+    let time = match unsafe { limit(timeout) } {
+        Some(time) if count > 0 && !never_blocks(flags) => time,
+        // It does not wait, or finds the error.
         // SAFETY: as above.
-        return unsafe { real::recvmmsg(fd, messages, count, flags, timeout) };
+        _ => return unsafe { real::recvmmsg(fd, messages, count, flags, timeout) },
     };
     let mut call = Call::begin(caller, &"recvmmsg", fd, Direction::Read);
     let mut done = 0;
     while done < count {
         let each = |flags| attempt(done, flags);
-        let received = call.complete(|| at_once(fd, flags, each), || WOULD_BLOCK);
+        let attempt = || at_once(fd, flags, each);
+        let received = call.complete_after(done as usize, attempt, || WOULD_BLOCK);
         match u32::try_from(received) {
             Err(_) if done == 0 => return received as c_int,
             Err(_) | Ok(0) => break,
@@ -319,13 +333,14 @@ unsafe fn transmit(
     }
     let mut call = Call::begin(caller, name, fd, Direction::Write);
     // SAFETY: as for the function of the C library (caller).
-    unsafe { transmit_part(&mut call, fd, part, flags, (address, address_len)) }
+    unsafe { transmit_part(&mut call, fd, 0, part, flags, (address, address_len)) }
 }
 
-/// Sends one buffer.
+/// Sends one buffer, after `before` bytes of the same call.
 unsafe fn transmit_part(
     call: &mut Call,
     fd: c_int,
+    before: usize,
     (buffer, len): (*const c_void, size_t),
     flags: c_int,
     (address, address_len): (*const sockaddr, socklen_t),
@@ -337,7 +352,7 @@ unsafe fn transmit_part(
         // SAFETY: as for the function of the C library (caller).
         let attempt =
             || unsafe { system_call!(SYS_sendto, fd, buffer, left, each, address, address_len) };
-        let sent = call.complete(attempt, || WOULD_BLOCK);
+        let sent = call.complete_after(before + done, attempt, || WOULD_BLOCK);
         match usize::try_from(sent) {
             Err(_) if done == 0 => return sent,
             Err(_) => return done.cast_signed(),
@@ -371,7 +386,7 @@ unsafe fn send_message(caller: Caller, fd: c_int, message: *const msghdr, flags:
             break;
         }
         // SAFETY: the parts of the message are readable (caller).
-        let sent = unsafe { transmit_part(&mut call, fd, part, flags, (ptr::null(), 0)) };
+        let sent = unsafe { transmit_part(&mut call, fd, done, part, flags, (ptr::null(), 0)) };
         match usize::try_from(sent) {
             Err(_) => break,
             Ok(sent) => done += sent,

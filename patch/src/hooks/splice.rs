@@ -12,7 +12,7 @@ use evy_runtime::lowlevel::hooks::Caller;
 use libc::{iovec, loff_t, off_t, pollfd, size_t, ssize_t};
 
 use super::blocking_mode::is_nonblocking;
-use super::files::{PIPE_BUF, parts_of, rest_of};
+use super::files::is_anonymous;
 use super::masks::Mask;
 use super::readiness::poll_now;
 use super::sockets::option;
@@ -28,9 +28,16 @@ hooks! {
         len: size_t,
         flags: c_uint,
     ) -> ssize_t {
-        |caller| between(caller, &"splice", (from, to), len, flags, |len, flags| {
-            system_call!(SYS_splice, from, from_offset, to, to_offset, len, flags)
-        })
+        |caller| {
+            let attempt = |len, flags| {
+                system_call!(SYS_splice, from, from_offset, to, to_offset, len, flags)
+            };
+            let is_sound = may_have(from, from_offset) && may_have(to, to_offset);
+            match is_sound && (is_pipe(from) || is_pipe(to)) {
+                true => between(caller, &"splice", (from, to), len, flags, attempt),
+                false => returned(attempt(len, flags)),
+            }
+        }
     }
 
     OS: fn tee(from: c_int, to: c_int, len: size_t, flags: c_uint) -> ssize_t {
@@ -51,9 +58,13 @@ hooks! {
     }
 
     OS: fn sendfile(to: c_int, from: c_int, offset: *mut off_t, len: size_t) -> ssize_t {
-        |caller| send_all(caller, (from, to), len, |len| {
-            system_call!(SYS_sendfile, to, from, offset, len)
-        })
+        |caller| {
+            let attempt = |len| system_call!(SYS_sendfile, to, from, offset, len);
+            match may_have(from, offset) {
+                true => send_all(caller, (from, to), len, attempt),
+                false => returned(attempt(len)),
+            }
+        }
     }
 
     OS: fn sendfile64(to: c_int, from: c_int, offset: *mut off_t, len: size_t) -> ssize_t {
@@ -71,9 +82,7 @@ fn between(
     flags: c_uint,
     attempt: impl Fn(size_t, c_uint) -> isize,
 ) -> ssize_t {
-    let has_pipe = is_pipe(from) || is_pipe(to);
-    let is_wrong = !has_pipe || !is_allowed(from, to);
-    if flags & libc::SPLICE_F_NONBLOCK != 0 || is_wrong || len == 0 {
+    if flags & libc::SPLICE_F_NONBLOCK != 0 || !is_allowed(from, to) || len == 0 {
         return returned(attempt(len, flags));
     }
     let mut input = Call::begin(caller, name, from, Direction::Read);
@@ -88,7 +97,7 @@ fn between(
         // Where a pipe is not ready, the call does not block, and finds out what is wrong with it.
         if missing.is_none() || is_pipe(fd) {
             let result = attempt(len.min(room(to)), flags | libc::SPLICE_F_NONBLOCK);
-            if result != WOULD_BLOCK || is_nonblocking(from) || is_nonblocking(to) {
+            if result != WOULD_BLOCK {
                 return returned(result);
             }
         }
@@ -96,7 +105,9 @@ fn between(
             Some(Direction::Read) => &mut input,
             _ => &mut output,
         };
-        if is_nonblocking(fd) {
+        // Of two pipes, the kernel asks both. Otherwise it asks the one that it waits for.
+        let both = is_pipe(from) && is_pipe(to);
+        if is_nonblocking(fd) || both && (is_nonblocking(from) || is_nonblocking(to)) {
             return fail(libc::EAGAIN);
         }
         match call.wait() {
@@ -122,21 +133,14 @@ fn missing(from: c_int, to: c_int) -> Option<Direction> {
     let [input, output] = sides.map(|side| side.revents);
     let side = match (input, output) {
         _ if (input | output) & libc::POLLNVAL != 0 => None,
+        // The kernel waits for room in a pipe before it asks anything else than a pipe.
+        (0, 0) if is_pipe(to) && !is_pipe(from) => Some(Direction::Write),
         (0, _) => Some(Direction::Read),
         (_, 0) => Some(Direction::Write),
         _ => None,
     };
+    // The kernel moves no data from event descriptors and the like, and says so at once.
     side.filter(|_| !is_anonymous(from) && !is_anonymous(to))
-}
-
-/// Whether a descriptor has no type, like those for events, timers and signals. The kernel moves no
-/// data from it or to it, and says so at once.
-fn is_anonymous(fd: c_int) -> bool {
-    // SAFETY: all zeros is a valid value, and the pointer is valid.
-    unsafe {
-        let mut stat: libc::stat = std::mem::zeroed();
-        system_call!(SYS_fstat, fd, &raw mut stat) == 0 && stat.st_mode & libc::S_IFMT == 0
-    }
 }
 
 /// Returns how much a descriptor that is writable takes without blocking. The flag for pipes covers
@@ -150,7 +154,8 @@ fn room(fd: c_int) -> size_t {
     }
 }
 
-/// Moves data from a file to a descriptor. Like the kernel, returns once everything has moved.
+/// Moves data from a file to a descriptor. Like the kernel, returns once everything has moved, or
+/// some into a pipe.
 fn send_all(
     caller: Caller,
     (from, to): (c_int, c_int),
@@ -176,30 +181,31 @@ fn send_all(
     let mut done: usize = 0;
     while done < len {
         let side = missing(from, to).filter(|side| waits_for_input || *side == Direction::Write);
+        if side == Some(Direction::Read) && is_nonblocking(from) {
+            return returned(attempt(len));
+        }
         if let Some(side) = side {
             let call = match side {
                 Direction::Read => &mut input,
                 _ => &mut output,
             };
-            let failed = match call.wait() {
+            let errno = match call.wait() {
                 Next::TryAgain => continue,
-                Next::TimedOut => fail(libc::EAGAIN),
-                Next::Fail(errno) => fail(errno),
-                Next::IsNotPollable => returned(attempt(len - done)),
+                Next::TimedOut => libc::EAGAIN,
+                Next::Fail(errno) => errno,
+                Next::IsNotPollable => return returned(attempt(len - done)),
             };
-            return if done == 0 {
-                failed
-            } else {
-                done.cast_signed()
-            };
+            if done == 0 {
+                return fail(errno);
+            }
+            break;
         }
-        let piece = match to_pipe {
-            true => PIPE_BUF,
-            false => room(to),
-        };
-        let moved = returned(attempt(piece.min(len - done)));
+        if to_pipe {
+            return returned(attempt(len));
+        }
+        let moved = attempt(room(to).min(len - done));
         match usize::try_from(moved) {
-            Err(_) if done == 0 => return moved,
+            Err(_) if done == 0 => return returned(moved),
             Err(_) | Ok(0) => break,
             Ok(moved) => done += moved,
         }
@@ -207,12 +213,19 @@ fn send_all(
     done.cast_signed()
 }
 
+/// Whether a descriptor may have this offset. Otherwise the call fails at once.
+fn may_have(fd: c_int, offset: *const i64) -> bool {
+    // SAFETY: the call takes numbers only.
+    offset.is_null() || unsafe { system_call!(SYS_lseek, fd, 0, libc::SEEK_CUR) >= 0 }
+}
+
 fn is_pipe(fd: c_int) -> bool {
     // SAFETY: the call returns a number, and fails if `fd` is not an open pipe.
     unsafe { system_call!(SYS_fcntl, fd, libc::F_GETPIPE_SZ) >= 0 }
 }
 
-/// Maps memory into a pipe. Returns once everything is there.
+/// Maps memory into a pipe, or reads from one. Like the kernel, returns once some has moved, and
+/// does not ask whether the description is non-blocking.
 unsafe fn map_into_pipe(
     caller: Caller,
     fd: c_int,
@@ -223,31 +236,20 @@ unsafe fn map_into_pipe(
         libc::O_RDONLY => Direction::Read,
         _ => Direction::Write,
     };
-    let flags = flags | libc::SPLICE_F_NONBLOCK;
     let mut call = Call::begin(caller, &"vmsplice", fd, direction);
-    // SAFETY: as for the function of the C library (caller).
-    let attempt = || unsafe { system_call!(SYS_vmsplice, fd, parts, count, flags) };
-    let first = call.complete(attempt, || WOULD_BLOCK);
-    let mut done = match usize::try_from(first) {
-        // A read returns what there is.
-        Ok(done) if direction == Direction::Write => done,
-        _ => return first,
-    };
-    // SAFETY: the kernel has just accepted the parts.
-    let parts = unsafe { parts_of(parts, count) };
-    while let Some((base, len)) = rest_of(parts, done).next() {
-        let part = iovec {
-            iov_base: base.cast_mut(),
-            iov_len: len,
-        };
-        // SAFETY: the part is valid (caller).
-        let attempt = || unsafe { system_call!(SYS_vmsplice, fd, &raw const part, 1, flags) };
-        match usize::try_from(call.complete(attempt, || WOULD_BLOCK)) {
-            Err(_) | Ok(0) => break,
-            Ok(moved) => done += moved,
+    loop {
+        let flags = flags | libc::SPLICE_F_NONBLOCK;
+        // SAFETY: as for the function of the C library (caller).
+        let moved = unsafe { system_call!(SYS_vmsplice, fd, parts, count, flags) };
+        if moved != WOULD_BLOCK {
+            return returned(moved);
+        }
+        match call.wait() {
+            Next::TryAgain => {}
+            Next::Fail(errno) => return fail(errno),
+            Next::TimedOut | Next::IsNotPollable => return fail(libc::EAGAIN),
         }
     }
-    done.cast_signed()
 }
 
 /// Whether the descriptors are open for reading and for writing, so that the call may have to wait.

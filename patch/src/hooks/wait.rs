@@ -101,6 +101,22 @@ impl Call {
         returned(result)
     }
 
+    /// Like [`complete`](Self::complete), for what is left after `done` bytes. An error then ends
+    /// the call, and only a first one is reported.
+    pub(super) fn complete_after(
+        &mut self,
+        done: usize,
+        attempt: impl FnMut() -> isize,
+        blocking: impl FnOnce() -> isize,
+    ) -> isize {
+        let before = errno();
+        let result = self.complete(attempt, blocking);
+        if result < 0 && done > 0 {
+            set_errno(before);
+        }
+        result
+    }
+
     /// Parks until the descriptor may be ready. Leaves `errno` as it was.
     ///
     /// A green thread that is being killed gets an error at once, and so does one whose enclosing

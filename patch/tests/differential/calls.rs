@@ -96,10 +96,14 @@ struct Parts {
 }
 
 impl Parts {
-    fn new(round: &mut Round) -> Self {
+    /// Returns some that the kernel may refuse. All memory `is_valid`, or it may be anywhere.
+    fn new(round: &mut Round, is_valid: bool) -> Self {
         let count = round.random.choose(&[0, 1, 1, 2, 3, 17, 20]);
         let lens: Vec<usize> = (0..count).map(|_| len(round)).collect();
-        let memory: Vec<_> = lens.iter().map(|len| Memory::new(round, *len)).collect();
+        let mut memory: Vec<_> = lens.iter().map(|len| Memory::new(round, *len)).collect();
+        if is_valid {
+            memory.iter_mut().for_each(|memory| memory.address = memory.bytes.as_mut_ptr());
+        }
         let part = |(memory, len): (&Memory, &usize)| iovec {
             iov_base: memory.address.cast(),
             iov_len: *len,
@@ -142,7 +146,9 @@ impl Parts {
 
 fn parts(round: &mut Round) {
     let (fd, name) = round.file();
-    let parts = Parts::new(round);
+    // These are written to in pieces, of which the first may be valid.
+    let is_written_in_pieces = name.starts_with("terminal") || name.starts_with("fifo");
+    let parts = Parts::new(round, is_written_in_pieces);
     let (address, count) = (parts.address, parts.count as c_int);
     let (call, function): (&str, unsafe extern "C" fn(c_int, *const iovec, c_int) -> isize) =
         round.random.choose(&[("readv", libc::readv), ("writev", libc::writev)]);
@@ -252,7 +258,7 @@ fn message_of(round: &mut Round, parts: &Parts, control: &mut [u64; 16], name: &
 
 fn message(round: &mut Round) {
     let (fd, name) = round.file();
-    let parts = Parts::new(round);
+    let parts = Parts::new(round, false);
     let (mut control, mut address) = ([0_u64; 16], [0_u8; 128]);
     let mut message = message_of(round, &parts, &mut control, &mut address);
     let text = format!(
@@ -285,7 +291,7 @@ fn message(round: &mut Round) {
 
 fn messages(round: &mut Round) {
     let (fd, name) = round.file();
-    let all: Vec<Parts> = (0..3).map(|_| Parts::new(round)).collect();
+    let all: Vec<Parts> = (0..3).map(|_| Parts::new(round, false)).collect();
     let message = |parts: &Parts| {
         // SAFETY: all zeros is a valid value.
         let mut message: libc::mmsghdr = unsafe { std::mem::zeroed() };
@@ -311,6 +317,10 @@ fn messages(round: &mut Round) {
     } else {
         let flags = round.random.flags(RECEIVE_FLAGS) | round.random.choose(&[0, libc::MSG_WAITFORONE]);
         let mut time = time(round);
+        if (1..1_000_000_000).contains(&time.tv_nsec) {
+            // How many messages arrive in such a time depends on the machine.
+            time.tv_nsec = 0;
+        }
         let before = time;
         let own = match round.random.once_in(2) {
             true => ptr::null_mut(),
@@ -573,7 +583,7 @@ fn sendfile(round: &mut Round) {
 
 fn map(round: &mut Round) {
     let (fd, name) = round.file();
-    let parts = Parts::new(round);
+    let parts = Parts::new(round, false);
     let (address, count) = (parts.address, parts.count);
     let flags = round.random.flags(&[1, 2, 4, 8, 16]).cast_unsigned();
     let text = format!("vmsplice({name}, {}, {flags:x})", parts.name);
@@ -807,6 +817,8 @@ fn names(round: &mut Round) {
         1 << 28,
     ]);
     hints.ai_family = round.random.choose(&[0, libc::AF_INET, libc::AF_INET6, 99]);
+    // What is not in a file would be asked for elsewhere.
+    let node = node.filter(|node| *node != c"localhost" || hints.ai_family != libc::AF_INET6);
     hints.ai_socktype = round.random.choose(&[0, libc::SOCK_STREAM, 99]);
     let has_hints = !round.random.once_in(6);
     let text = format!(
@@ -817,9 +829,15 @@ fn names(round: &mut Round) {
     let hints = if has_hints { &raw const hints } else { ptr::null() };
     let mut list = ptr::null_mut();
     // SAFETY: the arguments are valid or null.
-    let found = round.call(&text, || unsafe {
-        libc::getaddrinfo(pointer(node), pointer(service), hints, &raw mut list)
-    }.into());
+    let found = round.call(&text, || {
+        let errno = std::io::Error::last_os_error().raw_os_error().unwrap();
+        unsafe {
+            let found = libc::getaddrinfo(pointer(node), pointer(service), hints, &raw mut list);
+            // It means nothing, except for system errors.
+            *libc::__errno_location() = errno;
+            found.into()
+        }
+    });
     if found == 0 {
         let mut next = list;
         let mut count = 0;

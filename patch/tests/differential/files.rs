@@ -130,7 +130,7 @@ pub(crate) fn open(random: &mut Random) -> Opened {
         ("epoll", open_epoll),
         ("terminal", open_terminal),
         ("device", |opened, random| {
-            let path = random.choose(&[c"/dev/null", c"/dev/zero", c"/proc/self/stat"]);
+            let path = random.choose(&[c"/dev/null", c"/dev/zero", c"/proc/version"]);
             opened.fd = open_path(path, libc::O_RDONLY);
             opened.name += path.to_str().unwrap();
         }),
@@ -631,8 +631,6 @@ fn open_fifo(opened: &mut Opened, random: &mut Random) {
         open_path(&path, libc::O_RDWR),
         open_path(&path, libc::O_RDWR | libc::O_NONBLOCK),
     );
-    // SAFETY: the call takes numbers only.
-    unsafe { libc::fcntl(fd, libc::F_SETPIPE_SZ, 4096) };
     opened.path = Some(path);
     opened.fd = fd;
     match random.below(3) {

@@ -52,9 +52,19 @@ fn difference(seed: u64) -> Option<String> {
         if green == expected && root == expected {
             return None;
         }
+        let differs = |(found, expected): &(&str, &str)| found != expected;
+        let first = |found: &str| {
+            let mut lines = found.lines().zip(expected.lines());
+            let found = lines.find(differs).map(|(found, _)| found.trim_start());
+            format!("{found:?}")
+        };
+        let (green, root) = (first(&green), first(&root));
         Some(format!(
-            "seed {seed}\n  on an OS thread:\n{expected}\n  on a green thread:\n{green}\n  on the root \
-             green thread:\n{root}"
+            "{expected}  but on a green thread: {green}\n  and on the root green thread: {root}\n"
         ))
-    })
+    });
+    if let Some(found) = &found {
+        println!("{found}");
+    }
+    found
 }

@@ -6,7 +6,8 @@ pub(crate) struct Random(u64);
 
 impl Random {
     pub(crate) fn new(seed: u64) -> Self {
-        Self(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15))
+        // Neighbors must not be parts of the same sequence.
+        Self(seed.wrapping_mul(0xd134_2543_de82_ef95).rotate_left(32))
     }
 
     /// Returns a number below `end`.
