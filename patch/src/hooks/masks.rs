@@ -55,6 +55,11 @@ impl Mask {
         self.mask.as_ref().map_or(ptr::null(), ptr::from_ref)
     }
 
+    /// Whether there are signals that only the mask lets through.
+    pub(super) fn opens_signals(&self) -> bool {
+        self.opened != 0
+    }
+
     /// Returns a descriptor that is readable while a signal is pending that only the mask lets
     /// through, if there are such signals.
     ///

@@ -28,8 +28,10 @@ mod futex;
 mod futex2;
 mod helper;
 mod identity;
+mod ipc;
 mod masks;
 mod pointers;
+mod on_helper;
 mod process;
 mod pthread;
 mod readiness;
@@ -76,6 +78,8 @@ static ALL: &[&[Hook]] = &[
     files::HOOKS,
     fork::HOOKS,
     identity::HOOKS,
+    ipc::HOOKS,
+    on_helper::HOOKS,
     process::HOOKS,
     pthread::barrier::HOOKS,
     pthread::c11::HOOKS,

@@ -200,7 +200,8 @@ fn found(fd: c_int, events: c_short) -> c_short {
     one.revents
 }
 
-const AT_ONCE: timespec = timespec {
+/// A time that has passed.
+pub(super) const AT_ONCE: timespec = timespec {
     tv_sec: 0,
     tv_nsec: 0,
 };
@@ -419,9 +420,15 @@ unsafe fn wait_on_epoll(
     timeout: Option<Duration>,
     mask: &Mask,
 ) -> c_int {
-    // SAFETY: as for `epoll_wait` (caller).
-    let attempt = || unsafe {
-        system_call!(SYS_epoll_pwait, epoll, events, capacity, 0, mask.pointer(), 8)
+    let attempt = || {
+        // SAFETY: as for `epoll_wait` (caller).
+        let found = unsafe { system_call!(SYS_epoll_pwait, epoll, events, capacity, 0, 0, 8) };
+        match found == 0 && mask.opens_signals() {
+            // Without a time to wait, that call does not deliver signals.
+            // SAFETY: there is no array.
+            true => unsafe { poll_now(ptr::null_mut(), 0, mask) },
+            false => found,
+        }
     };
     // An epoll descriptor can itself be polled.
     let wanted = || vec![(epoll, Direction::Read)];

@@ -19,6 +19,9 @@ use super::wait::{Call, Next};
 /// event says that there is room.
 const BACKLOG_PAUSE: Duration = Duration::from_millis(1);
 
+/// What the kernel returns once a connection has begun.
+const IN_PROGRESS: isize = -(libc::EINPROGRESS as isize);
+
 hooks! {
     SOCKET: fn recv(fd: c_int, buffer: *mut c_void, len: size_t, flags: c_int) -> ssize_t {
         |caller| receive(caller, &"recv", fd, (buffer, len), flags, (ptr::null_mut(), ptr::null_mut()))
@@ -343,15 +346,26 @@ unsafe fn transmit_part(
     before: usize,
     (buffer, len): (*const c_void, size_t),
     flags: c_int,
-    (address, address_len): (*const sockaddr, socklen_t),
+    address: (*const sockaddr, socklen_t),
 ) -> ssize_t {
-    let each = flags | libc::MSG_DONTWAIT;
     let mut done = 0;
+    let mut is_first = true;
     loop {
         let (buffer, left) = (buffer.wrapping_byte_add(done), len - done);
-        // SAFETY: as for the function of the C library (caller).
-        let attempt =
-            || unsafe { system_call!(SYS_sendto, fd, buffer, left, each, address, address_len) };
+        let attempt = || {
+            // Once it connects, a socket is neither given the address again nor the flag.
+            let (flags, (address, address_len)) = match is_first {
+                true => (flags, address),
+                false => (flags & !libc::MSG_FASTOPEN, (ptr::null(), 0)),
+            };
+            let each = flags | libc::MSG_DONTWAIT;
+            // SAFETY: as for the function of the C library (caller).
+            let sent = unsafe {
+                system_call!(SYS_sendto, fd, buffer, left, each, address, address_len)
+            };
+            is_first &= sent < 0 || flags & libc::MSG_FASTOPEN == 0;
+            until_connected(fd, sent, || is_first = false)
+        };
         let sent = call.complete_after(before + done, attempt, || WOULD_BLOCK);
         match usize::try_from(sent) {
             Err(_) if done == 0 => return sent,
@@ -364,18 +378,44 @@ unsafe fn transmit_part(
     }
 }
 
+/// Turns the result of a call that has begun to connect a socket into "would block", because a
+/// blocking socket then waits for the connection.
+fn until_connected(fd: c_int, sent: isize, has_begun: impl FnOnce()) -> isize {
+    if sent != IN_PROGRESS || is_nonblocking(fd) {
+        return sent;
+    }
+    has_begun();
+    WOULD_BLOCK
+}
+
 /// Sends as `sendmsg`. If a part of a message was sent, the remainder follows without its ancillary
 /// data, which has left with the first part.
 unsafe fn send_message(caller: Caller, fd: c_int, message: *const msghdr, flags: c_int) -> ssize_t {
-    let attempt = |flags: c_int| {
-        // SAFETY: as for the function of the C library (caller).
-        unsafe { system_call!(SYS_sendmsg, fd, message, flags) }
-    };
     if flags & libc::MSG_DONTWAIT != 0 {
-        return returned(attempt(flags));
+        // SAFETY: as for the function of the C library (caller).
+        return returned(unsafe { system_call!(SYS_sendmsg, fd, message, flags) });
     }
     let mut call = Call::begin(caller, &"sendmsg", fd, Direction::Write);
-    let first = call.complete(|| attempt(flags | libc::MSG_DONTWAIT), || WOULD_BLOCK);
+    let mut connected: Option<msghdr> = None;
+    let try_once = || {
+        let (message, flags) = match &connected {
+            Some(message) => (ptr::from_ref(message), flags & !libc::MSG_FASTOPEN),
+            None => (message, flags),
+        };
+        // SAFETY: as for the function of the C library (caller).
+        let sent = unsafe { system_call!(SYS_sendmsg, fd, message, flags | libc::MSG_DONTWAIT) };
+        until_connected(fd, sent, || {
+            // SAFETY: the kernel has just accepted the message.
+            let message = unsafe { message.read() };
+            connected = Some(msghdr {
+                msg_name: ptr::null_mut(),
+                msg_namelen: 0,
+                ..message
+            });
+        })
+    };
+    let first = call.complete(try_once, || WOULD_BLOCK);
+    let flags = flags & !libc::MSG_FASTOPEN;
     let Ok(mut done @ 1..) = usize::try_from(first) else {
         return first;
     };
@@ -400,7 +440,6 @@ unsafe fn send_message(caller: Caller, fd: c_int, message: *const msghdr, flags:
 
 /// Connects as `connect`.
 unsafe fn establish(caller: Caller, fd: c_int, address: *const sockaddr, len: socklen_t) -> c_int {
-    const IN_PROGRESS: isize = -(libc::EINPROGRESS as isize);
     /// An earlier call has begun it.
     const ALREADY: isize = -(libc::EALREADY as isize);
     // SAFETY: as for the function of the C library (caller).

@@ -12,7 +12,7 @@ use evy_runtime::lowlevel::hooks::Caller;
 use libc::{iovec, loff_t, off_t, pollfd, size_t, ssize_t};
 
 use super::blocking_mode::is_nonblocking;
-use super::files::is_anonymous;
+use super::files::{is_anonymous, kind_of};
 use super::masks::Mask;
 use super::readiness::poll_now;
 use super::sockets::option;
@@ -162,7 +162,8 @@ fn send_all(
     len: size_t,
     attempt: impl Fn(size_t) -> isize,
 ) -> ssize_t {
-    if len == 0 || is_nonblocking(to) || !is_allowed(from, to) {
+    let is_file = kind_of(from) != Some(libc::S_IFDIR);
+    if len == 0 || is_nonblocking(to) || !is_allowed(from, to) || !is_file {
         return returned(attempt(len));
     }
     let to_pipe = is_pipe(to);

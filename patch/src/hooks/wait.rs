@@ -10,6 +10,7 @@ use evy_runtime::lowlevel::hooks::{Caller, Interruption, Registered, WaitEnd};
 
 use super::blocking_mode::is_nonblocking;
 use super::descriptors::{InUse, while_open};
+use super::files::kind_of;
 use super::system::{WOULD_BLOCK, errno, fail, returned, set_errno, system_call};
 
 /// What a hook does after a wait.
@@ -184,7 +185,7 @@ impl Call {
     }
 
     fn limits(&mut self) -> Limits {
-        let of_descriptor = || match is_socket(self.fd) {
+        let of_descriptor = || match kind_of(self.fd) == Some(libc::S_IFSOCK) {
             true => Limits {
                 deadline: timeout_of(self.fd, self.direction)
                     .and_then(|timeout| self.caller.deadline_after(timeout)),
@@ -196,15 +197,6 @@ impl Call {
             },
         };
         *self.limits.get_or_insert_with(of_descriptor)
-    }
-}
-
-fn is_socket(fd: c_int) -> bool {
-    // SAFETY: all zeros is a valid `stat`, and the pointer is valid.
-    unsafe {
-        let mut stat: libc::stat = std::mem::zeroed();
-        system_call!(SYS_fstat, fd, &raw mut stat) == 0
-            && stat.st_mode & libc::S_IFMT == libc::S_IFSOCK
     }
 }
 
