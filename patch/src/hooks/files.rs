@@ -99,7 +99,7 @@ pub(super) fn rest_of(
 }
 
 /// Returns the number of bytes of all parts.
-fn len_of(parts: &[iovec]) -> usize {
+pub(super) fn len_of(parts: &[iovec]) -> usize {
     let lens = parts.iter().map(|part| part.iov_len);
     lens.fold(0, usize::saturating_add)
 }

@@ -9,7 +9,7 @@ use evy_runtime::lowlevel::hooks::Caller;
 use libc::{mmsghdr, msghdr, size_t, sockaddr, socklen_t, ssize_t, timespec};
 
 use super::blocking_mode::{is_nonblocking, without_blocking};
-use super::files::rest_of;
+use super::files::{len_of, rest_of};
 use super::readiness::{has_ended, is_ready};
 use super::system::{WOULD_BLOCK, errno, fail, returned, set_errno, system_call};
 use super::time::limit;
@@ -158,12 +158,26 @@ fn never_blocks(flags: c_int) -> bool {
     flags & (libc::MSG_DONTWAIT | libc::MSG_ERRQUEUE | libc::MSG_OOB) != 0
 }
 
-/// Whether a call with these flags waits until its buffer is full. Peeking does not take data away,
-/// so a loop would find the same data again.
+/// Whether a call with these flags waits until its buffer is full.
 fn waits_for_all(fd: c_int, flags: c_int) -> bool {
-    flags & libc::MSG_WAITALL != 0
-        && flags & libc::MSG_PEEK == 0
-        && option(fd, libc::SO_TYPE) == libc::SOCK_STREAM
+    flags & libc::MSG_WAITALL != 0 && option(fd, libc::SO_TYPE) == libc::SOCK_STREAM
+}
+
+/// Peeks until there are `len` bytes or no more will come. Each attempt finds the same data again.
+fn peek_all(call: &mut Call, fd: c_int, len: usize, attempt: impl Fn() -> isize) -> ssize_t {
+    loop {
+        let found = attempt();
+        let is_all = usize::try_from(found).map_or(found != WOULD_BLOCK, |found| found >= len);
+        if is_all || is_nonblocking(fd) || found > 0 && is_ready(fd, libc::POLLRDHUP) {
+            return returned(found);
+        }
+        let errno = match call.wait() {
+            Next::TryAgain => continue,
+            Next::Fail(errno) => errno,
+            Next::TimedOut | Next::IsNotPollable => libc::EAGAIN,
+        };
+        return if found > 0 { found } else { fail(errno) };
+    }
 }
 
 /// Receives without blocking.
@@ -214,6 +228,9 @@ unsafe fn receive_part(
             system_call!(SYS_recvfrom, fd, buffer, len, flags, address, address_len)
         };
         let attempt = || at_once(fd, each, attempt);
+        if flags & libc::MSG_PEEK != 0 && waits_for_all(fd, flags) {
+            return peek_all(call, fd, len, attempt);
+        }
         let received = call.complete_after(before + done, attempt, || WOULD_BLOCK);
         match usize::try_from(received) {
             Err(_) if done == 0 => return received,
@@ -251,6 +268,9 @@ unsafe fn receive_message(
     }
     // SAFETY: the kernel has just accepted the message.
     let parts = unsafe { std::slice::from_raw_parts((*message).msg_iov, (*message).msg_iovlen) };
+    if flags & libc::MSG_PEEK != 0 {
+        return peek_all(&mut call, fd, len_of(parts), || at_once(fd, each, attempt));
+    }
     for (buffer, len) in rest_of(parts, done) {
         let part = (buffer.cast_mut(), len);
         let nowhere = (ptr::null_mut(), ptr::null_mut());
@@ -325,18 +345,39 @@ unsafe fn transmit(
     fd: c_int,
     part: (*const c_void, size_t),
     flags: c_int,
-    (address, address_len): (*const sockaddr, socklen_t),
+    to: (*const sockaddr, socklen_t),
 ) -> ssize_t {
+    let (buffer, len) = part;
     if flags & libc::MSG_DONTWAIT != 0 {
-        let (buffer, len) = part;
         // SAFETY: as for the function of the C library (caller).
-        return returned(unsafe {
-            system_call!(SYS_sendto, fd, buffer, len, flags, address, address_len)
-        });
+        return returned(unsafe { system_call!(SYS_sendto, fd, buffer, len, flags, to.0, to.1) });
     }
     let mut call = Call::begin(caller, name, fd, Direction::Write);
+    if flags & libc::MSG_FASTOPEN == 0 {
+        // SAFETY: as for the function of the C library (caller).
+        return unsafe { transmit_part(&mut call, fd, 0, part, flags, to) };
+    }
+    let each = flags | libc::MSG_DONTWAIT;
     // SAFETY: as for the function of the C library (caller).
-    unsafe { transmit_part(&mut call, fd, 0, part, flags, (address, address_len)) }
+    let first = unsafe { system_call!(SYS_sendto, fd, buffer, len, each, to.0, to.1) };
+    let done = match usize::try_from(first) {
+        Ok(done) => done,
+        // SAFETY: the kernel has just accepted the address.
+        Err(_) if unsafe { is_connected(caller, fd, first, to) } => 0,
+        Err(_) if first == IN_PROGRESS && !is_nonblocking(fd) => return -1,
+        Err(_) => return returned(first),
+    };
+    let rest = (buffer.wrapping_byte_add(done), len - done);
+    if rest.1 == 0 && done > 0 {
+        return first;
+    }
+    let flags = flags & !libc::MSG_FASTOPEN;
+    // SAFETY: as for the function of the C library (caller).
+    let sent = unsafe { transmit_part(&mut call, fd, done, rest, flags, (ptr::null(), 0)) };
+    match done {
+        0 => sent,
+        _ => first + sent.max(0),
+    }
 }
 
 /// Sends one buffer, after `before` bytes of the same call.
@@ -346,26 +387,15 @@ unsafe fn transmit_part(
     before: usize,
     (buffer, len): (*const c_void, size_t),
     flags: c_int,
-    address: (*const sockaddr, socklen_t),
+    (address, address_len): (*const sockaddr, socklen_t),
 ) -> ssize_t {
+    let each = flags | libc::MSG_DONTWAIT;
     let mut done = 0;
-    let mut is_first = true;
     loop {
         let (buffer, left) = (buffer.wrapping_byte_add(done), len - done);
-        let attempt = || {
-            // Once it connects, a socket is neither given the address again nor the flag.
-            let (flags, (address, address_len)) = match is_first {
-                true => (flags, address),
-                false => (flags & !libc::MSG_FASTOPEN, (ptr::null(), 0)),
-            };
-            let each = flags | libc::MSG_DONTWAIT;
-            // SAFETY: as for the function of the C library (caller).
-            let sent = unsafe {
-                system_call!(SYS_sendto, fd, buffer, left, each, address, address_len)
-            };
-            is_first &= sent < 0 || flags & libc::MSG_FASTOPEN == 0;
-            until_connected(fd, sent, || is_first = false)
-        };
+        // SAFETY: as for the function of the C library (caller).
+        let attempt =
+            || unsafe { system_call!(SYS_sendto, fd, buffer, left, each, address, address_len) };
         let sent = call.complete_after(before + done, attempt, || WOULD_BLOCK);
         match usize::try_from(sent) {
             Err(_) if done == 0 => return sent,
@@ -378,47 +408,52 @@ unsafe fn transmit_part(
     }
 }
 
-/// Turns the result of a call that has begun to connect a socket into "would block", because a
-/// blocking socket then waits for the connection.
-fn until_connected(fd: c_int, sent: isize, has_begun: impl FnOnce()) -> isize {
-    if sent != IN_PROGRESS || is_nonblocking(fd) {
-        return sent;
-    }
-    has_begun();
-    WOULD_BLOCK
+/// Waits for the connection that a call with `MSG_FASTOPEN` has begun, if the socket is blocking.
+/// Returns `false` if there is none.
+unsafe fn is_connected(
+    caller: Caller,
+    fd: c_int,
+    sent: isize,
+    (address, len): (*const sockaddr, socklen_t),
+) -> bool {
+    // SAFETY: as for `connect` (caller).
+    sent == IN_PROGRESS && !is_nonblocking(fd) && unsafe { establish(caller, fd, address, len) } == 0
 }
 
 /// Sends as `sendmsg`. If a part of a message was sent, the remainder follows without its ancillary
 /// data, which has left with the first part.
 unsafe fn send_message(caller: Caller, fd: c_int, message: *const msghdr, flags: c_int) -> ssize_t {
-    if flags & libc::MSG_DONTWAIT != 0 {
+    let attempt = |flags: c_int, message: *const msghdr| {
         // SAFETY: as for the function of the C library (caller).
-        return returned(unsafe { system_call!(SYS_sendmsg, fd, message, flags) });
+        unsafe { system_call!(SYS_sendmsg, fd, message, flags) }
+    };
+    if flags & libc::MSG_DONTWAIT != 0 {
+        return returned(attempt(flags, message));
     }
     let mut call = Call::begin(caller, &"sendmsg", fd, Direction::Write);
-    let mut connected: Option<msghdr> = None;
-    let try_once = || {
-        let (message, flags) = match &connected {
-            Some(message) => (ptr::from_ref(message), flags & !libc::MSG_FASTOPEN),
-            None => (message, flags),
-        };
+    let mut first = attempt(flags | libc::MSG_DONTWAIT, message);
+    if first == IN_PROGRESS && !is_nonblocking(fd) {
+        // SAFETY: the kernel has just accepted the message.
+        let mut plain = unsafe { message.read() };
+        let to = (plain.msg_name.cast_const().cast(), plain.msg_namelen);
+        // SAFETY: as above.
+        if !unsafe { is_connected(caller, fd, first, to) } {
+            return -1;
+        }
+        (plain.msg_name, plain.msg_namelen) = (ptr::null_mut(), 0);
         // SAFETY: as for the function of the C library (caller).
-        let sent = unsafe { system_call!(SYS_sendmsg, fd, message, flags | libc::MSG_DONTWAIT) };
-        until_connected(fd, sent, || {
-            // SAFETY: the kernel has just accepted the message.
-            let message = unsafe { message.read() };
-            connected = Some(msghdr {
-                msg_name: ptr::null_mut(),
-                msg_namelen: 0,
-                ..message
-            });
-        })
-    };
-    let first = call.complete(try_once, || WOULD_BLOCK);
-    let flags = flags & !libc::MSG_FASTOPEN;
+        return unsafe { send_message(caller, fd, &raw const plain, flags & !libc::MSG_FASTOPEN) };
+    }
+    if first == WOULD_BLOCK {
+        let again = || attempt(flags | libc::MSG_DONTWAIT, message);
+        first = call.complete(again, || WOULD_BLOCK);
+    } else {
+        first = returned(first);
+    }
     let Ok(mut done @ 1..) = usize::try_from(first) else {
         return first;
     };
+    let flags = flags & !libc::MSG_FASTOPEN;
     // SAFETY: the kernel has just accepted the message.
     let parts = unsafe { std::slice::from_raw_parts((*message).msg_iov, (*message).msg_iovlen) };
     for part in rest_of(parts, done) {

@@ -210,8 +210,18 @@ fn fill(fd: c_int) {
 
 /// Ends waits of the other end of `peer`, a description that is not blocking.
 fn feed_and_drain(peer: c_int) -> Release {
+    let mut times = 0;
     Box::new(move || {
-        write(peer, b"FEED");
+        // Once, so that a call finds the same however late it looks.
+        if times == 0 {
+            (0..4).for_each(|_| drop(write(peer, &[b'F'; 1300])));
+        }
+        times += 1;
+        if times == 100 {
+            // The call wants more. If this is a socket, no more will come.
+            // SAFETY: the call takes numbers only.
+            unsafe { libc::shutdown(peer, libc::SHUT_WR) };
+        }
         let mut bytes = [0_u8; 4096];
         // SAFETY: the bytes are writable.
         while unsafe { libc::syscall(libc::SYS_read, peer, bytes.as_mut_ptr(), 4096) } > 0 {}
@@ -486,8 +496,7 @@ fn open_eventfd(opened: &mut Opened, random: &mut Random) {
     opened.name += &format!("{flags} {count} ");
     // SAFETY: the call takes numbers only.
     opened.fd = checked(unsafe { libc::eventfd(count, flags) });
-    let is_full = random.once_in(4);
-    if is_full {
+    if flags == 0 && random.once_in(4) {
         opened.name += "full ";
         write(opened.fd, &(u64::MAX - 1 - u64::from(count)).to_ne_bytes());
     }
