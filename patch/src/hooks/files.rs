@@ -233,9 +233,7 @@ unsafe fn write_some(
             }
             if is_anonymous(fd) {
                 // An event descriptor that is writable may have no room for as much.
-                return without_blocking(fd, || {
-                    system_call!(SYS_writev, fd, some.as_ptr(), count)
-                });
+                return without_blocking(fd, || system_call!(SYS_writev, fd, some.as_ptr(), count));
             }
             if !is_ready(fd, libc::POLLOUT) {
                 return WOULD_BLOCK;

@@ -126,7 +126,15 @@ const FAULTS: u64 = bit(libc::SIGSEGV)
 fn current() -> u64 {
     let mut mask = 0_u64;
     // SAFETY: the pointer is valid.
-    unsafe { system_call!(SYS_rt_sigprocmask, libc::SIG_BLOCK, 0, &raw mut mask, MASK_SIZE) };
+    unsafe {
+        system_call!(
+            SYS_rt_sigprocmask,
+            libc::SIG_BLOCK,
+            0,
+            &raw mut mask,
+            MASK_SIZE
+        )
+    };
     mask
 }
 

@@ -94,9 +94,8 @@ unsafe fn wait_by_id(
     };
     loop {
         // SAFETY: as for `waitid` (caller).
-        let result = unsafe {
-            system_call!(SYS_waitid, kind, id, found, options | libc::WNOHANG, 0)
-        };
+        let result =
+            unsafe { system_call!(SYS_waitid, kind, id, found, options | libc::WNOHANG, 0) };
         // SAFETY: the kernel has written it.
         if result != 0 || unsafe { (*found).si_pid() } != 0 {
             return returned(result) as c_int;

@@ -175,7 +175,9 @@ unsafe fn limit_of_select(time: *const timeval) -> Option<Option<Duration>> {
     let time = unsafe { value(time) }?;
     let seconds = u64::try_from(time.tv_sec).ok()?;
     let micros = u64::try_from(time.tv_usec).ok()?;
-    Some(Some(Duration::from_secs(seconds) + Duration::from_micros(micros)))
+    Some(Some(
+        Duration::from_secs(seconds) + Duration::from_micros(micros),
+    ))
 }
 
 /// Whether a descriptor is ready now for one of `events`, or has failed.
@@ -232,9 +234,9 @@ pub(super) unsafe fn poll_all(
 ) -> c_int {
     // SAFETY: as for `poll` (caller).
     let attempt = || unsafe { poll_now(fds, count, mask) };
-    // SAFETY: it is called after the kernel has accepted the array.
     let list = || match count {
         0 => &mut [],
+        // SAFETY: it is called after the kernel has accepted the array.
         _ => unsafe { std::slice::from_raw_parts_mut(fds, count as usize) },
     };
     let wanted = || {
@@ -304,7 +306,11 @@ fn until_ready(
             // A file that is always ready has nothing else to report.
             Err(error) if is_of_one(&error) => {
                 let count = wanted.len();
-                wanted.retain(|one| !caller.register(&[*one]).is_err_and(|error| is_of_one(&error)));
+                wanted.retain(|one| {
+                    !caller
+                        .register(&[*one])
+                        .is_err_and(|error| is_of_one(&error))
+                });
                 if wanted.len() == count {
                     break -(error.raw_os_error().unwrap_or(libc::EIO) as isize);
                 }
@@ -356,9 +362,7 @@ unsafe fn select_from(
     const MOST: usize = 1 << 16;
     let count = usize::try_from(count).ok().filter(|count| *count <= MOST)?;
     let words = count.div_ceil(64);
-    let is_valid = |set: &*mut fd_set| {
-        words == 0 || set.is_null() || is_readable(*set, words * 8)
-    };
+    let is_valid = |set: &*mut fd_set| words == 0 || set.is_null() || is_readable(*set, words * 8);
     if !sets.iter().all(is_valid) {
         return None;
     }
@@ -371,7 +375,9 @@ unsafe fn select_from(
     let before = sets.map(|set| set.iter().map(Cell::get).collect::<Vec<u64>>());
     let restore = || {
         for (set, before) in sets.iter().zip(&before) {
-            set.iter().zip(before).for_each(|(word, before)| word.set(*before));
+            set.iter()
+                .zip(before)
+                .for_each(|(word, before)| word.set(*before));
         }
     };
     let attempt = || {
@@ -399,7 +405,10 @@ unsafe fn select_from(
     let wanted = || {
         let directions = [Direction::Read, Direction::Write, Direction::Read];
         let of_set = |(set, direction): (&Vec<u64>, Direction)| {
-            let has = |fd: &usize| set.get(fd / 64).is_some_and(|word| word >> (fd % 64) & 1 == 1);
+            let has = |fd: &usize| {
+                set.get(fd / 64)
+                    .is_some_and(|word| word >> (fd % 64) & 1 == 1)
+            };
             let fds = (0..count).filter(has);
             fds.map(|fd| (fd as c_int, direction)).collect::<Vec<_>>()
         };
@@ -409,7 +418,9 @@ unsafe fn select_from(
         restore();
         -(libc::EBADF as isize)
     };
-    Some(until_ready(caller, name, timeout, mask, attempt, wanted, closed))
+    Some(until_ready(
+        caller, name, timeout, mask, attempt, wanted, closed,
+    ))
 }
 
 unsafe fn wait_on_epoll(

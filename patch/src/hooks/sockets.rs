@@ -417,7 +417,9 @@ unsafe fn is_connected(
     (address, len): (*const sockaddr, socklen_t),
 ) -> bool {
     // SAFETY: as for `connect` (caller).
-    sent == IN_PROGRESS && !is_nonblocking(fd) && unsafe { establish(caller, fd, address, len) } == 0
+    sent == IN_PROGRESS
+        && !is_nonblocking(fd)
+        && unsafe { establish(caller, fd, address, len) } == 0
 }
 
 /// Sends as `sendmsg`. If a part of a message was sent, the remainder follows without its ancillary

@@ -88,6 +88,9 @@ pub(crate) fn discard_signals() {
     }
 }
 
+/// Opens a descriptor of one kind.
+type Open = fn(&mut Opened, &mut Random);
+
 /// Opens a random descriptor.
 pub(crate) fn open(random: &mut Random) -> Opened {
     let mut opened = Opened {
@@ -98,7 +101,7 @@ pub(crate) fn open(random: &mut Random) -> Opened {
         child: None,
         path: None,
     };
-    let kinds: [(&str, fn(&mut Opened, &mut Random)); _] = [
+    let kinds: &[(&str, Open)] = &[
         ("closed", |opened, random| {
             opened.fd = random.choose(&[CLOSED, -1, c_int::MAX, -100]);
         }),
@@ -214,7 +217,9 @@ fn feed_and_drain(peer: c_int) -> Release {
     Box::new(move || {
         // Once, so that a call finds the same however late it looks.
         if times == 0 {
-            (0..4).for_each(|_| drop(write(peer, &[b'F'; 1300])));
+            for _ in 0..4 {
+                write(peer, &[b'F'; 1300]);
+            }
         }
         times += 1;
         if times == 100 {
@@ -293,7 +298,10 @@ fn open_writer(opened: &mut Opened, random: &mut Random) {
     set_nonblocking(reader);
     if random.once_in(2) {
         opened.name += "full ";
-        let flags = open_path(&CString::new(format!("/proc/self/fd/{writer}")).unwrap(), libc::O_WRONLY | libc::O_NONBLOCK);
+        let flags = open_path(
+            &CString::new(format!("/proc/self/fd/{writer}")).unwrap(),
+            libc::O_WRONLY | libc::O_NONBLOCK,
+        );
         fill(flags);
         close(flags);
     }
@@ -320,7 +328,16 @@ fn arrange(opened: &mut Opened, random: &mut Random, peer: c_int) {
         unsafe {
             for len in [512, 1] {
                 let bytes = [b'f'; 512];
-                while libc::syscall(libc::SYS_sendto, opened.fd, bytes.as_ptr(), len, libc::MSG_DONTWAIT, 0, 0) > 0 {}
+                while libc::syscall(
+                    libc::SYS_sendto,
+                    opened.fd,
+                    bytes.as_ptr(),
+                    len,
+                    libc::MSG_DONTWAIT,
+                    0,
+                    0,
+                ) > 0
+                {}
             }
         }
     }
@@ -410,7 +427,13 @@ fn address_of(fd: c_int) -> libc::sockaddr_in {
     let mut address = loopback(0);
     let mut len = 16;
     // SAFETY: the pointers are valid.
-    unsafe { checked(libc::getsockname(fd, (&raw mut address).cast(), &raw mut len)) };
+    unsafe {
+        checked(libc::getsockname(
+            fd,
+            (&raw mut address).cast(),
+            &raw mut len,
+        ))
+    };
     address
 }
 
@@ -442,7 +465,17 @@ fn open_tcp(opened: &mut Opened, random: &mut Random) {
     {
         opened.name += "urgent ";
         // SAFETY: the bytes are readable.
-        unsafe { libc::syscall(libc::SYS_sendto, *peer, c"!".as_ptr(), 1, libc::MSG_OOB, 0, 0) };
+        unsafe {
+            libc::syscall(
+                libc::SYS_sendto,
+                *peer,
+                c"!".as_ptr(),
+                1,
+                libc::MSG_OOB,
+                0,
+                0,
+            )
+        };
     }
 }
 
@@ -461,7 +494,9 @@ fn open_listener(opened: &mut Opened, random: &mut Random) {
     set_nonblocking(client);
     others.push(client);
     opened.others = others;
-    opened.releases.push(Box::new(move || connect(client, address)));
+    opened
+        .releases
+        .push(Box::new(move || connect(client, address)));
 }
 
 fn open_udp(opened: &mut Opened, random: &mut Random) {
@@ -563,7 +598,11 @@ fn open_inotify(opened: &mut Opened, random: &mut Random) {
     // SAFETY: the path is a C string.
     unsafe {
         opened.fd = checked(libc::inotify_init());
-        checked(libc::inotify_add_watch(opened.fd, path.as_ptr(), libc::IN_MODIFY));
+        checked(libc::inotify_add_watch(
+            opened.fd,
+            path.as_ptr(),
+            libc::IN_MODIFY,
+        ));
     }
     opened.path = Some(path);
     if random.once_in(2) {
@@ -674,7 +713,11 @@ fn open_pidfd(opened: &mut Opened, random: &mut Random) {
 /// Starts a process that ends at once or never.
 pub(crate) fn child(ends: bool) -> i32 {
     let (name, time) = (c"sleep", if ends { c"0" } else { c"1000" });
-    let arguments = [name.as_ptr().cast_mut(), time.as_ptr().cast_mut(), ptr::null_mut()];
+    let arguments = [
+        name.as_ptr().cast_mut(),
+        time.as_ptr().cast_mut(),
+        ptr::null_mut(),
+    ];
     let mut child = 0;
     // SAFETY: the arguments are C strings, and the lists end with null.
     unsafe {
@@ -690,7 +733,14 @@ pub(crate) fn child(ends: bool) -> i32 {
         if ends {
             let mut info: libc::siginfo_t = std::mem::zeroed();
             let options = libc::WEXITED | libc::WNOWAIT;
-            libc::syscall(libc::SYS_waitid, libc::P_PID, child, &raw mut info, options, 0);
+            libc::syscall(
+                libc::SYS_waitid,
+                libc::P_PID,
+                child,
+                &raw mut info,
+                options,
+                0,
+            );
         }
     }
     child

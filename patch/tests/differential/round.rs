@@ -64,13 +64,11 @@ impl Round {
         let result = call();
         let errno = std::io::Error::last_os_error().raw_os_error().unwrap();
         self.watch.end();
-        let moves = ["splice", "vmsplice", "tee", "sendfile"];
-        if moves.contains(&text.split('(').next().unwrap()) && self.has_released() {
-            // How much there is to move depends on the watcher.
-            self.note(&format!(" = {}", result.min(1)));
-        } else {
-            self.note(&format!(" = {result}"));
-        }
+        // How much there is to move depends on the watcher.
+        let moves = ["splice(", "vmsplice(", "tee(", "sendfile("];
+        let is_vague = self.has_released() && moves.iter().any(|name| text.starts_with(name));
+        let noted = if is_vague { result.min(1) } else { result };
+        self.note(&format!(" = {noted}"));
         if errno != UNTOUCHED {
             self.note(&format!(" ({})", name_of(errno)));
         }
@@ -103,7 +101,10 @@ impl Round {
     fn note_files(&self) {
         let mut text = String::new();
         // What is written to a terminal arrives later.
-        let files = self.files.iter().filter(|file| !file.name.starts_with("terminal"));
+        let files = self
+            .files
+            .iter()
+            .filter(|file| !file.name.starts_with("terminal"));
         for file in files {
             write!(text, "\n        {} {}", file.name, files::state_of(file.fd)).unwrap();
         }
@@ -125,7 +126,9 @@ fn name_of(errno: i32) -> String {
     match name.is_null() {
         true => format!("errno {errno}"),
         // SAFETY: it is a C string.
-        false => unsafe { std::ffi::CStr::from_ptr(name) }.to_string_lossy().into_owned(),
+        false => unsafe { std::ffi::CStr::from_ptr(name) }
+            .to_string_lossy()
+            .into_owned(),
     }
 }
 

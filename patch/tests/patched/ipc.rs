@@ -33,7 +33,10 @@ fn queue() -> Option<libc::mqd_t> {
 
 fn send(queue: libc::mqd_t, priority: u32) {
     // SAFETY: the message is readable.
-    assert_eq!(unsafe { libc::mq_send(queue, c"12345678".as_ptr(), 8, priority) }, 0);
+    assert_eq!(
+        unsafe { libc::mq_send(queue, c"12345678".as_ptr(), 8, priority) },
+        0
+    );
 }
 
 fn receive(queue: libc::mqd_t) -> (i64, u32) {
@@ -52,14 +55,22 @@ fn a_message_queue_of_posix_parks_until_there_is_a_message_or_room() {
         let Some(queue) = queue() else {
             return;
         };
-        let received = while_ticking(2, move |_| receive(queue), move || {
-            send(queue, 3);
-            send(queue, 3);
-        });
+        let received = while_ticking(
+            2,
+            move |_| receive(queue),
+            move || {
+                send(queue, 3);
+                send(queue, 3);
+            },
+        );
         assert_eq!(received, [(8, 3), (8, 3)]);
         send(queue, 1);
         send(queue, 1);
-        while_ticking(1, move |_| send(queue, 2), move || assert_eq!(receive(queue), (8, 1)));
+        while_ticking(
+            1,
+            move |_| send(queue, 2),
+            move || assert_eq!(receive(queue), (8, 1)),
+        );
         assert_eq!(receive(queue), (8, 2));
     });
 }
@@ -81,7 +92,13 @@ fn the_times_and_errors_of_a_message_queue_are_those_of_c() {
                 // SAFETY: the kernel checks the arguments.
                 outcome(unsafe {
                     let priority = ptr::null_mut();
-                    libc::mq_timedreceive(queue, buffer.as_mut_ptr(), len, priority, &raw const until)
+                    libc::mq_timedreceive(
+                        queue,
+                        buffer.as_mut_ptr(),
+                        len,
+                        priority,
+                        &raw const until,
+                    )
                 } as i64)
             };
             [

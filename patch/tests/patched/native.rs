@@ -17,7 +17,8 @@ fn library() -> Option<usize> {
     static LIBRARY: OnceLock<Option<usize>> = OnceLock::new();
     *LIBRARY.get_or_init(|| {
         let sources = ["objects.cpp", "calls.cpp"];
-        let source = |name| PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/native")).join(name);
+        let source =
+            |name| PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/native")).join(name);
         let mut target = PathBuf::from(env!("CARGO_TARGET_TMPDIR"));
         target.push(format!("objects-{}.so", std::process::id()));
         let compiled = Command::new("g++")

@@ -33,7 +33,13 @@ fn received_in_all_ways(fd: i32) -> Vec<(i64, Option<i32>)> {
             outcome(libc::recv(fd, buffer.as_mut_ptr().cast(), 8, libc::MSG_PEEK) as i64),
             outcome(libc::recv(fd, buffer.as_mut_ptr().cast(), 8, libc::MSG_DONTWAIT) as i64),
             outcome(libc::recvmsg(fd, message, 0) as i64),
-            outcome(libc::recvmmsg(fd, messages.as_mut_ptr(), 2, 0, ptr::null_mut())),
+            outcome(libc::recvmmsg(
+                fd,
+                messages.as_mut_ptr(),
+                2,
+                0,
+                ptr::null_mut(),
+            )),
             outcome(libc::read(fd, buffer.as_mut_ptr().cast(), 8) as i64),
             outcome(libc::readv(fd, &raw const part, 1) as i64),
         ]
@@ -98,20 +104,27 @@ fn a_wait_for_one_thing_is_not_woken_again_and_again_by_another() {
         for events in [0, libc::POLLPRI, libc::POLLRDHUP] {
             let before = cpu_time();
             assert_eq!(poll(events, 300), (0, 0));
-            assert!(cpu_time() - before < Duration::from_millis(150), "the wait is busy");
+            assert!(
+                cpu_time() - before < Duration::from_millis(150),
+                "the wait is busy"
+            );
         }
         let end = while_ticking(1, move |_| poll(libc::POLLRDHUP, -1), move || drop(other));
         assert_eq!(end, [(1, libc::POLLRDHUP)]);
         // Only urgent data.
         let (mut one, other) = tcp_pair();
-        one.set_read_timeout(Some(Duration::from_millis(300))).unwrap();
+        one.set_read_timeout(Some(Duration::from_millis(300)))
+            .unwrap();
         // SAFETY: the text is readable.
         let sent = unsafe { libc::send(other.as_raw_fd(), c"!".as_ptr().cast(), 1, libc::MSG_OOB) };
         assert_eq!(sent, 1);
         let before = cpu_time();
         let error = one.read(&mut [0; 8]).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::WouldBlock);
-        assert!(cpu_time() - before < Duration::from_millis(150), "the wait is busy");
+        assert!(
+            cpu_time() - before < Duration::from_millis(150),
+            "the wait is busy"
+        );
     });
 }
 

@@ -158,7 +158,10 @@ fn what_goes_into_a_full_pipe_parks_until_some_of_it_has_room() {
             let (mut reader, writer) = pipe().unwrap();
             let to = writer.as_raw_fd();
             let first = into_pipe(to, MUCH);
-            assert!((1..MUCH as isize).contains(&first), "the call is not that of the kernel");
+            assert!(
+                (1..MUCH as isize).contains(&first),
+                "the call is not that of the kernel"
+            );
             let mut found = vec![0; first as usize];
             let release = || reader.read_exact(&mut found).unwrap();
             let second = while_ticking(1, move |_| into_pipe(to, MUCH), release);
