@@ -31,6 +31,7 @@ mod identity;
 mod ipc;
 mod masks;
 mod on_helper;
+mod open;
 mod pointers;
 mod process;
 mod pthread;
@@ -80,6 +81,7 @@ static ALL: &[&[Hook]] = &[
     identity::HOOKS,
     ipc::HOOKS,
     on_helper::HOOKS,
+    open::HOOKS,
     process::HOOKS,
     pthread::barrier::HOOKS,
     pthread::c11::HOOKS,

@@ -33,10 +33,8 @@ fn queue() -> Option<libc::mqd_t> {
 
 fn send(queue: libc::mqd_t, priority: u32) {
     // SAFETY: the message is readable.
-    assert_eq!(
-        unsafe { libc::mq_send(queue, c"12345678".as_ptr(), 8, priority) },
-        0
-    );
+    let sent = unsafe { libc::mq_send(queue, c"12345678".as_ptr(), 8, priority) };
+    assert_eq!(sent, 0);
 }
 
 fn receive(queue: libc::mqd_t) -> (i64, u32) {
@@ -275,5 +273,31 @@ fn asynchronous_input_and_output_is_waited_for_while_parked() {
         };
         let release = move || writer.write_all(b"abcd").unwrap();
         assert_eq!(while_ticking(1, read, release), [(4, *b"abcd")]);
+    });
+}
+
+#[test]
+fn a_named_pipe_is_opened_by_both_ends_on_one_os_thread() {
+    if !is_patched() {
+        return;
+    }
+    within(|| {
+        let mut path = std::path::PathBuf::from(env!("CARGO_TARGET_TMPDIR"));
+        path.push(format!("named-pipe-{}", std::process::id()));
+        let name = CString::new(path.to_str().unwrap()).unwrap();
+        // SAFETY: the path is a C string.
+        assert_eq!(unsafe { libc::mkfifo(name.as_ptr(), 0o600) }, 0);
+        let (from, to) = (path.clone(), path.clone());
+        let read = move |_| std::fs::read(&from).unwrap();
+        let release = move || std::fs::write(&to, "data").unwrap();
+        assert_eq!(while_ticking(1, read, release), [b"data"]);
+        // The end for both directions, and one that does not wait, have nothing to wait for.
+        let both = std::fs::File::options().read(true).write(true).open(&path);
+        drop(both.unwrap());
+        // SAFETY: the path is a C string.
+        let found =
+            outcome(unsafe { libc::open(name.as_ptr(), libc::O_WRONLY | libc::O_NONBLOCK) });
+        assert_eq!(found, (-1, Some(libc::ENXIO)));
+        std::fs::remove_file(path).unwrap();
     });
 }
