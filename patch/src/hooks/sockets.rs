@@ -528,7 +528,15 @@ unsafe fn accept_one(
         }
     };
     let mut call = Call::begin(caller, name, fd, Direction::Read);
-    call.complete(attempt, || WOULD_BLOCK) as c_int
+    let accepted = call.complete(attempt, || WOULD_BLOCK);
+    let error = errno();
+    if accepted < 0 && error != libc::EAGAIN {
+        // Servers repeat the call at once, also if there are too many connections. Then these must
+        // be able to end.
+        caller.yield_now();
+        set_errno(error);
+    }
+    accepted as c_int
 }
 
 /// Whether there can ever be a connection to accept. Otherwise the call fails at once.
