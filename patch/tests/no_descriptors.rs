@@ -1,6 +1,5 @@
 //! A process that runs out of descriptors. The limit holds for the whole process, so this test is alone.
 
-#![expect(clippy::unwrap_used, reason = "a failed helper is a failed test")]
 #![cfg(target_os = "linux")]
 
 use std::fs::File;
@@ -29,7 +28,8 @@ fn a_server_that_retries_accept_at_once_lets_its_connections_end() {
             rlim_max: next as u64 + 5,
         };
         // SAFETY: the limit is valid.
-        assert_eq!(unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit) }, 0);
+        let result = unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit) };
+        assert_eq!(result, 0);
         let server = evy::spawn(move || {
             let mut failures = 0;
             let mut connections = Vec::new();

@@ -46,7 +46,7 @@ impl Mask {
         let current = current();
         (mask & !current == 0).then_some(Self {
             mask: Some(mask),
-            opened: current & !mask,
+            opened: current & !(mask | UNBLOCKABLE),
         })
     }
 
@@ -112,7 +112,8 @@ const fn bit(signal: c_int) -> u64 {
     1 << (signal - 1)
 }
 
-const UNBLOCKABLE: u64 = bit(libc::SIGKILL) | bit(libc::SIGSTOP);
+/// Signals that no program blocks: two of the kernel, and two of the C library.
+const UNBLOCKABLE: u64 = bit(libc::SIGKILL) | bit(libc::SIGSTOP) | bit(32) | bit(33);
 
 /// Signals that a thread causes itself.
 const FAULTS: u64 = bit(libc::SIGSEGV)

@@ -10,6 +10,7 @@ macro_rules! call {
     };
 }
 
+mod objects;
 mod others;
 mod sockets;
 mod transfers;
@@ -17,11 +18,11 @@ mod waits;
 
 /// Makes a random call.
 pub(crate) fn make(round: &mut Round) {
-    use {others::*, sockets::*, transfers::*, waits::*};
+    use {objects::*, others::*, sockets::*, transfers::*, waits::*};
     const CALLS: &[fn(&mut Round)] = &[
         read, read, write, write, parts, parts, receive, receive, send, send, message, message,
         messages, accept, connect, poll, poll, select, epoll, splice, splice, sendfile, map, lock,
-        sleep, wait, signal, names, close,
+        sleep, wait, signal, names, close, mutex, rwlock, semaphore, thread,
     ];
     round.random.choose(CALLS)(round);
 }
