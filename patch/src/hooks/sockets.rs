@@ -2,7 +2,7 @@
 
 use std::ffi::{c_int, c_uint, c_void};
 use std::ptr;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use evy_runtime::io::Direction;
 use evy_runtime::lowlevel::hooks::Caller;
@@ -13,11 +13,7 @@ use super::files::{len_of, rest_of};
 use super::readiness::{has_ended, is_ready};
 use super::system::{WOULD_BLOCK, errno, fail, returned, set_errno, system_call};
 use super::time::limit;
-use super::wait::{Call, Next};
-
-/// The time after which a connection to a Unix socket is tried again whose backlog is full. No
-/// event says that there is room.
-const BACKLOG_PAUSE: Duration = Duration::from_millis(1);
+use super::wait::{Call, Next, PAUSE};
 
 /// What the kernel returns once a connection has begun.
 const IN_PROGRESS: isize = -(libc::EINPROGRESS as isize);
@@ -490,8 +486,8 @@ unsafe fn establish(caller: Caller, fd: c_int, address: *const sockaddr, len: so
         let result = without_blocking(fd, attempt);
         has_begun |= matches!(result, IN_PROGRESS | ALREADY);
         let next = match result {
-            // The backlog of a Unix socket is full.
-            WOULD_BLOCK => call.pause(BACKLOG_PAUSE),
+            // The backlog of a Unix socket is full. No event says that there is room.
+            WOULD_BLOCK => call.pause(PAUSE),
             IN_PROGRESS | ALREADY => call.wait(),
             // The kernel says this of a connection that was established meanwhile and waited for.
             result if has_begun && result == -(libc::EISCONN as isize) => return 0,

@@ -11,6 +11,7 @@ use evy_runtime::lowlevel::hooks::{Caller, Interruption, Registered, WaitEnd};
 use super::blocking_mode::is_nonblocking;
 use super::descriptors::{InUse, while_open};
 use super::files::kind_of;
+use super::readiness::is_ready;
 use super::system::{WOULD_BLOCK, errno, fail, returned, set_errno, system_call};
 
 /// What a hook does after a wait.
@@ -47,6 +48,9 @@ pub(super) struct Limits {
     pub(super) deadline: Option<Instant>,
     pub(super) interruption: Interruption,
 }
+
+/// The time after which a call is tried again where no event says that it can go on.
+pub(super) const PAUSE: Duration = Duration::from_millis(1);
 
 impl Call {
     /// Begins a call.
@@ -124,6 +128,15 @@ impl Call {
     /// `timeout` has expired. Code that does not take it for an answer repeats the call, so each
     /// error lets the others run.
     pub(super) fn wait(&mut self) -> Next {
+        let events = match self.direction {
+            Direction::Write => libc::POLLOUT,
+            _ => libc::POLLIN,
+        };
+        if self.registered.is_some() && is_ready(self.fd, events) {
+            // The last event has brought nothing, and no further one can be expected: a datagram
+            // may have to wait for room at its receiver, which has another socket.
+            return self.pause(PAUSE);
+        }
         let limits = self.limits();
         let errno = errno();
         let next = self.park(limits);

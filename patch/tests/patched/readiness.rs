@@ -177,3 +177,33 @@ fn data_that_is_sent_with_the_connection_arrives() {
         assert_eq!(sent, (MUCH as i64, None));
     });
 }
+
+#[test]
+fn a_datagram_waits_for_room_at_its_receiver() {
+    if !is_patched() {
+        return;
+    }
+    within(|| {
+        let mut path = std::path::PathBuf::from(env!("CARGO_TARGET_TMPDIR"));
+        path.push(format!("datagrams-{}", std::process::id()));
+        let receiver = UnixDatagram::bind(&path).unwrap();
+        // The sender is not connected, so nothing shows there that the receiver has room.
+        let sender = UnixDatagram::unbound().unwrap();
+        sender.set_nonblocking(true).unwrap();
+        while sender.send_to(b"x", &path).is_ok() {}
+        sender.set_nonblocking(false).unwrap();
+        let (sender, to) = (Arc::new(sender), path.clone());
+        let before = cpu_time();
+        let release = || {
+            evy::sleep(Duration::from_millis(200));
+            assert!(
+                cpu_time() - before < Duration::from_millis(150),
+                "the wait is busy"
+            );
+            receiver.recv(&mut [0]).unwrap();
+        };
+        let sent = while_ticking(1, move |_| sender.send_to(b"y", &to).unwrap(), release);
+        assert_eq!(sent, [1]);
+        std::fs::remove_file(path).unwrap();
+    });
+}
