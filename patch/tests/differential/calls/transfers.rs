@@ -52,6 +52,10 @@ pub(crate) fn parts(round: &mut Round) {
 
 pub(crate) fn splice(round: &mut Round) {
     let ((from, from_name), (to, to_name)) = (round.file(), round.file());
+    if from_name.starts_with("terminal") {
+        // The kernel locks a pipe while it waits for the terminal, also for the watcher.
+        return;
+    }
     let len = len(round);
     let flags = round.random.flags(&[1, 2, 4, 8, 16]).cast_unsigned();
     if round.random.once_in(3) {
@@ -77,6 +81,10 @@ pub(crate) fn splice(round: &mut Round) {
 
 pub(crate) fn sendfile(round: &mut Round) {
     let ((from, from_name), (to, to_name)) = (round.file(), round.file());
+    if from_name.starts_with("terminal") {
+        // The kernel locks a pipe while it waits for the terminal, also for the watcher.
+        return;
+    }
     let len = len(round);
     let mut offset = round.random.choose(&[2_i64, -1, 100]);
     let own = match round.random.once_in(3) {
