@@ -247,13 +247,7 @@ unsafe fn look_up(
 
 /// Runs a call that uses the caller's memory on a helper OS thread, with its `errno`.
 fn to_the_end<T: Copy + 'static>(caller: Caller, call: impl FnOnce() -> T + Send + 'static) -> T {
-    let (value, errno) = LOOKUPS.run(caller, REASON, move || {
-        let value = call();
-        // SAFETY: the caller waits for it.
-        (unsafe { Lent::new(value) }, errno())
-    });
-    set_errno(errno);
-    value.get()
+    LOOKUPS.run_with_errno(caller, REASON, call)
 }
 
 unsafe extern "C" {

@@ -13,16 +13,21 @@ use evy_runtime::io::Direction;
 use evy_runtime::lowlevel::hooks::Caller;
 use libc::{iovec, size_t, ssize_t};
 
-use super::blocking_mode::is_nonblocking;
-use super::readiness::is_ready;
+use super::blocking_mode::{is_nonblocking, without_blocking};
+use super::readiness::{has_ended, is_ready};
 use super::system::{WOULD_BLOCK, returned, system_call};
 use super::wait::Call;
 
 hooks! {
     OS: fn read(fd: c_int, buffer: *mut c_void, len: size_t) -> ssize_t {
         |caller| {
-            let part = [iovec { iov_base: buffer, iov_len: len }];
-            read_parts(caller, &"read", fd, &part, || system_call!(SYS_read, fd, buffer, len))
+            let blocking = || system_call!(SYS_read, fd, buffer, len);
+            if len == 0 {
+                // It does not wait.
+                return returned(blocking());
+            }
+            let part = iovec { iov_base: buffer, iov_len: len };
+            read_parts(caller, &"read", fd, (&raw const part, 1), blocking)
         }
     }
 
@@ -37,45 +42,47 @@ hooks! {
     }
 
     OS: fn readv(fd: c_int, parts: *const iovec, count: c_int) -> ssize_t {
-        |caller| {
-            let Some(list) = parts_of(parts, count) else {
-                return real::readv(fd, parts, count);
-            };
-            read_parts(caller, &"readv", fd, list, || system_call!(SYS_readv, fd, parts, count))
-        }
+        |caller| read_parts(caller, &"readv", fd, (parts, count), || {
+            system_call!(SYS_readv, fd, parts, count)
+        })
     }
 
     OS: fn write(fd: c_int, buffer: *const c_void, len: size_t) -> ssize_t {
         |caller| {
-            let part = [iovec { iov_base: buffer.cast_mut(), iov_len: len }];
-            write_parts(caller, &"write", fd, &part)
+            let blocking = || system_call!(SYS_write, fd, buffer, len);
+            if len == 0 {
+                // It does not wait, but may send an empty datagram.
+                return returned(blocking());
+            }
+            let part = iovec { iov_base: buffer.cast_mut(), iov_len: len };
+            write_parts(caller, &"write", fd, (&raw const part, 1), blocking)
         }
     }
 
     OS: fn writev(fd: c_int, parts: *const iovec, count: c_int) -> ssize_t {
-        |caller| {
-            let Some(list) = parts_of(parts, count) else {
-                return real::writev(fd, parts, count);
-            };
-            write_parts(caller, &"writev", fd, list)
-        }
+        |caller| write_parts(caller, &"writev", fd, (parts, count), || {
+            system_call!(SYS_writev, fd, parts, count)
+        })
     }
 }
 
 /// The largest write to a pipe that is not split, and that never blocks if the pipe is writable.
-pub(super) const PIPE_BUF: usize = 4096;
+const PIPE_BUF: usize = 4096;
 
-/// Returns the parts as a slice, if the kernel would accept their number.
+/// The most bytes that the kernel moves in one call.
+const MOST_AT_ONCE: usize = 0x7fff_f000;
+
+/// Returns the parts as a slice.
 ///
 /// # Safety
 ///
-/// `parts` points to `count` valid parts.
-pub(super) unsafe fn parts_of<'a>(parts: *const iovec, count: c_int) -> Option<&'a [iovec]> {
-    let count = usize::try_from(count)
-        .ok()
-        .filter(|count| (1..=1024).contains(count) && !parts.is_null())?;
-    // SAFETY: valid (caller).
-    Some(unsafe { std::slice::from_raw_parts(parts, count) })
+/// The kernel has accepted them in a call, so they are valid.
+unsafe fn parts_of<'a>(parts: *const iovec, count: usize) -> &'a [iovec] {
+    match count {
+        0 => &[],
+        // SAFETY: valid (caller).
+        _ => unsafe { std::slice::from_raw_parts(parts, count) },
+    }
 }
 
 /// Returns what is left of the parts after the first `done` bytes.
@@ -92,91 +99,112 @@ pub(super) fn rest_of(
 }
 
 /// Returns the number of bytes of all parts.
-fn len_of(parts: &[iovec]) -> usize {
+pub(super) fn len_of(parts: &[iovec]) -> usize {
     let lens = parts.iter().map(|part| part.iov_len);
     lens.fold(0, usize::saturating_add)
 }
 
 /// Whether the kernel has refused `RWF_NOWAIT` for this kind of descriptor.
 fn is_refused(result: isize) -> bool {
-    [libc::EOPNOTSUPP, libc::EINVAL, libc::ESPIPE, libc::ENOSYS]
+    [libc::EOPNOTSUPP, libc::ENOSYS]
         .into_iter()
         .any(|errno| result == -(errno as isize))
 }
 
+/// Reads into parts that the kernel judges.
 unsafe fn read_parts(
     caller: Caller,
     name: &'static &'static str,
     fd: c_int,
-    parts: &[iovec],
+    (parts, count): (*const iovec, c_int),
     blocking: impl Fn() -> isize,
 ) -> ssize_t {
-    if len_of(parts) == 0 {
-        // It does not wait.
-        return returned(blocking());
-    }
     let attempt = || {
-        // SAFETY: the parts are writable (caller). The offset of -1 is the current position.
+        // SAFETY: the kernel checks the arguments. The offset of -1 is the current position.
         let result = unsafe {
             system_call!(
                 SYS_preadv2,
                 fd,
-                parts.as_ptr(),
-                parts.len(),
+                parts,
+                count,
                 usize::MAX,
                 usize::MAX,
                 libc::RWF_NOWAIT
             )
         };
-        if !is_refused(result) {
-            return result;
+        let does_not_block = match result {
+            // Of datagrams, only a call that may block reports the end.
+            WOULD_BLOCK => has_ended(fd),
+            _ if is_refused(result) => is_ready(fd, libc::POLLIN) || is_nonblocking(fd),
+            _ => return result,
+        };
+        match does_not_block {
+            true => blocking(),
+            false => WOULD_BLOCK,
         }
-        if is_ready(fd, libc::POLLIN) || is_nonblocking(fd) {
-            return blocking();
-        }
-        WOULD_BLOCK
     };
     Call::begin(caller, name, fd, Direction::Read).complete(attempt, &blocking)
 }
 
+/// Writes parts that the kernel judges.
 unsafe fn write_parts(
     caller: Caller,
     name: &'static &'static str,
     fd: c_int,
-    parts: &[iovec],
+    (parts, count): (*const iovec, c_int),
+    blocking: impl Fn() -> isize,
 ) -> ssize_t {
-    // SAFETY: the parts are readable (caller).
-    let blocking = || unsafe { system_call!(SYS_writev, fd, parts.as_ptr(), parts.len()) };
-    let len = len_of(parts);
-    let is_unchanged = fd == libc::STDOUT_FILENO || fd == libc::STDERR_FILENO;
-    // The kernel refuses more bytes than memory has, and does not wait for none.
-    if is_unchanged || len == 0 || isize::try_from(len).is_err() {
+    if fd == libc::STDOUT_FILENO || fd == libc::STDERR_FILENO {
         return returned(blocking());
     }
     let mut call = Call::begin(caller, name, fd, Direction::Write);
-    let mut done = 0;
-    loop {
+    // SAFETY: as for the function of the C library (caller).
+    let first = unsafe { write_at_once(fd, parts, count) };
+    let mut done = match usize::try_from(first) {
+        Ok(done) => done,
+        Err(_) if is_refused(first) && is_nonblocking(fd) => return returned(blocking()),
+        Err(_) if first == WOULD_BLOCK || is_refused(first) => 0,
+        Err(_) => return returned(first),
+    };
+    // SAFETY: the kernel has just accepted the parts.
+    let parts = unsafe { parts_of(parts, count as usize) };
+    let len = len_of(parts).min(MOST_AT_ONCE);
+    while done < len && (done == 0 || !is_nonblocking(fd)) {
         let rest = rest_of(parts, done);
         // SAFETY: the parts are readable (caller).
-        let written = unsafe { write_some(&mut call, fd, rest, &blocking, done == 0) };
+        let written = unsafe { write_some(&mut call, fd, rest, &blocking, done) };
         match usize::try_from(written) {
             Err(_) if done == 0 => return written,
-            Err(_) | Ok(0) => return done.cast_signed(),
+            Err(_) | Ok(0) => break,
             Ok(written) => done += written,
         }
-        if done >= len || is_nonblocking(fd) {
-            return done.cast_signed();
-        }
+    }
+    done.cast_signed()
+}
+
+/// Writes without blocking. Returns what the kernel returns.
+unsafe fn write_at_once(fd: c_int, parts: *const iovec, count: c_int) -> isize {
+    // SAFETY: the kernel checks the arguments. The offset of -1 is the current position.
+    unsafe {
+        system_call!(
+            SYS_pwritev2,
+            fd,
+            parts,
+            count,
+            usize::MAX,
+            usize::MAX,
+            libc::RWF_NOWAIT
+        )
     }
 }
 
-/// Writes some of the parts. `is_first` says that they are all parts of the call.
+/// Writes some of the parts, after `done` bytes.
 unsafe fn write_some(
     call: &mut Call,
     fd: c_int,
     parts: impl Iterator<Item = (*const c_void, usize)>,
     blocking: &impl Fn() -> isize,
-    is_first: bool,
+    done: usize,
 ) -> ssize_t {
     /// The number of parts that are written at once.
     const AT_ONCE: usize = 16;
@@ -186,30 +214,26 @@ unsafe fn write_some(
             iov_len: 0,
         }
     }; AT_ONCE];
-    let mut count = 0;
+    let mut count = 0_u8;
     for (slot, (base, len)) in some.iter_mut().zip(parts) {
         slot.iov_base = base.cast_mut();
         slot.iov_len = len;
         count += 1;
     }
-    let some = &some[..count];
+    let (some, count) = (&some[..count.into()], c_int::from(count));
     let attempt = || {
         // SAFETY: the parts are readable (caller).
         unsafe {
-            let result = system_call!(
-                SYS_pwritev2,
-                fd,
-                some.as_ptr(),
-                count,
-                usize::MAX,
-                usize::MAX,
-                libc::RWF_NOWAIT
-            );
+            let result = write_at_once(fd, some.as_ptr(), count);
             if !is_refused(result) {
                 return result;
             }
             if is_nonblocking(fd) {
                 return system_call!(SYS_writev, fd, some.as_ptr(), count);
+            }
+            if is_anonymous(fd) {
+                // An event descriptor that is writable may have no room for as much.
+                return without_blocking(fd, || system_call!(SYS_writev, fd, some.as_ptr(), count));
             }
             if !is_ready(fd, libc::POLLOUT) {
                 return WOULD_BLOCK;
@@ -224,10 +248,25 @@ unsafe fn write_some(
             }
         }
     };
-    let all = || match is_first {
-        true => blocking(),
+    let all = || match done {
+        0 => blocking(),
         // SAFETY: the parts are readable (caller).
-        false => unsafe { system_call!(SYS_writev, fd, some.as_ptr(), count) },
+        _ => unsafe { system_call!(SYS_writev, fd, some.as_ptr(), count) },
     };
-    call.complete(attempt, all)
+    call.complete_after(done, attempt, all)
+}
+
+/// Whether a descriptor has no type, like those for events, timers and signals.
+pub(super) fn is_anonymous(fd: c_int) -> bool {
+    kind_of(fd) == Some(0)
+}
+
+/// Returns the type of a file, such as `S_IFSOCK`. `None` if the descriptor is not open.
+pub(super) fn kind_of(fd: c_int) -> Option<libc::mode_t> {
+    // SAFETY: all zeros is a valid value, and the pointer is valid.
+    unsafe {
+        let mut stat: libc::stat = std::mem::zeroed();
+        let result = system_call!(SYS_fstat, fd, &raw mut stat);
+        (result == 0).then_some(stat.st_mode & libc::S_IFMT)
+    }
 }

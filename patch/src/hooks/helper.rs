@@ -96,6 +96,24 @@ impl Helpers {
         }
     }
 
+    /// Runs `call` like [`run`](Self::run), with the `errno` of the caller.
+    pub(super) fn run_with_errno<T: Copy + 'static>(
+        &'static self,
+        caller: Caller,
+        reason: WaitReason,
+        call: impl FnOnce() -> T + Send + 'static,
+    ) -> T {
+        let before = errno();
+        let (value, errno) = self.run(caller, reason, move || {
+            set_errno(before);
+            let value = call();
+            // SAFETY: the caller waits for it.
+            (unsafe { Lent::new(value) }, errno())
+        });
+        set_errno(errno);
+        value.get()
+    }
+
     /// Runs `call` like [`run`](Self::run). If the wait is interrupted, returns the `errno` for
     /// that, and the result is dropped when there is one.
     pub(super) fn run_until<T: Send + 'static>(

@@ -28,7 +28,11 @@ mod futex;
 mod futex2;
 mod helper;
 mod identity;
+mod ipc;
+mod masks;
+mod on_helper;
 mod opening;
+mod pointers;
 mod process;
 mod pthread;
 mod readiness;
@@ -76,6 +80,8 @@ static ALL: &[&[Hook]] = &[
     files::HOOKS,
     fork::HOOKS,
     identity::HOOKS,
+    ipc::HOOKS,
+    on_helper::HOOKS,
     opening::HOOKS,
     process::HOOKS,
     pthread::barrier::HOOKS,

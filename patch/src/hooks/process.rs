@@ -44,7 +44,7 @@ hooks! {
             if options & (libc::WNOHANG | libc::__WNOTHREAD) != 0 {
                 return real::waitid(kind, id, info, options);
             }
-            wait_by_id(caller, (kind, id), info.as_mut(), options)
+            wait_by_id(caller, (kind, id), info, options)
         }
     }
 }
@@ -81,34 +81,29 @@ unsafe fn wait_for_child(
 unsafe fn wait_by_id(
     caller: Caller,
     (kind, id): (c_uint, id_t),
-    info: Option<&mut siginfo_t>,
+    info: *mut siginfo_t,
     options: c_int,
 ) -> c_int {
     let is_pidfd = kind == libc::P_PIDFD;
     let mut event = Event::of(&"waitid", (kind, id), options);
+    // SAFETY: all zeros is a valid value.
+    let mut own: siginfo_t = unsafe { std::mem::zeroed() };
+    let found = match info.is_null() {
+        true => &raw mut own,
+        false => info,
+    };
     loop {
-        // SAFETY: all zeros is a valid value, and the pointer is valid.
-        let (result, found) = unsafe {
-            let mut found: siginfo_t = std::mem::zeroed();
-            let now = options | libc::WNOHANG;
-            let result = system_call!(SYS_waitid, kind, id, &raw mut found, now, 0);
-            (result, found)
-        };
-        // SAFETY: the kernel has written the field, or it is zero.
-        let has_found = unsafe { found.si_pid() } != 0;
-        if result == 0 && !has_found {
-            if is_pidfd && is_nonblocking(id.cast_signed()) {
-                return fail(libc::EAGAIN) as c_int;
-            }
-            event.wait(caller);
-            continue;
+        // SAFETY: as for `waitid` (caller).
+        let result =
+            unsafe { system_call!(SYS_waitid, kind, id, found, options | libc::WNOHANG, 0) };
+        // SAFETY: the kernel has written it.
+        if result != 0 || unsafe { (*found).si_pid() } != 0 {
+            return returned(result) as c_int;
         }
-        if result == 0
-            && let Some(info) = info
-        {
-            *info = found;
+        if is_pidfd && is_nonblocking(id.cast_signed()) {
+            return fail(libc::EAGAIN) as c_int;
         }
-        return returned(result) as c_int;
+        event.wait(caller);
     }
 }
 

@@ -3,7 +3,10 @@
 //! A kill or an enclosing `timeout` does not end these waits. Code that uses them takes an error
 //! for a defect, and an empty result for a reason to call again at once.
 
+use std::cell::Cell;
 use std::ffi::{c_int, c_short};
+use std::io;
+use std::ptr;
 use std::time::{Duration, Instant};
 
 use evy_runtime::io::Direction;
@@ -12,15 +15,16 @@ use evy_runtime::lowlevel::hooks::{Caller, Interruption, WaitEnd};
 use libc::{epoll_event, fd_set, nfds_t, pollfd, sigset_t, size_t, timespec, timeval};
 
 use super::descriptors::{InUse, while_open};
-use super::system::{errno, fail, returned, set_errno, system_call};
-use super::time::duration;
-use super::wait::{Call, Limits, Next};
+use super::masks::Mask;
+use super::pointers::{is_readable, value};
+use super::system::{errno, returned, set_errno, system_call};
+use super::time::limit;
 
 hooks! {
     SELECT: fn poll(fds: *mut pollfd, count: nfds_t, timeout: c_int) -> c_int {
         |caller| {
             let timeout = u64::try_from(timeout).ok().map(Duration::from_millis);
-            poll_all(caller, &"poll", fds, count, timeout)
+            poll_all(caller, &"poll", fds, count, timeout, &Mask::NONE)
         }
     }
 
@@ -31,12 +35,10 @@ hooks! {
         mask: *const sigset_t,
     ) -> c_int {
         |caller| {
-            let time = timeout.as_ref().map(duration);
-            if !mask.is_null() || time == Some(None) {
-                // The mask would hold for all green threads.
+            let (Some(time), Some(own)) = (limit(timeout), Mask::of(mask)) else {
                 return real::ppoll(fds, count, timeout, mask);
-            }
-            poll_all(caller, &"ppoll", fds, count, time.flatten())
+            };
+            poll_all(caller, &"ppoll", fds, count, time, &own)
         }
     }
 
@@ -79,17 +81,14 @@ hooks! {
     ) -> c_int {
         |caller| {
             let started = Instant::now();
-            let time = timeout.as_ref().map(|time| {
-                let seconds = u64::try_from(time.tv_sec).ok()?;
-                let micros = u64::try_from(time.tv_usec).ok()?;
-                Some(Duration::from_secs(seconds) + Duration::from_micros(micros))
-            });
-            if time == Some(None) || !is_size_of_set(count) {
-                // It finds the error, or the sets are larger than usual.
+            let Some(time) = limit_of_select(timeout) else {
                 return real::select(count, read, write, except, timeout);
-            }
-            let time = time.flatten();
-            let ready = select_from(caller, &"select", count, [read, write, except], time);
+            };
+            let sets = [read, write, except];
+            let found = select_from(caller, &"select", count, sets, time, &Mask::NONE);
+            let Some(ready) = found else {
+                return real::select(count, read, write, except, timeout);
+            };
             // Linux leaves the time that is left there.
             if let (Some(timeout), Some(time)) = (timeout.as_mut(), time) {
                 let left = time.saturating_sub(started.elapsed());
@@ -109,11 +108,17 @@ hooks! {
         mask: *const sigset_t,
     ) -> c_int {
         |caller| {
-            let time = timeout.as_ref().map(duration);
-            if !mask.is_null() || time == Some(None) || !is_size_of_set(count) {
-                return real::pselect(count, read, write, except, timeout, mask);
+            let sets = [read, write, except];
+            let found = match (limit(timeout), Mask::of(mask)) {
+                (Some(time), Some(own)) => {
+                    select_from(caller, &"pselect", count, sets, time, &own)
+                }
+                _ => None,
+            };
+            match found {
+                Some(ready) => ready,
+                None => real::pselect(count, read, write, except, timeout, mask),
             }
-            select_from(caller, &"pselect", count, [read, write, except], time.flatten())
         }
     }
 
@@ -125,7 +130,7 @@ hooks! {
     ) -> c_int {
         |caller| {
             let timeout = u64::try_from(timeout).ok().map(Duration::from_millis);
-            wait_on_epoll(caller, &"epoll_wait", epoll, events, capacity, timeout)
+            wait_on_epoll(caller, &"epoll_wait", epoll, (events, capacity), timeout, &Mask::NONE)
         }
     }
 
@@ -137,11 +142,11 @@ hooks! {
         mask: *const sigset_t,
     ) -> c_int {
         |caller| {
-            if !mask.is_null() {
+            let Some(own) = Mask::of(mask) else {
                 return real::epoll_pwait(epoll, events, capacity, timeout, mask);
-            }
+            };
             let timeout = u64::try_from(timeout).ok().map(Duration::from_millis);
-            wait_on_epoll(caller, &"epoll_pwait", epoll, events, capacity, timeout)
+            wait_on_epoll(caller, &"epoll_pwait", epoll, (events, capacity), timeout, &own)
         }
     }
 
@@ -153,101 +158,162 @@ hooks! {
         mask: *const sigset_t,
     ) -> c_int {
         |caller| {
-            let time = timeout.as_ref().map(duration);
-            if !mask.is_null() || time == Some(None) {
+            let (Some(time), Some(own)) = (limit(timeout), Mask::of(mask)) else {
                 return real::epoll_pwait2(epoll, events, capacity, timeout, mask);
-            }
-            wait_on_epoll(caller, &"epoll_pwait2", epoll, events, capacity, time.flatten())
+            };
+            wait_on_epoll(caller, &"epoll_pwait2", epoll, (events, capacity), time, &own)
         }
     }
 }
 
-/// Whether the sets of a `select` with this number have the usual size.
-fn is_size_of_set(count: c_int) -> bool {
-    (0..=libc::FD_SETSIZE as c_int).contains(&count)
+/// Returns the limit of a `select` like [`limit`].
+unsafe fn limit_of_select(time: *const timeval) -> Option<Option<Duration>> {
+    if time.is_null() {
+        return Some(None);
+    }
+    // SAFETY: nothing writes to it (caller).
+    let time = unsafe { value(time) }?;
+    let seconds = u64::try_from(time.tv_sec).ok()?;
+    let micros = u64::try_from(time.tv_usec).ok()?;
+    Some(Some(
+        Duration::from_secs(seconds) + Duration::from_micros(micros),
+    ))
 }
 
 /// Whether a descriptor is ready now for one of `events`, or has failed.
 pub(super) fn is_ready(fd: c_int, events: c_short) -> bool {
+    found(fd, events) != 0
+}
+
+/// Whether nothing more will arrive on a socket, so that a call which receives does not block.
+pub(super) fn has_ended(fd: c_int) -> bool {
+    found(fd, libc::POLLRDHUP) & libc::POLLRDHUP != 0
+}
+
+/// Returns those of `events` that a descriptor is ready for now, and its errors.
+fn found(fd: c_int, events: c_short) -> c_short {
     let mut one = pollfd {
         fd,
         events,
         revents: 0,
     };
     // SAFETY: the pointer is valid.
-    unsafe { poll_now(&raw mut one, 1) != 0 }
+    unsafe { poll_now(&raw mut one, 1, &Mask::NONE) };
+    one.revents
 }
+
+/// A time that has passed.
+pub(super) const AT_ONCE: timespec = timespec {
+    tv_sec: 0,
+    tv_nsec: 0,
+};
 
 /// Polls without waiting. Returns what the kernel returns.
 ///
 /// # Safety
 ///
 /// As for `poll`.
-pub(super) unsafe fn poll_now(fds: *mut pollfd, count: nfds_t) -> isize {
-    let zero = timespec {
-        tv_sec: 0,
-        tv_nsec: 0,
-    };
+pub(super) unsafe fn poll_now(fds: *mut pollfd, count: nfds_t, mask: &Mask) -> isize {
+    let time = AT_ONCE;
     // SAFETY: as for `poll` (caller).
-    unsafe { system_call!(SYS_ppoll, fds, count, &raw const zero, 0, 0) }
+    unsafe { system_call!(SYS_ppoll, fds, count, &raw const time, mask.pointer(), 8) }
 }
 
-unsafe fn poll_all(
+/// Polls as `poll`.
+///
+/// # Safety
+///
+/// As for `poll`.
+pub(super) unsafe fn poll_all(
     caller: Caller,
     name: &'static &'static str,
     fds: *mut pollfd,
     count: nfds_t,
     timeout: Option<Duration>,
+    mask: &Mask,
 ) -> c_int {
     // SAFETY: as for `poll` (caller).
-    let found = unsafe { poll_now(fds, count) };
+    let attempt = || unsafe { poll_now(fds, count, mask) };
+    let list = || match count {
+        0 => &mut [],
+        // SAFETY: it is called after the kernel has accepted the array.
+        _ => unsafe { std::slice::from_raw_parts_mut(fds, count as usize) },
+    };
+    let wanted = || {
+        let open = list().iter().filter(|one| one.fd >= 0);
+        open.flat_map(|one| directions(one.events).map(|direction| (one.fd, direction)))
+            .collect()
+    };
+    let closed = |uses: &[InUse]| report_closed(list(), uses);
+    until_ready(caller, name, timeout, mask, attempt, wanted, closed)
+}
+
+/// Repeats `attempt` until it does not return zero, or the time is over, and returns its result as
+/// the C library does. `wanted` says what to wait for, and `closed` what to return if some of that
+/// is closed.
+fn until_ready(
+    caller: Caller,
+    name: &'static &'static str,
+    timeout: Option<Duration>,
+    mask: &Mask,
+    attempt: impl Fn() -> isize,
+    wanted: impl FnOnce() -> Vec<(c_int, Direction)>,
+    closed: impl FnOnce(&[InUse]) -> isize,
+) -> c_int {
+    let found = attempt();
     if found != 0 {
         return returned(found) as c_int;
     }
     if timeout == Some(Duration::ZERO) {
         caller.yield_now();
-        // SAFETY: as above.
-        return returned(unsafe { poll_now(fds, count) }) as c_int;
+        return returned(attempt()) as c_int;
     }
     let deadline = timeout.and_then(|timeout| caller.deadline_after(timeout));
     let before = errno();
-    let list = match count {
-        0 => &mut [],
-        // SAFETY: the array is valid (caller).
-        _ => unsafe { std::slice::from_raw_parts_mut(fds, count as usize) },
-    };
-    let mut wanted: Vec<(c_int, Direction)> = list
-        .iter()
-        .filter(|one| one.fd >= 0)
-        .flat_map(|one| directions(one.events).map(|direction| (one.fd, direction)))
-        .collect();
+    let mut wanted = wanted();
     let watched = wanted.iter().take(WATCHED);
     let uses: Vec<InUse> = watched.map(|(fd, _)| InUse::begin(*fd)).collect();
     let reason = match wanted.first() {
         Some((fd, _)) => WaitReason::CallOnDescriptor(name, *fd),
         None => WaitReason::Sleep,
     };
+    let signals = match mask.descriptor() {
+        Ok(signals) => signals,
+        Err(error) => return returned(error) as c_int,
+    };
+    wanted.extend(signals.iter().map(|signals| (signals.0, Direction::Read)));
+    let mut registered = None;
     let result = loop {
-        let mut park = || match wanted.is_empty() {
-            true => Ok(caller.park(reason, deadline, Interruption::Waits)),
-            false => caller.wait_for_descriptors(&wanted, reason, deadline, Interruption::Waits),
+        let mut park = || {
+            if wanted.is_empty() {
+                return Ok(caller.park(reason, deadline, Interruption::Waits));
+            }
+            let registered = match &mut registered {
+                Some(registered) => registered,
+                none => none.insert(caller.register(&wanted)?),
+            };
+            io::Result::Ok(registered.wait(reason, deadline, Interruption::Waits))
         };
         let Some(end) = while_open(caller, &uses, &mut park) else {
-            break report_closed(list, &uses);
+            break closed(&uses);
         };
-        // SAFETY: as for `poll` (caller).
-        let found = unsafe { poll_now(list.as_mut_ptr(), count) };
+        let found = attempt();
         match end {
             _ if found != 0 => break found,
             Ok(WaitEnd::TimedOut) => break 0,
             Ok(WaitEnd::Deadlocked) => break -(libc::EDEADLK as isize),
             Ok(_) => {}
-            Err(error)
-                if error.raw_os_error() == Some(libc::EPERM)
-                    && wanted.iter().any(|(fd, _)| !is_pollable(*fd)) =>
-            {
-                // A file that is always ready has nothing else to report.
-                wanted.retain(|(fd, _)| is_pollable(*fd));
+            // A file that is always ready has nothing else to report.
+            Err(error) if is_of_one(&error) => {
+                let count = wanted.len();
+                wanted.retain(|one| {
+                    !caller
+                        .register(&[*one])
+                        .is_err_and(|error| is_of_one(&error))
+                });
+                if wanted.len() == count {
+                    break -(error.raw_os_error().unwrap_or(libc::EIO) as isize);
+                }
             }
             Err(error) => break -(error.raw_os_error().unwrap_or(libc::EIO) as isize),
         }
@@ -256,22 +322,9 @@ unsafe fn poll_all(
     returned(result) as c_int
 }
 
-/// Whether events of a descriptor can be waited for.
-fn is_pollable(fd: c_int) -> bool {
-    // SAFETY: all zeros is a valid value. The calls read it, and fail if `fd` is not open.
-    unsafe {
-        let epoll = system_call!(SYS_epoll_create1, libc::EPOLL_CLOEXEC);
-        let event: epoll_event = std::mem::zeroed();
-        let added = system_call!(
-            SYS_epoll_ctl,
-            epoll,
-            libc::EPOLL_CTL_ADD,
-            fd,
-            &raw const event
-        );
-        system_call!(SYS_close, epoll);
-        added != -(libc::EPERM as isize)
-    }
+/// Whether an error says that a descriptor is not open, or has no events.
+fn is_of_one(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::EPERM | libc::EBADF))
 }
 
 /// How many descriptors of a call are watched for being closed.
@@ -296,98 +349,100 @@ fn directions(events: c_short) -> impl Iterator<Item = Direction> {
     read.into_iter().chain(writes.then_some(Direction::Write))
 }
 
+/// Selects. Returns `None` if the real function must do it.
 unsafe fn select_from(
     caller: Caller,
     name: &'static &'static str,
     count: c_int,
     sets: [*mut fd_set; 3],
     timeout: Option<Duration>,
-) -> c_int {
-    /// What `select` asks for, and what it takes for an answer.
-    const EVENTS: [(c_short, c_short); 3] = [
-        (libc::POLLIN, libc::POLLIN | libc::POLLHUP | libc::POLLERR),
-        (libc::POLLOUT, libc::POLLOUT | libc::POLLERR),
-        (libc::POLLPRI, libc::POLLPRI),
-    ];
-    // SAFETY: a set is valid or null (caller), and `fd` is below its size.
-    let has = |set: *mut fd_set, fd: c_int| unsafe { !set.is_null() && libc::FD_ISSET(fd, set) };
-    let before = errno();
-    let mut fds: Vec<pollfd> = (0..count)
-        .map(|fd| {
-            let wanted = sets.iter().zip(EVENTS).filter(|(set, _)| has(**set, fd));
-            pollfd {
-                fd,
-                events: wanted.fold(0, |events, (_, (asked, _))| events | asked),
-                revents: 0,
-            }
-        })
-        .filter(|one| one.events != 0)
-        .collect();
-    set_errno(before);
-    // SAFETY: the array is valid.
-    let found = unsafe { poll_all(caller, name, fds.as_mut_ptr(), fds.len() as nfds_t, timeout) };
-    if found < 0 {
-        return found;
+    mask: &Mask,
+) -> Option<c_int> {
+    /// The most descriptors. Larger sets are left to the kernel.
+    const MOST: usize = 1 << 16;
+    let count = usize::try_from(count).ok().filter(|count| *count <= MOST)?;
+    let words = count.div_ceil(64);
+    let is_valid = |set: &*mut fd_set| words == 0 || set.is_null() || is_readable(*set, words * 8);
+    if !sets.iter().all(is_valid) {
+        return None;
     }
-    if fds.iter().any(|one| one.revents & libc::POLLNVAL != 0) {
-        return fail(libc::EBADF) as c_int;
-    }
-    let mut ready = 0;
-    for (set, (asked, answers)) in sets.into_iter().zip(EVENTS) {
-        if set.is_null() {
-            continue;
+    // Programs may use sets that are larger than usual.
+    let sets = sets.map(|set| match set.is_null() {
+        true => &[][..],
+        // SAFETY: the sets are valid (caller), and others do not write to them meanwhile.
+        false => unsafe { std::slice::from_raw_parts(set.cast::<Cell<u64>>(), words) },
+    });
+    let before = sets.map(|set| set.iter().map(Cell::get).collect::<Vec<u64>>());
+    let restore = || {
+        for (set, before) in sets.iter().zip(&before) {
+            set.iter()
+                .zip(before)
+                .for_each(|(word, before)| word.set(*before));
         }
-        // SAFETY: the set is valid (caller), and each descriptor is below its size.
+    };
+    let attempt = || {
+        restore();
+        let pointers = sets.map(|set| match set {
+            [] => ptr::null(),
+            set => set.as_ptr(),
+        });
+        let [read, write, except] = pointers;
+        let time = AT_ONCE;
+        let mask = [mask.pointer().expose_provenance(), 8];
+        // SAFETY: the sets are valid, and so are the time and the mask.
         unsafe {
-            for fd in 0..count {
-                libc::FD_CLR(fd, set);
-            }
-            for one in fds.iter().filter(|one| one.events & asked != 0) {
-                if one.revents & answers != 0 {
-                    libc::FD_SET(one.fd, set);
-                    ready += 1;
-                }
-            }
+            system_call!(
+                SYS_pselect6,
+                count,
+                read,
+                write,
+                except,
+                &raw const time,
+                mask.as_ptr()
+            )
         }
-    }
-    ready
+    };
+    let wanted = || {
+        let directions = [Direction::Read, Direction::Write, Direction::Read];
+        let of_set = |(set, direction): (&Vec<u64>, Direction)| {
+            let has = |fd: &usize| {
+                set.get(fd / 64)
+                    .is_some_and(|word| word >> (fd % 64) & 1 == 1)
+            };
+            let fds = (0..count).filter(has);
+            fds.map(|fd| (fd as c_int, direction)).collect::<Vec<_>>()
+        };
+        before.iter().zip(directions).flat_map(of_set).collect()
+    };
+    let closed = |_: &[InUse]| {
+        restore();
+        -(libc::EBADF as isize)
+    };
+    Some(until_ready(
+        caller, name, timeout, mask, attempt, wanted, closed,
+    ))
 }
 
 unsafe fn wait_on_epoll(
     caller: Caller,
     name: &'static &'static str,
     epoll: c_int,
-    events: *mut epoll_event,
-    capacity: c_int,
+    (events, capacity): (*mut epoll_event, c_int),
     timeout: Option<Duration>,
+    mask: &Mask,
 ) -> c_int {
-    // SAFETY: as for `epoll_wait` (caller).
-    let attempt = || unsafe { system_call!(SYS_epoll_pwait, epoll, events, capacity, 0, 0, 8) };
-    let found = attempt();
-    if found != 0 {
-        return returned(found) as c_int;
-    }
-    if timeout == Some(Duration::ZERO) {
-        caller.yield_now();
-        return returned(attempt()) as c_int;
-    }
-    let deadline = timeout.and_then(|timeout| caller.deadline_after(timeout));
+    let attempt = || {
+        // SAFETY: as for `epoll_wait` (caller).
+        let found = unsafe { system_call!(SYS_epoll_pwait, epoll, events, capacity, 0, 0, 8) };
+        match found == 0 && mask.opens_signals() {
+            // Without a time to wait, that call does not deliver signals.
+            // SAFETY: there is no array.
+            true => unsafe { poll_now(ptr::null_mut(), 0, mask) },
+            false => found,
+        }
+    };
     // An epoll descriptor can itself be polled.
-    let mut call = Call::begin(caller, name, epoll, Direction::Read).with_limits(Limits {
-        deadline,
-        interruption: Interruption::Waits,
-    });
-    loop {
-        let next = call.wait();
-        let found = attempt();
-        if found != 0 {
-            return returned(found) as c_int;
-        }
-        match next {
-            Next::TryAgain => {}
-            Next::TimedOut => return 0,
-            Next::Fail(errno) => return fail(errno) as c_int,
-            Next::IsNotPollable => return fail(libc::EINVAL) as c_int,
-        }
-    }
+    let wanted = || vec![(epoll, Direction::Read)];
+    let closed = |_: &[InUse]| -(libc::EBADF as isize);
+    until_ready(caller, name, timeout, mask, attempt, wanted, closed)
 }

@@ -3,8 +3,9 @@
 //! Green threads share the signal mask of their OS thread. The signals waited for are blocked
 //! there, as these functions require, and a descriptor of the kernel says when one is pending.
 //!
-//! `pause` and `sigsuspend` wait for a handler to run, which nothing reports. They block the OS
-//! thread.
+//! `sigsuspend` waits for a handler to run. That parks if all signals that have a handler are blocked
+//! until the call, as they should be. `pause` blocks the OS thread, because nothing reports that a
+//! handler has run.
 
 use std::ffi::c_int;
 use std::ptr;
@@ -14,12 +15,11 @@ use evy_runtime::io::Direction;
 use evy_runtime::lowlevel::hooks::{Caller, Interruption};
 use libc::{siginfo_t, sigset_t, timespec};
 
+use super::masks::{MASK_SIZE, Mask, SignalDescriptor};
+use super::readiness::poll_all;
 use super::system::{WOULD_BLOCK, returned, system_call};
-use super::time::duration;
+use super::time::limit;
 use super::wait::{Call, Limits, Next};
-
-/// The number of bytes of a signal mask in the kernel.
-const MASK_SIZE: usize = 8;
 
 hooks! {
     OS: fn sigwait(set: *const sigset_t, signal: *mut c_int) -> c_int {
@@ -46,15 +46,20 @@ hooks! {
         timeout: *const timespec,
     ) -> c_int {
         |caller| {
-            let time = timeout.as_ref().map(duration);
-            let found = match time {
-                Some(None) => None,
-                time => wait(caller, &"sigtimedwait", set, info, time.flatten()),
-            };
-            match found {
+            let time = limit(timeout);
+            match time.and_then(|time| wait(caller, &"sigtimedwait", set, info, time)) {
                 Some(found) => returned(found) as c_int,
                 None => real::sigtimedwait(set, info, timeout),
             }
+        }
+    }
+
+    OS: fn sigsuspend(mask: *const sigset_t) -> c_int {
+        |caller| match Mask::of(mask) {
+            Some(own) if !mask.is_null() && !own.misses_handlers() => {
+                poll_all(caller, &"sigsuspend", ptr::null_mut(), 0, None, &own)
+            }
+            _ => real::sigsuspend(mask),
         }
     }
 }
@@ -77,18 +82,15 @@ unsafe fn wait(
         || unsafe { system_call!(SYS_rt_sigtimedwait, set, info, &raw const now, MASK_SIZE) };
     let mut found = attempt();
     if found == WOULD_BLOCK {
-        // SAFETY: the set is valid (caller).
-        let fd = unsafe { system_call!(SYS_signalfd4, -1, set, MASK_SIZE, libc::O_CLOEXEC) };
-        let fd = c_int::try_from(fd).ok().filter(|fd| *fd >= 0)?;
-        let mut call = Call::begin(caller, name, fd, Direction::Read).with_limits(Limits {
+        // SAFETY: the kernel has just accepted the set.
+        let signals = unsafe { SignalDescriptor::new(set.cast()) }.ok()?;
+        let mut call = Call::begin(caller, name, signals.0, Direction::Read).with_limits(Limits {
             deadline: time.and_then(|time| caller.deadline_after(time)),
             interruption: Interruption::Waits,
         });
         while found == WOULD_BLOCK && call.wait() == Next::TryAgain {
             found = attempt();
         }
-        // SAFETY: the descriptor is this function's own.
-        unsafe { system_call!(SYS_close, fd) };
     }
     // SAFETY: valid or null (caller).
     if let Some(info) = unsafe { info.as_mut() }

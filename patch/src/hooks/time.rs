@@ -8,6 +8,7 @@ use evy_runtime::lowlevel::WaitReason;
 use evy_runtime::lowlevel::hooks::{Caller, Interruption, WaitEnd};
 use libc::{clockid_t, timespec};
 
+use super::pointers::value;
 use super::system::{errno, set_errno};
 
 hooks! {
@@ -18,7 +19,7 @@ hooks! {
         remaining: *mut timespec,
     ) -> c_int {
         |caller| {
-            let time = request.as_ref().and_then(duration);
+            let time = value(request).and_then(|time| duration(&time));
             match time.filter(|_| goes_on_while_waiting(clock)) {
                 // It finds the error, or waits for processor time.
                 None => real::clock_nanosleep(clock, flags, request, remaining),
@@ -30,7 +31,7 @@ hooks! {
 
     TIME: fn nanosleep(request: *const timespec, remaining: *mut timespec) -> c_int {
         |caller| {
-            match request.as_ref().and_then(duration) {
+            match value(request).and_then(|time| duration(&time)) {
                 None => real::nanosleep(request, remaining),
                 Some(time) => sleep_for(caller, time),
             }
@@ -39,7 +40,7 @@ hooks! {
 
     TIME: fn thrd_sleep(request: *const timespec, remaining: *mut timespec) -> c_int {
         |caller| {
-            match request.as_ref().and_then(duration) {
+            match value(request).and_then(|time| duration(&time)) {
                 None => real::thrd_sleep(request, remaining),
                 Some(time) => sleep_for(caller, time),
             }
@@ -135,6 +136,21 @@ pub(super) fn remaining_until(clock: clockid_t, at: Duration) -> Duration {
     // SAFETY: the pointer is valid.
     unsafe { libc::clock_gettime(clock, &raw mut now) };
     at.saturating_sub(duration(&now).unwrap_or_default())
+}
+
+/// Returns the limit of a call: `None` if it is invalid, and `Some(None)` if there is none.
+///
+/// # Safety
+///
+/// Nothing writes to the time meanwhile.
+pub(super) unsafe fn limit(time: *const timespec) -> Option<Option<Duration>> {
+    match time.is_null() {
+        true => Some(None),
+        // SAFETY: nothing writes to it (caller).
+        false => unsafe { value(time) }
+            .and_then(|time| duration(&time))
+            .map(Some),
+    }
 }
 
 /// Returns the time of a `timespec`, if that is valid.

@@ -1,14 +1,17 @@
 //! Waiting in a hook for a descriptor.
 
 use std::ffi::c_int;
+use std::io;
 use std::time::{Duration, Instant};
 
 use evy_runtime::io::Direction;
 use evy_runtime::lowlevel::WaitReason;
-use evy_runtime::lowlevel::hooks::{Caller, Interruption, WaitEnd};
+use evy_runtime::lowlevel::hooks::{Caller, Interruption, Registered, WaitEnd};
 
 use super::blocking_mode::is_nonblocking;
 use super::descriptors::{InUse, while_open};
+use super::files::kind_of;
+use super::readiness::is_ready;
 use super::system::{WOULD_BLOCK, errno, fail, returned, set_errno, system_call};
 
 /// What a hook does after a wait.
@@ -35,6 +38,8 @@ pub(super) struct Call {
     in_use: InUse,
     /// Unknown until the first wait.
     limits: Option<Limits>,
+    /// From the first wait on.
+    registered: Option<Registered>,
 }
 
 /// What ends the waits of a call early.
@@ -43,6 +48,9 @@ pub(super) struct Limits {
     pub(super) deadline: Option<Instant>,
     pub(super) interruption: Interruption,
 }
+
+/// The time after which a call is tried again where no event says that it can go on.
+pub(super) const PAUSE: Duration = Duration::from_millis(1);
 
 impl Call {
     /// Begins a call.
@@ -63,6 +71,7 @@ impl Call {
             direction,
             in_use: InUse::begin(fd),
             limits: None,
+            registered: None,
         }
     }
 
@@ -97,12 +106,37 @@ impl Call {
         returned(result)
     }
 
+    /// Like [`complete`](Self::complete), for what is left after `done` bytes. An error then ends
+    /// the call, and only a first one is reported.
+    pub(super) fn complete_after(
+        &mut self,
+        done: usize,
+        attempt: impl FnMut() -> isize,
+        blocking: impl FnOnce() -> isize,
+    ) -> isize {
+        let before = errno();
+        let result = self.complete(attempt, blocking);
+        if result < 0 && done > 0 {
+            set_errno(before);
+        }
+        result
+    }
+
     /// Parks until the descriptor may be ready. Leaves `errno` as it was.
     ///
     /// A green thread that is being killed gets an error at once, and so does one whose enclosing
     /// `timeout` has expired. Code that does not take it for an answer repeats the call, so each
     /// error lets the others run.
     pub(super) fn wait(&mut self) -> Next {
+        let events = match self.direction {
+            Direction::Write => libc::POLLOUT,
+            _ => libc::POLLIN,
+        };
+        if self.registered.is_some() && is_ready(self.fd, events) {
+            // The last event has brought nothing, and no further one can be expected: a datagram
+            // may have to wait for room at its receiver, which has another socket.
+            return self.pause(PAUSE);
+        }
         let limits = self.limits();
         let errno = errno();
         let next = self.park(limits);
@@ -110,16 +144,20 @@ impl Call {
         next
     }
 
-    fn park(&self, limits: Limits) -> Next {
+    fn park(&mut self, limits: Limits) -> Next {
         let reason = WaitReason::CallOnDescriptor(self.name, self.fd);
         let wanted = [(self.fd, self.direction)];
+        let registered = &mut self.registered;
         let parked = while_open(self.caller, &[self.in_use], &mut || {
             let Limits {
                 deadline,
                 interruption,
             } = limits;
-            self.caller
-                .wait_for_descriptors(&wanted, reason, deadline, interruption)
+            let registered = match registered {
+                Some(registered) => registered,
+                None => registered.insert(self.caller.register(&wanted)?),
+            };
+            io::Result::Ok(registered.wait(reason, deadline, interruption))
         });
         let Some(end) = parked else {
             return Next::Fail(libc::EBADF);
@@ -160,7 +198,7 @@ impl Call {
     }
 
     fn limits(&mut self) -> Limits {
-        let of_descriptor = || match is_socket(self.fd) {
+        let of_descriptor = || match kind_of(self.fd) == Some(libc::S_IFSOCK) {
             true => Limits {
                 deadline: timeout_of(self.fd, self.direction)
                     .and_then(|timeout| self.caller.deadline_after(timeout)),
@@ -172,15 +210,6 @@ impl Call {
             },
         };
         *self.limits.get_or_insert_with(of_descriptor)
-    }
-}
-
-fn is_socket(fd: c_int) -> bool {
-    // SAFETY: all zeros is a valid `stat`, and the pointer is valid.
-    unsafe {
-        let mut stat: libc::stat = std::mem::zeroed();
-        system_call!(SYS_fstat, fd, &raw mut stat) == 0
-            && stat.st_mode & libc::S_IFMT == libc::S_IFSOCK
     }
 }
 

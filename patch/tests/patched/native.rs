@@ -9,20 +9,22 @@ use evy_test_support::within;
 
 use crate::is_patched;
 
-/// A function of `native/objects.cpp`.
+/// A function of `native/objects.cpp` or `native/calls.cpp`.
 type Function = unsafe extern "C-unwind" fn(c_int, c_int) -> c_int;
 
 /// Compiles the library and loads it. Returns `None`, and says why, where there is no compiler.
 fn library() -> Option<usize> {
     static LIBRARY: OnceLock<Option<usize>> = OnceLock::new();
     *LIBRARY.get_or_init(|| {
-        let source = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/native/objects.cpp");
+        let sources = ["objects.cpp", "calls.cpp"];
+        let source =
+            |name| PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/native")).join(name);
         let mut target = PathBuf::from(env!("CARGO_TARGET_TMPDIR"));
         target.push(format!("objects-{}.so", std::process::id()));
         let compiled = Command::new("g++")
             .args(["-std=c++20", "-O1", "-shared", "-fPIC", "-pthread", "-o"])
             .arg(&target)
-            .arg(source)
+            .args(sources.map(source))
             .status();
         match compiled {
             Ok(status) => assert!(status.success()),
@@ -66,7 +68,7 @@ fn meets(name: &str) {
         let line = unsafe { function(index, COUNT) };
         assert_eq!(
             line, 0,
-            "thread {index} has failed in this line of objects.cpp"
+            "thread {index} has failed in this line of its function"
         );
     };
     let on_green = move |indices: std::ops::Range<c_int>| {
@@ -127,6 +129,23 @@ tests! {
     a_condition_with_priority_inheritance_passes_a_turn_around,
     a_timed_lock_with_priority_inheritance_gives_up,
     exceptions_are_caught_where_they_are_thrown,
+    a_thread_that_is_asked_to_stop_ends,
+    a_stop_ends_the_wait_of_its_caller,
+    promises_carry_values_and_exceptions,
+    exceptions_pass_through_frames_that_park,
+    streams_over_pipes_park,
+    waits_on_a_given_clock_time_out,
+    descriptors_with_large_numbers_are_selected,
+    an_epoll_in_a_poll_in_an_epoll_reports,
+    many_connections_are_accepted,
+    names_are_resolved_by_all,
+    commands_of_the_shell_run_at_once,
+    messages_of_system_v_pass_a_turn_around,
+    semaphores_of_system_v_exclude,
+    locks_of_open_files_exclude,
+    a_reader_whose_descriptor_is_replaced_gets_an_end_or_an_error,
+    children_are_waited_for_by_all,
+    timers_are_read_at_their_time,
 }
 
 #[test]

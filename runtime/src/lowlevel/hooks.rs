@@ -69,20 +69,18 @@ impl Caller {
         self.scheduler.clock.deadline_after(time)
     }
 
-    /// Parks until one of the descriptors may be ready. The caller then tries again.
+    /// Registers descriptors, for the waits of one call.
     ///
     /// # Errors
     ///
     /// Returns the error of the system: that a descriptor is not open, or that it cannot be polled
     /// (`EPERM`).
-    pub fn wait_for_descriptors(
-        self,
-        wanted: &[(RawFd, Direction)],
-        reason: WaitReason,
-        deadline: Option<Instant>,
-        interruption: Interruption,
-    ) -> io::Result<WaitEnd> {
-        foreign_wait::wait_for_descriptors(self.scheduler, wanted, reason, deadline, interruption)
+    pub fn register(self, wanted: &[(RawFd, Direction)]) -> io::Result<Registered> {
+        let registered = foreign_wait::Registered::new(self.scheduler, wanted)?;
+        Ok(Registered {
+            registered,
+            stays: PhantomData,
+        })
     }
 
     /// Parks until a [`Waker`] of this green thread is used, or the deadline passes. Other events may
@@ -108,6 +106,29 @@ impl Caller {
     pub fn waker(self) -> Waker {
         // The first one of a green thread allocates, and an allocator may call a hook.
         unhooked::unhooked(|| Waker(Parker::current()))
+    }
+}
+
+/// Descriptors that are registered for the waits of one call.
+#[derive(Debug)]
+pub struct Registered {
+    registered: foreign_wait::Registered,
+    stays: PhantomData<*const StaysOnItsOsThread>,
+}
+
+impl Registered {
+    /// Parks until one of the descriptors may be ready.
+    ///
+    /// The caller tries before each wait, and does not park between the two. Only a change since then
+    /// ends the wait. The first wait also ends if a descriptor is ready already.
+    #[must_use]
+    pub fn wait(
+        &mut self,
+        reason: WaitReason,
+        deadline: Option<Instant>,
+        interruption: Interruption,
+    ) -> WaitEnd {
+        self.registered.wait(reason, deadline, interruption)
     }
 }
 

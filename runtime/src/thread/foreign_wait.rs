@@ -6,6 +6,7 @@
 use std::io;
 use std::os::fd::{BorrowedFd, RawFd};
 use std::ptr::NonNull;
+use std::sync::Arc;
 use std::time::Instant;
 
 use super::unwinding::{self, panicking};
@@ -91,78 +92,101 @@ fn park_until(scheduler: &Scheduler, me: GreenRef, deadline: Option<Instant>) ->
     unwinding::switch_while_unwinding(scheduler, || scheduler.park(me))
 }
 
-/// Parks until one of the descriptors may be ready. An event wakes all that wait for it, because
-/// nothing shows which of them uses the readiness.
+/// Descriptors that are registered for the waits of one foreign call.
 ///
-/// # Errors
-///
-/// Returns the error of the system: that a descriptor is not open, or cannot be polled.
-pub(crate) fn wait_for_descriptors(
-    scheduler: &Scheduler,
-    wanted: &[(RawFd, Direction)],
-    reason: WaitReason,
-    deadline: Option<Instant>,
-    interruption: Interruption,
-) -> io::Result<WaitEnd> {
-    // An event that came before a waiter is queued would be lost. So an allocator must not park here.
-    let waiters = unhooked(|| {
-        let waiters: Vec<Waiter<'_>> = wanted
-            .iter()
-            .map(|(fd, direction)| Waiter::new(scheduler, *fd, *direction))
-            .collect::<io::Result<_>>()?;
-        waiters.iter().for_each(Waiter::queue);
-        io::Result::Ok(waiters)
-    })?;
-    let end = wait(scheduler, reason, deadline, interruption);
-    drop(waiters);
-    Ok(end)
+/// The first wait ends at once if a descriptor is ready already. From then on, only a change ends
+/// one. So a call that finds nothing to do does not wake in a loop, although the descriptor is ready
+/// for something else, such as urgent data.
+#[derive(Debug)]
+pub(crate) struct Registered {
+    scheduler: &'static Scheduler,
+    waiters: Vec<Waiter>,
 }
 
-/// The registration of a descriptor for one wait, and its place in the queue of the source.
-struct Waiter<'a> {
-    scheduler: &'a Scheduler,
-    source: std::sync::Arc<Source>,
+/// A descriptor of a call, and its node in the queue of the source.
+#[derive(Debug)]
+struct Waiter {
+    source: Arc<Source>,
     direction: Direction,
     node: Box<Node<GreenRef>>,
 }
 
-impl<'a> Waiter<'a> {
-    fn new(scheduler: &'a Scheduler, fd: RawFd, direction: Direction) -> io::Result<Self> {
-        if fd < 0 {
-            return Err(io::Error::from_raw_os_error(libc::EBADF));
-        }
-        // SAFETY: it is not -1. The descriptor is only given to the poller. If it is not open, or is closed while the
-        // wait lasts, the poller returns an error, or reports nothing more.
-        let fd = unsafe { BorrowedFd::borrow_raw(fd) };
-        let source = scheduler.reactor.register(fd)?;
-        source.set_wakes_all();
-        scheduler.reactor.adjust_waiting(1);
-        Ok(Self {
-            scheduler,
-            source,
-            direction,
-            node: Box::new(Node::new(scheduler.running())),
+impl Registered {
+    /// # Errors
+    ///
+    /// Returns the error of the system: that a descriptor is not open, or cannot be polled.
+    pub(crate) fn new(
+        scheduler: &'static Scheduler,
+        wanted: &[(RawFd, Direction)],
+    ) -> io::Result<Self> {
+        // An allocator must not park here, because it would use the reactor as well.
+        unhooked(|| {
+            let waiters = Vec::with_capacity(wanted.len());
+            let mut registered = Self { scheduler, waiters };
+            for (fd, direction) in wanted {
+                registered.add(*fd, *direction)?;
+            }
+            Ok(registered)
         })
     }
 
-    fn queue(&self) {
-        // SAFETY: the node is boxed, so it does not move, and `drop` unlinks it. The vector of waiters
-        // lies in the frame of a wait, which is not left before that.
-        unsafe {
-            self.source
-                .register_waiter(self.direction, NonNull::from(&*self.node), false);
+    fn add(&mut self, fd: RawFd, direction: Direction) -> io::Result<()> {
+        if fd < 0 {
+            return Err(io::Error::from_raw_os_error(libc::EBADF));
         }
+        // SAFETY: it is not -1. The descriptor is only given to the poller. If it is not open, or
+        // is closed while it is registered, the poller returns an error, or reports nothing more.
+        let fd = unsafe { BorrowedFd::borrow_raw(fd) };
+        let source = self.scheduler.reactor.register(fd)?;
+        source.set_wakes_all();
+        self.waiters.push(Waiter {
+            source,
+            direction,
+            node: Box::new(Node::new(self.scheduler.running())),
+        });
+        Ok(())
+    }
+
+    /// Parks until one of the descriptors may be ready. An event wakes all that wait for it, because
+    /// nothing shows which of them uses the readiness.
+    pub(crate) fn wait(
+        &mut self,
+        reason: WaitReason,
+        deadline: Option<Instant>,
+        interruption: Interruption,
+    ) -> WaitEnd {
+        for waiter in &self.waiters {
+            // SAFETY: the node is boxed, so it does not move, and it is unlinked below. The wait does
+            // not unwind.
+            unsafe {
+                let node = NonNull::from(&*waiter.node);
+                waiter.source.register_waiter(waiter.direction, node, false);
+            }
+        }
+        self.count(1);
+        let end = wait(self.scheduler, reason, deadline, interruption);
+        self.count(-1);
+        for waiter in &self.waiters {
+            // SAFETY: the node was linked above.
+            unsafe {
+                let node = NonNull::from(&*waiter.node);
+                waiter.source.unregister_waiter(waiter.direction, node);
+            }
+        }
+        end
+    }
+
+    /// Counts the waiters of the reactor.
+    fn count(&self, sign: isize) {
+        let waiters = self.waiters.len().cast_signed();
+        self.scheduler.reactor.adjust_waiting(sign * waiters);
     }
 }
 
-impl Drop for Waiter<'_> {
+impl Drop for Registered {
     fn drop(&mut self) {
-        // SAFETY: the node is that of `queue`, or was never linked.
-        unsafe {
-            self.source
-                .unregister_waiter(self.direction, NonNull::from(&*self.node));
+        for waiter in &self.waiters {
+            self.scheduler.reactor.deregister(&waiter.source);
         }
-        self.scheduler.reactor.adjust_waiting(-1);
-        self.scheduler.reactor.deregister(&self.source);
     }
 }
