@@ -203,5 +203,5 @@ pub fn own_stack() -> Option<(*mut u8, usize)> {
 /// `errno`.
 pub unsafe fn as_os_thread<R>(f: impl FnOnce() -> R) -> R {
     // SAFETY: no hook parks meanwhile. `f` is as required (caller).
-    unsafe { pthread_identity::as_os_thread(|| unhooked::unhooked(f)) }
+    unsafe { pthread_identity::as_os_thread(f) }
 }

@@ -1,13 +1,14 @@
 //! What identities rely on in glibc beyond its documentation, found out at first use.
 
-use std::ffi::{CStr, c_void};
+use std::ffi::{CStr, c_int, c_void};
 use std::io;
 use std::ptr;
 use std::sync::OnceLock;
 use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering::Relaxed;
 
-use super::trial;
+use super::machine::ThreadPointer;
+use super::{robust, trial};
 
 /// The maximum number of POSIX keys, and the number of rounds in which their destructors run. Both
 /// have been part of glibc's ABI since the beginning.
@@ -21,6 +22,8 @@ pub(super) struct Glibc {
     pub(super) id_offset: isize,
     /// The area of restartable sequences, if glibc registers one.
     pub(super) rseq_offset: Option<isize>,
+    /// The list of the robust mutexes that the thread holds.
+    pub(super) robust_offset: Option<isize>,
     /// The number of bytes that an identity occupies.
     pub(super) area: usize,
     call_tls_dtors: unsafe extern "C" fn(),
@@ -69,6 +72,30 @@ pub(super) fn symbol(name: &CStr) -> Option<ptr::NonNull<c_void>> {
     ptr::NonNull::new(unsafe { libc::dlsym(libc::RTLD_DEFAULT, name.as_ptr()) })
 }
 
+unsafe extern "C" {
+    fn pthread_setcancelstate(state: c_int, old: *mut c_int) -> c_int;
+    fn pthread_setcanceltype(kind: c_int, old: *mut c_int) -> c_int;
+}
+
+/// Resets what the calling thread has set in glibc's own thread locals, to what a new thread has.
+///
+/// # Safety
+///
+/// No code of the program runs on this thread any more.
+pub(super) unsafe fn reset_settings() {
+    const PTHREAD_CANCEL_ENABLE: c_int = 0;
+    const PTHREAD_CANCEL_DEFERRED: c_int = 0;
+    const LC_GLOBAL_LOCALE: libc::locale_t = ptr::without_provenance_mut(usize::MAX);
+    let mut old = 0;
+    // SAFETY: the pointer is valid, and the program does not rely on the values (caller).
+    unsafe {
+        libc::uselocale(LC_GLOBAL_LOCALE);
+        pthread_setcanceltype(PTHREAD_CANCEL_DEFERRED, &raw mut old);
+        pthread_setcancelstate(PTHREAD_CANCEL_ENABLE, &raw mut old);
+        *libc::__errno_location() = 0;
+    }
+}
+
 impl Glibc {
     /// Finds out what needs no trial. The other facts are zero.
     pub(super) fn find() -> io::Result<Self> {
@@ -79,6 +106,7 @@ impl Glibc {
             id_offset: 0,
             // SAFETY: glibc documents this symbol: a constant of type `ptrdiff_t`.
             rseq_offset: rseq.map(|offset| unsafe { offset.cast::<isize>().read() }),
+            robust_offset: robust::find(ThreadPointer::current()),
             area: 0,
             // SAFETY: glibc's own code declares it like this.
             call_tls_dtors: unsafe {
@@ -107,6 +135,22 @@ impl Glibc {
                 true => Ok(()),
                 false => Err(unknown("the known layout of `__pthread_keys`")),
             }
+        }
+    }
+
+    /// Marks the robust mutexes that the green thread still holds.
+    ///
+    /// # Safety
+    ///
+    /// `thread_pointer` is the current one. No code of the program runs under it any more.
+    pub(super) unsafe fn release_mutexes(&self, thread_pointer: ThreadPointer) {
+        let Some(list) = self.robust_offset else {
+            return;
+        };
+        // SAFETY: as here (caller). The id is a word of the same thread.
+        unsafe {
+            let id = thread_pointer.at::<i32>(self.id_offset).read();
+            robust::release(list, thread_pointer, id);
         }
     }
 

@@ -78,28 +78,47 @@ impl Images {
     /// - Nothing refers to the values.
     pub(super) unsafe fn copy_to(&self, thread_pointer: ThreadPointer, area: Range<usize>) {
         let mut known = self.0.borrow_mut();
-        if !known.as_ref().is_some_and(|known| known.loads.are_all()) {
-            *known = find(area.len());
-        }
-        if let Some(known) = &*known {
-            // SAFETY: glibc has reserved these places in each thread, and nothing refers to them
-            // (caller).
-            unsafe { known.copy_to(thread_pointer) };
-        }
-        if known.as_ref().is_none_or(|known| known.has_others) {
-            for_each_module(|_, place, image| {
-                if !place.is_null() && (known.is_none() || !area.contains(&place.addr())) {
-                    // SAFETY: this is the place for the current thread, and nothing refers to it
-                    // (caller).
-                    unsafe { image.copy_to(place) };
-                }
-            });
+        loop {
+            if !known.as_ref().is_some_and(|known| known.loads.are_all()) {
+                *known = find(area.len());
+            }
+            // SAFETY: as here (caller).
+            unsafe { copy_known(known.as_deref(), thread_pointer, &area) };
+            // A module that was loaded meanwhile may have got the place of one that was unloaded
+            // before, and lost what the loader has written there.
+            if !known
+                .as_ref()
+                .is_some_and(|known| known.loads.have_changed())
+            {
+                return;
+            }
         }
     }
 
     /// Gives back what it owns.
     pub(super) fn clear(&self) {
         self.0.take();
+    }
+}
+
+/// Gives the thread locals of all modules their initial values, as far as they are known, and otherwise
+/// as the loader knows them.
+///
+/// # Safety
+///
+/// As for [`Images::copy_to`].
+unsafe fn copy_known(known: Option<&Known>, thread_pointer: ThreadPointer, area: &Range<usize>) {
+    if let Some(known) = known {
+        // SAFETY: glibc has reserved these places in each thread, and nothing refers to them (caller).
+        unsafe { known.copy_to(thread_pointer) };
+    }
+    if known.is_none_or(|known| known.has_others) {
+        for_each_module(|_, place, image| {
+            if !place.is_null() && (known.is_none() || !area.contains(&place.addr())) {
+                // SAFETY: this is the place for the current thread, and nothing refers to it (caller).
+                unsafe { image.copy_to(place) };
+            }
+        });
     }
 }
 

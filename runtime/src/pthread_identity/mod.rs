@@ -62,6 +62,10 @@ mod machine;
 #[cfg(evy_identity)]
 mod os_thread;
 #[cfg(evy_identity)]
+mod robust;
+#[cfg(evy_identity)]
+mod task;
+#[cfg(evy_identity)]
 mod trial;
 #[cfg(not(evy_identity))]
 mod unsupported;

@@ -122,7 +122,7 @@ unsafe fn try_out(facts: &Glibc, identity: &PthreadIdentity) -> io::Result<()> {
         use_as_thread();
         facts.run_destructors();
         let drops = drops();
-        identity.renew();
+        identity.renew_by(facts);
         let renewed = Sample::take();
         switch_to(own);
         (fresh, drops, renewed)

@@ -71,7 +71,7 @@ impl PthreadIdentity {
         match self.0 {}
     }
 
-    pub(crate) unsafe fn destroy(&self) {
+    pub(crate) unsafe fn destroy(&self) -> bool {
         match self.0 {}
     }
 }

@@ -10,6 +10,7 @@ mod futures;
 mod futures_io;
 mod green_threads;
 mod identity;
+mod identity_c;
 mod identity_end;
 mod join_set;
 mod locals;
