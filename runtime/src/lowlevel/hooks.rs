@@ -135,6 +135,13 @@ impl Waker {
         // Asked last: an OS thread that ends meanwhile is noticed.
         !self.0.is_abandoned()
     }
+
+    /// Ends the current wait like [`wake`](Self::wake), and may be called in a signal handler: it takes no
+    /// lock, and neither allocates nor frees.
+    pub fn wake_from_signal_handler(&self) -> bool {
+        self.0.unpark_remotely();
+        !self.0.is_abandoned()
+    }
 }
 
 /// Gives each green thread that is spawned from now on a pthread identity of its own.
@@ -163,6 +170,17 @@ pub fn check_identities() -> io::Result<()> {
 #[must_use]
 pub fn is_identity(id: i32) -> bool {
     id >= pthread_identity::FIRST_ID
+}
+
+/// Whether a pthread is the identity of a green thread.
+///
+/// # Safety
+///
+/// The program has not joined it.
+#[must_use]
+pub unsafe fn is_identity_thread(thread: libc::pthread_t) -> bool {
+    // SAFETY: as here (caller).
+    unsafe { pthread_identity::is_identity(thread) }
 }
 
 /// Whether the running green thread can park below frames of foreign code: it has a pthread identity of

@@ -4,11 +4,11 @@ use std::ffi::{CStr, c_int, c_void};
 use std::io;
 use std::ptr;
 use std::sync::OnceLock;
-use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::{AtomicI32, AtomicUsize};
 
 use super::machine::ThreadPointer;
-use super::{robust, trial};
+use super::{FIRST_ID, robust, trial};
 
 /// The maximum number of POSIX keys, and the number of rounds in which their destructors run. Both
 /// have been part of glibc's ABI since the beginning.
@@ -20,6 +20,8 @@ const DESTRUCTOR_ROUNDS: usize = 4;
 pub(super) struct Glibc {
     /// The id of the thread in `struct pthread`.
     pub(super) id_offset: isize,
+    /// The beginning of `struct pthread`, to which a `pthread_t` points.
+    begin: isize,
     /// The area of restartable sequences, if glibc registers one.
     pub(super) rseq_offset: Option<isize>,
     /// The list of the robust mutexes that the thread holds.
@@ -42,17 +44,34 @@ struct Key {
     destructor: Option<unsafe extern "C" fn(*mut c_void)>,
 }
 
+static FACTS: OnceLock<Result<Glibc, String>> = OnceLock::new();
+
 /// Returns the facts, which the first call finds out.
 ///
 /// # Errors
 ///
 /// Returns `Unsupported` if one of them does not hold.
 pub(super) fn facts() -> io::Result<&'static Glibc> {
-    static FACTS: OnceLock<Result<Glibc, String>> = OnceLock::new();
     match FACTS.get_or_init(|| trial::run().map_err(|error| error.to_string())) {
         Ok(facts) => Ok(facts),
         Err(reason) => Err(io::Error::new(io::ErrorKind::Unsupported, reason.as_str())),
     }
+}
+
+/// Whether `thread` is the pthread of an identity.
+///
+/// # Safety
+///
+/// The program has not joined it.
+pub(crate) unsafe fn is_identity(thread: libc::pthread_t) -> bool {
+    // Before all facts are known, there are no identities.
+    let Some(Ok(facts)) = FACTS.get() else {
+        return false;
+    };
+    let begin = ptr::with_exposed_provenance::<AtomicI32>(thread as usize);
+    // SAFETY: the word is part of `struct pthread`, which is valid until the join (caller).
+    let id = unsafe { &*begin.byte_offset(facts.id_offset - facts.begin) };
+    id.load(Relaxed) >= FIRST_ID
 }
 
 /// Returns the error for a glibc in which `fact` does not hold.
@@ -102,11 +121,14 @@ impl Glibc {
         let dtors = symbol(c"__call_tls_dtors").ok_or_else(|| unknown("`__call_tls_dtors`"))?;
         let keys = symbol(c"__pthread_keys").ok_or_else(|| unknown("`__pthread_keys`"))?;
         let rseq = symbol(c"__rseq_offset");
+        let thread_pointer = ThreadPointer::current();
         let facts = Self {
             id_offset: 0,
+            // SAFETY: the call has no preconditions.
+            begin: thread_pointer.offset_of(unsafe { libc::pthread_self() } as *const u8),
             // SAFETY: glibc documents this symbol: a constant of type `ptrdiff_t`.
             rseq_offset: rseq.map(|offset| unsafe { offset.cast::<isize>().read() }),
-            robust_offset: robust::find(ThreadPointer::current()),
+            robust_offset: robust::find(thread_pointer),
             area: 0,
             // SAFETY: glibc's own code declares it like this.
             call_tls_dtors: unsafe {

@@ -72,6 +72,8 @@ mod unsupported;
 
 #[cfg(evy_identity)]
 pub(crate) use birth::PthreadIdentity;
+#[cfg(evy_identity)]
+pub(crate) use glibc::is_identity;
 pub(crate) use homes::is_home;
 #[cfg(evy_identity)]
 pub(crate) use machine::ThreadPointer;
@@ -80,7 +82,7 @@ pub(crate) use os_thread::as_os_thread;
 #[cfg(evy_identity)]
 pub(crate) use trial::check;
 #[cfg(not(evy_identity))]
-pub(crate) use unsupported::{PthreadIdentity, ThreadPointer, as_os_thread, check};
+pub(crate) use unsupported::{PthreadIdentity, ThreadPointer, as_os_thread, check, is_identity};
 
 /// The ids of identities begin here. The kernel has no such ids, and they fit into the bits that a
 /// mutex has for its owner.

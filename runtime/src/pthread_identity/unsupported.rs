@@ -37,6 +37,15 @@ pub(crate) unsafe fn as_os_thread<R>(f: impl FnOnce() -> R) -> R {
     f()
 }
 
+/// Returns `false`.
+///
+/// # Safety
+///
+/// There are no requirements on this target.
+pub(crate) unsafe fn is_identity(_: libc::pthread_t) -> bool {
+    false
+}
+
 impl PthreadIdentity {
     pub(crate) fn area() -> io::Result<usize> {
         check().map(|()| 0)
