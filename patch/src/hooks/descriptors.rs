@@ -14,7 +14,7 @@ use std::sync::atomic::Ordering::SeqCst;
 
 use evy_runtime::lowlevel::hooks::Caller;
 
-use super::system::system_call;
+use super::system::{returned, system_call};
 use super::wait_table::{self, Key};
 use super::waits;
 use crate::state;
@@ -128,12 +128,19 @@ fn numbers(first: c_uint, last: c_uint) -> impl Iterator<Item = c_int> + Clone {
     (first as usize..end).map(|fd| fd as c_int)
 }
 
+unsafe extern "C-unwind" {
+    fn pthread_testcancel();
+}
+
 hooks! {
     @always fn close(fd: c_int) -> c_int {
         if !state::is_in_use() {
             return real::close(fd);
         }
-        closing(std::iter::once(fd), || real::close(fd))
+        // The real function is a cancellation point, which would leave the count of the number open.
+        let closed = closing(std::iter::once(fd), || returned(system_call!(SYS_close, fd)) as c_int);
+        pthread_testcancel();
+        closed
     }
 
     @always fn dup2(old: c_int, new: c_int) -> c_int {

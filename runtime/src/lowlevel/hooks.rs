@@ -36,9 +36,11 @@ use crate::{pthread_identity, unhooked};
 pub use crate::thread::foreign_wait::{Interruption, WaitEnd};
 
 /// The running green thread, which may park where foreign code has called.
+///
+/// It is meant for the call in which it was obtained. If it is kept and used where there would be no
+/// caller, nothing parks: a wait ends at once as if it had been woken, and no descriptor can be polled.
 #[derive(Clone, Copy, Debug)]
 pub struct Caller {
-    scheduler: &'static Scheduler,
     stays: PhantomData<*const StaysOnItsOsThread>,
 }
 
@@ -50,30 +52,27 @@ impl Caller {
     #[inline]
     #[must_use]
     pub fn current() -> Option<Self> {
-        let scheduler = sched::if_current()?;
-        let me = scheduler.running();
-        let has_identity = me.pthread.get().is_some() || me == scheduler.root();
-        let may_park = has_identity
-            && !unhooked::is_unhooked()
-            && matches!(me.state.get(), State::Ready(_))
-            && scheduler.may_park();
-        may_park.then_some(Self {
-            scheduler,
-            stays: PhantomData,
-        })
+        let stays = PhantomData;
+        scheduler_of_caller().map(|_| Self { stays })
     }
 
     /// Whether a thread id is probably that of a green thread of this OS thread with an identity of its
     /// own. It then does not run now.
     #[must_use]
     pub fn is_neighbor(self, id: i32) -> bool {
-        is_identity(id) && pthread_identity::is_home(id, std::ptr::from_ref(self.scheduler).cast())
+        let is_home = |scheduler| {
+            pthread_identity::is_home(id, std::ptr::from_ref::<Scheduler>(scheduler).cast())
+        };
+        is_identity(id) && sched::if_current().is_some_and(is_home)
     }
 
     /// Returns the moment `time` from now. `None` never comes.
     #[must_use]
     pub fn deadline_after(self, time: Duration) -> Option<Instant> {
-        self.scheduler.clock.deadline_after(time)
+        match sched::if_current() {
+            Some(scheduler) => scheduler.clock.deadline_after(time),
+            None => Instant::now().checked_add(time),
+        }
     }
 
     /// Parks until one of the descriptors may be ready. The caller then tries again.
@@ -89,7 +88,10 @@ impl Caller {
         deadline: Option<Instant>,
         interruption: Interruption,
     ) -> io::Result<WaitEnd> {
-        foreign_wait::wait_for_descriptors(self.scheduler, wanted, reason, deadline, interruption)
+        let Some(scheduler) = scheduler_of_caller() else {
+            return Err(io::Error::from_raw_os_error(libc::EPERM));
+        };
+        foreign_wait::wait_for_descriptors(scheduler, wanted, reason, deadline, interruption)
     }
 
     /// Parks until a [`Waker`] of this green thread is used, or the deadline passes. Other events may
@@ -101,13 +103,18 @@ impl Caller {
         deadline: Option<Instant>,
         interruption: Interruption,
     ) -> WaitEnd {
-        let _counted = CountGuard::new(&self.scheduler.shared_waiters);
-        foreign_wait::wait(self.scheduler, reason, deadline, interruption)
+        let Some(scheduler) = scheduler_of_caller() else {
+            return WaitEnd::Woken;
+        };
+        let _counted = CountGuard::new(&scheduler.shared_waiters);
+        foreign_wait::wait(scheduler, reason, deadline, interruption)
     }
 
     /// Lets the other ready green threads run first.
     pub fn yield_now(self) {
-        crate::thread::yield_uninterrupted();
+        if scheduler_of_caller().is_some() {
+            crate::thread::yield_uninterrupted();
+        }
     }
 
     /// Returns what ends [`park`](Self::park) from any OS thread.
@@ -116,6 +123,19 @@ impl Caller {
         // The first one of a green thread allocates, and an allocator may call a hook.
         unhooked::unhooked(|| Waker(Parker::current()))
     }
+}
+
+/// Returns the scheduler, if the running green thread is a [`Caller`].
+#[inline]
+fn scheduler_of_caller<'a>() -> Option<&'a Scheduler> {
+    let scheduler = sched::if_current()?;
+    let me = scheduler.running();
+    let has_identity = me.pthread.get().is_some() || me == scheduler.root();
+    let may_park = has_identity
+        && !unhooked::is_unhooked()
+        && matches!(me.state.get(), State::Ready(_))
+        && scheduler.may_park();
+    may_park.then_some(scheduler)
 }
 
 /// Ends the wait of a green thread from any OS thread.

@@ -4,6 +4,7 @@
 mod background;
 mod descriptors;
 mod fairness;
+mod foreign_caller;
 mod fs;
 mod futures;
 #[cfg(feature = "futures-io")]
