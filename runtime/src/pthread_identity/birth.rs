@@ -334,7 +334,7 @@ impl PthreadIdentity {
         unsafe {
             facts.release_mutexes(self.thread_pointer);
             glibc::reset_settings();
-            let area = self.base().addr()..self.top.addr();
+            let area = self.top.addr() - self.base().addr();
             self.images.copy_to(self.thread_pointer, area);
             (self.adopt)(self.data);
         }
