@@ -227,8 +227,13 @@ impl Newborn {
             return Err(glibc::unknown("a fixed place for the id of a thread"));
         }
         let thread_pointer = identity.thread_pointer;
-        // SAFETY: both words are part of the identity, which runs nowhere.
+        let end_word = identity.end_word;
+        // SAFETY: the words are part of the identity, which runs nowhere.
         unsafe {
+            // Cleared, it would say that the pthread has ended, and detaching it would free its state.
+            if let Some(word) = end_word.address.as_ref() {
+                word.store(end_word.value, Ordering::Relaxed);
+            }
             let id = next_id();
             homes::remember(id, identity.data);
             thread_pointer.at::<i32>(facts.id_offset).write(id);
@@ -362,14 +367,18 @@ impl PthreadIdentity {
     pub(super) unsafe fn destroy_by(&self, facts: &Glibc) -> bool {
         let id = self.thread_pointer.at::<AtomicI32>(facts.id_offset);
         let own_word = AtomicU32::new(1);
-        let word = match self.end_word.address.is_null() {
+        let named = self.end_word.address;
+        let word = match named.is_null() {
             true => &raw const own_word,
-            false => self.end_word.address,
+            false => named,
         };
         // SAFETY: the kernel task of the birth has ended, and nothing runs under the identity (caller).
         // The words are part of it, or of this frame, which is not left before the new task has ended.
         unsafe {
-            (*word).store(self.end_word.value.max(1), Ordering::Relaxed);
+            // Where it is not the id, the word says too whether the program has detached the pthread.
+            let is_joinable = ptr::addr_eq(word, id)
+                || named.is_null()
+                || (*word).load(Ordering::Relaxed) == self.end_word.value;
             let (registers, thread_pointer) = (self.registers, self.thread_pointer);
             let end = || {
                 task::end(
@@ -386,7 +395,7 @@ impl PthreadIdentity {
             wait_until_cleared(word);
             // To glibc, a thread without an id has ended, so the join does not wait.
             (*id).store(0, Ordering::Relaxed);
-            libc::pthread_join(self.thread, ptr::null_mut()) == 0
+            is_joinable && libc::pthread_join(self.thread, ptr::null_mut()) == 0
         }
     }
 }
