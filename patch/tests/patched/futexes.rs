@@ -262,10 +262,8 @@ fn a_word_in_shared_memory_is_changed_at_another_address_and_by_another_process(
                 unsafe { libc::_exit(0) };
             }
             // SAFETY: no status is asked for.
-            assert_eq!(
-                unsafe { libc::waitpid(child, std::ptr::null_mut(), 0) },
-                child
-            );
+            let ended = unsafe { libc::waitpid(child, std::ptr::null_mut(), 0) };
+            assert_eq!(ended, child);
         };
         while_ticking(2, waiter, release);
         let green = evy::spawn(move || {

@@ -238,7 +238,7 @@ impl ThreadTable {
             // SAFETY: its destructors ran when its last green thread finished, and it has no other
             // (caller).
             let destroyed = identities.map(|identity| unsafe { identity.destroy() });
-            if !destroyed.fold(true, |all, is_destroyed| all && is_destroyed) {
+            if destroyed.filter(|is_destroyed| !is_destroyed).count() > 0 {
                 // The C library may still use one of the stacks. So they are leaked.
                 continue;
             }

@@ -30,7 +30,7 @@ use std::time::{Duration, Instant};
 use crate::green::{State, StaysOnItsOsThread, WaitReason};
 use crate::io::Direction;
 use crate::sched::{self, Scheduler};
-use crate::thread::{CountGuard, Parker, foreign_wait};
+use crate::thread::{CountGuard, Parker, deadline_after_any_thread, foreign_wait};
 use crate::{pthread_identity, unhooked};
 
 pub use crate::thread::foreign_wait::{Interruption, WaitEnd};
@@ -69,10 +69,7 @@ impl Caller {
     /// Returns the moment `time` from now. `None` never comes.
     #[must_use]
     pub fn deadline_after(self, time: Duration) -> Option<Instant> {
-        match sched::if_current() {
-            Some(scheduler) => scheduler.clock.deadline_after(time),
-            None => Instant::now().checked_add(time),
-        }
+        deadline_after_any_thread(time)
     }
 
     /// Parks until one of the descriptors may be ready. The caller then tries again.
