@@ -3,7 +3,7 @@
 
 use std::ffi::c_int;
 
-use evy_runtime::lowlevel::hooks::{as_os_thread, own_stack};
+use evy_runtime::lowlevel::hooks::{as_os_thread, is_identity_thread};
 use libc::{clockid_t, cpu_set_t, pthread_t, sched_param, sigval, size_t};
 
 /// Makes a call for the OS thread instead of the identity of the calling green thread.
@@ -11,7 +11,7 @@ unsafe fn for_os_thread(thread: pthread_t, call: impl FnOnce(pthread_t) -> c_int
     // SAFETY: the calls have no preconditions. The functions called use no thread local of the
     // green thread, and return their error.
     unsafe {
-        if own_stack().is_none() || thread != libc::pthread_self() {
+        if thread != libc::pthread_self() || !is_identity_thread(thread) {
             return call(thread);
         }
         as_os_thread(|| call(libc::pthread_self()))

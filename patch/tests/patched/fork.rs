@@ -63,6 +63,31 @@ fn nothing_is_patched_in_the_child_of_a_fork() {
 }
 
 #[test]
+fn green_threads_have_no_scheduler_in_the_child() {
+    if !is_patched() {
+        return;
+    }
+    unsafe extern "C" {
+        fn _Fork() -> i32;
+    }
+    within(|| {
+        for create in [fork, vfork, _Fork] {
+            let green = evy::spawn(move || {
+                let status = in_child(create, || {
+                    std::panic::set_hook(Box::new(|_| ()));
+                    let fails = std::panic::catch_unwind(evy::yield_now).is_err();
+                    // SAFETY: it ends the child.
+                    unsafe { libc::_exit(if fails { 7 } else { 8 }) }
+                });
+                assert_eq!(status.code(), Some(7), "{status:?}");
+            });
+            green.join().unwrap();
+        }
+        evy::yield_now();
+    });
+}
+
+#[test]
 fn the_parent_goes_on_under_its_own_identity() {
     if !is_patched() {
         return;

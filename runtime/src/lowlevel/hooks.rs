@@ -219,6 +219,13 @@ pub fn has_scheduler() -> bool {
     sched::if_current().is_some()
 }
 
+/// Takes the scheduler away from the calling thread in the child of a `fork`, if it has one. A hook that has
+/// called `fork` [as the OS thread](as_os_thread) calls this then, because handlers of `fork` have seen
+/// only the OS thread.
+pub fn enter_child() {
+    sched::enter_child();
+}
+
 /// Returns the lowest address and the size of the stack that the C library takes for that of the calling
 /// pthread, if that is the identity of a green thread.
 #[must_use]

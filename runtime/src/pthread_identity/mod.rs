@@ -17,7 +17,7 @@
 //!   top   -> +------------------------+
 //!            | `struct pthread`       |  the thread pointer points into it
 //!            | static thread locals   |
-//!            | frames of the birth    |  never continued
+//!            | frames of the birth    |  continued at the end
 //!   base  -> +------------------------+
 //!            | frames of green threads|
 //!            :                        :
@@ -25,12 +25,13 @@
 //! ```
 //!
 //! That thread is never joined while its identity is in use. It keeps an id that no thread of the
-//! kernel has.
+//! kernel has. At the end of its OS thread, another kernel task returns from its start routine
+//! ([`task`]), and the C library ends it as it ends each thread.
 //!
 //! # What this relies on
 //!
 //! Some of this is undocumented: where glibc keeps the thread id, which word the kernel clears, the
-//! names of two private symbols. [`glibc`] finds these facts at first use, and tries a first
+//! table of the blocks of thread locals, the names of two private symbols. [`glibc`] finds these facts at first use, and tries a first
 //! identity before any green thread gets one. If a fact does not hold, [`check`] returns an error that
 //! names it, and so does the spawn.
 //!
