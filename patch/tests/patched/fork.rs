@@ -170,6 +170,19 @@ fn green_threads_start_os_threads_while_the_group_is_changed() {
 }
 
 #[test]
+fn identities_begin_and_end_while_the_group_is_changed() {
+    if is_patched() {
+        while_groups_change(|| {
+            let on_os_thread = || {
+                let all: Vec<_> = (0..3).map(|_| evy::spawn(evy::yield_now)).collect();
+                assert!(evy::wait_all(all).into_iter().all(|ended| ended.is_ok()));
+            };
+            std::thread::spawn(on_os_thread).join().unwrap();
+        });
+    }
+}
+
+#[test]
 fn green_threads_fork_while_the_group_is_changed() {
     if is_patched() {
         while_groups_change(|| assert!(in_child(fork, || ()).success()));
