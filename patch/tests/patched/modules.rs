@@ -85,6 +85,24 @@ fn thread_locals_in_the_static_area_of_a_library_that_is_loaded_later_are_renewe
 }
 
 #[test]
+fn an_allocator_that_keeps_lists_of_threads_survives_that_a_library_is_loaded() {
+    const JEMALLOC: &str = "/usr/lib/x86_64-linux-gnu/libjemalloc.so.2";
+    if !is_patched() || !std::path::Path::new(JEMALLOC).exists() {
+        println!("skipped: {JEMALLOC} is not there");
+        return;
+    }
+    let mut run = rerun_ignored("modules::loads_a_library_in_the_static_area");
+    let status = run.env("LD_PRELOAD", JEMALLOC).status();
+    assert!(status.unwrap().success());
+}
+
+#[test]
+#[ignore = "run by `an_allocator_that_keeps_lists_of_threads_survives_that_a_library_is_loaded`"]
+fn loads_a_library_in_the_static_area() {
+    libraries_are_loaded_and_unloaded("initial-exec");
+}
+
+#[test]
 fn libraries_may_be_loaded_by_an_os_thread_while_green_threads_end() {
     if is_patched() {
         let status = rerun_ignored("modules::loads_while_green_threads_end").status();

@@ -340,7 +340,10 @@ impl PthreadIdentity {
             facts.release_mutexes(self.thread_pointer);
             glibc::reset_settings();
             let area = self.top.addr() - self.base().addr();
-            self.images.copy_to(self.thread_pointer, area);
+            // An allocator must not note here what it then finds overwritten. So it is called as the OS
+            // thread.
+            let copy = || self.images.copy_to(self.thread_pointer, area);
+            os_thread::under(self.os_thread, copy);
             (self.adopt)(self.data);
         }
         os_thread::remember(self.os_thread);

@@ -28,12 +28,11 @@ struct Entry {
     allocated: *mut c_void,
 }
 
-/// Returns the table of the current thread, and the number of its entries. The first one is not for a
-/// module.
+/// Returns the table of a thread, and the number of its entries. The first one is not for a module.
 ///
 /// # Safety
 ///
-/// `thread_pointer` is the current one.
+/// `thread_pointer` is that of a thread that does not run, or the current one.
 unsafe fn table(thread_pointer: ThreadPointer) -> (*mut Entry, usize) {
     // SAFETY: the loader has stored both (caller).
     unsafe {
@@ -63,14 +62,15 @@ pub(super) unsafe fn has_static(
     }
 }
 
-/// Gives back all blocks of the current thread.
+/// Gives back all blocks of a thread.
 ///
 /// # Safety
 ///
-/// `thread_pointer` is the current one, and nothing refers to a thread local of the program.
+/// `thread_pointer` is that of a thread that does not run, or the current one, and nothing refers to its
+/// thread locals.
 pub(super) unsafe fn free_all(thread_pointer: ThreadPointer) {
-    // SAFETY: the table is that of the current thread, which alone uses it and its blocks (caller). Its
-    // format was checked (`trial`).
+    // SAFETY: only that thread uses its table and its blocks, and it does not now (caller). The format was
+    // checked (`trial`).
     unsafe {
         let (table, last) = table(thread_pointer);
         for module in 1..=last {

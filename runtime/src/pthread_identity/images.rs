@@ -73,11 +73,12 @@ impl Images {
         Self(RefCell::new(None))
     }
 
-    /// Gives the thread locals of the current thread their initial values.
+    /// Gives the thread locals of an identity their initial values.
     ///
     /// # Safety
     ///
-    /// - `thread_pointer` is the current one. The static area of its thread has at most `area` bytes.
+    /// - `thread_pointer` is that of the identity, and not the current one. Its static area has at most
+    ///   `area` bytes.
     /// - Nothing refers to the values.
     pub(super) unsafe fn copy_to(&self, thread_pointer: ThreadPointer, area: usize) {
         // SAFETY: as here (caller).

@@ -38,17 +38,20 @@ pub(super) fn forget() {
 /// `f` calls nothing of evy that parks, does not unwind, and uses no address of a thread local that was
 /// computed outside.
 pub(crate) unsafe fn as_os_thread<R>(f: impl FnOnce() -> R) -> R {
-    // The section counts in a thread local of the OS thread.
-    let f = || unhooked(f);
     match OS_THREAD.get() {
         // SAFETY: this identity belongs to that OS thread, which runs this. `f` is as required (caller).
         Some(os_thread) => unsafe { under(os_thread, f) },
-        None => f(),
+        None => unhooked(f),
     }
 }
 
+/// Runs `f` under the thread pointer of the OS thread that runs this.
+///
+/// # Safety
+///
+/// As for [`as_os_thread`].
 #[inline(never)]
-unsafe fn under<R>(os_thread: ThreadPointer, f: impl FnOnce() -> R) -> R {
+pub(super) unsafe fn under<R>(os_thread: ThreadPointer, f: impl FnOnce() -> R) -> R {
     let own = ThreadPointer::current();
     // SAFETY: nothing else runs under either of them now (caller). This function uses no thread local.
     unsafe { os_thread.set() };
@@ -58,8 +61,9 @@ unsafe fn under<R>(os_thread: ThreadPointer, f: impl FnOnce() -> R) -> R {
     value
 }
 
-/// Calls `f` in a function of its own, which computes its own addresses of thread locals.
+/// Calls `f` in a function of its own, which computes its own addresses of thread locals. The section
+/// counts in one of the OS thread.
 #[inline(never)]
 fn call<R>(f: impl FnOnce() -> R) -> R {
-    f()
+    unhooked(f)
 }
