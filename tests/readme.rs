@@ -295,8 +295,8 @@ fn the_workers_answer_requests_and_end_in_order_by_a_signal() {
             page.into_body().into_text().unwrap(),
             "you asked for /page\n"
         );
-        let id = server.0.id().to_string();
-        let kill = Command::new("kill").arg(id).status();
+        let kill = format!("kill {}", server.0.id());
+        let kill = Command::new("sh").args(["-c", &kill]).status();
         assert!(kill.unwrap().success());
         assert!(server.0.wait().unwrap().success());
     });

@@ -203,8 +203,8 @@ impl Nginx {
 impl Drop for Nginx {
     fn drop(&mut self) {
         // SIGTERM, because its worker would outlive it.
-        let pid = self.process.id().to_string();
-        Command::new("kill").arg(pid).status().ok();
+        let kill = format!("kill {}", self.process.id());
+        Command::new("sh").args(["-c", &kill]).status().ok();
         self.process.wait().ok();
     }
 }

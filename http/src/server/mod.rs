@@ -189,10 +189,11 @@ impl Server {
         let on_error = self.on_error.clone();
         accept_loop = accept_loop.on_error(move |error| on_error.report(error));
         let service = self.service(serving, handler, &registry);
+        let is_drained = Cell::new(false);
         // The connections outlive this call if the listener fails, or if it is killed.
         let _closing = OnDrop(|| {
-            if serving.stop_deadline().is_none() {
-                registry.close();
+            if !is_drained.get() {
+                registry.close(serving.stop_deadline().flatten());
             }
         });
         let stop_accepting = accept_loop.handle();
@@ -217,6 +218,7 @@ impl Server {
         });
         if serving.stop_deadline().is_some() {
             drain(serving, &registry);
+            is_drained.set(true);
         }
         result
     }

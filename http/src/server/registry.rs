@@ -176,15 +176,16 @@ impl Registry {
     }
 
     /// Closes each connection as soon as it is idle, when `serve` has failed or was killed. Handlers
-    /// that run are left alone. It never parks, because a kill may be unwinding.
-    pub(super) fn close(self: &Rc<Self>) {
+    /// that run are left alone until the deadline of a stop. It never parks, because a kill may be
+    /// unwinding.
+    pub(super) fn close(self: &Rc<Self>, deadline: Option<Instant>) {
         self.is_closing.set(true);
         if self.len() == 0 {
             return;
         }
         let registry = Rc::clone(self);
         // Without a stack for it, the connections end by their timeouts.
-        let draining = Builder::new().spawn(move || registry.drain(|| None));
+        let draining = Builder::new().spawn(move || registry.drain(|| deadline));
         drop(draining);
     }
 

@@ -161,10 +161,11 @@ impl Listener for Breaking {
     }
 }
 
-/// How a server ends that is not stopped.
+/// How a server ends that is not stopped, or not only.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum End {
     Kill,
+    KillWhileStopping,
     Broken,
 }
 
@@ -206,11 +207,18 @@ fn end_while_serving(end: End) {
     let start = Instant::now();
     match end {
         End::Kill => serving.kill(),
+        End::KillWhileStopping => {
+            let handle = handle.clone();
+            spawn(move || handle.stop(Duration::from_secs(3600)));
+            // Until it has begun to wait for its connections.
+            while unblock(move || std::net::TcpStream::connect(addr).is_ok()) {}
+            serving.kill();
+        }
         End::Broken => broken.put(EINVAL),
     }
     let result = serving.join();
     match end {
-        End::Kill => assert!(result.unwrap_err().is_killed()),
+        End::Kill | End::KillWhileStopping => assert!(result.unwrap_err().is_killed()),
         End::Broken => assert_eq!(result.unwrap().unwrap_err().raw_os_error(), Some(EINVAL)),
     }
     unblock(move || assert_eq!(idle.read(&mut [0]).unwrap(), 0));
@@ -235,6 +243,11 @@ fn end_while_serving(end: End) {
 #[test]
 fn a_server_that_is_killed_closes_idle_connections_at_once_and_completes_its_requests() {
     within(|| end_while_serving(End::Kill));
+}
+
+#[test]
+fn a_server_that_is_killed_while_it_stops_closes_idle_connections_too() {
+    within(|| end_while_serving(End::KillWhileStopping));
 }
 
 #[test]

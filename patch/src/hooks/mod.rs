@@ -28,10 +28,12 @@ mod futex;
 mod futex2;
 mod helper;
 mod identity;
+mod opening;
 mod process;
 mod pthread;
 mod readiness;
 mod scheduling;
+mod signal_stacks;
 mod signals;
 mod sockets;
 mod spin;
@@ -74,6 +76,7 @@ static ALL: &[&[Hook]] = &[
     files::HOOKS,
     fork::HOOKS,
     identity::HOOKS,
+    opening::HOOKS,
     process::HOOKS,
     pthread::barrier::HOOKS,
     pthread::c11::HOOKS,
@@ -86,6 +89,7 @@ static ALL: &[&[Hook]] = &[
     pthread::semaphore::HOOKS,
     readiness::HOOKS,
     scheduling::HOOKS,
+    signal_stacks::HOOKS,
     signals::HOOKS,
     sockets::HOOKS,
     splice::HOOKS,

@@ -1,5 +1,6 @@
 //! Locks and channels of std, between green threads and OS threads.
 
+use std::cell::UnsafeCell;
 use std::sync::mpsc;
 use std::sync::{Arc, Barrier, Condvar, Mutex, OnceLock, RwLock};
 use std::thread::sleep;
@@ -114,5 +115,64 @@ fn thread_park_of_std_parks_each_green_thread_by_itself() {
             })
             .collect();
         assert!(evy::wait_all(all).into_iter().all(|ended| ended.is_ok()));
+    });
+}
+
+/// A mutex of C.
+struct CMutex(UnsafeCell<libc::pthread_mutex_t>);
+
+// SAFETY: a mutex of C may be used on any thread.
+unsafe impl Send for CMutex {}
+// SAFETY: as above.
+unsafe impl Sync for CMutex {}
+
+impl CMutex {
+    fn lock(&self) {
+        // SAFETY: the mutex is valid.
+        assert_eq!(unsafe { libc::pthread_mutex_lock(self.0.get()) }, 0);
+    }
+
+    fn unlock(&self) {
+        // SAFETY: the mutex is valid.
+        assert_eq!(unsafe { libc::pthread_mutex_unlock(self.0.get()) }, 0);
+    }
+}
+
+#[test]
+fn an_owner_of_a_c_mutex_may_wait_for_the_os_thread_of_another_waiter() {
+    if !is_patched() {
+        return;
+    }
+    within(|| {
+        for computes_first in [false, true] {
+            let mutex = Arc::new(CMutex(UnsafeCell::new(libc::PTHREAD_MUTEX_INITIALIZER)));
+            let (locked, is_locked) = mpsc::channel();
+            let (send, receive) = mpsc::channel();
+            let owner = std::thread::spawn({
+                let mutex = Arc::clone(&mutex);
+                move || {
+                    let green = evy::spawn(move || {
+                        mutex.lock();
+                        locked.send(()).unwrap();
+                        if computes_first {
+                            evy::patch::unpatched(|| sleep(Duration::from_millis(20)));
+                        }
+                        // Only another green thread of the waiter's OS thread sends it.
+                        assert_eq!(receive.recv(), Ok("go on"));
+                        mutex.unlock();
+                    });
+                    green.join().unwrap();
+                }
+            });
+            is_locked.recv().unwrap();
+            let waiter = evy::spawn(move || {
+                mutex.lock();
+                mutex.unlock();
+            });
+            evy::yield_now();
+            send.send("go on").unwrap();
+            waiter.join().unwrap();
+            owner.join().unwrap();
+        }
     });
 }

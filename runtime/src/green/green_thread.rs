@@ -134,8 +134,9 @@ impl GreenThread {
         self.identity.set(identity);
     }
 
-    /// Replaces the id of the spawner, before anything has seen it.
+    /// Replaces the id of the spawner, before anything has seen it. Discards the remote handle.
     pub(crate) fn set_parent(&self, parent: u64) {
+        self.detach_remote_handle();
         let identity = self.identity.get();
         self.identity.set(Identity { parent, ..identity });
     }

@@ -56,16 +56,6 @@ impl Caller {
         scheduler_of_caller().map(|_| Self { stays })
     }
 
-    /// Whether a thread id is probably that of a green thread of this OS thread with an identity of its
-    /// own. It then does not run now.
-    #[must_use]
-    pub fn is_neighbor(self, id: i32) -> bool {
-        let is_home = |scheduler| {
-            pthread_identity::is_home(id, std::ptr::from_ref::<Scheduler>(scheduler).cast())
-        };
-        is_identity(id) && sched::if_current().is_some_and(is_home)
-    }
-
     /// Returns the moment `time` from now. `None` never comes.
     #[must_use]
     pub fn deadline_after(self, time: Duration) -> Option<Instant> {
@@ -198,6 +188,13 @@ pub fn is_identity(id: i32) -> bool {
 pub unsafe fn is_identity_thread(thread: libc::pthread_t) -> bool {
     // SAFETY: as here (caller).
     unsafe { pthread_identity::is_identity(thread) }
+}
+
+/// Whether `holds` is true while the identity with this id does not run: its green thread is parked or
+/// ready. Of more than 65,536 identities, the answer for an old one may be wrong.
+#[must_use]
+pub fn is_parked_while(id: i32, holds: impl FnOnce() -> bool) -> bool {
+    pthread_identity::is_parked_while(id, holds)
 }
 
 /// Whether the running green thread can park below frames of foreign code: it has a pthread identity of

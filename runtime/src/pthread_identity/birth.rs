@@ -9,7 +9,8 @@ use std::sync::atomic::{AtomicI32, AtomicU32, Ordering};
 use super::glibc::{self, Glibc};
 use super::images::Images;
 use super::machine::{ThreadPointer, system_call};
-use super::{Adopt, FIRST_ID, homes, os_thread, task};
+use super::turns::Turns;
+use super::{Adopt, FIRST_ID, os_thread, task};
 
 const LAST_ID: i32 = 0x3fff_ffff;
 
@@ -25,6 +26,7 @@ pub(crate) struct PthreadIdentity {
     data: *const (),
     os_thread: ThreadPointer,
     end_word: EndWord,
+    turns: Turns,
     images: Images,
 }
 
@@ -203,6 +205,7 @@ impl Newborn {
                     data,
                     os_thread,
                     end_word: (*shared).end_word,
+                    turns: Turns::of(FIRST_ID),
                     images: Images::new(),
                 },
                 id_words: (*shared).id_words,
@@ -220,7 +223,7 @@ impl Newborn {
     ///
     /// As for [`PthreadIdentity::create`].
     pub(super) unsafe fn complete(self, facts: &Glibc) -> io::Result<PthreadIdentity> {
-        let identity = self.identity;
+        let mut identity = self.identity;
         let words = self.id_words;
         if !words.common(words).any(|offset| offset == facts.id_offset) {
             // It is leaked, because it cannot be joined.
@@ -235,7 +238,7 @@ impl Newborn {
                 word.store(end_word.value, Ordering::Relaxed);
             }
             let id = next_id();
-            homes::remember(id, identity.data);
+            identity.turns = Turns::of(id);
             thread_pointer.at::<i32>(facts.id_offset).write(id);
             if let Some(offset) = facts.rseq_offset {
                 // The kernel has forgotten the area. With this value in the field `cpu_id`,
@@ -280,6 +283,18 @@ impl PthreadIdentity {
         let facts = glibc::facts()?;
         // SAFETY: as here (caller).
         unsafe { Newborn::create(limit, top, adopt, data, Some(facts.id_offset))?.complete(facts) }
+    }
+
+    /// Says that a green thread runs under it from now on.
+    #[inline]
+    pub(crate) fn begin_turn(&self) {
+        self.turns.begin_one();
+    }
+
+    /// Says that the green thread does not run any more.
+    #[inline]
+    pub(crate) fn end_turn(&self) {
+        self.turns.end_one();
     }
 
     /// Returns the address below which the frames of green threads may lie.

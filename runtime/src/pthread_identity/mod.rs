@@ -51,11 +51,6 @@ mod birth;
 mod blocks;
 #[cfg(evy_identity)]
 mod glibc;
-#[cfg_attr(
-    not(evy_identity),
-    expect(dead_code, reason = "there are no identities")
-)]
-mod homes;
 #[cfg(evy_identity)]
 mod images;
 #[cfg(evy_identity)]
@@ -70,6 +65,11 @@ mod robust;
 mod task;
 #[cfg(evy_identity)]
 mod trial;
+#[cfg_attr(
+    not(evy_identity),
+    expect(dead_code, reason = "there are no identities")
+)]
+mod turns;
 #[cfg(not(evy_identity))]
 mod unsupported;
 
@@ -77,13 +77,13 @@ mod unsupported;
 pub(crate) use birth::PthreadIdentity;
 #[cfg(evy_identity)]
 pub(crate) use glibc::is_identity;
-pub(crate) use homes::is_home;
 #[cfg(evy_identity)]
 pub(crate) use machine::ThreadPointer;
 #[cfg(evy_identity)]
 pub(crate) use os_thread::as_os_thread;
 #[cfg(evy_identity)]
 pub(crate) use trial::check;
+pub(crate) use turns::is_parked_while;
 #[cfg(not(evy_identity))]
 pub(crate) use unsupported::{PthreadIdentity, ThreadPointer, as_os_thread, check, is_identity};
 

@@ -72,6 +72,14 @@ impl PthreadIdentity {
         match self.0 {}
     }
 
+    pub(crate) fn begin_turn(&self) {
+        match self.0 {}
+    }
+
+    pub(crate) fn end_turn(&self) {
+        match self.0 {}
+    }
+
     pub(crate) unsafe fn run_destructors(&self) {
         match self.0 {}
     }

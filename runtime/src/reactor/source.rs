@@ -199,7 +199,7 @@ impl Source {
 
     /// Makes each event wake all waiters from now on. For waits of code that does not say whether it
     /// uses the readiness. `[owner-thread]`
-    pub(crate) fn wake_all(&self) {
+    pub(crate) fn set_wakes_all(&self) {
         self.wakes_all.set(true);
     }
 

@@ -81,12 +81,22 @@ impl Scheduler {
                 .allocate_with_identity(options.stack.size(), scheduler, current::adopt)
         })?;
         self.init(green, options, start, || prepare(green, base_of(green)));
+        self.allocate_waker(green);
         Ok(green)
+    }
+
+    /// Allocates what [`Waker`](crate::lowlevel::hooks::Waker) needs.
+    ///
+    /// The allocator itself may wait for a lock, in the middle of the first allocation of the green
+    /// thread, so that wait must not allocate.
+    pub(super) fn allocate_waker(&self, green: GreenRef) {
+        drop(unhooked(|| self.remote_handle(green)));
     }
 
     /// Parks `me`, which has an identity, until it is continued.
     #[inline(never)]
     pub(super) fn park_with_identity(&self, me: GreenRef) {
+        end_turn(me);
         let next = self.next_with_identity();
         if next == me {
             self.enter_identity(me);
@@ -112,8 +122,9 @@ impl Scheduler {
         self.attention.is_quiet(self.run_queue.turns())
     }
 
-    /// Returns the green thread that runs next. Polls and waits as the OS thread. So the thread pointer
-    /// may be that of the OS thread afterwards.
+    /// Returns the green thread that runs next. Polls and waits as the OS thread, and allocates as that,
+    /// because `me` may have parked inside of the allocator. So the thread pointer may be that of the OS
+    /// thread afterwards.
     #[inline(never)]
     fn next_with_identity(&self) -> GreenRef {
         if self.is_quiet_turn()
@@ -121,9 +132,7 @@ impl Scheduler {
         {
             return next;
         }
-        if self.run_queue.len() == 0 || self.is_poll_due() {
-            self.enter_os_thread();
-        }
+        self.enter_os_thread();
         self.maintenance();
         self.pop_or_idle_apart()
     }
@@ -138,6 +147,7 @@ impl Scheduler {
     /// Switches from `me`, which has an identity. Returns when `me` is continued.
     #[inline(never)]
     pub(super) fn switch_from_identity(&self, me: GreenRef, next: GreenRef) {
+        end_turn(me);
         self.prepare_to_leave_identity(next);
         let me = self.switch(me, next);
         self.enter_identity(me);
@@ -165,6 +175,7 @@ impl Scheduler {
             // SAFETY: the identity is that of the running green thread, and belongs to this OS thread
             // alone. This function uses no thread local.
             unsafe { identity.thread_pointer().set() };
+            identity.begin_turn();
         }
         self.attention.set(AttentionBit::Identity);
     }
@@ -183,12 +194,29 @@ impl Scheduler {
             // SAFETY: its destructors have just run, and no code of the program is left on the stack.
             unsafe { identity.renew() };
         }
+        self.enter_os_thread();
+        self.retire_with_identity(me)
+    }
+
+    /// Ends `me`, whose identity is renewed, and returns the green thread that runs next. Runs as the OS
+    /// thread, because an allocator would begin to keep a state for the identity again.
+    #[inline(never)]
+    fn retire_with_identity(&self, me: GreenRef) -> GreenRef {
+        end_turn(me);
         self.retire(me);
         // This may wait, on this very stack.
         let next = self.next_with_identity();
         self.threads.free_with_identity(me);
         self.prepare_to_leave_identity(next);
         next
+    }
+}
+
+/// Says that `me`, which has an identity, does not run any more.
+#[inline]
+fn end_turn(me: GreenRef) {
+    if let Some(identity) = me.pthread.get() {
+        identity.end_turn();
     }
 }
 

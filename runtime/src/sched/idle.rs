@@ -108,7 +108,7 @@ impl Scheduler {
     }
 
     /// Whether maintenance in this turn would poll.
-    pub(super) fn is_poll_due(&self) -> bool {
+    fn is_poll_due(&self) -> bool {
         self.is_tick_due() || self.attention.needs_poll(self.run_queue.turns())
     }
 

@@ -204,6 +204,7 @@ impl Scheduler {
             (*root.as_ptr()).scheduler = scheduler.as_ptr().cast::<()>();
             GreenThread::pin(root);
             scheduler.as_ref().running.set(root);
+            scheduler.as_ref().allocate_waker(scheduler.as_ref().root());
             scheduler.as_ref().begin_work();
         }
         identity::read_environment();

@@ -40,7 +40,8 @@ use crate::thread::{charge, charge_try, deadline_after_any_thread};
 /// use std::time::Duration;
 ///
 /// let signals = Signals::new([SIGHUP, SIGTERM])?;
-/// # let _ = std::process::Command::new("kill").args(["-HUP", &std::process::id().to_string()]).status()?;
+/// # let kill = format!("kill -HUP {}", std::process::id());
+/// # let _ = std::process::Command::new("sh").args(["-c", &kill]).status()?;
 /// if signals.recv_timeout(Duration::from_secs(5)) == Some(SIGHUP) {
 ///     println!("reading the configuration again");
 /// }

@@ -135,7 +135,7 @@ impl<'a> Waiter<'a> {
         // wait lasts, the poller returns an error, or reports nothing more.
         let fd = unsafe { BorrowedFd::borrow_raw(fd) };
         let source = scheduler.reactor.register(fd)?;
-        source.wake_all();
+        source.set_wakes_all();
         scheduler.reactor.adjust_waiting(1);
         Ok(Self {
             scheduler,

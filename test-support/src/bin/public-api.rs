@@ -27,6 +27,9 @@ const GLOBS_OF_STD: [&str; 4] = [
     "evy::time",
 ];
 
+/// Modules of other crates that are re-exported whole: listed by name only.
+const FROM_OTHER_CRATES: [&str; 3] = ["evy::http::header", "evy::tls::rustls", "evy::ureq::ureq"];
+
 /// The items that `evy::http` re-exports from the crate `http`: listed by name only.
 const FROM_CRATE_HTTP: [&str; 9] = [
     "HeaderMap",
@@ -39,6 +42,9 @@ const FROM_CRATE_HTTP: [&str; 9] = [
     "Uri",
     "Version",
 ];
+
+/// The features that add to the API, besides the default ones.
+const FEATURES: &str = "futures-io,patch,tls,ureq";
 
 /// The auto traits that a user depends on. rustdoc lists others, which come and go with the
 /// compiler.
@@ -55,6 +61,8 @@ fn main() -> Result<ExitCode, Box<dyn Error>> {
             "--no-deps",
             "--package",
             "evy",
+            "--features",
+            FEATURES,
         ])
         .arg("--target-dir")
         .arg(&docs)
@@ -111,11 +119,11 @@ fn list_folder(folder: &Path, module: &str, lines: &mut Vec<String>) -> Result<(
         let name = path.file_name().and_then(|name| name.to_str());
         let name = name.ok_or("a page has a name")?;
         if path.is_dir() {
-            lines.push(format!("{module}::{name} mod"));
-            if module == "evy::http" && name == "header" {
-                continue;
+            let inner = format!("{module}::{name}");
+            lines.push(format!("{inner} mod"));
+            if !FROM_OTHER_CRATES.contains(&&*inner) {
+                list_folder(&path, &inner, lines)?;
             }
-            list_folder(&path, &format!("{module}::{name}"), lines)?;
         } else if let Some((kind, rest)) = name.split_once('.')
             && let Some(item) = rest.strip_suffix(".html")
             && !item.ends_with('!')

@@ -66,3 +66,31 @@ fn a_read_timeout_of_redis_ends_blpop() {
         assert!(are_timeouts.iter().all(|is_timeout| *is_timeout));
     });
 }
+
+#[test]
+fn twenty_subscribers_of_redis_wait_for_messages() {
+    patched(|| {
+        let Some((_server, client)) = start() else {
+            return;
+        };
+        let publisher = client.clone();
+        let publisher = evy::spawn(move || {
+            let mut connection = publisher.get_connection().unwrap();
+            evy::sleep(WAIT);
+            for message in ["first", "second"] {
+                let mut publish = redis::cmd("PUBLISH");
+                publish.arg("news").arg(message);
+                publish.exec(&mut connection).unwrap();
+            }
+        });
+        let received = at_once(20, move |_| {
+            let mut connection = client.get_connection().unwrap();
+            let mut news = connection.as_pubsub();
+            news.subscribe("news").unwrap();
+            let mut next = || news.get_message().unwrap().get_payload::<String>().unwrap();
+            [next(), next()]
+        });
+        assert!(received.iter().all(|both| *both == ["first", "second"]));
+        publisher.join().unwrap();
+    });
+}

@@ -100,3 +100,68 @@ fn green_threads_wait_for_a_pool_of_rayon() {
         assert_eq!(sums, (0..10).map(|n| (n, 1)).collect::<Vec<_>>());
     });
 }
+
+#[test]
+fn channels_of_kanal_work_between_green_threads_and_os_threads() {
+    patched(|| {
+        for bound in [0, 2] {
+            let (sender, receiver) = kanal::bounded(bound);
+            let (forward, end) = kanal::bounded(bound);
+            let middle = evy::spawn(move || {
+                while let Ok(n) = receiver.recv() {
+                    forward.send(n).unwrap();
+                }
+            });
+            let sum = std::thread::spawn(move || {
+                let mut sum = 0;
+                while let Ok(n) = end.recv() {
+                    sum += n;
+                }
+                sum
+            });
+            for n in 0..500_u32 {
+                sender.send(n).unwrap();
+            }
+            drop(sender);
+            middle.join().unwrap();
+            assert_eq!(sum.join().unwrap(), 124_750);
+        }
+        at_once(10, |_| {
+            let (_sender, receiver) = kanal::bounded::<()>(0);
+            assert!(receiver.recv_timeout(WAIT).is_err());
+        });
+    });
+}
+
+#[test]
+fn scopes_wait_groups_and_parkers_of_crossbeam_park() {
+    patched(|| {
+        at_once(10, |_| {
+            let mut numbers = [0; 4];
+            crossbeam_utils::thread::scope(|scope| {
+                for number in &mut numbers {
+                    scope.spawn(move |_| {
+                        sleep(WAIT);
+                        *number = 1;
+                    });
+                }
+            })
+            .unwrap();
+            assert_eq!(numbers, [1; 4]);
+            let group = crossbeam_utils::sync::WaitGroup::new();
+            for _ in 0..3 {
+                let member = group.clone();
+                evy::spawn_n(move || {
+                    sleep(SHORT);
+                    drop(member);
+                });
+            }
+            group.wait();
+            let parker = crossbeam_utils::sync::Parker::new();
+            parker.park_timeout(SHORT);
+            let unparker = parker.unparker().clone();
+            evy::spawn_n(move || unparker.unpark());
+            parker.park();
+        });
+    });
+}

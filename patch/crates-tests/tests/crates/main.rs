@@ -9,7 +9,9 @@ mod locks;
 mod processes;
 mod runtimes;
 mod servers;
+mod signals;
 mod site;
+mod sockets;
 mod spans;
 mod websocket;
 
@@ -20,7 +22,13 @@ mod databases;
 #[cfg(feature = "all")]
 mod http_others;
 #[cfg(feature = "all")]
+mod locks_others;
+#[cfg(feature = "all")]
 mod mail;
+#[cfg(feature = "all")]
+mod messages;
+#[cfg(feature = "all")]
+mod system_calls;
 
 use std::cell::Cell;
 use std::rc::Rc;

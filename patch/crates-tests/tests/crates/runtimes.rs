@@ -7,7 +7,7 @@ use tokio::net::TcpStream;
 use tokio::runtime::{Builder, Runtime};
 
 use crate::site::{self, PAGE};
-use crate::{WAIT, at_once, patched};
+use crate::{WAIT, at_once, patched, signals};
 
 fn current_thread() -> Runtime {
     Builder::new_current_thread().enable_all().build().unwrap()
@@ -66,5 +66,86 @@ fn ten_green_threads_block_on_a_shared_runtime() {
             })
         });
         assert!(pages.iter().all(|page| page.ends_with(PAGE)), "{pages:?}");
+    });
+}
+
+#[test]
+fn tokio_waits_for_processes_and_signals() {
+    patched(|| {
+        let outputs = at_once(10, |index| {
+            current_thread().block_on(async move {
+                let script = format!("sleep 0.3; echo {index}");
+                let mut command = tokio::process::Command::new("sh");
+                command.args(["-c", &script]).output().await.unwrap().stdout
+            })
+        });
+        assert_eq!(outputs[7], b"7\n");
+        let sender = signals::send(signal_hook::consts::SIGHUP);
+        at_once(10, |_| {
+            current_thread().block_on(async {
+                let kind = tokio::signal::unix::SignalKind::hangup();
+                let mut signal = tokio::signal::unix::signal(kind).unwrap();
+                signal.recv().await.unwrap();
+            });
+        });
+        sender.kill();
+    });
+}
+
+#[test]
+fn blocking_calls_of_the_channels_of_tokio_park() {
+    patched(|| {
+        let sums = at_once(10, |_| {
+            let (sender, mut receiver) = tokio::sync::mpsc::channel(1);
+            let other = evy::spawn(move || {
+                for n in 0..20_u32 {
+                    sender.blocking_send(n).unwrap();
+                }
+                std::thread::sleep(WAIT);
+            });
+            let mut sum = 0;
+            while let Some(n) = receiver.blocking_recv() {
+                sum += n;
+            }
+            other.join().unwrap();
+            sum
+        });
+        assert_eq!(sums, [190; 10]);
+    });
+}
+
+#[test]
+fn a_runtime_of_tokio_moves_between_green_threads_and_os_threads() {
+    patched(|| {
+        let use_it = |runtime: Runtime| {
+            runtime.block_on(async { tokio::time::sleep(WAIT / 10).await });
+            runtime
+        };
+        let runtime = evy::spawn(current_thread).join().unwrap();
+        let runtime = evy::spawn(move || use_it(runtime)).join().unwrap();
+        let runtime = std::thread::spawn(move || use_it(runtime)).join().unwrap();
+        let runtime = use_it(runtime);
+        let task = runtime.spawn(async { 5 });
+        let result = evy::spawn(move || runtime.block_on(task).unwrap());
+        assert_eq!(result.join().unwrap(), 5);
+    });
+}
+
+#[test]
+fn pollster_blocks_on_what_other_threads_finish() {
+    patched(|| {
+        let values = at_once(20, |index| {
+            let (sender, receiver) = tokio::sync::oneshot::channel();
+            let finish = move || {
+                std::thread::sleep(WAIT);
+                sender.send(index).unwrap();
+            };
+            match index % 2 {
+                0 => evy::spawn_n(finish),
+                _ => drop(std::thread::spawn(finish)),
+            }
+            pollster::block_on(receiver).unwrap()
+        });
+        assert_eq!(values, (0..20).collect::<Vec<_>>());
     });
 }

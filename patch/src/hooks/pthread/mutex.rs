@@ -1,12 +1,13 @@
 //! Mutexes of all kinds.
 //!
-//! A green thread parks only if the owner is a green thread with an identity, or the root of its own
-//! scheduler. Another OS thread may hold the lock of an allocator, and a green thread must not park
-//! inside of one: a park allocates, and the runtime allocates where it cannot park. Such locks are held
-//! briefly, so the real function blocks the OS thread meanwhile. A green thread of another scheduler
-//! may hold such a lock too. So the real function waits for it for a while ([`BRIEFLY`]), and only then
-//! is the lock taken for an ordinary one. A green thread of the same scheduler does not run now, so it
-//! does not hold such a lock.
+//! A green thread parks only for a lock whose owner is parked: a green thread with an identity, or the
+//! root of its own scheduler. Any other lock may be that of an allocator, and a green thread must not
+//! park inside of one: a park allocates, and the runtime allocates where it cannot park. Such locks are
+//! held briefly, so the real function blocks the OS thread meanwhile. As nothing parks inside of an
+//! allocator, an owner that is parked does not hold the lock of one.
+//!
+//! A green thread of another scheduler that holds a lock may park at any time. So the real function waits
+//! for it for [`SLICE`] at a time.
 //!
 //! # No wake is lost
 //!
@@ -34,7 +35,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::sync::atomic::{AtomicI32, AtomicU32};
 use std::time::{Duration, Instant};
 
-use evy_runtime::lowlevel::hooks::is_identity;
+use evy_runtime::lowlevel::hooks::{is_identity, is_parked_while};
 use libc::{clockid_t, pthread_mutex_t, timespec};
 
 use super::super::system::system_call;
@@ -120,9 +121,13 @@ pub(super) struct Head {
 /// How often a mutex is tried again whose owner has not left its id yet, or has removed it already.
 const TRIES_WITHOUT_OWNER: u32 = 1000;
 
-/// How long the OS thread waits for an owner on another OS thread before a green thread parks. It is
-/// much longer than an allocator holds a lock, also if its OS thread does not run for a while.
-const BRIEFLY: Duration = Duration::from_millis(50);
+/// How long the OS thread waits for an owner that runs on another one, before it asks again whether that
+/// is parked.
+const SLICE: Duration = Duration::from_millis(1);
+
+/// The number of slices after which an owner that seems to run is taken for parked. Where more identities
+/// exist than the runtime knows to tell apart, it may be.
+const MOST_SLICES: u32 = 1000;
 
 thread_local! {
     /// Set while this thread waits for a mutex. What it allocates meanwhile must not wait in turn.
@@ -190,41 +195,46 @@ unsafe fn lock_contended(
         // SAFETY: valid (caller).
         return unsafe { inheritance::lock(mutex, head, wait) };
     }
-    let Thread::Green(caller) = thread else {
+    if let Thread::Os = thread {
         return block();
-    };
+    }
     // SAFETY: the call has no arguments.
     let os_thread = unsafe { system_call!(SYS_gettid) } as i32;
-    let parks_for = |owner| is_identity(owner) || owner == os_thread;
+    let is_owned_by = |owner| head.owner.load(Relaxed) == owner;
     let mut without_owner = 0;
-    let mut has_blocked = false;
+    let mut slices = 0;
     let mut was_woken = false;
     loop {
         let mut result = libc::EBUSY;
         let mut owner = 0;
-        let mut is_early = false;
         let is_due = || {
             // SAFETY: valid (caller).
             result = unsafe { libc::pthread_mutex_trylock(mutex) };
             owner = head.owner.load(Relaxed);
-            is_early = !has_blocked && is_identity(owner) && !caller.is_neighbor(owner);
-            result == libc::EBUSY && parks_for(owner) && !is_early
+            result == libc::EBUSY
+                && match is_identity(owner) {
+                    false => owner == os_thread,
+                    true if slices < MOST_SLICES => is_parked_while(owner, || is_owned_by(owner)),
+                    true => true,
+                }
         };
         match wait.once(is_due, || ()) {
             Outcome::NotBegun if result != libc::EBUSY => return result,
-            Outcome::NotBegun if is_early => {
-                has_blocked = true;
+            Outcome::NotBegun if is_identity(owner) => {
+                slices += 1;
                 // SAFETY: valid (caller).
-                let result = unsafe { lock_within(mutex, wait.left().min(BRIEFLY)) };
+                let result = unsafe { lock_within(mutex, wait.left().min(SLICE)) };
                 if result != libc::ETIMEDOUT {
                     return result;
+                }
+                if wait.is_over() {
+                    return libc::ETIMEDOUT;
                 }
             }
             Outcome::NotBegun if owner == 0 && without_owner < TRIES_WITHOUT_OWNER => {
                 without_owner += 1;
                 yield_os_thread();
             }
-            Outcome::NotBegun if parks_for(owner) => {}
             Outcome::NotBegun => {
                 let result = block();
                 if was_woken && !matches!(result, 0 | libc::EOWNERDEAD) {
