@@ -66,7 +66,7 @@ mod task;
 #[cfg(evy_identity)]
 mod trial;
 #[cfg_attr(
-    not(evy_identity),
+    not(any(evy_identity, test)),
     expect(dead_code, reason = "there are no identities")
 )]
 mod turns;
