@@ -9,7 +9,7 @@
 
 use std::ffi::{c_char, c_int};
 
-use evy_runtime::lowlevel::hooks::as_os_thread;
+use evy_runtime::lowlevel::hooks::{as_os_thread, enter_child};
 use libc::{gid_t, pid_t, size_t, uid_t};
 
 use super::system::{errno, set_errno};
@@ -39,6 +39,7 @@ unsafe fn forking(call: impl FnOnce() -> pid_t) -> pid_t {
     let pid = unsafe { with_errno(call) };
     if pid == 0 {
         state::turn_off();
+        enter_child();
     }
     pid
 }
@@ -49,7 +50,8 @@ macro_rules! identity_calls {
             @always fn fork() -> pid_t { forking(|| real::fork()) }
             @always fn _Fork() -> pid_t { forking(|| real::_Fork()) }
             @always fn daemon(no_change: c_int, no_close: c_int) -> c_int {
-                with_errno(|| real::daemon(no_change, no_close))
+                // Only the child returns from it.
+                forking(|| real::daemon(no_change, no_close))
             }
             $(@always fn $name($($arg: $type),*) -> c_int {
                 with_errno(|| real::$name($($arg),*))

@@ -6,7 +6,7 @@
 use std::cell::Cell;
 use std::ffi::{CStr, c_char, c_int, c_void};
 
-use evy_runtime::lowlevel::hooks::own_stack;
+use evy_runtime::lowlevel::hooks::{is_identity_thread, own_stack};
 use libc::{pthread_attr_t, pthread_t, size_t};
 
 use super::system::system_call;
@@ -56,7 +56,7 @@ hooks! {
     }
 
     @always fn pthread_exit(value: *mut c_void) -> ! {
-        if own_stack().is_none() {
+        if !is_identity_thread(libc::pthread_self()) {
             real::pthread_exit(value)
         }
         // It would unwind to where the identity was made, over frames that belong to evy.
@@ -74,5 +74,6 @@ fn is_self(thread: pthread_t) -> bool {
 
 /// Whether `thread` is the calling one, and the identity of a green thread.
 fn is_own_identity(thread: pthread_t) -> bool {
-    is_self(thread) && own_stack().is_some()
+    // SAFETY: the calling pthread is valid.
+    is_self(thread) && unsafe { is_identity_thread(thread) }
 }

@@ -63,6 +63,31 @@ fn nothing_is_patched_in_the_child_of_a_fork() {
 }
 
 #[test]
+fn green_threads_have_no_scheduler_in_the_child() {
+    if !is_patched() {
+        return;
+    }
+    unsafe extern "C" {
+        fn _Fork() -> i32;
+    }
+    within(|| {
+        for create in [fork, vfork, _Fork] {
+            let green = evy::spawn(move || {
+                let status = in_child(create, || {
+                    std::panic::set_hook(Box::new(|_| ()));
+                    let fails = std::panic::catch_unwind(evy::yield_now).is_err();
+                    // SAFETY: it ends the child.
+                    unsafe { libc::_exit(if fails { 7 } else { 8 }) }
+                });
+                assert_eq!(status.code(), Some(7), "{status:?}");
+            });
+            green.join().unwrap();
+        }
+        evy::yield_now();
+    });
+}
+
+#[test]
 fn the_parent_goes_on_under_its_own_identity() {
     if !is_patched() {
         return;
@@ -141,6 +166,19 @@ fn while_groups_change(f: impl Fn() + Clone + Send + 'static) {
 fn green_threads_start_os_threads_while_the_group_is_changed() {
     if is_patched() {
         while_groups_change(|| std::thread::spawn(|| ()).join().unwrap());
+    }
+}
+
+#[test]
+fn identities_begin_and_end_while_the_group_is_changed() {
+    if is_patched() {
+        while_groups_change(|| {
+            let on_os_thread = || {
+                let all: Vec<_> = (0..3).map(|_| evy::spawn(evy::yield_now)).collect();
+                assert!(evy::wait_all(all).into_iter().all(|ended| ended.is_ok()));
+            };
+            std::thread::spawn(on_os_thread).join().unwrap();
+        });
     }
 }
 

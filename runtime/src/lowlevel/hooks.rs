@@ -30,15 +30,17 @@ use std::time::{Duration, Instant};
 use crate::green::{State, StaysOnItsOsThread, WaitReason};
 use crate::io::Direction;
 use crate::sched::{self, Scheduler};
-use crate::thread::{CountGuard, Parker, foreign_wait};
+use crate::thread::{CountGuard, Parker, deadline_after_any_thread, foreign_wait};
 use crate::{pthread_identity, unhooked};
 
 pub use crate::thread::foreign_wait::{Interruption, WaitEnd};
 
 /// The running green thread, which may park where foreign code has called.
+///
+/// It is meant for the call in which it was obtained. If it is kept and used where there would be no
+/// caller, nothing parks: a wait ends at once as if it had been woken, and no descriptor can be polled.
 #[derive(Clone, Copy, Debug)]
 pub struct Caller {
-    scheduler: &'static Scheduler,
     stays: PhantomData<*const StaysOnItsOsThread>,
 }
 
@@ -50,23 +52,14 @@ impl Caller {
     #[inline]
     #[must_use]
     pub fn current() -> Option<Self> {
-        let scheduler = sched::if_current()?;
-        let me = scheduler.running();
-        let has_identity = me.pthread.get().is_some() || me == scheduler.root();
-        let may_park = has_identity
-            && !unhooked::is_unhooked()
-            && matches!(me.state.get(), State::Ready(_))
-            && scheduler.may_park();
-        may_park.then_some(Self {
-            scheduler,
-            stays: PhantomData,
-        })
+        let stays = PhantomData;
+        scheduler_of_caller().map(|_| Self { stays })
     }
 
     /// Returns the moment `time` from now. `None` never comes.
     #[must_use]
     pub fn deadline_after(self, time: Duration) -> Option<Instant> {
-        self.scheduler.clock.deadline_after(time)
+        deadline_after_any_thread(time)
     }
 
     /// Registers descriptors, for the waits of one call.
@@ -76,7 +69,10 @@ impl Caller {
     /// Returns the error of the system: that a descriptor is not open, or that it cannot be polled
     /// (`EPERM`).
     pub fn register(self, wanted: &[(RawFd, Direction)]) -> io::Result<Registered> {
-        let registered = foreign_wait::Registered::new(self.scheduler, wanted)?;
+        let Some(scheduler) = scheduler_of_caller() else {
+            return Err(io::Error::from_raw_os_error(libc::EPERM));
+        };
+        let registered = foreign_wait::Registered::new(scheduler, wanted)?;
         Ok(Registered {
             registered,
             stays: PhantomData,
@@ -92,13 +88,18 @@ impl Caller {
         deadline: Option<Instant>,
         interruption: Interruption,
     ) -> WaitEnd {
-        let _counted = CountGuard::new(&self.scheduler.shared_waiters);
-        foreign_wait::wait(self.scheduler, reason, deadline, interruption)
+        let Some(scheduler) = scheduler_of_caller() else {
+            return WaitEnd::Woken;
+        };
+        let _counted = CountGuard::new(&scheduler.shared_waiters);
+        foreign_wait::wait(scheduler, reason, deadline, interruption)
     }
 
     /// Lets the other ready green threads run first.
     pub fn yield_now(self) {
-        crate::thread::yield_uninterrupted();
+        if scheduler_of_caller().is_some() {
+            crate::thread::yield_uninterrupted();
+        }
     }
 
     /// Returns what ends [`park`](Self::park) from any OS thread.
@@ -120,7 +121,8 @@ impl Registered {
     /// Parks until one of the descriptors may be ready.
     ///
     /// The caller tries before each wait, and does not park between the two. Only a change since then
-    /// ends the wait. The first wait also ends if a descriptor is ready already.
+    /// ends the wait. The first wait also ends if a descriptor is ready already. Only the green thread
+    /// that has registered them can wait: for others, and where it may not park, the wait ends at once.
     #[must_use]
     pub fn wait(
         &mut self,
@@ -128,8 +130,26 @@ impl Registered {
         deadline: Option<Instant>,
         interruption: Interruption,
     ) -> WaitEnd {
-        self.registered.wait(reason, deadline, interruption)
+        match scheduler_of_caller() {
+            Some(scheduler) => self
+                .registered
+                .wait(scheduler, reason, deadline, interruption),
+            None => WaitEnd::Woken,
+        }
     }
+}
+
+/// Returns the scheduler, if the running green thread is a [`Caller`].
+#[inline]
+fn scheduler_of_caller<'a>() -> Option<&'a Scheduler> {
+    let scheduler = sched::if_current()?;
+    let me = scheduler.running();
+    let has_identity = me.pthread.get().is_some() || me == scheduler.root();
+    let may_park = has_identity
+        && !unhooked::is_unhooked()
+        && matches!(me.state.get(), State::Ready(_))
+        && scheduler.may_park();
+    may_park.then_some(scheduler)
 }
 
 /// Ends the wait of a green thread from any OS thread.
@@ -147,6 +167,13 @@ impl Waker {
             false => unhooked::unhooked(|| self.0.unpark()),
         }
         // Asked last: an OS thread that ends meanwhile is noticed.
+        !self.0.is_abandoned()
+    }
+
+    /// Ends the current wait like [`wake`](Self::wake), and may be called in a signal handler: it takes no
+    /// lock, and neither allocates nor frees.
+    pub fn wake_from_signal_handler(&self) -> bool {
+        self.0.unpark_remotely();
         !self.0.is_abandoned()
     }
 }
@@ -179,6 +206,17 @@ pub fn is_identity(id: i32) -> bool {
     id >= pthread_identity::FIRST_ID
 }
 
+/// Whether a pthread is the identity of a green thread.
+///
+/// # Safety
+///
+/// The program has not joined it.
+#[must_use]
+pub unsafe fn is_identity_thread(thread: libc::pthread_t) -> bool {
+    // SAFETY: as here (caller).
+    unsafe { pthread_identity::is_identity(thread) }
+}
+
 /// Whether `holds` is true while the identity with this id does not run: its green thread is parked or
 /// ready. Of more than 65,536 identities, the answer for an old one may be wrong.
 #[must_use]
@@ -205,6 +243,13 @@ pub fn has_scheduler() -> bool {
     sched::if_current().is_some()
 }
 
+/// Takes the scheduler away from the calling thread in the child of a `fork`, if it has one. A hook that has
+/// called `fork` [as the OS thread](as_os_thread) calls this then, because handlers of `fork` have seen
+/// only the OS thread.
+pub fn enter_child() {
+    sched::enter_child();
+}
+
 /// Returns the lowest address and the size of the stack that the C library takes for that of the calling
 /// pthread, if that is the identity of a green thread.
 #[must_use]
@@ -224,5 +269,5 @@ pub fn own_stack() -> Option<(*mut u8, usize)> {
 /// `errno`.
 pub unsafe fn as_os_thread<R>(f: impl FnOnce() -> R) -> R {
     // SAFETY: no hook parks meanwhile. `f` is as required (caller).
-    unsafe { pthread_identity::as_os_thread(|| unhooked::unhooked(f)) }
+    unsafe { pthread_identity::as_os_thread(f) }
 }

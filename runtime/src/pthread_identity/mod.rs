@@ -17,7 +17,7 @@
 //!   top   -> +------------------------+
 //!            | `struct pthread`       |  the thread pointer points into it
 //!            | static thread locals   |
-//!            | frames of the birth    |  never continued
+//!            | frames of the birth    |  continued at the end
 //!   base  -> +------------------------+
 //!            | frames of green threads|
 //!            :                        :
@@ -25,12 +25,13 @@
 //! ```
 //!
 //! That thread is never joined while its identity is in use. It keeps an id that no thread of the
-//! kernel has.
+//! kernel has. At the end of its OS thread, another kernel task returns from its start routine
+//! ([`task`]), and the C library ends it as it ends each thread.
 //!
 //! # What this relies on
 //!
 //! Some of this is undocumented: where glibc keeps the thread id, which word the kernel clears, the
-//! names of two private symbols. [`glibc`] finds these facts at first use, and tries a first
+//! table of the blocks of thread locals, the names of two private symbols. [`glibc`] finds these facts at first use, and tries a first
 //! identity before any green thread gets one. If a fact does not hold, [`check`] returns an error that
 //! names it, and so does the spawn.
 //!
@@ -47,6 +48,8 @@
 #[cfg(evy_identity)]
 mod birth;
 #[cfg(evy_identity)]
+mod blocks;
+#[cfg(evy_identity)]
 mod glibc;
 #[cfg(evy_identity)]
 mod images;
@@ -57,14 +60,23 @@ mod machine;
 #[cfg(evy_identity)]
 mod os_thread;
 #[cfg(evy_identity)]
-mod trial;
+mod robust;
 #[cfg(evy_identity)]
+mod task;
+#[cfg(evy_identity)]
+mod trial;
+#[cfg_attr(
+    not(any(evy_identity, test)),
+    expect(dead_code, reason = "there are no identities")
+)]
 mod turns;
 #[cfg(not(evy_identity))]
 mod unsupported;
 
 #[cfg(evy_identity)]
 pub(crate) use birth::PthreadIdentity;
+#[cfg(evy_identity)]
+pub(crate) use glibc::is_identity;
 #[cfg(evy_identity)]
 pub(crate) use machine::ThreadPointer;
 #[cfg(evy_identity)]
@@ -74,9 +86,7 @@ pub(crate) use trial::check;
 #[cfg(evy_identity)]
 pub(crate) use turns::is_parked_while;
 #[cfg(not(evy_identity))]
-pub(crate) use unsupported::{
-    PthreadIdentity, ThreadPointer, as_os_thread, check, is_parked_while,
-};
+pub(crate) use unsupported::{PthreadIdentity, ThreadPointer, as_os_thread, check, is_identity};
 
 /// The ids of identities begin here. The kernel has no such ids, and they fit into the bits that a
 /// mutex has for its owner.

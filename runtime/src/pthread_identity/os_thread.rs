@@ -9,6 +9,7 @@
 use std::cell::Cell;
 
 use super::machine::ThreadPointer;
+use crate::unhooked::unhooked;
 
 thread_local! {
     /// Under an identity, the thread pointer of the OS thread that it belongs to.
@@ -25,21 +26,32 @@ pub(super) fn remember(os_thread: ThreadPointer) {
     OS_THREAD.set(Some(os_thread));
 }
 
-/// Runs `f` under the OS thread's own thread pointer.
+/// Records that the current identity belongs to no OS thread any more.
+pub(super) fn forget() {
+    OS_THREAD.set(None);
+}
+
+/// Runs `f` under the OS thread's own thread pointer. Hooks that `f` calls do not park.
 ///
 /// # Safety
 ///
-/// `f` does not park or unwind, and uses no address of a thread local that was computed outside.
+/// `f` calls nothing of evy that parks, does not unwind, and uses no address of a thread local that was
+/// computed outside.
 pub(crate) unsafe fn as_os_thread<R>(f: impl FnOnce() -> R) -> R {
     match OS_THREAD.get() {
         // SAFETY: this identity belongs to that OS thread, which runs this. `f` is as required (caller).
         Some(os_thread) => unsafe { under(os_thread, f) },
-        None => f(),
+        None => unhooked(f),
     }
 }
 
+/// Runs `f` under the thread pointer of the OS thread that runs this.
+///
+/// # Safety
+///
+/// As for [`as_os_thread`].
 #[inline(never)]
-unsafe fn under<R>(os_thread: ThreadPointer, f: impl FnOnce() -> R) -> R {
+pub(super) unsafe fn under<R>(os_thread: ThreadPointer, f: impl FnOnce() -> R) -> R {
     let own = ThreadPointer::current();
     // SAFETY: nothing else runs under either of them now (caller). This function uses no thread local.
     unsafe { os_thread.set() };
@@ -49,8 +61,9 @@ unsafe fn under<R>(os_thread: ThreadPointer, f: impl FnOnce() -> R) -> R {
     value
 }
 
-/// Calls `f` in a function of its own, which computes its own addresses of thread locals.
+/// Calls `f` in a function of its own, which computes its own addresses of thread locals. The section
+/// counts in one of the OS thread.
 #[inline(never)]
 fn call<R>(f: impl FnOnce() -> R) -> R {
-    f()
+    unhooked(f)
 }

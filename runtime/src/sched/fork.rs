@@ -5,6 +5,9 @@
 //! a scheduler tries to start one, and that fails. Functions that have a reference to the scheduler
 //! are on the stack already, such as `scope`. Before they switch, they see the attention bit.
 //!
+//! A hook calls the real `fork` under the pthread identity of the OS thread, where the handler runs. So
+//! `CURRENT` of the green thread's own identity is left to the hook ([`enter_child`]).
+//!
 //! A child that `vfork` creates shares its memory with the parent, and no handler runs there.
 
 use std::io::Write;
@@ -25,7 +28,14 @@ pub(super) fn install() {
     });
 }
 
-unsafe extern "C" fn in_child() {
+/// Takes the scheduler away from the calling thread of a child, if it has one.
+pub(crate) fn enter_child() {
+    if current::if_current().is_some() {
+        in_child();
+    }
+}
+
+extern "C" fn in_child() {
     fork::set_child();
     if let Some(scheduler) = current::if_current() {
         scheduler.attention.set(AttentionBit::Forked);

@@ -134,6 +134,13 @@ impl Scheduler {
         }
         self.enter_os_thread();
         self.maintenance();
+        self.pop_or_idle_apart()
+    }
+
+    /// In a function of its own, which computes its own addresses of thread locals
+    /// ([no-tls-across-a-change]).
+    #[inline(never)]
+    fn pop_or_idle_apart(&self) -> GreenRef {
         self.pop_or_idle()
     }
 

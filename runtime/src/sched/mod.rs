@@ -48,6 +48,7 @@ use std::time::Instant;
 
 pub(crate) use budget::charge;
 pub(crate) use current::{current, deadline_after, if_current, try_current};
+pub(crate) use fork::enter_child;
 pub(crate) use identity::{drop_thread_locals, give_identities_to_all};
 pub(crate) use monitor::RunMonitor;
 pub(crate) use spawn::{SpawnOptions, run_exit_hooks, unwrap_spawn};

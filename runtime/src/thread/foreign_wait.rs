@@ -13,7 +13,7 @@ use super::unwinding::{self, panicking};
 use crate::green::{GreenRef, WaitReason, Wake};
 use crate::list::Node;
 use crate::reactor::{Direction, Source};
-use crate::sched::Scheduler;
+use crate::sched::{self, Scheduler};
 use crate::unhooked::unhooked;
 
 /// What has ended a wait that throws nothing.
@@ -99,7 +99,8 @@ fn park_until(scheduler: &Scheduler, me: GreenRef, deadline: Option<Instant>) ->
 /// for something else, such as urgent data.
 #[derive(Debug)]
 pub(crate) struct Registered {
-    scheduler: &'static Scheduler,
+    /// The id of the green thread that waits.
+    owner: u64,
     waiters: Vec<Waiter>,
 }
 
@@ -115,46 +116,51 @@ impl Registered {
     /// # Errors
     ///
     /// Returns the error of the system: that a descriptor is not open, or cannot be polled.
-    pub(crate) fn new(
-        scheduler: &'static Scheduler,
-        wanted: &[(RawFd, Direction)],
-    ) -> io::Result<Self> {
+    pub(crate) fn new(scheduler: &Scheduler, wanted: &[(RawFd, Direction)]) -> io::Result<Self> {
         // An allocator must not park here, because it would use the reactor as well.
         unhooked(|| {
+            let owner = scheduler.running().id();
             let waiters = Vec::with_capacity(wanted.len());
-            let mut registered = Self { scheduler, waiters };
+            let mut registered = Self { owner, waiters };
             for (fd, direction) in wanted {
-                registered.add(*fd, *direction)?;
+                registered.add(scheduler, *fd, *direction)?;
             }
             Ok(registered)
         })
     }
 
-    fn add(&mut self, fd: RawFd, direction: Direction) -> io::Result<()> {
+    fn add(&mut self, scheduler: &Scheduler, fd: RawFd, direction: Direction) -> io::Result<()> {
         if fd < 0 {
             return Err(io::Error::from_raw_os_error(libc::EBADF));
         }
         // SAFETY: it is not -1. The descriptor is only given to the poller. If it is not open, or
         // is closed while it is registered, the poller returns an error, or reports nothing more.
         let fd = unsafe { BorrowedFd::borrow_raw(fd) };
-        let source = self.scheduler.reactor.register(fd)?;
+        let source = scheduler.reactor.register(fd)?;
         source.set_wakes_all();
         self.waiters.push(Waiter {
             source,
             direction,
-            node: Box::new(Node::new(self.scheduler.running())),
+            node: Box::new(Node::new(scheduler.running())),
         });
         Ok(())
     }
 
     /// Parks until one of the descriptors may be ready. An event wakes all that wait for it, because
     /// nothing shows which of them uses the readiness.
+    ///
+    /// Does not park if another green thread runs than the one that has registered them. The nodes refer
+    /// to that one, which may have ended.
     pub(crate) fn wait(
         &mut self,
+        scheduler: &Scheduler,
         reason: WaitReason,
         deadline: Option<Instant>,
         interruption: Interruption,
     ) -> WaitEnd {
+        if scheduler.running().id() != self.owner {
+            return WaitEnd::Woken;
+        }
         for waiter in &self.waiters {
             // SAFETY: the node is boxed, so it does not move, and it is unlinked below. The wait does
             // not unwind.
@@ -163,9 +169,10 @@ impl Registered {
                 waiter.source.register_waiter(waiter.direction, node, false);
             }
         }
-        self.count(1);
-        let end = wait(self.scheduler, reason, deadline, interruption);
-        self.count(-1);
+        let waiters = self.waiters.len().cast_signed();
+        scheduler.reactor.adjust_waiting(waiters);
+        let end = wait(scheduler, reason, deadline, interruption);
+        scheduler.reactor.adjust_waiting(-waiters);
         for waiter in &self.waiters {
             // SAFETY: the node was linked above.
             unsafe {
@@ -175,18 +182,16 @@ impl Registered {
         }
         end
     }
-
-    /// Counts the waiters of the reactor.
-    fn count(&self, sign: isize) {
-        let waiters = self.waiters.len().cast_signed();
-        self.scheduler.reactor.adjust_waiting(sign * waiters);
-    }
 }
 
 impl Drop for Registered {
     fn drop(&mut self) {
+        // Without a scheduler, its reactor is gone too.
+        let Some(scheduler) = sched::if_current() else {
+            return;
+        };
         for waiter in &self.waiters {
-            self.scheduler.reactor.deregister(&waiter.source);
+            scheduler.reactor.deregister(&waiter.source);
         }
     }
 }
