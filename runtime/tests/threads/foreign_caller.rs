@@ -1,10 +1,15 @@
 //! `lowlevel::hooks::Caller`: parking below frames of foreign code.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
+use std::io::Write;
+use std::os::fd::AsRawFd;
+use std::rc::Rc;
 use std::time::Duration;
 
+use evy_runtime::io::Direction;
 use evy_runtime::lowlevel::WaitReason;
-use evy_runtime::lowlevel::hooks::{Caller, Interruption, WaitEnd};
+use evy_runtime::lowlevel::hooks::{Caller, Interruption, Registered, WaitEnd};
+use evy_runtime::thread::Builder;
 use evy_test_support::{rerun_ignored, within};
 
 thread_local! {
@@ -27,9 +32,9 @@ fn keeps_a_caller() {
             let deadline = kept.deadline_after(LONG);
             let (reason, waits) = (WaitReason::Sleep, Interruption::Waits);
             assert_eq!(kept.park(reason, deadline, waits), WaitEnd::Woken);
-            let input = [(0, evy_runtime::io::Direction::Read)];
-            let waited = kept.wait_for_descriptors(&input, reason, deadline, waits);
-            assert_eq!(waited.unwrap_err().raw_os_error(), Some(libc::EPERM));
+            let input = [(0, Direction::Read)];
+            let registered = kept.register(&input);
+            assert_eq!(registered.unwrap_err().raw_os_error(), Some(libc::EPERM));
             kept.yield_now();
         }
     }));
@@ -43,5 +48,41 @@ fn keeps_a_caller() {
         KEPT.set(Some(caller));
         assert!(std::panic::catch_unwind(|| panic!("calls the hook")).is_err());
         KEPT.set(None);
+    });
+}
+
+#[test]
+fn registered_descriptors_are_waited_for_by_their_green_thread_only() {
+    within(|| {
+        // There are callers from the first call of evy on.
+        evy_runtime::yield_now();
+        let (reader, mut writer) = std::io::pipe().unwrap();
+        let wanted = [(reader.as_raw_fd(), Direction::Read)];
+        let register = || Caller::current().unwrap().register(&wanted).unwrap();
+        let wait = |registered: &mut Registered| {
+            let deadline = Caller::current()?.deadline_after(Duration::from_millis(1));
+            Some(registered.wait(WaitReason::Sleep, deadline, Interruption::Waits))
+        };
+        let mut registered = register();
+        assert_eq!(wait(&mut registered), Some(WaitEnd::TimedOut));
+        let registered = Rc::new(RefCell::new(Some(registered)));
+        let Ok(with_identity) = Builder::new().own_identity().spawn({
+            let registered = Rc::clone(&registered);
+            move || {
+                // Its green thread would be woken, and not this one.
+                let mut of_other = registered.take().unwrap();
+                assert_eq!(wait(&mut of_other), Some(WaitEnd::Woken));
+                registered.replace(Some(Caller::current().unwrap().register(&[]).unwrap()));
+            }
+        }) else {
+            return;
+        };
+        with_identity.join().unwrap();
+        // That of a green thread that has ended.
+        let mut of_ended = registered.take().unwrap();
+        assert_eq!(wait(&mut of_ended), Some(WaitEnd::Woken));
+        writer.write_all(b"x").unwrap();
+        let mut registered = register();
+        assert_eq!(wait(&mut registered), Some(WaitEnd::Woken));
     });
 }
