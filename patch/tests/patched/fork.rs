@@ -70,14 +70,22 @@ fn green_threads_have_no_scheduler_in_the_child() {
     unsafe extern "C" {
         fn _Fork() -> i32;
     }
+    fn fails() -> bool {
+        std::panic::set_hook(Box::new(|_| ()));
+        std::panic::catch_unwind(evy::yield_now).is_err()
+    }
+    // After `_Fork`, a lock of the allocator may be held forever, so the child must not allocate.
+    fn has_none() -> bool {
+        !evy::lowlevel::hooks::has_scheduler()
+    }
     within(|| {
-        for create in [fork, vfork, _Fork] {
+        let children: [(unsafe extern "C" fn() -> i32, fn() -> bool); 3] =
+            [(fork, fails), (vfork, fails), (_Fork, has_none)];
+        for (create, is_right) in children {
             let green = evy::spawn(move || {
                 let status = in_child(create, || {
-                    std::panic::set_hook(Box::new(|_| ()));
-                    let fails = std::panic::catch_unwind(evy::yield_now).is_err();
                     // SAFETY: it ends the child.
-                    unsafe { libc::_exit(if fails { 7 } else { 8 }) }
+                    unsafe { libc::_exit(if is_right() { 7 } else { 8 }) }
                 });
                 assert_eq!(status.code(), Some(7), "{status:?}");
             });
