@@ -76,9 +76,9 @@
 pub use evy_runtime::{
     AlreadySent, BoundedSemaphore, CappedSemaphore, CappedSemaphoreGuard, Closed, Elapsed, Event,
     EventError, Full, HogReport, Interval, JoinSet, LifoQueue, NotSent, PriorityQueue, Queue,
-    QueueIter, ReleasedTooOften, Semaphore, SemaphoreGuard, Watchdog, as_completed, block_on, fs,
-    green_local, interval, interval_at, lowlevel, process, scope, select, shield, shutdown, sleep,
-    spawn, spawn_after, spawn_after_local, spawn_n, sync, test, thread, timeout, timeout_at,
+    QueueIter, ReleasedTooOften, Semaphore, SemaphoreGuard, Watchdog, as_completed, block_on, dump,
+    fs, green_local, interval, interval_at, lowlevel, process, scope, select, shield, shutdown,
+    sleep, spawn, spawn_after, spawn_after_local, spawn_n, sync, test, thread, timeout, timeout_at,
     unblock, wait_all, watchdog, yield_now,
 };
 

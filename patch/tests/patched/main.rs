@@ -14,6 +14,7 @@ mod modules;
 mod names;
 mod native;
 mod processes;
+mod reports;
 mod signals;
 mod sockets;
 mod splices;
