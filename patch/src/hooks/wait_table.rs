@@ -251,6 +251,18 @@ pub(super) fn wake_after_rmw(key: Key, most: usize) -> usize {
     wake_counted(key, most, u32::MAX)
 }
 
+/// Wakes like [`wake`], for a condition variable. No fence is needed, as in the C library itself.
+///
+/// A wait counts itself before it unlocks its mutex. A wake needs to find it only if the change that it
+/// announces was made under the mutex after that. So it sees the count.
+#[inline]
+pub(super) fn wake_after_mutex(key: Key, most: usize) -> usize {
+    match state::is_in_use() {
+        true => wake_counted(key, most, u32::MAX),
+        false => 0,
+    }
+}
+
 #[inline]
 fn wake_counted(key: Key, most: usize, bits: u32) -> usize {
     match QUEUES[key.hash()].waiters.load(SeqCst) {

@@ -3,7 +3,8 @@
 use std::ffi::{CString, c_int, c_void};
 use std::path::PathBuf;
 use std::process::Command;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use evy_test_support::within;
 
@@ -78,4 +79,40 @@ fn thread_locals_of_a_library_that_is_loaded_later_are_renewed() {
 #[test]
 fn thread_locals_in_the_static_area_of_a_library_that_is_loaded_later_are_renewed() {
     libraries_are_loaded_and_unloaded("initial-exec");
+}
+
+#[test]
+fn a_library_that_is_loaded_while_green_threads_end_on_another_os_thread_is_not_missed() {
+    if !is_patched() {
+        return;
+    }
+    within(|| {
+        let Some(path) = compile("initial-exec") else {
+            return;
+        };
+        let is_done = Arc::new(AtomicBool::new(false));
+        let done = Arc::clone(&is_done);
+        let other = std::thread::spawn(move || {
+            while !done.load(Ordering::Relaxed) {
+                evy::spawn(|| ()).join().unwrap();
+            }
+        });
+        for round in 0..1000 {
+            // The loader knows a file that it has loaded by its number.
+            let copy = path.with_extension(format!("{round}.so"));
+            std::fs::copy(&path, &copy).unwrap();
+            let name = CString::new(copy.to_str().unwrap()).unwrap();
+            // SAFETY: the library has no initializers, and a function `next`.
+            unsafe {
+                let library: *mut c_void = libc::dlopen(name.as_ptr(), libc::RTLD_NOW);
+                std::fs::remove_file(copy).unwrap();
+                assert!(!library.is_null());
+                is_renewed(libc::dlsym(library, c"next".as_ptr()).addr());
+                libc::dlclose(library);
+            }
+        }
+        std::fs::remove_file(path).unwrap();
+        is_done.store(true, Ordering::Relaxed);
+        other.join().unwrap();
+    });
 }

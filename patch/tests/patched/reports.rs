@@ -4,10 +4,9 @@ use std::io::Read;
 use std::net::TcpListener;
 use std::os::fd::AsRawFd;
 use std::os::unix::net::UnixStream;
-use std::sync::{Arc, Condvar, Mutex, mpsc};
+use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
-use evy::Watchdog;
 use evy_test_support::within;
 
 use crate::is_patched;

@@ -21,6 +21,7 @@ use std::ptr;
 use std::sync::{Arc, Mutex};
 
 use super::birth::with_signals_blocked;
+use super::dtv::Dtv;
 use super::loads::Loads;
 use super::machine::ThreadPointer;
 use crate::primitive::lock;
@@ -109,29 +110,39 @@ fn find(area: usize) -> Option<Arc<Known>> {
     let mut newest = lock(&NEWEST);
     if !newest.as_ref().is_some_and(|known| known.loads.are_all()) {
         let mut found = None;
-        on_new_thread(&mut || found = Some(Known::examine(area)));
+        let before = count_loads();
+        on_new_thread(&mut || found = Some(Known::examine(area, before)));
         *newest = found.map(Arc::new);
     }
     newest.clone()
 }
 
 impl Known {
-    /// Examines the modules. The calling thread is younger than each of them, but for those that are
-    /// being loaded.
-    fn examine(area: usize) -> Self {
+    /// Examines the modules. The calling thread is younger than the first `loads` loads, of which the
+    /// last may not be finished. If it is not, or if there are later ones, the modules are examined again
+    /// next time.
+    fn examine(area: usize, loads: u64) -> Self {
         let thread_pointer = ThreadPointer::current();
         let mut known = Self {
             loads: Loads::default(),
             alike: Vec::new(),
             has_others: false,
         };
+        let table = Dtv::current();
         let mut is_first = true;
+        let (mut is_known_table, mut is_loading) = (true, false);
         for_each_module(|info, place, image| {
             // No module is added meanwhile, because the loader holds its lock.
-            if is_first {
-                known.loads = Loads::find(info.dlpi_adds);
+            if is_first && info.dlpi_adds == loads {
+                known.loads = Loads::find(loads);
             }
             is_first = false;
+            // SAFETY: the table is that of this thread, and the C library has no thread locals but those
+            // that it was created with.
+            match unsafe { table.place(info.dlpi_tls_modid) } {
+                Some(known) => is_known_table &= place.is_null() || place.addr() == known,
+                None => is_loading = true,
+            }
             if place.is_null() || thread_pointer.offset_of(place).unsigned_abs() > area {
                 known.has_others = true;
                 return;
@@ -141,6 +152,9 @@ impl Known {
             unsafe { image.copy_to(bytes.as_mut_ptr()) };
             known.alike.push((thread_pointer.offset_of(place), bytes));
         });
+        if is_known_table && is_loading {
+            known.loads = Loads::default();
+        }
         known
     }
 
@@ -185,7 +199,9 @@ fn for_each_module(mut f: impl FnMut(&libc::dl_phdr_info, *mut u8, Image)) {
         }
         // SAFETY: the loader describes a module that is loaded.
         let headers = unsafe { std::slice::from_raw_parts(info.dlpi_phdr, info.dlpi_phnum.into()) };
-        let tls = headers.iter().find(|header| header.p_type == libc::PT_TLS);
+        // The loader gives an empty one no number.
+        let mut headers = headers.iter();
+        let tls = headers.find(|header| header.p_type == libc::PT_TLS && header.p_memsz > 0);
         if let Some(tls) = tls {
             let address = (info.dlpi_addr + tls.p_vaddr) as usize;
             let image = Image {
@@ -198,6 +214,17 @@ fn for_each_module(mut f: impl FnMut(&libc::dl_phdr_info, *mut u8, Image)) {
         0
     });
 }
+
+/// Returns the number of modules that the loader has begun to load.
+fn count_loads() -> u64 {
+    let mut loads = 0;
+    iterate(&mut |info| {
+        loads = info.dlpi_adds;
+        1
+    });
+    loads
+}
+
 /// Calls `f` for each module, until it does not return zero.
 fn iterate(f: &mut dyn FnMut(&libc::dl_phdr_info) -> c_int) {
     type Callback<'a> = &'a mut dyn FnMut(&libc::dl_phdr_info) -> c_int;

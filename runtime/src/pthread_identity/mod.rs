@@ -47,6 +47,8 @@
 #[cfg(evy_identity)]
 mod birth;
 #[cfg(evy_identity)]
+mod dtv;
+#[cfg(evy_identity)]
 mod glibc;
 #[cfg_attr(
     not(evy_identity),

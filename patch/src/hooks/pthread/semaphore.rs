@@ -39,7 +39,8 @@ hooks! {
 
     @always fn sem_post(semaphore: *mut sem_t) -> c_int {
         let result = real::sem_post(semaphore);
-        wait_table::wake(Key::Object(semaphore.addr()), 1, u32::MAX);
+        // The count has grown by an atomic read-modify-write.
+        wait_table::wake_after_rmw(Key::Object(semaphore.addr()), 1);
         result
     }
 }
