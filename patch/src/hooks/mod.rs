@@ -31,6 +31,7 @@ mod identity;
 mod process;
 mod pthread;
 mod readiness;
+mod repeats;
 mod scheduling;
 mod signals;
 mod sockets;
