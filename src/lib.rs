@@ -173,3 +173,12 @@ pub mod pool {
         Full, GreenPile, GreenPool, Imap, Pool, PoolBuilder, PoolGuard, ScopedImap, Splat,
     };
 }
+
+/// Compiles the examples of the guides, which are not part of the documentation.
+#[cfg(all(doctest, feature = "patch", feature = "pool", feature = "signal"))]
+mod guides {
+    #[doc = include_str!("../docs/IMPORT_GREEN.md")]
+    mod import_green {}
+    #[doc = include_str!("../docs/PATCH_HOWTO.md")]
+    mod how_to {}
+}

@@ -73,7 +73,8 @@ fn set_patched(bits: u32) {
 ///
 /// It holds for all OS threads that run green threads, and cannot be undone. Green threads that are
 /// spawned from now on have a pthread identity of their own. Those that were spawned before are not
-/// concerned. Another call changes nothing.
+/// concerned, also if one of them is the caller. So call it first in `main`. Another call changes
+/// nothing.
 ///
 /// # Errors
 ///
@@ -114,7 +115,7 @@ pub(crate) fn categories() -> Categories {
     Categories::from_bits_truncate(PATCHED.load(Relaxed))
 }
 
-/// Whether any category is patched for the running green thread.
+/// Whether any category is patched for the running green thread. [`doctor`](crate::doctor) says why not.
 #[must_use]
 pub fn is_patched() -> bool {
     why_not_here().is_none()
