@@ -16,8 +16,8 @@ const LONG: Duration = Duration::from_secs(100);
 
 /// Kills a green thread that is in `call`, and returns the `errno` that the call then reports.
 fn killed_in(call: impl FnOnce() -> std::io::Result<()> + 'static) -> Option<i32> {
-    let errno = std::rc::Rc::new(std::cell::Cell::new(None));
-    let found = std::rc::Rc::clone(&errno);
+    let errno = Rc::new(Cell::new(None));
+    let found = Rc::clone(&errno);
     let green = evy::spawn(move || {
         found.set(call().unwrap_err().raw_os_error());
         evy::sleep(LONG);
