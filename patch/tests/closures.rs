@@ -170,3 +170,41 @@ fn no_category_patches_nothing() {
         Ok(())
     });
 }
+
+#[test]
+fn doctor_and_the_error_agree_on_the_reason() {
+    within(|| {
+        let report = patch::doctor();
+        let text = report.to_string();
+        match patch::monkey_patch_only(Categories::empty()) {
+            Ok(()) => {
+                assert_eq!((report.no_identities, report.unreached.len()), (None, 0));
+                assert!(text.ends_with("\nhooks: reached by all calls"), "{text}");
+            }
+            Err(error) => {
+                let reason = report.no_identities.unwrap();
+                assert!(error.to_string().ends_with(&reason), "{error}");
+                assert!(text.contains(&reason), "{text}");
+            }
+        }
+        assert!(
+            text.contains("\npatched for this green thread: no: "),
+            "{text}"
+        );
+    });
+}
+
+#[test]
+fn doctor_says_why_a_green_thread_is_not_patched() {
+    within_if_supported(|| {
+        let reason = || patch::doctor().not_here;
+        assert!(patched(reason)?.is_none());
+        assert_eq!(unpatched(reason), Some("it runs in `unpatched`"));
+        let light = evy::spawn(reason).join().unwrap();
+        assert_eq!(
+            light,
+            Some("neither `monkey_patch` nor `patched` is in effect")
+        );
+        Ok(())
+    });
+}
