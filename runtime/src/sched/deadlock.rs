@@ -69,12 +69,16 @@ impl Scheduler {
         match green.state.get() {
             // The root green thread, woken to report the deadlock, still is in its wait.
             State::Parked | State::Ready(Wake::Deadlocked) => {
-                write!(text, " waits for {}", green.reason.get())
+                write!(text, " waits for {}", green.reason.get())?;
             }
-            State::New => text.write_str(" is not started"),
-            State::Ready(_) if green == self.running() => text.write_str(" is running"),
-            State::Ready(_) => text.write_str(" is ready"),
-            State::Done => text.write_str(" has ended"),
+            State::New => text.push_str(" is not started"),
+            State::Ready(_) if green == self.running() => text.push_str(" is running"),
+            State::Ready(_) => text.push_str(" is ready"),
+            State::Done => text.push_str(" has ended"),
         }
+        if green.killed.get() {
+            text.push_str(", and was killed");
+        }
+        Ok(())
     }
 }

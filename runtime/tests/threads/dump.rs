@@ -1,7 +1,7 @@
 //! Tests of `dump`: it shows what each green thread of the OS thread does.
 
 use evy_runtime::thread::{self, Builder};
-use evy_runtime::{dump, spawn, yield_now};
+use evy_runtime::{dump, shield, spawn, yield_now};
 use evy_test_support::within;
 
 #[test]
@@ -32,5 +32,20 @@ fn a_dump_has_a_line_for_each_green_thread_of_the_os_thread() {
         std::thread::spawn(|| assert!(dump().ends_with(" (root) is running\n")))
             .join()
             .unwrap();
+    });
+}
+
+#[test]
+fn a_dump_shows_that_a_green_thread_was_killed_but_has_not_ended() {
+    within(|| {
+        let busy = spawn(|| {
+            shield(yield_now);
+            thread::park();
+        });
+        yield_now();
+        busy.kill();
+        let text = dump();
+        assert!(text.ends_with(" is ready, and was killed\n"), "{text}");
+        assert!(busy.join().unwrap_err().is_killed());
     });
 }
