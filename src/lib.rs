@@ -45,7 +45,7 @@
 //!
 //! - **Nothing is preempted.** A green thread runs until it parks or yields. A long computation
 //!   belongs in [`unblock`], and so does every call that blocks the OS thread. A [`watchdog`]
-//!   reports the green threads that break this rule.
+//!   reports the green threads that break this rule. [`dump`] shows what each one waits for.
 //! - **Each OS thread has its own scheduler**, which its first blocking evy call creates. Green
 //!   threads, pools, queues and handles stay on their OS thread. Sockets, the contents of [`sync`],
 //!   and [`thread::Unparker`] may be used on any OS thread.
