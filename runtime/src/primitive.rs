@@ -7,7 +7,6 @@ pub(crate) use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU8, AtomicUsize,
 pub(crate) use std::sync::{Arc, Mutex, MutexGuard};
 
 use crate::pthread_identity::as_os_thread;
-use crate::unhooked::unhooked;
 
 /// Declares a constructor as `const fn`. The models in `tests/models` have a macro of the same
 /// name, which leaves out `const`, because loom creates its primitives at run time.
@@ -35,7 +34,7 @@ pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 /// ([`crate::pthread_identity`]).
 #[cold]
 fn lock_contended<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    // SAFETY: std's lock neither parks in such a section nor unwinds, and the mutex is not thread-local.
-    let locked = unsafe { as_os_thread(|| unhooked(|| mutex.lock())) };
+    // SAFETY: std's lock does not unwind, and the mutex is not thread-local.
+    let locked = unsafe { as_os_thread(|| mutex.lock()) };
     locked.unwrap_or_else(std::sync::PoisonError::into_inner)
 }

@@ -14,7 +14,7 @@ use std::sync::atomic::Ordering::SeqCst;
 
 use evy_runtime::lowlevel::hooks::Caller;
 
-use super::system::system_call;
+use super::system::{returned, system_call};
 use super::wait_table::{self, Key};
 use super::waits;
 use crate::state;
@@ -69,6 +69,11 @@ impl InUse {
         self.fd == fd
     }
 
+    /// Whether it is known that the number has not been closed since the use began.
+    fn is_still_open(self) -> bool {
+        Closes::of(self.fd).is_some() && !self.is_over()
+    }
+
     /// Whether the number has been closed since the use began.
     pub(super) fn is_over(self) -> bool {
         Closes::of(self.fd).is_some_and(|all| all.begun.load(SeqCst) != self.closes)
@@ -90,7 +95,8 @@ pub(super) fn while_open<R>(
         while_open(caller, others, park)
     });
     match parked {
-        Some((result, false)) => result,
+        // A wake may have come for nothing.
+        Some((result, is_woken)) if !is_woken || first.is_still_open() => result,
         _ => None,
     }
 }
@@ -101,7 +107,7 @@ fn closing<R>(numbers: impl Iterator<Item = c_int> + Clone, call: impl FnOnce() 
         if let Some(all) = Closes::of(fd) {
             all.begun.fetch_add(1, SeqCst);
         }
-        wait_table::wake(Key::Descriptor(fd), usize::MAX, u32::MAX);
+        wait_table::wake_from_signal_handler(Key::Descriptor(fd), usize::MAX);
     }
     let result = call();
     for all in numbers.filter_map(Closes::of) {
@@ -122,12 +128,19 @@ fn numbers(first: c_uint, last: c_uint) -> impl Iterator<Item = c_int> + Clone {
     (first as usize..end).map(|fd| fd as c_int)
 }
 
+unsafe extern "C-unwind" {
+    fn pthread_testcancel();
+}
+
 hooks! {
     @always fn close(fd: c_int) -> c_int {
         if !state::is_in_use() {
             return real::close(fd);
         }
-        closing(std::iter::once(fd), || real::close(fd))
+        // The real function is a cancellation point, which would leave the count of the number open.
+        let closed = closing(std::iter::once(fd), || returned(system_call!(SYS_close, fd)) as c_int);
+        pthread_testcancel();
+        closed
     }
 
     @always fn dup2(old: c_int, new: c_int) -> c_int {

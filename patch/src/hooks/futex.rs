@@ -108,10 +108,9 @@ unsafe fn futex(arguments: Arguments) -> isize {
             libc::FUTEX_WAIT_BITSET => wait(arguments, arguments.bits, false),
             libc::FUTEX_WAKE => wake(arguments, u32::MAX),
             libc::FUTEX_WAKE_BITSET => wake(arguments, arguments.bits),
-            // They are woken instead of moved, which a waiter must expect.
             libc::FUTEX_REQUEUE | libc::FUTEX_CMP_REQUEUE => {
-                wait_table::wake(Key::Futex(arguments.address), usize::MAX, u32::MAX);
-                arguments.call()
+                let moved = arguments.call();
+                moved + wake_instead_of_moving(arguments.address, moved)
             }
             libc::FUTEX_WAKE_OP => wake_op(arguments),
             operation => {
@@ -262,6 +261,15 @@ pub(super) fn wake_both(
     match in_kernel(rest) {
         error if error < 0 => error,
         others => (others + woken.cast_signed()).min(most.cast_signed()),
+    }
+}
+
+/// Wakes all green threads that wait at an address from which `moved` others have been moved or woken, or
+/// none because of an error. Returns their number. A waiter must expect to be woken for nothing.
+pub(super) fn wake_instead_of_moving(address: usize, moved: isize) -> isize {
+    match moved {
+        ..0 => 0,
+        _ => wait_table::wake(Key::Futex(address), usize::MAX, u32::MAX).cast_signed(),
     }
 }
 

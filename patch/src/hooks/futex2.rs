@@ -10,7 +10,7 @@ use libc::{clockid_t, timespec};
 use super::futex::{self, Wait};
 use super::system::{self, fail, returned};
 use super::time::{duration, remaining_until};
-use super::wait_table::{self, Key};
+use super::wait_table::Key;
 use super::waits::{self, AnyOutcome, SHARED_WAIT};
 use crate::Categories;
 
@@ -74,11 +74,13 @@ pub(super) unsafe fn call(number: c_long, arguments: [usize; 6]) -> Option<isize
                 }
             }
             REQUEUE => {
-                // They are woken instead of moved, which a waiter must expect.
-                if let Some(from) = (arguments[0] as *const Word).as_ref() {
-                    wait_table::wake(Key::Futex(from.address as usize), usize::MAX, u32::MAX);
+                let moved = real();
+                match (arguments[0] as *const Word).as_ref() {
+                    None => moved,
+                    Some(from) => {
+                        moved + futex::wake_instead_of_moving(from.address as usize, moved)
+                    }
                 }
-                real()
             }
             _ => return None,
         })

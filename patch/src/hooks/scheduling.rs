@@ -1,9 +1,10 @@
-//! The scheduling of the calling pthread. For a green thread, it is that of its OS thread.
+//! The calling pthread as the kernel knows it: its scheduling, and the signals that it queues itself. For a
+//! green thread, they are those of its OS thread.
 
 use std::ffi::c_int;
 
 use evy_runtime::lowlevel::hooks::{as_os_thread, own_stack};
-use libc::{clockid_t, cpu_set_t, pthread_t, sched_param, size_t};
+use libc::{clockid_t, cpu_set_t, pthread_t, sched_param, sigval, size_t};
 
 /// Makes a call for the OS thread instead of the identity of the calling green thread.
 unsafe fn for_os_thread(thread: pthread_t, call: impl FnOnce(pthread_t) -> c_int) -> c_int {
@@ -44,6 +45,10 @@ hooks! {
 
     @always fn pthread_setschedprio(thread: pthread_t, priority: c_int) -> c_int {
         for_os_thread(thread, |thread| real::pthread_setschedprio(thread, priority))
+    }
+
+    @always fn pthread_sigqueue(thread: pthread_t, signal: c_int, value: sigval) -> c_int {
+        for_os_thread(thread, |thread| real::pthread_sigqueue(thread, signal, value))
     }
 
     @always fn pthread_getcpuclockid(thread: pthread_t, clock: *mut clockid_t) -> c_int {

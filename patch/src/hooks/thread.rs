@@ -68,18 +68,28 @@ impl Waker {
     pub(super) fn wake(&self) -> bool {
         match self {
             Self::Green(waker) => waker.wake(),
-            Self::Os(word) => {
-                // The word may be gone already. Then the call wakes nothing, or wakes for nothing.
-                // SAFETY: the kernel does not access the word.
-                unsafe { system_call!(SYS_futex, *word, WAKE, 1) };
-                true
-            }
+            Self::Os(word) => wake_os_thread(*word),
+        }
+    }
+
+    /// Ends the wait like [`wake`](Self::wake), also in a signal handler.
+    pub(super) fn wake_from_signal_handler(&self) -> bool {
+        match self {
+            Self::Green(waker) => waker.wake_from_signal_handler(),
+            Self::Os(word) => wake_os_thread(*word),
         }
     }
 }
 
 const WAIT: i32 = libc::FUTEX_WAIT | libc::FUTEX_PRIVATE_FLAG;
 const WAKE: i32 = libc::FUTEX_WAKE | libc::FUTEX_PRIVATE_FLAG;
+
+fn wake_os_thread(word: *const AtomicU32) -> bool {
+    // The word may be gone already. Then the call wakes nothing, or wakes for nothing.
+    // SAFETY: the kernel does not access the word.
+    unsafe { system_call!(SYS_futex, word, WAKE, 1) };
+    true
+}
 
 fn block(is_woken: &AtomicU32, deadline: Option<Instant>) -> WaitEnd {
     let left = deadline.map(|at| at.saturating_duration_since(Instant::now()));

@@ -8,6 +8,11 @@
 //! for. A waker changes what is waited for, passes a fence, and reads the count. So one of the two sees
 //! what the other has done.
 //!
+//! A signal handler may post a semaphore and close a descriptor, which wakes. It may have interrupted code
+//! that holds a lock of this table. So code that does sets a flag of its thread, and a handler that finds
+//! it only notes the queue. The code that was interrupted then wakes all waiters of that queue that expect
+//! to be woken for nothing.
+//!
 //! `[queued-in-frame]` A waiter lies in the frame of its wait. The wait does not unwind, and does not
 //! return before the waiter is unlinked, under the lock of its queue. If its OS thread ends first, the
 //! frame is leaked, and the waiter stays valid.
@@ -47,6 +52,16 @@ impl Key {
 const QUEUE_BITS: u32 = 8;
 
 static QUEUES: [Queue; 1 << QUEUE_BITS] = [const { Queue::new() }; 1 << QUEUE_BITS];
+
+thread_local! {
+    /// Whether this thread holds the lock of a queue, or is about to take it.
+    static IS_LOCKING: Cell<bool> = const { Cell::new(false) };
+    /// The queues that a signal handler has noted, one bit each.
+    static NOTED: Noted = const { [const { Cell::new(0) }; QUEUES.len() / 64] };
+    static HAS_NOTED: Cell<bool> = const { Cell::new(false) };
+}
+
+type Noted = [Cell<u64>; QUEUES.len() / 64];
 
 /// One queue. Waiters with different keys may share it.
 #[repr(align(64))]
@@ -99,9 +114,50 @@ impl Queue {
             .store(waiters.wrapping_add_signed(change), Relaxed);
     }
 
+    /// Runs `f` with the list, under its lock. A signal handler that runs meanwhile wakes later.
+    fn with_list<R>(&self, f: impl FnOnce(&mut List) -> R) -> R {
+        IS_LOCKING.set(true);
+        compiler_fence(SeqCst);
+        let result = self.list.with(f);
+        compiler_fence(SeqCst);
+        IS_LOCKING.set(false);
+        compiler_fence(SeqCst);
+        if HAS_NOTED.get() {
+            wake_noted();
+        }
+        result
+    }
+
+    /// Wakes all waiters for which `is_meant` holds, up to `most`. Returns their number.
+    ///
+    /// It frees nothing, so each waker stays in its waiter. That may leave its frame only under the lock.
+    fn wake_linked(&self, most: usize, is_meant: impl Fn(Key) -> bool) -> usize {
+        self.with_list(|list| {
+            let mut woken = 0;
+            let mut at = list.first;
+            // SAFETY: each is linked, so it is valid ([queued-in-frame]), until the lock is released.
+            while let Some(waiter) = unsafe { at.as_ref() }
+                && woken < most
+            {
+                let next = waiter.next.get();
+                if is_meant(waiter.key) {
+                    // SAFETY: it is linked in this list.
+                    unsafe { list.unlink(at) };
+                    self.count(-1);
+                    waiter.is_woken.store(1, Release);
+                    // SAFETY: only the holder of the lock accesses the waker.
+                    let waker = unsafe { (*waiter.waker.as_ptr()).as_ref() };
+                    woken += usize::from(waker.is_some_and(Waker::wake_from_signal_handler));
+                }
+                at = next;
+            }
+            woken
+        })
+    }
+
     /// Unlinks the first waiter that [`List::take`] finds, and returns its waker.
     fn take(&self, key: Key, bits: u32, end: u64) -> Option<Waker> {
-        self.list.with(|list| {
+        self.with_list(|list| {
             let waker = list.take(key, bits, end);
             if waker.is_some() {
                 self.count(-1);
@@ -161,7 +217,6 @@ impl List {
                 // SAFETY: it is linked in this list.
                 unsafe { self.unlink(at) };
                 let waker = waiter.waker.take();
-                // From here on its frame may be left.
                 waiter.is_woken.store(1, Release);
                 return waker;
             }
@@ -197,7 +252,7 @@ impl Waiter {
     pub(super) unsafe fn enqueue(&self, thread: Thread, is_due: impl FnOnce() -> bool) -> bool {
         self.waker.set(Some(thread.waker(&raw const self.is_woken)));
         let queue = self.queue();
-        queue.list.with(|list| {
+        queue.with_list(|list| {
             // Counted before the check, see the module's documentation.
             queue.count(1);
             fence(SeqCst);
@@ -212,10 +267,10 @@ impl Waiter {
         })
     }
 
-    /// Ends the wait. Returns whether a wake has come.
+    /// Ends the wait. Returns whether a wake has come. The waker may still use the waiter until then.
     pub(super) fn dequeue(&self) -> bool {
         let queue = self.queue();
-        queue.list.with(|list| {
+        queue.with_list(|list| {
             let is_woken = self.is_woken.load(Acquire) != 0;
             if !is_woken {
                 // SAFETY: it was pushed by `enqueue`, and no wake has unlinked it.
@@ -235,6 +290,45 @@ pub(super) fn wake(key: Key, most: usize, bits: u32) -> usize {
     }
     fence(SeqCst);
     wake_counted(key, most, bits)
+}
+
+/// Wakes up to `most` threads that wait for `key`, like [`wake`], also in a signal handler. More may be woken,
+/// and others, for nothing.
+pub(super) fn wake_from_signal_handler(key: Key, most: usize) {
+    if !state::is_in_use() {
+        return;
+    }
+    fence(SeqCst);
+    let number = key.hash();
+    if QUEUES[number].waiters.load(SeqCst) == 0 {
+        return;
+    }
+    if IS_LOCKING.get() {
+        NOTED.with(|noted| noted[number / 64].set(noted[number / 64].get() | 1 << (number % 64)));
+        HAS_NOTED.set(true);
+        return;
+    }
+    let errno = errno();
+    QUEUES[number].wake_linked(most, |linked| linked == key);
+    set_errno(errno);
+}
+
+/// Wakes in the queues that signal handlers have noted.
+#[cold]
+fn wake_noted() {
+    HAS_NOTED.set(false);
+    let errno = errno();
+    let is_meant = |key| !matches!(key, Key::Futex(_));
+    NOTED.with(|noted| {
+        for (word, queues) in noted.iter().zip(QUEUES.chunks(64)) {
+            let bits = word.take();
+            let is_noted = |number: &usize| bits >> number & 1 == 1;
+            for number in (0..queues.len()).filter(is_noted) {
+                queues[number].wake_linked(usize::MAX, is_meant);
+            }
+        }
+    });
+    set_errno(errno);
 }
 
 /// Wakes like [`wake`] just after an atomic read-modify-write that has changed what is waited for.
@@ -276,7 +370,7 @@ fn wake_queued(key: Key, most: usize, bits: u32) -> usize {
     let errno = errno();
     let queue = &QUEUES[key.hash()];
     // Those that begin to wait meanwhile are not meant.
-    let end = queue.list.with(|list| list.next_number);
+    let end = queue.with_list(|list| list.next_number);
     let mut woken = 0;
     while woken < most {
         let Some(waker) = queue.take(key, bits, end) else {

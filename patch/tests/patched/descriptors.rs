@@ -177,6 +177,47 @@ fn a_wait_never_goes_on_with_the_next_file_of_the_number() {
 }
 
 #[test]
+fn a_close_is_a_cancellation_point_of_an_os_thread() {
+    if !is_patched() {
+        return;
+    }
+    unsafe extern "C" {
+        fn pthread_cancel(thread: libc::pthread_t) -> i32;
+    }
+    unsafe extern "C-unwind" {
+        fn close(fd: i32) -> i32;
+    }
+    type Start = extern "C" fn(*mut libc::c_void) -> *mut libc::c_void;
+    extern "C-unwind" fn close_when_cancelled(fd: *mut libc::c_void) -> *mut libc::c_void {
+        // SAFETY: the descriptor belongs to this thread. No destructor is left out.
+        unsafe {
+            pthread_cancel(libc::pthread_self());
+            close(fd.addr() as i32);
+        }
+        std::ptr::null_mut()
+    }
+    within(|| {
+        // SAFETY: the descriptor is given to the thread, which is joined.
+        let result = unsafe {
+            let fd = libc::dup(0);
+            let start: extern "C-unwind" fn(*mut libc::c_void) -> *mut libc::c_void =
+                close_when_cancelled;
+            let start = std::mem::transmute::<*const (), Start>(start as *const ());
+            let argument = std::ptr::without_provenance_mut(fd as usize);
+            let (mut thread, mut result) = (0, std::ptr::null_mut());
+            let attributes = std::ptr::null();
+            assert_eq!(
+                libc::pthread_create(&raw mut thread, attributes, start, argument),
+                0
+            );
+            assert_eq!(libc::pthread_join(thread, &raw mut result), 0);
+            result
+        };
+        assert_eq!(result.addr().cast_signed(), -1, "`PTHREAD_CANCELED`");
+    });
+}
+
+#[test]
 fn a_failed_dup_ends_no_wait() {
     if !is_patched() {
         return;

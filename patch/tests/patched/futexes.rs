@@ -164,6 +164,120 @@ fn the_newer_waits_answer_as_on_an_os_thread() {
     });
 }
 
+/// The older call.
+fn futex(
+    word: *const AtomicU32,
+    operation: c_int,
+    value: u32,
+    fourth: usize,
+    second: *const AtomicU32,
+    sixth: u32,
+) -> Answer {
+    let number = libc::SYS_futex;
+    // SAFETY: the words are valid, and the fourth argument is a number or a valid pointer.
+    let result = unsafe { libc::syscall(number, word, operation, value, fourth, second, sixth) };
+    outcome(result)
+}
+
+const NONE: *const AtomicU32 = std::ptr::null();
+
+#[test]
+fn green_threads_are_woken_where_the_kernel_moves_os_threads_to_another_word() {
+    if !is_patched() {
+        return;
+    }
+    within(|| {
+        let words: Arc<[AtomicU32; 2]> = Arc::default();
+        let waiting = Arc::clone(&words);
+        let waiter = move |_| {
+            let operation = libc::FUTEX_WAIT | libc::FUTEX_PRIVATE_FLAG;
+            futex(&raw const waiting[0], operation, 0, 0, NONE, 0)
+        };
+        let theirs = waiter.clone();
+        let os = std::thread::spawn(move || theirs(0));
+        let results = while_ticking(3, waiter, move || {
+            let requeue = |expected| {
+                let operation = libc::FUTEX_CMP_REQUEUE | libc::FUTEX_PRIVATE_FLAG;
+                let (most, to) = (100, &raw const words[1]);
+                futex(&raw const words[0], operation, 0, most, to, expected)
+            };
+            assert_eq!(requeue(7), (-1, Some(libc::EAGAIN)));
+            assert_eq!(wake(&words[1], 1), (0, None), "none was moved");
+            assert_eq!(requeue(0), (4, None));
+            assert!(!os.is_finished(), "it was moved");
+            assert_eq!(wake(&words[1], 1), (1, None));
+            assert_eq!(os.join().unwrap(), (0, None));
+        });
+        assert_eq!(results, [(0, None); 3]);
+    });
+}
+
+/// Two addresses of one page, which processes share.
+fn shared_words() -> [&'static AtomicU32; 2] {
+    // SAFETY: the mappings are new, and stay.
+    unsafe {
+        let file = libc::memfd_create(c"futex".as_ptr(), 0);
+        assert_eq!(libc::ftruncate(file, 4096), 0);
+        [(); 2].map(|()| {
+            let access = libc::PROT_READ | libc::PROT_WRITE;
+            let page = libc::mmap(
+                std::ptr::null_mut(),
+                4096,
+                access,
+                libc::MAP_SHARED,
+                file,
+                0,
+            );
+            assert_ne!(page, libc::MAP_FAILED);
+            &*page.cast::<AtomicU32>()
+        })
+    }
+}
+
+#[test]
+fn a_word_in_shared_memory_is_changed_at_another_address_and_by_another_process() {
+    if !is_patched() {
+        return;
+    }
+    within(|| {
+        let [word, other] = shared_words();
+        let waiter = move |value: usize| {
+            while word.load(SeqCst) <= value as u32 {
+                // It may be woken for nothing.
+                let seen = word.load(SeqCst);
+                if seen <= value as u32 {
+                    futex(word, libc::FUTEX_WAIT, seen, 0, NONE, 0);
+                }
+            }
+        };
+        let release = move || {
+            other.store(1, SeqCst);
+            futex(other, libc::FUTEX_WAKE, u32::MAX >> 1, 0, NONE, 0);
+            // SAFETY: the child makes system calls only.
+            let child = unsafe { libc::fork() };
+            if child == 0 {
+                other.store(2, SeqCst);
+                futex(other, libc::FUTEX_WAKE, u32::MAX >> 1, 0, NONE, 0);
+                // SAFETY: it ends the child.
+                unsafe { libc::_exit(0) };
+            }
+            // SAFETY: no status is asked for.
+            let ended = unsafe { libc::waitpid(child, std::ptr::null_mut(), 0) };
+            assert_eq!(ended, child);
+        };
+        while_ticking(2, waiter, release);
+        let green = evy::spawn(move || {
+            let time = timespec {
+                tv_sec: 0,
+                tv_nsec: 1_000_000,
+            };
+            let time = (&raw const time).expose_provenance();
+            futex(word, libc::FUTEX_WAIT, 2, time, NONE, 0)
+        });
+        assert_eq!(green.join().unwrap(), (-1, Some(libc::ETIMEDOUT)));
+    });
+}
+
 #[test]
 fn a_call_that_is_never_patched_is_reported() {
     if !is_patched() {

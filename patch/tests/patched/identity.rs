@@ -94,6 +94,92 @@ fn a_green_thread_can_send_itself_a_signal() {
     });
 }
 
+unsafe extern "C" {
+    fn pthread_cancel(thread: libc::pthread_t) -> i32;
+    fn pthread_sigqueue(thread: libc::pthread_t, signal: i32, value: libc::sigval) -> i32;
+}
+
+#[test]
+fn a_green_thread_can_queue_itself_a_signal_with_a_value() {
+    if !is_patched() {
+        return;
+    }
+    static VALUE: AtomicUsize = AtomicUsize::new(0);
+    extern "C" fn handle(_: i32, info: *mut libc::siginfo_t, _: *mut libc::c_void) {
+        // SAFETY: the signal has a value.
+        VALUE.store(
+            unsafe { (*info).si_value() }.sival_ptr.addr(),
+            Ordering::SeqCst,
+        );
+    }
+    within(|| {
+        let green = evy::spawn(|| {
+            let handler = handle as extern "C" fn(i32, *mut libc::siginfo_t, *mut libc::c_void);
+            let value = libc::sigval {
+                sival_ptr: std::ptr::without_provenance_mut(7),
+            };
+            // SAFETY: the handler only stores a number.
+            unsafe {
+                let mut action: libc::sigaction = std::mem::zeroed();
+                action.sa_sigaction = handler as libc::sighandler_t;
+                action.sa_flags = libc::SA_SIGINFO;
+                libc::sigaction(libc::SIGIO, &raw const action, std::ptr::null_mut());
+                assert_eq!(
+                    pthread_sigqueue(libc::pthread_self(), libc::SIGIO, value),
+                    0
+                );
+            }
+        });
+        green.join().unwrap();
+        assert_eq!(VALUE.load(Ordering::SeqCst), 7);
+    });
+}
+
+#[test]
+fn the_pthread_of_a_green_thread_is_not_cancelled_joined_or_detached() {
+    if !is_patched() {
+        return;
+    }
+    within(|| {
+        let on_own_os_thread = || {
+            let green = evy::spawn(|| {
+                // SAFETY: the call has no preconditions.
+                let me = unsafe { libc::pthread_self() };
+                evy::yield_now();
+                // SAFETY: the thread is the calling one.
+                unsafe {
+                    assert_eq!(pthread_cancel(me), libc::ESRCH);
+                    assert_eq!(libc::pthread_detach(me), 0);
+                    // It could be cancelled here.
+                    assert!(std::fs::File::open("/proc/self/exe").is_ok());
+                    let joined = libc::pthread_join(me, std::ptr::null_mut());
+                    assert_eq!(joined, libc::EDEADLK);
+                }
+                evy::sleep(std::time::Duration::from_millis(10));
+                me
+            });
+            let other = evy::spawn(|| {
+                // SAFETY: the call has no preconditions.
+                unsafe { libc::pthread_self() }
+            });
+            evy::yield_now();
+            let join = |thread| {
+                // SAFETY: it is the pthread of a green thread, which the runtime keeps.
+                unsafe { libc::pthread_join(thread, std::ptr::null_mut()) }
+            };
+            let ended = other.join().unwrap();
+            assert_eq!(join(ended), libc::EINVAL);
+            // SAFETY: as above.
+            assert_eq!(unsafe { pthread_cancel(ended) }, libc::ESRCH);
+            let on_os_thread = std::thread::spawn(move || join(ended));
+            assert_eq!(on_os_thread.join().unwrap(), libc::EINVAL);
+            assert_eq!(join(green.join().unwrap()), libc::EINVAL);
+        };
+        std::thread::spawn(on_own_os_thread).join().unwrap();
+        std::thread::spawn(|| ()).join().unwrap();
+    });
+}
+
 #[test]
 fn the_scheduling_of_a_green_thread_is_that_of_its_os_thread() {
     if !is_patched() {

@@ -165,13 +165,15 @@ fn a_kill_and_a_timeout_end_a_lookup_with_an_error() {
         return;
     }
     within(|| {
-        let green = evy::spawn(|| {
+        let is_refused = || {
             let caught = evy::timeout(Duration::ZERO, || {
                 let found = look_up(Some(c"localhost"), None, 0, libc::AF_INET);
                 (found.0, std::io::Error::last_os_error().raw_os_error())
             });
-            assert_eq!(caught, Ok((libc::EAI_SYSTEM, Some(libc::ETIMEDOUT))));
-        });
+            // The helper may have the answer before the caller waits.
+            caught == Ok((libc::EAI_SYSTEM, Some(libc::ETIMEDOUT)))
+        };
+        let green = evy::spawn(move || assert!((0..100).any(|_| is_refused())));
         green.join().unwrap();
     });
 }

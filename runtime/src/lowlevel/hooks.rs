@@ -31,15 +31,17 @@ use std::time::{Duration, Instant};
 use crate::green::{State, StaysOnItsOsThread, WaitReason};
 use crate::io::Direction;
 use crate::sched::{self, Scheduler};
-use crate::thread::{CountGuard, Parker, foreign_wait};
+use crate::thread::{CountGuard, Parker, deadline_after_any_thread, foreign_wait};
 use crate::{pthread_identity, unhooked};
 
 pub use crate::thread::foreign_wait::{Interruption, WaitEnd};
 
 /// The running green thread, which may park where foreign code has called.
+///
+/// It is meant for the call in which it was obtained. If it is kept and used where there would be no
+/// caller, nothing parks: a wait ends at once as if it had been woken, and no descriptor can be polled.
 #[derive(Clone, Copy, Debug)]
 pub struct Caller {
-    scheduler: &'static Scheduler,
     stays: PhantomData<*const StaysOnItsOsThread>,
 }
 
@@ -51,30 +53,24 @@ impl Caller {
     #[inline]
     #[must_use]
     pub fn current() -> Option<Self> {
-        let scheduler = sched::if_current()?;
-        let me = scheduler.running();
-        let has_identity = me.pthread.get().is_some() || me == scheduler.root();
-        let may_park = has_identity
-            && !unhooked::is_unhooked()
-            && matches!(me.state.get(), State::Ready(_))
-            && scheduler.may_park();
-        may_park.then_some(Self {
-            scheduler,
-            stays: PhantomData,
-        })
+        let stays = PhantomData;
+        scheduler_of_caller().map(|_| Self { stays })
     }
 
     /// Whether a thread id is probably that of a green thread of this OS thread with an identity of its
     /// own. It then does not run now.
     #[must_use]
     pub fn is_neighbor(self, id: i32) -> bool {
-        is_identity(id) && pthread_identity::is_home(id, std::ptr::from_ref(self.scheduler).cast())
+        let is_home = |scheduler| {
+            pthread_identity::is_home(id, std::ptr::from_ref::<Scheduler>(scheduler).cast())
+        };
+        is_identity(id) && sched::if_current().is_some_and(is_home)
     }
 
     /// Returns the moment `time` from now. `None` never comes.
     #[must_use]
     pub fn deadline_after(self, time: Duration) -> Option<Instant> {
-        self.scheduler.clock.deadline_after(time)
+        deadline_after_any_thread(time)
     }
 
     /// Parks until one of the descriptors may be ready. The caller then tries again.
@@ -90,7 +86,10 @@ impl Caller {
         deadline: Option<Instant>,
         interruption: Interruption,
     ) -> io::Result<WaitEnd> {
-        foreign_wait::wait_for_descriptors(self.scheduler, wanted, reason, deadline, interruption)
+        let Some(scheduler) = scheduler_of_caller() else {
+            return Err(io::Error::from_raw_os_error(libc::EPERM));
+        };
+        foreign_wait::wait_for_descriptors(scheduler, wanted, reason, deadline, interruption)
     }
 
     /// Parks until a [`Waker`] of this green thread is used, or the deadline passes. Other events may
@@ -102,13 +101,18 @@ impl Caller {
         deadline: Option<Instant>,
         interruption: Interruption,
     ) -> WaitEnd {
-        let _counted = CountGuard::new(&self.scheduler.shared_waiters);
-        foreign_wait::wait(self.scheduler, reason, deadline, interruption)
+        let Some(scheduler) = scheduler_of_caller() else {
+            return WaitEnd::Woken;
+        };
+        let _counted = CountGuard::new(&scheduler.shared_waiters);
+        foreign_wait::wait(scheduler, reason, deadline, interruption)
     }
 
     /// Lets the other ready green threads run first.
     pub fn yield_now(self) {
-        crate::thread::yield_uninterrupted();
+        if scheduler_of_caller().is_some() {
+            crate::thread::yield_uninterrupted();
+        }
     }
 
     /// Returns what ends [`park`](Self::park) from any OS thread.
@@ -117,6 +121,19 @@ impl Caller {
         // The first one of a green thread allocates, and an allocator may call a hook.
         unhooked::unhooked(|| Waker(Parker::current()))
     }
+}
+
+/// Returns the scheduler, if the running green thread is a [`Caller`].
+#[inline]
+fn scheduler_of_caller<'a>() -> Option<&'a Scheduler> {
+    let scheduler = sched::if_current()?;
+    let me = scheduler.running();
+    let has_identity = me.pthread.get().is_some() || me == scheduler.root();
+    let may_park = has_identity
+        && !unhooked::is_unhooked()
+        && matches!(me.state.get(), State::Ready(_))
+        && scheduler.may_park();
+    may_park.then_some(scheduler)
 }
 
 /// Ends the wait of a green thread from any OS thread.
@@ -134,6 +151,13 @@ impl Waker {
             false => unhooked::unhooked(|| self.0.unpark()),
         }
         // Asked last: an OS thread that ends meanwhile is noticed.
+        !self.0.is_abandoned()
+    }
+
+    /// Ends the current wait like [`wake`](Self::wake), and may be called in a signal handler: it takes no
+    /// lock, and neither allocates nor frees.
+    pub fn wake_from_signal_handler(&self) -> bool {
+        self.0.unpark_remotely();
         !self.0.is_abandoned()
     }
 }
@@ -194,6 +218,17 @@ pub fn is_identity(id: i32) -> bool {
     id >= pthread_identity::FIRST_ID
 }
 
+/// Whether a pthread is the identity of a green thread.
+///
+/// # Safety
+///
+/// The program has not joined it.
+#[must_use]
+pub unsafe fn is_identity_thread(thread: libc::pthread_t) -> bool {
+    // SAFETY: as here (caller).
+    unsafe { pthread_identity::is_identity(thread) }
+}
+
 /// Whether the running green thread can park below frames of foreign code: it has a pthread identity of
 /// its own, or is the root green thread. An OS thread that has not used evy would be the latter.
 #[must_use]
@@ -229,5 +264,5 @@ pub fn own_stack() -> Option<(*mut u8, usize)> {
 /// `errno`.
 pub unsafe fn as_os_thread<R>(f: impl FnOnce() -> R) -> R {
     // SAFETY: no hook parks meanwhile. `f` is as required (caller).
-    unsafe { pthread_identity::as_os_thread(|| unhooked::unhooked(f)) }
+    unsafe { pthread_identity::as_os_thread(f) }
 }

@@ -1,38 +1,47 @@
 //! `PthreadIdentity`: its birth, its reuse and its end.
 
 use std::ffi::c_void;
-use std::hint::black_box;
 use std::io;
 use std::mem::MaybeUninit;
 use std::ptr;
-use std::sync::atomic::{AtomicI32, AtomicPtr, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicI32, AtomicU32, Ordering};
 
 use super::glibc::{self, Glibc};
 use super::images::Images;
 use super::machine::{ThreadPointer, system_call};
-use super::{Adopt, FIRST_ID, homes, os_thread};
+use super::{Adopt, FIRST_ID, homes, os_thread, task};
 
 const LAST_ID: i32 = 0x3fff_ffff;
-
-/// The distance from the frame of the birth to the frames of green threads. It is more than the red
-/// zone of a frame.
-const GAP: usize = 512;
 
 /// The pthread identity of a stack. It stays with its stack.
 #[derive(Debug)]
 pub(crate) struct PthreadIdentity {
     thread_pointer: ThreadPointer,
     thread: libc::pthread_t,
-    base: *mut u8,
+    /// Where the birth has stored its registers. The frames of green threads lie below.
+    registers: *mut u8,
     top: *mut u8,
     adopt: Adopt,
     data: *const (),
     os_thread: ThreadPointer,
+    end_word: EndWord,
     images: Images,
 }
 
+/// The word that the kernel clears when a task of the pthread has ended.
+#[derive(Clone, Copy, Debug)]
+struct EndWord {
+    /// Null if glibc has not named one.
+    address: *const AtomicU32,
+    /// What glibc had stored there.
+    value: u32,
+}
+
 /// What the creator and the new pthread share, until the kernel task of the latter has ended.
+#[repr(C)]
 struct Birth {
+    /// The first field: `task::begin` stores it.
+    registers: *mut u8,
     adopt: Adopt,
     data: *const (),
     os_thread: ThreadPointer,
@@ -41,12 +50,20 @@ struct Birth {
     /// One once the fields below are valid.
     is_recorded: AtomicU32,
     thread_pointer: MaybeUninit<ThreadPointer>,
-    base: *mut u8,
     id_words: IdWords,
-    /// The word that the kernel clears when the task has ended.
-    cleared_at_end: AtomicPtr<AtomicU32>,
-    /// That word, if glibc has not named one.
+    end_word: EndWord,
+    /// The word that the kernel clears, if glibc has not named one.
     own_word: AtomicU32,
+}
+
+impl Birth {
+    /// Returns the word that the kernel clears.
+    fn cleared_at_end(&self) -> *const AtomicU32 {
+        match self.end_word.address.is_null() {
+            true => &raw const self.own_word,
+            false => self.end_word.address,
+        }
+    }
 }
 
 /// The words of `struct pthread` that had the value of the thread's id, one bit each. The upper half of
@@ -90,8 +107,9 @@ impl IdWords {
             ..Self::NONE
         };
         for word in 0..Self::COUNT {
-            // SAFETY: inside of `struct pthread`, which is larger, and which only this thread uses.
-            let value = unsafe { thread_pointer.at::<i32>(words.offset(word)).read_volatile() };
+            let word_at = thread_pointer.at::<AtomicI32>(words.offset(word));
+            // SAFETY: inside of `struct pthread`, which is larger. glibc may change a word meanwhile.
+            let value = unsafe { (*word_at).load(Ordering::Relaxed) };
             words.found[word / 64] |= u64::from(value as isize == id) << (word % 64);
         }
         words
@@ -147,15 +165,18 @@ impl Newborn {
     ) -> io::Result<Self> {
         let os_thread = os_thread::pointer();
         let mut birth = Birth {
+            registers: ptr::null_mut(),
             adopt,
             data,
             os_thread,
             id_offset,
             is_recorded: AtomicU32::new(0),
             thread_pointer: MaybeUninit::uninit(),
-            base: ptr::null_mut(),
             id_words: IdWords::NONE,
-            cleared_at_end: AtomicPtr::new(ptr::null_mut()),
+            end_word: EndWord {
+                address: ptr::null(),
+                value: 0,
+            },
             own_word: AtomicU32::new(1),
         };
         let shared = &raw mut birth;
@@ -163,7 +184,7 @@ impl Newborn {
         // SAFETY: the stack is as `pthread_create` requires (caller), and `shared` is valid until the
         // new thread has ended, which is waited for below.
         let thread = unsafe { create_pthread(limit, size, shared.cast())? };
-        // SAFETY: `be_born` has written the other fields before it stored `is_recorded`, and after that
+        // SAFETY: `record` has written the other fields before it stored `is_recorded`, and after that
         // it touches none of them. The word is valid: it is part of the identity or of `birth`.
         unsafe {
             wait_while(
@@ -171,23 +192,17 @@ impl Newborn {
                 0,
                 libc::FUTEX_PRIVATE_FLAG,
             );
-            let word = (*shared).cleared_at_end.load(Ordering::Acquire);
-            // The kernel wakes with an operation that is not private.
-            loop {
-                match (*word).load(Ordering::Acquire) {
-                    0 => break,
-                    value => wait_while(word, value, 0),
-                }
-            }
+            wait_until_cleared((*shared).cleared_at_end());
             Ok(Self {
                 identity: PthreadIdentity {
                     thread_pointer: (*shared).thread_pointer.assume_init(),
                     thread,
-                    base: (*shared).base,
+                    registers: (*shared).registers,
                     top,
                     adopt,
                     data,
                     os_thread,
+                    end_word: (*shared).end_word,
                     images: Images::new(),
                 },
                 id_words: (*shared).id_words,
@@ -212,8 +227,13 @@ impl Newborn {
             return Err(glibc::unknown("a fixed place for the id of a thread"));
         }
         let thread_pointer = identity.thread_pointer;
-        // SAFETY: both words are part of the identity, which runs nowhere.
+        let end_word = identity.end_word;
+        // SAFETY: the words are part of the identity, which runs nowhere.
         unsafe {
+            // Cleared, it would say that the pthread has ended, and detaching it would free its state.
+            if let Some(word) = end_word.address.as_ref() {
+                word.store(end_word.value, Ordering::Relaxed);
+            }
             let id = next_id();
             homes::remember(id, identity.data);
             thread_pointer.at::<i32>(facts.id_offset).write(id);
@@ -264,7 +284,7 @@ impl PthreadIdentity {
 
     /// Returns the address below which the frames of green threads may lie.
     pub(crate) fn base(&self) -> *mut u8 {
-        self.base
+        self.registers.wrapping_sub(self.registers.addr() % 64)
     }
 
     /// Returns the end of the stack, above the identity.
@@ -297,42 +317,85 @@ impl PthreadIdentity {
         }
     }
 
-    /// Gives all thread locals their initial values, for the next green thread.
+    /// Releases what the last green thread has left, and gives all thread locals their initial values,
+    /// for the next one.
     ///
     /// # Safety
     ///
     /// As for [`Self::run_destructors`], which was called just before.
-    #[inline(never)]
     pub(crate) unsafe fn renew(&self) {
+        if let Ok(facts) = glibc::facts() {
+            // SAFETY: as here (caller).
+            unsafe { self.renew_by(facts) };
+        }
+    }
+
+    /// # Safety
+    ///
+    /// As for [`Self::renew`].
+    #[inline(never)]
+    pub(super) unsafe fn renew_by(&self, facts: &Glibc) {
         // SAFETY: nothing refers to the values (caller), and the identity is the current one.
         unsafe {
-            let area = self.base.addr()..self.top.addr();
+            facts.release_mutexes(self.thread_pointer);
+            glibc::reset_settings();
+            let area = self.top.addr() - self.base().addr();
             self.images.copy_to(self.thread_pointer, area);
             (self.adopt)(self.data);
         }
         os_thread::remember(self.os_thread);
     }
 
-    /// Ends the identity, and returns what glibc keeps for it.
+    /// Ends the identity, and gives back what glibc keeps for it. Returns `false` if glibc may still use
+    /// the stack.
     ///
     /// # Safety
     ///
     /// The identity runs nowhere, will not run again, and its destructors have run.
-    pub(crate) unsafe fn destroy(&self) {
-        let Ok(facts) = glibc::facts() else { return };
+    #[must_use]
+    pub(crate) unsafe fn destroy(&self) -> bool {
         self.images.clear();
         // SAFETY: as here (caller).
-        unsafe { self.destroy_by(facts) };
+        glibc::facts().is_ok_and(|facts| unsafe { self.destroy_by(facts) })
     }
 
+    /// A new kernel task ends the pthread ([`task`]). It is joined, unless the program has detached it.
+    ///
+    /// # Safety
+    ///
+    /// As for [`Self::destroy`].
     pub(super) unsafe fn destroy_by(&self, facts: &Glibc) -> bool {
-        // SAFETY: the kernel task has ended, and nothing runs under the identity (caller). To glibc, a
-        // thread without an id has ended, so the join does not wait.
+        let id = self.thread_pointer.at::<AtomicI32>(facts.id_offset);
+        let own_word = AtomicU32::new(1);
+        let named = self.end_word.address;
+        let word = match named.is_null() {
+            true => &raw const own_word,
+            false => named,
+        };
+        // SAFETY: the kernel task of the birth has ended, and nothing runs under the identity (caller).
+        // The words are part of it, or of this frame, which is not left before the new task has ended.
         unsafe {
-            self.thread_pointer
-                .at::<i32>(facts.id_offset)
-                .write_volatile(0);
-            libc::pthread_join(self.thread, ptr::null_mut()) == 0
+            // Where it is not the id, the word says too whether the program has detached the pthread.
+            let is_joinable = ptr::addr_eq(word, id)
+                || named.is_null()
+                || (*word).load(Ordering::Relaxed) == self.end_word.value;
+            let (registers, thread_pointer) = (self.registers, self.thread_pointer);
+            let end = || {
+                task::end(
+                    registers,
+                    thread_pointer,
+                    id,
+                    word,
+                    ptr::from_ref(self).cast(),
+                )
+            };
+            if !with_signals_blocked(end) {
+                return false;
+            }
+            wait_until_cleared(word);
+            // To glibc, a thread without an id has ended, so the join does not wait.
+            (*id).store(0, Ordering::Relaxed);
+            is_joinable && libc::pthread_join(self.thread, ptr::null_mut()) == 0
         }
     }
 }
@@ -374,7 +437,9 @@ unsafe fn create_pthread(
         .and_then(|()| {
             let (thread, attributes) = (thread.as_mut_ptr(), attributes.as_ptr());
             ok(os_thread::as_os_thread(|| {
-                with_signals_blocked(|| libc::pthread_create(thread, attributes, be_born, birth))
+                with_signals_blocked(|| {
+                    libc::pthread_create(thread, attributes, task::begin, birth)
+                })
             }))
         });
         libc::pthread_attr_destroy(attributes.as_mut_ptr());
@@ -397,31 +462,35 @@ pub(super) fn with_signals_blocked<R>(f: impl FnOnce() -> R) -> R {
 }
 
 /// What the new pthread does: it records where its state lies, and ends its kernel task.
-extern "C" fn be_born(birth: *mut c_void) -> *mut c_void {
+///
+/// # Safety
+///
+/// `birth` is that of [`Newborn::create`], and [`task::begin`] has called this.
+pub(super) unsafe extern "C" fn record(birth: *mut c_void) -> ! {
     const PR_GET_TID_ADDRESS: usize = 40;
     let birth = birth.cast::<Birth>();
-    let frame = black_box(0_u8);
     // SAFETY: `birth` is valid until this kernel task has ended, and the creator reads the fields only
-    // after `is_recorded` was stored. No destructor is left out by the exit, and the stack above this
-    // frame is never used again.
+    // after `is_recorded` was stored. No destructor is left out by the exit.
     unsafe {
         ((*birth).adopt)((*birth).data);
         os_thread::remember((*birth).os_thread);
         (*birth).thread_pointer.write(ThreadPointer::current());
-        let base = (&raw const frame).cast_mut().wrapping_sub(GAP);
-        (*birth).base = base.wrapping_sub(base.addr() % 64);
         (*birth).id_words = IdWords::find((*birth).thread_pointer.assume_init());
         (*birth).give_up_id();
-        let mut word: *mut AtomicU32 = ptr::null_mut();
+        let mut word: *const AtomicU32 = ptr::null();
         let named = system_call(
             libc::SYS_prctl,
             [PR_GET_TID_ADDRESS, (&raw mut word).addr(), 0, 0],
         );
         if named != 0 || word.is_null() {
-            word = &raw mut (*birth).own_word;
-            system_call(libc::SYS_set_tid_address, [word.addr(), 0, 0, 0]);
+            let own_word = (&raw const (*birth).own_word).addr();
+            system_call(libc::SYS_set_tid_address, [own_word, 0, 0, 0]);
+        } else {
+            (*birth).end_word = EndWord {
+                address: word,
+                value: (*word).load(Ordering::Relaxed),
+            };
         }
-        (*birth).cleared_at_end.store(word, Ordering::Release);
         (*birth).is_recorded.store(1, Ordering::Release);
         let recorded = (&raw const (*birth).is_recorded).addr();
         // A signal that was sent to the old id is handled when this call returns.
@@ -430,6 +499,34 @@ extern "C" fn be_born(birth: *mut c_void) -> *mut c_void {
         system_call(libc::SYS_exit, [0; 4]);
     }
     unreachable!("the kernel task has ended")
+}
+
+/// What the last kernel task does first: hooks that are called in it find neither the scheduler nor the
+/// OS thread of the identity.
+///
+/// # Safety
+///
+/// `identity` is valid, and the calling task is its last.
+pub(super) unsafe extern "C" fn separate(identity: *const c_void) {
+    os_thread::forget();
+    // SAFETY: valid (caller). No green thread has no scheduler to find.
+    unsafe { ((*identity.cast::<PthreadIdentity>()).adopt)(ptr::null()) };
+}
+
+/// Waits until the kernel has cleared `word` at the end of a task.
+///
+/// # Safety
+///
+/// `word` is valid.
+unsafe fn wait_until_cleared(word: *const AtomicU32) {
+    loop {
+        // SAFETY: valid (caller). The kernel wakes with an operation that is not private.
+        match unsafe { (*word).load(Ordering::Acquire) } {
+            0 => return,
+            // SAFETY: valid (caller).
+            value => unsafe { wait_while(word, value, 0) },
+        }
+    }
 }
 
 /// Waits until `word` has another value than `value`.

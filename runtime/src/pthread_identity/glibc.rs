@@ -1,13 +1,14 @@
 //! What identities rely on in glibc beyond its documentation, found out at first use.
 
-use std::ffi::{CStr, c_void};
+use std::ffi::{CStr, c_int, c_void};
 use std::io;
 use std::ptr;
 use std::sync::OnceLock;
-use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::{AtomicI32, AtomicUsize};
 
-use super::trial;
+use super::machine::ThreadPointer;
+use super::{FIRST_ID, robust, trial};
 
 /// The maximum number of POSIX keys, and the number of rounds in which their destructors run. Both
 /// have been part of glibc's ABI since the beginning.
@@ -19,8 +20,12 @@ const DESTRUCTOR_ROUNDS: usize = 4;
 pub(super) struct Glibc {
     /// The id of the thread in `struct pthread`.
     pub(super) id_offset: isize,
+    /// The beginning of `struct pthread`, to which a `pthread_t` points.
+    begin: isize,
     /// The area of restartable sequences, if glibc registers one.
     pub(super) rseq_offset: Option<isize>,
+    /// The list of the robust mutexes that the thread holds.
+    pub(super) robust_offset: Option<isize>,
     /// The number of bytes that an identity occupies.
     pub(super) area: usize,
     call_tls_dtors: unsafe extern "C" fn(),
@@ -39,17 +44,34 @@ struct Key {
     destructor: Option<unsafe extern "C" fn(*mut c_void)>,
 }
 
+static FACTS: OnceLock<Result<Glibc, String>> = OnceLock::new();
+
 /// Returns the facts, which the first call finds out.
 ///
 /// # Errors
 ///
 /// Returns `Unsupported` if one of them does not hold.
 pub(super) fn facts() -> io::Result<&'static Glibc> {
-    static FACTS: OnceLock<Result<Glibc, String>> = OnceLock::new();
     match FACTS.get_or_init(|| trial::run().map_err(|error| error.to_string())) {
         Ok(facts) => Ok(facts),
         Err(reason) => Err(io::Error::new(io::ErrorKind::Unsupported, reason.as_str())),
     }
+}
+
+/// Whether `thread` is the pthread of an identity.
+///
+/// # Safety
+///
+/// The program has not joined it.
+pub(crate) unsafe fn is_identity(thread: libc::pthread_t) -> bool {
+    // Before all facts are known, there are no identities.
+    let Some(Ok(facts)) = FACTS.get() else {
+        return false;
+    };
+    let begin = ptr::with_exposed_provenance::<AtomicI32>(thread as usize);
+    // SAFETY: the word is part of `struct pthread`, which is valid until the join (caller).
+    let id = unsafe { &*begin.byte_offset(facts.id_offset - facts.begin) };
+    id.load(Relaxed) >= FIRST_ID
 }
 
 /// Returns the error for a glibc in which `fact` does not hold.
@@ -69,16 +91,44 @@ pub(super) fn symbol(name: &CStr) -> Option<ptr::NonNull<c_void>> {
     ptr::NonNull::new(unsafe { libc::dlsym(libc::RTLD_DEFAULT, name.as_ptr()) })
 }
 
+unsafe extern "C" {
+    fn pthread_setcancelstate(state: c_int, old: *mut c_int) -> c_int;
+    fn pthread_setcanceltype(kind: c_int, old: *mut c_int) -> c_int;
+}
+
+/// Resets what the calling thread has set in glibc's own thread locals, to what a new thread has.
+///
+/// # Safety
+///
+/// No code of the program runs on this thread any more.
+pub(super) unsafe fn reset_settings() {
+    const PTHREAD_CANCEL_ENABLE: c_int = 0;
+    const PTHREAD_CANCEL_DEFERRED: c_int = 0;
+    const LC_GLOBAL_LOCALE: libc::locale_t = ptr::without_provenance_mut(usize::MAX);
+    let mut old = 0;
+    // SAFETY: the pointer is valid, and the program does not rely on the values (caller).
+    unsafe {
+        libc::uselocale(LC_GLOBAL_LOCALE);
+        pthread_setcanceltype(PTHREAD_CANCEL_DEFERRED, &raw mut old);
+        pthread_setcancelstate(PTHREAD_CANCEL_ENABLE, &raw mut old);
+        *libc::__errno_location() = 0;
+    }
+}
+
 impl Glibc {
     /// Finds out what needs no trial. The other facts are zero.
     pub(super) fn find() -> io::Result<Self> {
         let dtors = symbol(c"__call_tls_dtors").ok_or_else(|| unknown("`__call_tls_dtors`"))?;
         let keys = symbol(c"__pthread_keys").ok_or_else(|| unknown("`__pthread_keys`"))?;
         let rseq = symbol(c"__rseq_offset");
+        let thread_pointer = ThreadPointer::current();
         let facts = Self {
             id_offset: 0,
+            // SAFETY: the call has no preconditions.
+            begin: thread_pointer.offset_of(unsafe { libc::pthread_self() } as *const u8),
             // SAFETY: glibc documents this symbol: a constant of type `ptrdiff_t`.
             rseq_offset: rseq.map(|offset| unsafe { offset.cast::<isize>().read() }),
+            robust_offset: robust::find(thread_pointer),
             area: 0,
             // SAFETY: glibc's own code declares it like this.
             call_tls_dtors: unsafe {
@@ -107,6 +157,22 @@ impl Glibc {
                 true => Ok(()),
                 false => Err(unknown("the known layout of `__pthread_keys`")),
             }
+        }
+    }
+
+    /// Marks the robust mutexes that the green thread still holds.
+    ///
+    /// # Safety
+    ///
+    /// `thread_pointer` is the current one. No code of the program runs under it any more.
+    pub(super) unsafe fn release_mutexes(&self, thread_pointer: ThreadPointer) {
+        let Some(list) = self.robust_offset else {
+            return;
+        };
+        // SAFETY: as here (caller). The id is a word of the same thread.
+        unsafe {
+            let id = thread_pointer.at::<i32>(self.id_offset).read();
+            robust::release(list, thread_pointer, id);
         }
     }
 

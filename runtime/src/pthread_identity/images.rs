@@ -10,18 +10,17 @@
 //! then. The places are found out on a new OS thread. On an older one, the loader does not know those
 //! of a module that was loaded later, although the program uses them.
 //!
-//! The thread locals of some modules that `dlopen` loads have a place of their own in each thread.
-//! While there is such a module, the loader is asked each time.
+//! Other modules that `dlopen` loads get a block in each thread, at the first access
+//! ([`blocks`](super::blocks)).
 
 use std::cell::RefCell;
 use std::ffi::{CStr, c_int, c_void};
 use std::mem::MaybeUninit;
-use std::ops::Range;
 use std::ptr;
 use std::sync::{Arc, Mutex};
 
 use super::birth::with_signals_blocked;
-use super::dtv::Dtv;
+use super::blocks;
 use super::loads::Loads;
 use super::machine::ThreadPointer;
 use crate::primitive::lock;
@@ -55,9 +54,12 @@ struct Known {
     loads: Loads,
     /// Copies of the initial values of those whose places are alike, relative to the thread pointer.
     alike: Vec<(isize, Box<[u8]>)>,
-    /// Whether there are others.
-    has_others: bool,
+    /// The modules that there were.
+    modules: Modules,
 }
+
+/// How many modules have been loaded, and how many unloaded.
+type Modules = (u64, u64);
 
 /// What an identity knows of the modules of the process.
 #[derive(Debug)]
@@ -75,26 +77,25 @@ impl Images {
     ///
     /// # Safety
     ///
-    /// - `thread_pointer` is the current one. The static area of its thread lies in `area`.
+    /// - `thread_pointer` is the current one. The static area of its thread has at most `area` bytes.
     /// - Nothing refers to the values.
-    pub(super) unsafe fn copy_to(&self, thread_pointer: ThreadPointer, area: Range<usize>) {
+    pub(super) unsafe fn copy_to(&self, thread_pointer: ThreadPointer, area: usize) {
+        // SAFETY: as here (caller).
+        unsafe { blocks::free_all(thread_pointer) };
         let mut known = self.0.borrow_mut();
-        if !known.as_ref().is_some_and(|known| known.loads.are_all()) {
-            *known = find(area.len());
-        }
-        if let Some(known) = &*known {
-            // SAFETY: glibc has reserved these places in each thread, and nothing refers to them
-            // (caller).
+        loop {
+            if !known.as_ref().is_some_and(|known| known.loads.are_all()) {
+                *known = find(area);
+            }
+            // Without an OS thread to find it out, the values stay as they are.
+            let Some(known) = &*known else { return };
+            // SAFETY: glibc has reserved these places in each thread, and nothing refers to them (caller).
             unsafe { known.copy_to(thread_pointer) };
-        }
-        if known.as_ref().is_none_or(|known| known.has_others) {
-            for_each_module(|_, place, image| {
-                if !place.is_null() && (known.is_none() || !area.contains(&place.addr())) {
-                    // SAFETY: this is the place for the current thread, and nothing refers to it
-                    // (caller).
-                    unsafe { image.copy_to(place) };
-                }
-            });
+            // A module that was loaded meanwhile may have got the place of one that was unloaded
+            // before, and lost what the loader has written there.
+            if !known.loads.have_changed() {
+                return;
+            }
         }
     }
 
@@ -108,43 +109,52 @@ impl Images {
 #[cold]
 fn find(area: usize) -> Option<Arc<Known>> {
     let mut newest = lock(&NEWEST);
-    if !newest.as_ref().is_some_and(|known| known.loads.are_all()) {
+    while !newest.as_ref().is_some_and(|known| known.loads.are_all()) {
+        let before = modules();
         let mut found = None;
-        let before = count_loads();
-        on_new_thread(&mut || found = Some(Known::examine(area, before)));
-        *newest = found.map(Arc::new);
+        on_new_thread(&mut || found = Some(Known::examine(area)));
+        *newest = Some(Arc::new(found?));
+        // A module that was loaded since the OS thread began may have the number of another one, which
+        // was unloaded. Then the OS thread knows the place of the latter.
+        if newest.as_ref().is_some_and(|known| known.modules == before) {
+            break;
+        }
+        *newest = None;
     }
     newest.clone()
 }
 
+/// Returns how many modules have been loaded and unloaded.
+fn modules() -> Modules {
+    let mut modules = (0, 0);
+    iterate(&mut |info| {
+        modules = (info.dlpi_adds, info.dlpi_subs);
+        1
+    });
+    modules
+}
+
 impl Known {
-    /// Examines the modules. The calling thread is younger than the first `loads` loads, of which the
-    /// last may not be finished. If it is not, or if there are later ones, the modules are examined again
-    /// next time.
-    fn examine(area: usize, loads: u64) -> Self {
+    /// Examines the modules. The calling thread is younger than each of them, but for those that are
+    /// being loaded. While there are such modules, the next identity examines them all again.
+    fn examine(area: usize) -> Self {
         let thread_pointer = ThreadPointer::current();
         let mut known = Self {
             loads: Loads::default(),
             alike: Vec::new(),
-            has_others: false,
+            modules: (0, 0),
         };
-        let table = Dtv::current();
-        let mut is_first = true;
-        let (mut is_known_table, mut is_loading) = (true, false);
+        let (mut is_first, mut is_loading) = (true, false);
         for_each_module(|info, place, image| {
             // No module is added meanwhile, because the loader holds its lock.
-            if is_first && info.dlpi_adds == loads {
-                known.loads = Loads::find(loads);
+            if is_first {
+                known.loads = Loads::find(info.dlpi_adds);
+                known.modules = (info.dlpi_adds, info.dlpi_subs);
             }
             is_first = false;
-            // SAFETY: the table is that of this thread, and the C library has no thread locals but those
-            // that it was created with.
-            match unsafe { table.place(info.dlpi_tls_modid) } {
-                Some(known) => is_known_table &= place.is_null() || place.addr() == known,
-                None => is_loading = true,
-            }
+            // SAFETY: it is the current one.
+            is_loading |= !unsafe { blocks::has_entry(thread_pointer, info.dlpi_tls_modid) };
             if place.is_null() || thread_pointer.offset_of(place).unsigned_abs() > area {
-                known.has_others = true;
                 return;
             }
             let mut bytes = vec![0; image.len].into_boxed_slice();
@@ -152,7 +162,7 @@ impl Known {
             unsafe { image.copy_to(bytes.as_mut_ptr()) };
             known.alike.push((thread_pointer.offset_of(place), bytes));
         });
-        if is_known_table && is_loading {
+        if is_loading {
             known.loads = Loads::default();
         }
         known
@@ -190,6 +200,22 @@ fn on_new_thread(f: &mut dyn FnMut()) {
     });
 }
 
+/// Checks the format of the tables of blocks, by what they say of the C library, whose thread locals are
+/// in the static area.
+pub(super) fn check_blocks() -> bool {
+    let thread_pointer = ThreadPointer::current();
+    let mut is_known = false;
+    iterate(&mut |info| {
+        let place = info.dlpi_tls_data.cast();
+        if is_of_libc(info) && info.dlpi_tls_modid != 0 {
+            // SAFETY: it is the current one.
+            is_known = unsafe { blocks::has_static(thread_pointer, info.dlpi_tls_modid, place) };
+        }
+        0
+    });
+    is_known
+}
+
 /// Calls `f` for each module that has thread locals, except those of the C library, with the place of
 /// its thread locals in the current thread. The place is null if it has none yet.
 fn for_each_module(mut f: impl FnMut(&libc::dl_phdr_info, *mut u8, Image)) {
@@ -213,16 +239,6 @@ fn for_each_module(mut f: impl FnMut(&libc::dl_phdr_info, *mut u8, Image)) {
         }
         0
     });
-}
-
-/// Returns the number of modules that the loader has begun to load.
-fn count_loads() -> u64 {
-    let mut loads = 0;
-    iterate(&mut |info| {
-        loads = info.dlpi_adds;
-        1
-    });
-    loads
 }
 
 /// Calls `f` for each module, until it does not return zero.

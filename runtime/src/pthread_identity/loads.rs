@@ -37,8 +37,14 @@ impl Loads {
     /// Whether no module has been loaded since. Always `false` if the counter is unknown.
     #[inline]
     pub(super) fn are_all(&self) -> bool {
-        let is_same = |counter: &&AtomicU64| counter.load(Relaxed) == self.number;
-        !self.counters.is_empty() && self.counters.iter().all(is_same)
+        !self.counters.is_empty() && !self.have_changed()
+    }
+
+    /// Whether a counter shows that a module has been loaded since.
+    #[inline]
+    pub(super) fn have_changed(&self) -> bool {
+        let has_changed = |counter: &&AtomicU64| counter.load(Relaxed) != self.number;
+        self.counters.iter().any(has_changed)
     }
 }
 

@@ -41,6 +41,10 @@ impl ThreadPointer {
         }
     }
 
+    pub(super) fn address(self) -> usize {
+        self.0
+    }
+
     /// Returns the address at `offset` from it.
     pub(super) fn at<T>(self, offset: isize) -> *mut T {
         std::ptr::with_exposed_provenance_mut(self.0.wrapping_add_signed(offset))

@@ -47,7 +47,7 @@
 #[cfg(evy_identity)]
 mod birth;
 #[cfg(evy_identity)]
-mod dtv;
+mod blocks;
 #[cfg(evy_identity)]
 mod glibc;
 #[cfg_attr(
@@ -64,12 +64,18 @@ mod machine;
 #[cfg(evy_identity)]
 mod os_thread;
 #[cfg(evy_identity)]
+mod robust;
+#[cfg(evy_identity)]
+mod task;
+#[cfg(evy_identity)]
 mod trial;
 #[cfg(not(evy_identity))]
 mod unsupported;
 
 #[cfg(evy_identity)]
 pub(crate) use birth::PthreadIdentity;
+#[cfg(evy_identity)]
+pub(crate) use glibc::is_identity;
 pub(crate) use homes::is_home;
 #[cfg(evy_identity)]
 pub(crate) use machine::ThreadPointer;
@@ -78,7 +84,7 @@ pub(crate) use os_thread::as_os_thread;
 #[cfg(evy_identity)]
 pub(crate) use trial::check;
 #[cfg(not(evy_identity))]
-pub(crate) use unsupported::{PthreadIdentity, ThreadPointer, as_os_thread, check};
+pub(crate) use unsupported::{PthreadIdentity, ThreadPointer, as_os_thread, check, is_identity};
 
 /// The ids of identities begin here. The kernel has no such ids, and they fit into the bits that a
 /// mutex has for its owner.

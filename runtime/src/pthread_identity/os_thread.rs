@@ -9,6 +9,7 @@
 use std::cell::Cell;
 
 use super::machine::ThreadPointer;
+use crate::unhooked::unhooked;
 
 thread_local! {
     /// Under an identity, the thread pointer of the OS thread that it belongs to.
@@ -25,12 +26,20 @@ pub(super) fn remember(os_thread: ThreadPointer) {
     OS_THREAD.set(Some(os_thread));
 }
 
-/// Runs `f` under the OS thread's own thread pointer.
+/// Records that the current identity belongs to no OS thread any more.
+pub(super) fn forget() {
+    OS_THREAD.set(None);
+}
+
+/// Runs `f` under the OS thread's own thread pointer. Hooks that `f` calls do not park.
 ///
 /// # Safety
 ///
-/// `f` does not park or unwind, and uses no address of a thread local that was computed outside.
+/// `f` calls nothing of evy that parks, does not unwind, and uses no address of a thread local that was
+/// computed outside.
 pub(crate) unsafe fn as_os_thread<R>(f: impl FnOnce() -> R) -> R {
+    // The section counts in a thread local of the OS thread.
+    let f = || unhooked(f);
     match OS_THREAD.get() {
         // SAFETY: this identity belongs to that OS thread, which runs this. `f` is as required (caller).
         Some(os_thread) => unsafe { under(os_thread, f) },

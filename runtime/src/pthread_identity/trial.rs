@@ -6,6 +6,7 @@ use std::ptr::{self, NonNull};
 
 use super::birth::{Newborn, PthreadIdentity};
 use super::glibc::{self, Glibc, symbol, unknown, unsupported};
+use super::images;
 use super::machine::ThreadPointer;
 
 /// The smallest stack that a trial uses, and the largest. A program with more thread locals gets no
@@ -40,6 +41,9 @@ pub(crate) fn check() -> io::Result<()> {
 pub(super) fn run() -> io::Result<Glibc> {
     check_environment()?;
     let mut facts = Glibc::find()?;
+    if !images::check_blocks() {
+        return Err(unknown("the known table of the blocks of thread locals"));
+    }
     let mut size = STACK_SIZES.0;
     let (first_stack, first) = loop {
         let stack = TrialStack::map(size)?;
@@ -122,7 +126,7 @@ unsafe fn try_out(facts: &Glibc, identity: &PthreadIdentity) -> io::Result<()> {
         use_as_thread();
         facts.run_destructors();
         let drops = drops();
-        identity.renew();
+        identity.renew_by(facts);
         let renewed = Sample::take();
         switch_to(own);
         (fresh, drops, renewed)

@@ -48,6 +48,15 @@ pub(crate) unsafe fn as_os_thread<R>(f: impl FnOnce() -> R) -> R {
     f()
 }
 
+/// Returns `false`.
+///
+/// # Safety
+///
+/// There are no requirements on this target.
+pub(crate) unsafe fn is_identity(_: libc::pthread_t) -> bool {
+    false
+}
+
 impl PthreadIdentity {
     pub(crate) fn area() -> io::Result<usize> {
         check().map(|()| 0)
@@ -82,7 +91,7 @@ impl PthreadIdentity {
         match self.0 {}
     }
 
-    pub(crate) unsafe fn destroy(&self) {
+    pub(crate) unsafe fn destroy(&self) -> bool {
         match self.0 {}
     }
 }

@@ -294,6 +294,14 @@ fn run_many(count: usize) {
     }
 }
 
+/// Fills what an allocator keeps for a thread.
+fn fill_cache() {
+    for size in (16..1024).step_by(16) {
+        let all: Vec<_> = (0..7).map(|_| Vec::<u8>::with_capacity(size)).collect();
+        drop(std::hint::black_box(all));
+    }
+}
+
 /// Checks that the memory of this process hardly grows while `run` runs for the second time.
 fn check_growth(run: impl Fn()) {
     run();
@@ -338,7 +346,11 @@ fn births() {
     let count = if is_emulated() { 100 } else { 2000 };
     check_growth(|| {
         for _ in 0..count / 50 {
-            std::thread::spawn(|| run_many(50)).join().unwrap();
+            let run = || {
+                spawn(fill_cache).join().unwrap();
+                run_many(50);
+            };
+            std::thread::spawn(run).join().unwrap();
         }
     });
 }

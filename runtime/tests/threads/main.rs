@@ -5,12 +5,14 @@ mod background;
 mod descriptors;
 mod dump;
 mod fairness;
+mod foreign_caller;
 mod fs;
 mod futures;
 #[cfg(feature = "futures-io")]
 mod futures_io;
 mod green_threads;
 mod identity;
+mod identity_c;
 mod identity_end;
 mod join_set;
 mod locals;

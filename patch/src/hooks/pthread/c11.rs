@@ -44,7 +44,7 @@ hooks! {
     }
 
     THREAD: fn thrd_join(thread: pthread_t, result: *mut c_int) -> c_int {
-        |caller| {
+        |_caller| {
             let mut value = ptr::null_mut::<c_void>();
             let value = &raw mut value;
             let block = move || {
@@ -53,7 +53,7 @@ hooks! {
                 *value = ptr::without_provenance_mut(value_of_c11 as usize);
                 joined
             };
-            let joined = join::join(caller, &"thrd_join", thread, value, block);
+            let joined = join::join(&"thrd_join", thread, value, block);
             if joined == 0 && !result.is_null() {
                 *result = (*value).addr() as c_int;
             }

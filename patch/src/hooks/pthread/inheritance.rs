@@ -26,11 +26,10 @@ use libc::pthread_mutex_t;
 use super::super::thread::Thread;
 use super::super::waits::Outcome;
 use super::Wait;
-use super::mutex::{Head, KIND_MASK, lock_within};
+use super::mutex::{Head, KIND_MASK, is_robust, lock_within};
 
-/// The bits of the kind for priority inheritance, and for a robust mutex.
+/// The bit of the kind for priority inheritance.
 const PRIO_INHERIT: c_int = 32;
-const ROBUST: c_int = 16;
 
 /// The bits of the word that contain the id of the owner.
 const OWNER: i32 = 0x3fff_ffff;
@@ -56,7 +55,7 @@ fn owner(head: &Head) -> i32 {
 pub(super) unsafe fn lock(mutex: *mut pthread_mutex_t, head: &Head, wait: Wait) -> c_int {
     let waits_in_table = |owner| match wait.thread {
         Thread::Green(_) => true,
-        Thread::Os => is_identity(owner) || head.kind.load(Relaxed) & ROBUST != 0,
+        Thread::Os => is_identity(owner) || is_robust(head),
     };
     loop {
         let mut result = libc::EBUSY;
@@ -93,7 +92,7 @@ pub(super) unsafe fn lock(mutex: *mut pthread_mutex_t, head: &Head, wait: Wait) 
 ///
 /// `head` is the beginning of a valid mutex.
 pub(super) unsafe fn unlock(head: &Head, id: i32) -> Option<c_int> {
-    if !is_identity(id) || owner(head) != id || head.kind.load(Relaxed) & ROBUST != 0 {
+    if !is_identity(id) || owner(head) != id || is_robust(head) {
         return None;
     }
     // The fields are those of the owner.

@@ -22,8 +22,7 @@
 //!
 //! # Limits
 //!
-//! Mutexes with priority inheritance differ ([`inheritance`](super::inheritance)). The kernel does not
-//! notice the end of a green thread, so a robust mutex that it still holds stays locked.
+//! Mutexes with priority inheritance differ ([`inheritance`](super::inheritance)).
 //!
 //! A mutex that the root green thread of another scheduler holds blocks the OS thread too, because its
 //! id is that of an OS thread.
@@ -183,8 +182,9 @@ unsafe fn lock_contended(
         name,
         object: mutex.addr(),
         deadline,
+        // The runtime releases a robust mutex at the end of its owner, without a wake here.
         // SAFETY: valid (caller).
-        is_shared: unsafe { flags::is_shared_mutex(mutex) },
+        is_shared: is_robust(head) || unsafe { flags::is_shared_mutex(mutex) },
     };
     if inheritance::inherits(head) {
         // SAFETY: valid (caller).
@@ -264,6 +264,13 @@ pub(super) unsafe fn may_unlock(mutex: *mut pthread_mutex_t) -> bool {
 
 /// The bits of the kind that say what a second lock by the owner does.
 pub(super) const KIND_MASK: c_int = 3;
+
+/// The bit of the kind of a robust mutex.
+const ROBUST: c_int = 16;
+
+pub(super) fn is_robust(head: &Head) -> bool {
+    head.kind.load(Relaxed) & ROBUST != 0
+}
 
 fn is_checked(head: &Head) -> bool {
     head.kind.load(Relaxed) & KIND_MASK == libc::PTHREAD_MUTEX_ERRORCHECK

@@ -1,7 +1,6 @@
 //! POSIX semaphores.
 //!
-//! A post in a signal handler wakes OS threads as always. If green threads wait, it takes locks to wake
-//! one, so it must not interrupt code that holds them: such programs post from an OS thread instead.
+//! A signal handler may post one.
 
 use std::ffi::c_int;
 use std::time::Instant;
@@ -39,8 +38,7 @@ hooks! {
 
     @always fn sem_post(semaphore: *mut sem_t) -> c_int {
         let result = real::sem_post(semaphore);
-        // The count has grown by an atomic read-modify-write.
-        wait_table::wake_after_rmw(Key::Object(semaphore.addr()), 1);
+        wait_table::wake_from_signal_handler(Key::Object(semaphore.addr()), 1);
         result
     }
 }
