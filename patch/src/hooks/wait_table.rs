@@ -344,7 +344,7 @@ fn wake_noted() {
     set_errno(errno);
 }
 
-/// Passes a fence. On x86_64 an atomic read-modify-write is one itself.
+/// Passes a fence. On `x86_64` an atomic read-modify-write is one itself.
 #[inline]
 fn fence_after_rmw() {
     match cfg!(target_arch = "x86_64") {
