@@ -45,7 +45,7 @@
 //!
 //! - **Nothing is preempted.** A green thread runs until it parks or yields. A long computation
 //!   belongs in [`unblock`], and so does every call that blocks the OS thread. A [`watchdog`]
-//!   reports the green threads that break this rule.
+//!   reports the green threads that break this rule. [`dump`] shows what each one waits for.
 //! - **Each OS thread has its own scheduler**, which its first blocking evy call creates. Green
 //!   threads, pools, queues and handles stay on their OS thread. Sockets, the contents of [`sync`],
 //!   and [`thread::Unparker`] may be used on any OS thread.
@@ -76,9 +76,9 @@
 pub use evy_runtime::{
     AlreadySent, BoundedSemaphore, CappedSemaphore, CappedSemaphoreGuard, Closed, Elapsed, Event,
     EventError, Full, HogReport, Interval, JoinSet, LifoQueue, NotSent, PriorityQueue, Queue,
-    QueueIter, ReleasedTooOften, Semaphore, SemaphoreGuard, Watchdog, as_completed, block_on, fs,
-    green_local, interval, interval_at, lowlevel, process, scope, select, shield, shutdown, sleep,
-    spawn, spawn_after, spawn_after_local, spawn_n, sync, test, thread, timeout, timeout_at,
+    QueueIter, ReleasedTooOften, Semaphore, SemaphoreGuard, Watchdog, as_completed, block_on, dump,
+    fs, green_local, interval, interval_at, lowlevel, process, scope, select, shield, shutdown,
+    sleep, spawn, spawn_after, spawn_after_local, spawn_n, sync, test, thread, timeout, timeout_at,
     unblock, wait_all, watchdog, yield_now,
 };
 
@@ -172,4 +172,13 @@ pub mod pool {
     pub use evy_pool::{
         Full, GreenPile, GreenPool, Imap, Pool, PoolBuilder, PoolGuard, ScopedImap, Splat,
     };
+}
+
+/// Compiles the examples of the guides, which are not part of the documentation.
+#[cfg(all(doctest, feature = "patch", feature = "pool", feature = "signal"))]
+mod guides {
+    #[doc = include_str!("../docs/IMPORT_GREEN.md")]
+    mod import_green {}
+    #[doc = include_str!("../docs/PATCH_HOWTO.md")]
+    mod how_to {}
 }

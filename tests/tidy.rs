@@ -266,6 +266,7 @@ fn links_between_documents_lead_to_files_that_exist() {
         "docs/PANIC_ABORT.md",
         "docs/PATCH_CALLS.md",
         "docs/PATCH_COSTS.md",
+        "docs/PATCH_HOWTO.md",
         "docs/STD_DIFFERENCES.md",
         "examples/README.md",
         "benches/README.md",

@@ -7,9 +7,9 @@ use std::io;
 use std::os::fd::AsFd;
 
 use evy_runtime::io::Sharing;
-use rustix::net::{RecvFlags, SendFlags};
+use rustix::net::RecvFlags;
 
-use crate::socket::Socket;
+use crate::socket::{NO_SIGNAL, Socket};
 
 impl<T: AsFd> Socket<T> {
     /// Receives one datagram, and cuts off what the buffer has no room for.
@@ -27,7 +27,7 @@ impl<T: AsFd> Socket<T> {
 
     /// Sends one datagram to the peer that the socket is connected to.
     pub(crate) fn send(&self, buf: &[u8]) -> io::Result<usize> {
-        self.send_with(|socket| Ok(rustix::net::send(socket, buf, SendFlags::NOSIGNAL)?))
+        self.send_with(|socket| Ok(rustix::net::send(socket, buf, NO_SIGNAL)?))
     }
 
     /// Sends by `op`, which calls a method of std's socket.

@@ -23,6 +23,13 @@ const MAX_BYTES: usize = 0x7fff_0000;
 /// The most buffers that one system call takes: `IOV_MAX`.
 const MAX_BUFFERS: usize = 1024;
 
+/// The error of a socket whose peer has closed raises no signal. On systems of Apple that is an option of
+/// the socket, which std sets.
+#[cfg(not(target_vendor = "apple"))]
+pub(crate) const NO_SIGNAL: SendFlags = SendFlags::NOSIGNAL;
+#[cfg(target_vendor = "apple")]
+pub(crate) const NO_SIGNAL: SendFlags = SendFlags::empty();
+
 /// A socket that all of its handles share, with the timeouts and the mode that apply to all of
 /// them.
 pub(crate) struct Socket<T: AsFd>(Arc<Inner<T>>);
@@ -216,7 +223,7 @@ where
 
     #[inline]
     pub(crate) fn write(&self, buf: &[u8]) -> io::Result<usize> {
-        let op = |stream: &T| Ok(rustix::net::send(stream, buf, SendFlags::NOSIGNAL)?);
+        let op = |stream: &T| Ok(rustix::net::send(stream, buf, NO_SIGNAL)?);
         if buf.is_empty() {
             charge();
             return op(self.std());
@@ -235,7 +242,7 @@ where
         let taken = &bufs[..bufs.len().min(MAX_BUFFERS)];
         let op = |stream: &T| {
             let mut control = SendAncillaryBuffer::default();
-            let sent = rustix::net::sendmsg(stream, taken, &mut control, SendFlags::NOSIGNAL);
+            let sent = rustix::net::sendmsg(stream, taken, &mut control, NO_SIGNAL);
             Ok(sent?)
         };
         self.write_with(Sharing::Exclusive, op, |n| {

@@ -17,7 +17,8 @@ pub struct Report {
     pub glibc: Option<String>,
     /// Why green threads cannot have pthread identities of their own, if they cannot.
     pub no_identities: Option<String>,
-    /// The functions whose calls do not reach this crate, because another definition precedes.
+    /// The functions whose calls do not reach this crate, because another definition precedes. Where the
+    /// crate is empty, there are none, and `no_identities` has the reason.
     pub unreached: Vec<String>,
     /// Calls that are never patched, and that green threads have made. Each has blocked its OS thread.
     pub unpatched: Vec<String>,
@@ -27,10 +28,6 @@ pub struct Report {
 
 /// Finds out whether blocking calls can be patched in this program, and which are.
 ///
-/// # Panics
-///
-/// Panics if this is the first call of evy on this OS thread and the system cannot create a poller.
-///
 /// # Examples
 ///
 /// ```
@@ -38,13 +35,6 @@ pub struct Report {
 /// ```
 #[must_use]
 pub fn doctor() -> Report {
-    let not_here = if !state::is_patched() {
-        Some("nothing is patched for this green thread")
-    } else if !hooks::can_have_hooks() {
-        Some("it was spawned before `monkey_patch`, so it has no pthread identity of its own")
-    } else {
-        None
-    };
     Report {
         patched: state::categories(),
         glibc: glibc_version(),
@@ -53,7 +43,7 @@ pub fn doctor() -> Report {
             .map(|error| error.to_string()),
         unreached: unreached(),
         unpatched: unpatched(),
-        not_here,
+        not_here: state::why_not_here(),
     }
 }
 
@@ -116,9 +106,12 @@ impl fmt::Display for Report {
         if !self.unpatched.is_empty() {
             writeln!(f, "calls that have blocked: {}", self.unpatched.join(", "))?;
         }
-        match self.unreached.is_empty() {
-            true => write!(f, "hooks: in effect"),
-            false => write!(f, "hooks: not reached by {}", self.unreached.join(", ")),
+        if cfg!(not(evy_hooks)) {
+            write!(f, "hooks: there are none in this program")
+        } else if self.unreached.is_empty() {
+            write!(f, "hooks: reached by all calls")
+        } else {
+            write!(f, "hooks: not reached by {}", self.unreached.join(", "))
         }
     }
 }

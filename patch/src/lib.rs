@@ -9,7 +9,12 @@
 //! std and C libraries also keep state for each thread. So each green thread that is spawned after
 //! `monkey_patch` has a pthread identity of its own, with its own thread locals
 //! ([`Builder::own_identity`](evy_runtime::thread::Builder::own_identity)). Green threads that were
-//! spawned before, and OS threads that have never used evy, block as always.
+//! spawned before, and OS threads that have never used evy, block as always. So `std::thread::spawn`
+//! still creates an OS thread, and `evy::spawn` a green thread.
+//!
+//! A kill and a timeout never unwind through a library. A call on a socket returns an error instead, and
+//! the next call of evy unwinds. In the repository, `docs/IMPORT_GREEN.md` has the table of what is
+//! patched and of how each call ends, and `docs/PATCH_HOWTO.md` answers the questions that come next.
 //!
 //! # Examples
 //!

@@ -1,10 +1,10 @@
 //! Which categories are patched, for the process and for the running green thread.
 
 use std::cell::Cell;
+use std::panic::Location;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
 use evy_runtime::lowlevel::hooks;
-use evy_runtime::thread::{Builder, scope};
 
 use crate::{Categories, PatchError};
 
@@ -13,7 +13,7 @@ use crate::{Categories, PatchError};
 pub(crate) static PATCHED: AtomicU32 = AtomicU32::new(0);
 const BY_THREAD: u32 = 1 << 31;
 
-/// What a green thread has chosen for itself.
+/// What a green thread has chosen for itself. Only those that can have hooks choose.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Choice {
     AsProcess,
@@ -22,7 +22,8 @@ enum Choice {
 }
 
 thread_local! {
-    // The identity of a green thread has its own.
+    // The identity of a green thread has its own. Green threads without one share that of the root, so
+    // they leave it alone.
     static CHOICE: Cell<Choice> = const { Cell::new(Choice::AsProcess) };
 }
 
@@ -72,7 +73,8 @@ fn set_patched(bits: u32) {
 ///
 /// It holds for all OS threads that run green threads, and cannot be undone. Green threads that are
 /// spawned from now on have a pthread identity of their own. Those that were spawned before are not
-/// concerned. Another call changes nothing.
+/// concerned, also if one of them is the caller. So call it first in `main`. Another call changes
+/// nothing.
 ///
 /// # Errors
 ///
@@ -99,6 +101,10 @@ pub fn monkey_patch() -> Result<(), PatchError> {
 /// ```
 pub fn monkey_patch_only(categories: Categories) -> Result<(), PatchError> {
     prepare()?;
+    let categories = categories & Categories::all();
+    if categories.is_empty() {
+        return Ok(());
+    }
     hooks::give_identities_to_all().map_err(|error| PatchError::new(error.to_string()))?;
     set_patched(categories.bits());
     Ok(())
@@ -109,21 +115,43 @@ pub(crate) fn categories() -> Categories {
     Categories::from_bits_truncate(PATCHED.load(Relaxed))
 }
 
-/// Whether any category is patched for the running green thread.
+/// Whether any category is patched for the running green thread. [`doctor`](crate::doctor) says why not.
 #[must_use]
 pub fn is_patched() -> bool {
+    why_not_here().is_none()
+}
+
+/// Returns the reason why nothing is patched for the running green thread, if nothing is.
+pub(crate) fn why_not_here() -> Option<&'static str> {
     let patched = PATCHED.load(Relaxed);
-    match CHOICE.get() {
-        Choice::AsProcess => patched & !BY_THREAD != 0,
-        Choice::Patched => true,
-        Choice::Unpatched => false,
+    let choice = match patched != 0 && hooks::can_have_hooks() {
+        true => CHOICE.get(),
+        false => Choice::AsProcess,
+    };
+    match choice {
+        Choice::Patched => None,
+        Choice::Unpatched => Some("it runs in `unpatched`"),
+        Choice::AsProcess if patched & !BY_THREAD == 0 => {
+            Some("neither `monkey_patch` nor `patched` is in effect")
+        }
+        Choice::AsProcess if !hooks::can_have_hooks() => Some(
+            "it was spawned before `monkey_patch`, so it has no pthread identity of its own; spawn it \
+             later, or call `patched` in it",
+        ),
+        Choice::AsProcess => None,
     }
 }
 
 /// Runs `f` with all blocking calls patched for this green thread, whatever holds for the process.
 ///
 /// A green thread without a pthread identity of its own runs `f` on another one that has it, and joins
-/// that. The root green thread runs it itself.
+/// that. It has the same name and a stack of the same size, but other thread locals and green locals.
+/// The root green thread runs `f` itself.
+///
+/// Green threads that `f` spawns are not patched, unless [`monkey_patch`] has been called. They can call
+/// `patched` themselves.
+///
+/// Parks until `f` has returned, if it runs on another green thread.
 ///
 /// # Errors
 ///
@@ -143,6 +171,7 @@ pub fn is_patched() -> bool {
 ///     println!("{error}");
 /// }
 /// ```
+#[track_caller]
 pub fn patched<R>(f: impl FnOnce() -> R) -> Result<R, PatchError> {
     prepare()?;
     hooks::check_identities().map_err(|error| PatchError::new(error.to_string()))?;
@@ -150,18 +179,13 @@ pub fn patched<R>(f: impl FnOnce() -> R) -> Result<R, PatchError> {
     if hooks::can_have_hooks() {
         return Ok(with_choice(Choice::Patched, f));
     }
-    let failed = |error: std::io::Error| PatchError::new(error.to_string());
-    scope(|s| {
-        let run = || with_choice(Choice::Patched, f);
-        let handle = Builder::new().own_identity().spawn_scoped(s, run);
-        match handle.map_err(failed)?.join() {
-            Ok(value) => Ok(value),
-            Err(error) => std::panic::resume_unwind(error.into()),
-        }
-    })
+    hooks::with_identity(Location::caller(), || with_choice(Choice::Patched, f))
+        .map_err(|error| PatchError::new(error.to_string()))
 }
 
 /// Runs `f` with no blocking call patched for this green thread: each blocks the OS thread, as always.
+///
+/// Calls of evy itself park as usual. Green threads that `f` spawns are not concerned.
 ///
 /// # Examples
 ///
@@ -169,6 +193,9 @@ pub fn patched<R>(f: impl FnOnce() -> R) -> Result<R, PatchError> {
 /// evy::patch::unpatched(|| std::thread::sleep(std::time::Duration::from_millis(1)));
 /// ```
 pub fn unpatched<R>(f: impl FnOnce() -> R) -> R {
+    if !hooks::can_have_hooks() {
+        return f();
+    }
     set_patched(BY_THREAD);
     with_choice(Choice::Unpatched, f)
 }
@@ -188,9 +215,7 @@ fn with_choice<R>(choice: Choice, f: impl FnOnce() -> R) -> R {
 fn prepare() -> Result<(), PatchError> {
     #[cfg(evy_hooks)]
     return crate::hooks::prepare();
+    // The crate is empty where there are no identities, and for the same reason.
     #[cfg(not(evy_hooks))]
-    Err(PatchError::new(
-        "they can be on Linux with glibc, linked dynamically, on x86_64 and aarch64, with evy's own \
-         context switch",
-    ))
+    hooks::check_identities().map_err(|error| PatchError::new(error.to_string()))
 }

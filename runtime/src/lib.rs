@@ -55,7 +55,7 @@ pub mod test;
 
 pub use block_on::block_on;
 pub use blocking::unblock;
-pub use diag::{HogReport, Watchdog, watchdog};
+pub use diag::{HogReport, Watchdog, dump, watchdog};
 pub use event::{AlreadySent, Event, EventError, NotSent};
 pub use interval::{Interval, interval, interval_at};
 pub use queue::{Closed, Full, LifoQueue, PriorityQueue, Queue, QueueIter};

@@ -36,6 +36,7 @@ mod pointers;
 mod process;
 mod pthread;
 mod readiness;
+mod repeats;
 mod scheduling;
 mod signal_stacks;
 mod signals;

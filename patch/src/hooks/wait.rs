@@ -12,6 +12,7 @@ use super::blocking_mode::is_nonblocking;
 use super::descriptors::{InUse, while_open};
 use super::files::kind_of;
 use super::readiness::is_ready;
+use super::repeats;
 use super::system::{WOULD_BLOCK, errno, fail, returned, set_errno, system_call};
 
 /// What a hook does after a wait.
@@ -163,14 +164,17 @@ impl Call {
             return Next::Fail(libc::EBADF);
         };
         if matches!(end, Ok(WaitEnd::Elapsed | WaitEnd::Killed)) {
-            self.caller.yield_now();
+            repeats::before_error(self.caller);
         }
         match end {
             Ok(WaitEnd::TimedOut) => Next::TimedOut,
             Ok(WaitEnd::Elapsed) => Next::Fail(libc::ETIMEDOUT),
             Ok(WaitEnd::Killed) => Next::Fail(libc::ECANCELED),
             Ok(WaitEnd::Deadlocked) => Next::Fail(libc::EDEADLK),
-            Ok(_) => Next::TryAgain,
+            Ok(_) => {
+                repeats::forget_errors();
+                Next::TryAgain
+            }
             Err(error) if error.raw_os_error() == Some(libc::EPERM) => Next::IsNotPollable,
             Err(error) => Next::Fail(error.raw_os_error().unwrap_or(libc::EIO)),
         }
@@ -185,7 +189,7 @@ impl Call {
         let reason = WaitReason::CallOnDescriptor(self.name, self.fd);
         let end = self.caller.park(reason, until, limits.interruption);
         if matches!(end, WaitEnd::Elapsed | WaitEnd::Killed) {
-            self.caller.yield_now();
+            repeats::before_error(self.caller);
         }
         set_errno(errno);
         match end {

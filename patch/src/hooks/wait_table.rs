@@ -295,10 +295,23 @@ pub(super) fn wake(key: Key, most: usize, bits: u32) -> usize {
 /// Wakes up to `most` threads that wait for `key`, like [`wake`], also in a signal handler. More may be woken,
 /// and others, for nothing.
 pub(super) fn wake_from_signal_handler(key: Key, most: usize) {
-    if !state::is_in_use() {
-        return;
+    if state::is_in_use() {
+        fence(SeqCst);
+        wake_counted_from_signal_handler(key, most);
     }
-    fence(SeqCst);
+}
+
+/// Wakes like [`wake_from_signal_handler`], just after an atomic read-modify-write that has changed what
+/// is waited for.
+#[inline]
+pub(super) fn wake_after_rmw_from_signal_handler(key: Key, most: usize) {
+    if state::is_in_use() {
+        fence_after_rmw();
+        wake_counted_from_signal_handler(key, most);
+    }
+}
+
+fn wake_counted_from_signal_handler(key: Key, most: usize) {
     let number = key.hash();
     if QUEUES[number].waiters.load(SeqCst) == 0 {
         return;
@@ -331,18 +344,35 @@ fn wake_noted() {
     set_errno(errno);
 }
 
+/// Passes a fence. On `x86_64` an atomic read-modify-write is one itself.
+#[inline]
+fn fence_after_rmw() {
+    match cfg!(target_arch = "x86_64") {
+        true => compiler_fence(SeqCst),
+        false => fence(SeqCst),
+    }
+}
+
 /// Wakes like [`wake`] just after an atomic read-modify-write that has changed what is waited for.
 #[inline]
 pub(super) fn wake_after_rmw(key: Key, most: usize) -> usize {
     if !state::is_in_use() {
         return 0;
     }
-    // On x86_64 that operation is a full fence itself.
-    match cfg!(target_arch = "x86_64") {
-        true => compiler_fence(SeqCst),
-        false => fence(SeqCst),
-    }
+    fence_after_rmw();
     wake_counted(key, most, u32::MAX)
+}
+
+/// Wakes like [`wake`], for a condition variable. No fence is needed, as in the C library itself.
+///
+/// A wait counts itself before it unlocks its mutex. A wake needs to find it only if the change that it
+/// announces was made under the mutex after that. So it sees the count.
+#[inline]
+pub(super) fn wake_after_mutex(key: Key, most: usize) -> usize {
+    match state::is_in_use() {
+        true => wake_counted(key, most, u32::MAX),
+        false => 0,
+    }
 }
 
 #[inline]

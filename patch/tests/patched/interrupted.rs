@@ -1,8 +1,10 @@
 //! Kills and timeouts around calls that park.
 
+use std::cell::Cell;
 use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::os::unix::net::UnixStream;
+use std::rc::Rc;
 use std::time::Duration;
 
 use evy_test_support::within;
@@ -14,8 +16,8 @@ const LONG: Duration = Duration::from_secs(100);
 
 /// Kills a green thread that is in `call`, and returns the `errno` that the call then reports.
 fn killed_in(call: impl FnOnce() -> std::io::Result<()> + 'static) -> Option<i32> {
-    let errno = std::rc::Rc::new(std::cell::Cell::new(None));
-    let found = std::rc::Rc::clone(&errno);
+    let errno = Rc::new(Cell::new(None));
+    let found = Rc::clone(&errno);
     let green = evy::spawn(move || {
         found.set(call().unwrap_err().raw_os_error());
         evy::sleep(LONG);
@@ -119,4 +121,26 @@ fn a_shutdown_ends_green_threads_in_calls_on_sockets() {
     })
     .join()
     .unwrap();
+}
+
+#[test]
+fn a_loop_that_ignores_the_error_of_a_kill_is_not_a_busy_one() {
+    if !is_patched() {
+        return;
+    }
+    within(|| {
+        let is_over = Rc::new(Cell::new(false));
+        let over = Rc::clone(&is_over);
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let green = evy::spawn(move || {
+            let errors = listener.incoming().filter(|client| client.is_err());
+            errors.take_while(|_| !over.get()).count()
+        });
+        evy::sleep(SHORT);
+        green.kill();
+        evy::sleep(Duration::from_millis(300));
+        is_over.set(true);
+        let errors = green.join().unwrap();
+        assert!((2..1000).contains(&errors), "{errors}");
+    });
 }

@@ -17,6 +17,7 @@ mod native;
 mod opening;
 mod processes;
 mod readiness;
+mod reports;
 mod signal_stacks;
 mod signals;
 mod sockets;

@@ -103,6 +103,42 @@ fn loads_a_library_in_the_static_area() {
 }
 
 #[test]
+fn a_library_that_is_loaded_while_green_threads_end_on_another_os_thread_is_not_missed() {
+    if !is_patched() {
+        return;
+    }
+    within(|| {
+        let Some(path) = compile("initial-exec", COUNT) else {
+            return;
+        };
+        let is_done = Arc::new(AtomicBool::new(false));
+        let done = Arc::clone(&is_done);
+        let other = std::thread::spawn(move || {
+            while !done.load(Ordering::Relaxed) {
+                evy::spawn(|| ()).join().unwrap();
+            }
+        });
+        for round in 0..1000 {
+            // The loader knows a file that it has loaded by its number.
+            let copy = path.with_extension(format!("{round}.so"));
+            std::fs::copy(&path, &copy).unwrap();
+            let name = CString::new(copy.to_str().unwrap()).unwrap();
+            // SAFETY: the library has no initializers, and a function `next`.
+            unsafe {
+                let library: *mut c_void = libc::dlopen(name.as_ptr(), libc::RTLD_NOW);
+                std::fs::remove_file(copy).unwrap();
+                assert!(!library.is_null());
+                is_renewed(libc::dlsym(library, c"next".as_ptr()).addr());
+                libc::dlclose(library);
+            }
+        }
+        std::fs::remove_file(path).unwrap();
+        is_done.store(true, Ordering::Relaxed);
+        other.join().unwrap();
+    });
+}
+
+#[test]
 fn libraries_may_be_loaded_by_an_os_thread_while_green_threads_end() {
     if is_patched() {
         let status = rerun_ignored("modules::loads_while_green_threads_end").status();

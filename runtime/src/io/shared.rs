@@ -98,13 +98,20 @@ pub(super) fn read(fd: BorrowedFd<'_>, buf: &mut [u8]) -> io::Result<usize> {
     Ok(rustix::io::read(fd, buf)?)
 }
 
+/// The error of a socket whose peer has closed raises no signal. On systems of Apple that is an option of
+/// the socket, which std sets.
+#[cfg(not(target_vendor = "apple"))]
+const NO_SIGNAL: SendFlags = SendFlags::NOSIGNAL;
+#[cfg(target_vendor = "apple")]
+const NO_SIGNAL: SendFlags = SendFlags::empty();
+
 /// Writes as much as there is certainly room for. Returns `WouldBlock` if there is none.
 pub(super) fn write(fd: BorrowedFd<'_>, buf: &[u8]) -> io::Result<usize> {
     let at_once = |most: usize| &buf[..buf.len().min(most)];
     let part = match Kind::of(fd)? {
         Kind::File => return Ok(rustix::io::write(fd, buf)?),
         Kind::Socket => {
-            let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
+            let flags = SendFlags::DONTWAIT | NO_SIGNAL;
             return Ok(rustix::net::send(fd, buf, flags)?);
         }
         Kind::Pipe => {

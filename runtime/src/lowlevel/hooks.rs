@@ -25,6 +25,7 @@
 use std::io;
 use std::marker::PhantomData;
 use std::os::fd::RawFd;
+use std::panic::Location;
 use std::time::{Duration, Instant};
 
 use crate::green::{State, StaysOnItsOsThread, WaitReason};
@@ -198,6 +199,34 @@ pub fn check_identities() -> io::Result<()> {
     pthread_identity::check()
 }
 
+/// Runs `f` on another green thread, with a pthread identity of its own, and joins that. It has the
+/// name of the caller and a stack of the same size. Reports name `site` as its spawn site.
+///
+/// Parks until `f` has returned.
+///
+/// # Errors
+///
+/// Returns an error if identities do not work, or if no stack can be allocated.
+///
+/// # Panics
+///
+/// Panics if `f` does.
+///
+/// # Examples
+///
+/// ```
+/// use std::panic::Location;
+///
+/// let word = String::from("word");
+/// match evy::lowlevel::hooks::with_identity(Location::caller(), || word.len()) {
+///     Ok(length) => assert_eq!(length, 4),
+///     Err(error) => println!("{error}"),
+/// }
+/// ```
+pub fn with_identity<R>(site: &'static Location<'static>, f: impl FnOnce() -> R) -> io::Result<R> {
+    crate::thread::with_identity(site, f)
+}
+
 /// Whether a thread id, such as the owner of a mutex, is that of a green thread with a pthread identity
 /// of its own.
 #[inline]
@@ -225,16 +254,13 @@ pub fn is_parked_while(id: i32, holds: impl FnOnce() -> bool) -> bool {
 }
 
 /// Whether the running green thread can park below frames of foreign code: it has a pthread identity of
-/// its own, or is the root green thread.
-///
-/// # Panics
-///
-/// Panics if this is the first call on this OS thread and the system cannot create a poller.
+/// its own, or is the root green thread. An OS thread that has not used evy would be the latter.
 #[must_use]
 pub fn can_have_hooks() -> bool {
-    let scheduler = sched::current();
-    let me = scheduler.running();
-    me.pthread.get().is_some() || me == scheduler.root()
+    sched::if_current().is_none_or(|scheduler| {
+        let me = scheduler.running();
+        me.pthread.get().is_some() || me == scheduler.root()
+    })
 }
 
 /// Whether the calling OS thread has green threads, or has had some.

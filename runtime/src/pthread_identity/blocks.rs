@@ -62,6 +62,20 @@ pub(super) unsafe fn has_static(
     }
 }
 
+/// Whether the current thread knows a module that has thread locals. It does not if the loader had not
+/// finished to load the module when the thread was created.
+///
+/// # Safety
+///
+/// `thread_pointer` is the current one.
+pub(super) unsafe fn has_entry(thread_pointer: ThreadPointer, module: usize) -> bool {
+    // SAFETY: the entry is one of the table (caller).
+    unsafe {
+        let (table, last) = table(thread_pointer);
+        (1..=last).contains(&module) && !(*table.add(module)).place.is_null()
+    }
+}
+
 /// Gives back all blocks of a thread.
 ///
 /// # Safety

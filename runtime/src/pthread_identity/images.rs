@@ -137,7 +137,7 @@ fn modules() -> Modules {
 
 impl Known {
     /// Examines the modules. The calling thread is younger than each of them, but for those that are
-    /// being loaded.
+    /// being loaded. While there are such modules, the next identity examines them all again.
     fn examine(area: usize) -> Self {
         let thread_pointer = ThreadPointer::current();
         let mut known = Self {
@@ -145,7 +145,7 @@ impl Known {
             alike: Vec::new(),
             modules: (0, 0),
         };
-        let mut is_first = true;
+        let (mut is_first, mut is_loading) = (true, false);
         for_each_module(|info, place, image| {
             // No module is added meanwhile, because the loader holds its lock.
             if is_first {
@@ -153,6 +153,8 @@ impl Known {
                 known.modules = (info.dlpi_adds, info.dlpi_subs);
             }
             is_first = false;
+            // SAFETY: it is the current one.
+            is_loading |= !unsafe { blocks::has_entry(thread_pointer, info.dlpi_tls_modid) };
             if place.is_null() || thread_pointer.offset_of(place).unsigned_abs() > area {
                 return;
             }
@@ -161,6 +163,9 @@ impl Known {
             unsafe { image.copy_to(bytes.as_mut_ptr()) };
             known.alike.push((thread_pointer.offset_of(place), bytes));
         });
+        if is_loading {
+            known.loads = Loads::default();
+        }
         known
     }
 
@@ -221,7 +226,9 @@ fn for_each_module(mut f: impl FnMut(&libc::dl_phdr_info, *mut u8, Image)) {
         }
         // SAFETY: the loader describes a module that is loaded.
         let headers = unsafe { std::slice::from_raw_parts(info.dlpi_phdr, info.dlpi_phnum.into()) };
-        let tls = headers.iter().find(|header| header.p_type == libc::PT_TLS);
+        // The loader gives an empty one no number.
+        let mut headers = headers.iter();
+        let tls = headers.find(|header| header.p_type == libc::PT_TLS && header.p_memsz > 0);
         if let Some(tls) = tls {
             let address = (info.dlpi_addr + tls.p_vaddr) as usize;
             let image = Image {
@@ -234,6 +241,7 @@ fn for_each_module(mut f: impl FnMut(&libc::dl_phdr_info, *mut u8, Image)) {
         0
     });
 }
+
 /// Calls `f` for each module, until it does not return zero.
 fn iterate(f: &mut dyn FnMut(&libc::dl_phdr_info) -> c_int) {
     type Callback<'a> = &'a mut dyn FnMut(&libc::dl_phdr_info) -> c_int;

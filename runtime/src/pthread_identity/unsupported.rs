@@ -19,12 +19,23 @@ pub(crate) struct ThreadPointer;
 ///
 /// Always returns `Unsupported`.
 pub(crate) fn check() -> io::Result<()> {
-    let message = if cfg!(evy_context = "corosensei") {
-        "a green thread can have an identity of its own only with evy's own context switch"
+    let cause = if cfg!(not(target_os = "linux")) {
+        "is for another system"
+    } else if cfg!(not(target_env = "gnu")) {
+        "uses another C library"
+    } else if cfg!(target_feature = "crt-static") {
+        "is linked statically"
+    } else if cfg!(not(any(target_arch = "x86_64", target_arch = "aarch64"))) {
+        "is for another architecture"
+    } else if cfg!(evy_context = "corosensei") {
+        "was built with the feature `portable`, which has another context switch"
     } else {
-        "a green thread can have an identity of its own only on Linux with glibc, linked dynamically, \
-         on x86_64 and aarch64, and without a sanitizer"
+        "was built with a sanitizer"
     };
+    let message = format!(
+        "a green thread can have a pthread identity of its own only on Linux with glibc, linked \
+         dynamically, on x86_64 and aarch64, but this program {cause}"
+    );
     Err(io::Error::new(io::ErrorKind::Unsupported, message))
 }
 

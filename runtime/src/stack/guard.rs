@@ -13,7 +13,9 @@ use std::ptr;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use rustix::mm::{self, MapFlags, MprotectFlags, ProtFlags};
+use rustix::mm::{self, MprotectFlags, ProtFlags};
+
+use super::PRIVATE;
 
 /// The size of the guard below each stack, in bytes. C libraries are compiled without stack probes
 /// and have frames of 33 KB, which must not skip the guard.
@@ -93,7 +95,7 @@ fn probe() -> io::Result<bool> {
             ptr::null_mut(),
             SIZE,
             ProtFlags::READ | ProtFlags::WRITE,
-            MapFlags::PRIVATE | MapFlags::NORESERVE,
+            PRIVATE,
         )?
     };
     // SAFETY: the mapping was just created, and nothing else uses it.

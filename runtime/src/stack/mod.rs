@@ -23,9 +23,17 @@ use std::io;
 use std::ptr::{self, NonNull};
 use std::sync::LazyLock;
 
+use rustix::mm::MapFlags;
+
 pub(crate) use guard::GUARD_SIZE;
 pub(crate) use request::StackRequest;
 pub(crate) use slab::Slabs;
+
+/// How stacks are mapped: without reserving memory. FreeBSD never reserves any, and has no flag for it.
+#[cfg(not(any(target_os = "freebsd", target_os = "dragonfly")))]
+const PRIVATE: MapFlags = MapFlags::PRIVATE.union(MapFlags::NORESERVE);
+#[cfg(any(target_os = "freebsd", target_os = "dragonfly"))]
+const PRIVATE: MapFlags = MapFlags::PRIVATE;
 
 /// The default size of a stack, in bytes.
 pub(crate) const DEFAULT_SIZE: usize = 256 * 1024;

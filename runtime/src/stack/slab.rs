@@ -3,10 +3,12 @@
 use std::io;
 use std::ptr::{self, NonNull};
 
-use rustix::mm::{self, MapFlags, ProtFlags};
+#[cfg(any(target_os = "linux", target_os = "android"))]
+use rustix::mm::MapFlags;
+use rustix::mm::{self, ProtFlags};
 
 use super::guard::{self, GUARD_SIZE};
-use super::{Stack, page_size};
+use super::{PRIVATE, Stack, page_size};
 
 /// The largest size of a slab, in bytes of address space. Slabs double in size up to this. A
 /// million stacks take about 250 mappings.
@@ -110,7 +112,7 @@ impl Slab {
             not(any(target_os = "linux", target_os = "android")),
             expect(unused_mut, reason = "MAP_STACK is a Linux flag")
         )]
-        let mut flags = MapFlags::PRIVATE | MapFlags::NORESERVE;
+        let mut flags = PRIVATE;
         #[cfg(any(target_os = "linux", target_os = "android"))]
         flags.insert(MapFlags::STACK);
         // SAFETY: a new mapping, at an address that the kernel selects.

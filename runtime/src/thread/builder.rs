@@ -66,8 +66,11 @@ impl Builder {
     ///
     /// Destructors of thread locals run at the end of the green thread, before it is joined.
     ///
-    /// An identity costs about 50 microseconds and 5 KiB, and is reused together with its stack. A
-    /// switch from and to such a green thread takes several times as long as one between others.
+    /// std does not know the name of the green thread, so `std::thread::current` has none.
+    ///
+    /// An identity costs about 50 microseconds and 5 KiB, and is reused together with its stack. An
+    /// allocator may add a cache, as for each thread. A switch from and to such a green thread takes
+    /// several times as long as one between others.
     ///
     /// # Errors
     ///

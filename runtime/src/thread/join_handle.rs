@@ -194,6 +194,10 @@ impl<T> JoinHandle<T> {
     /// This is the case if a C library calls back into Rust and the callback parks. Call `shield`
     /// around the call of the C library, or in the callback.
     ///
+    /// Nothing unwinds from a wait of an unchanged library, with the feature `patch`. Such a wait on a
+    /// socket returns an error, and others last to their end. The next call of evy then unwinds. If
+    /// there is none, `join` returns the value of the closure.
+    ///
     /// # Panics
     ///
     /// A green thread that kills itself unwinds from here.

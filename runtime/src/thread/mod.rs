@@ -45,6 +45,7 @@ mod timeout;
 mod unparker;
 mod unwinding;
 pub(crate) mod wait_queue;
+mod with_identity;
 
 pub use builder::Builder;
 pub use exit_hooks::ExitHookId;
@@ -80,3 +81,4 @@ pub(crate) use shield::shield_any_thread;
 pub(crate) use timeout::timeout_never;
 pub(crate) use unwinding::{catch, rethrow};
 pub(crate) use wait_queue::{WaitEntry, WaitQueue};
+pub(crate) use with_identity::with_identity;

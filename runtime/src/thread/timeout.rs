@@ -50,6 +50,9 @@ impl From<Elapsed> for std::io::Error {
 /// This is the case if a C library calls back into Rust and the callback parks. Call
 /// [`shield`](super::shield) around the call of the C library, or in the callback.
 ///
+/// Nothing unwinds from a wait of an unchanged library, with the feature `patch`. Such a wait on a
+/// socket returns an error, and others last to their end. The next call of evy then unwinds.
+///
 /// A destructor that runs while its green thread unwinds is not unwound once more. A timeout that it
 /// opens ends only waits in calls that can return an error; they return `TimedOut`. `timeout` then
 /// returns what `f` returns.

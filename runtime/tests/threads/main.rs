@@ -3,6 +3,7 @@
 
 mod background;
 mod descriptors;
+mod dump;
 mod fairness;
 mod foreign_caller;
 mod fs;

@@ -61,14 +61,14 @@ hooks! {
     }
 
     @always fn pthread_cond_signal(condvar: *mut pthread_cond_t) -> c_int = "GLIBC_2.3.2" {
-        match wait_table::wake(Key::Object(condvar.addr()), 1, u32::MAX) {
+        match wait_table::wake_after_mutex(Key::Object(condvar.addr()), 1) {
             0 => real::pthread_cond_signal(condvar),
             _ => 0,
         }
     }
 
     @always fn pthread_cond_broadcast(condvar: *mut pthread_cond_t) -> c_int = "GLIBC_2.3.2" {
-        wait_table::wake(Key::Object(condvar.addr()), usize::MAX, u32::MAX);
+        wait_table::wake_after_mutex(Key::Object(condvar.addr()), usize::MAX);
         real::pthread_cond_broadcast(condvar)
     }
 }

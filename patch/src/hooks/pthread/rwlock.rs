@@ -77,7 +77,8 @@ hooks! {
 
     @always fn pthread_rwlock_unlock(lock: *mut pthread_rwlock_t) -> c_int {
         let result = real::pthread_rwlock_unlock(lock);
-        wait_table::wake(Key::Object(lock.addr()), usize::MAX, u32::MAX);
+        // The lock counts its readers, so it has changed by an atomic read-modify-write.
+        wait_table::wake_after_rmw(Key::Object(lock.addr()), usize::MAX);
         result
     }
 }

@@ -38,7 +38,8 @@ hooks! {
 
     @always fn sem_post(semaphore: *mut sem_t) -> c_int {
         let result = real::sem_post(semaphore);
-        wait_table::wake_from_signal_handler(Key::Object(semaphore.addr()), 1);
+        // The count has grown by an atomic read-modify-write.
+        wait_table::wake_after_rmw_from_signal_handler(Key::Object(semaphore.addr()), 1);
         result
     }
 }
