@@ -39,7 +39,8 @@ unsafe fn forking(call: impl FnOnce() -> pid_t) -> pid_t {
     let pid = unsafe { with_errno(call) };
     if pid == 0 {
         state::turn_off();
-        enter_child();
+        // SAFETY: this is the child.
+        unsafe { enter_child() };
     }
     pid
 }

@@ -272,7 +272,11 @@ pub fn has_scheduler() -> bool {
 /// Takes the scheduler away from the calling thread in the child of a `fork`, if it has one. A hook that has
 /// called `fork` [as the OS thread](as_os_thread) calls this then, because handlers of `fork` have seen
 /// only the OS thread.
-pub fn enter_child() {
+///
+/// # Safety
+///
+/// The calling process is such a child, and evy has not been called in it.
+pub unsafe fn enter_child() {
     sched::enter_child();
 }
 
