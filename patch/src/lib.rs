@@ -39,9 +39,10 @@ mod doctor;
 mod error;
 #[cfg(evy_hooks)]
 mod hooks;
+mod monkey_patch;
 mod state;
 
 pub use categories::Categories;
 pub use doctor::{Report, doctor};
 pub use error::PatchError;
-pub use state::{is_patched, monkey_patch, monkey_patch_only, patched, unpatched};
+pub use monkey_patch::{is_patched, monkey_patch, monkey_patch_only, patched, unpatched};

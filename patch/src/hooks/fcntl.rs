@@ -29,7 +29,7 @@ hooks! {
 #[inline(always)]
 fn waiter(command: c_int) -> Option<evy_runtime::lowlevel::hooks::Caller> {
     match command {
-        libc::F_SETLKW | libc::F_OFD_SETLKW => super::caller(Categories::OS),
+        libc::F_SETLKW | libc::F_OFD_SETLKW => super::caller::current(Categories::OS),
         _ => None,
     }
 }

@@ -135,7 +135,7 @@ fn note(operation: c_int) {
 unsafe fn wait(arguments: Arguments, bits: u32, is_relative: bool) -> isize {
     let is_valid =
         bits != 0 && arguments.address != 0 && arguments.address.is_multiple_of(align_of::<u32>());
-    let caller = super::caller(Categories::THREAD).filter(|_| is_valid);
+    let caller = super::caller::current(Categories::THREAD).filter(|_| is_valid);
     let Some(caller) = caller else {
         // SAFETY: as for the function of the C library (caller).
         return while_blocked(|| unsafe { arguments.call() });

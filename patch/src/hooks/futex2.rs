@@ -106,7 +106,7 @@ unsafe fn deadline(caller: Caller, time: usize, clock: usize) -> Option<Option<I
 
 /// Returns `None` if the kernel is to make the call.
 unsafe fn wait([address, value, bits, flags, time, clock]: [usize; 6]) -> Option<isize> {
-    let caller = super::caller(Categories::THREAD)?;
+    let caller = super::caller::current(Categories::THREAD)?;
     let value = u32::try_from(value).ok()?;
     let bits = u32::try_from(bits).ok().filter(|bits| *bits != 0)?;
     if !has_32_bits(flags) || !is_aligned(address) {
@@ -127,7 +127,7 @@ unsafe fn wait([address, value, bits, flags, time, clock]: [usize; 6]) -> Option
 
 /// Returns `None` if the kernel is to make the call.
 unsafe fn wait_for_any([words, count, flags, time, clock, _]: [usize; 6]) -> Option<isize> {
-    let caller = super::caller(Categories::THREAD)?;
+    let caller = super::caller::current(Categories::THREAD)?;
     if words == 0 || flags != 0 || !(1..=MOST_WORDS).contains(&count) {
         return None;
     }

@@ -18,6 +18,7 @@
 #[macro_use]
 mod real;
 mod blocking_mode;
+mod caller;
 mod descriptors;
 mod dns;
 mod fcntl;
@@ -55,22 +56,10 @@ mod waits;
 use std::ffi::CStr;
 use std::sync::Once;
 
-use evy_runtime::lowlevel::hooks::Caller;
-
 use real::Hook;
 use system::system_call;
 
-use crate::{Categories, PatchError, state};
-
-/// Returns the running green thread if it may park in a function of `category`.
-#[inline(always)]
-fn caller(category: Categories) -> Option<Caller> {
-    if state::applies(category) {
-        Caller::current()
-    } else {
-        None
-    }
-}
+use crate::PatchError;
 
 /// The lists of all hooks.
 static ALL: &[&[Hook]] = &[

@@ -139,7 +139,7 @@ macro_rules! hooks {
             )]
             #[unsafe(no_mangle)]
             pub(crate) unsafe extern "C-unwind" fn $name($($arg: $type),*) -> $ret {
-                match $crate::hooks::caller($crate::Categories::$category) {
+                match $crate::hooks::caller::current($crate::Categories::$category) {
                     // SAFETY: as for the function of the C library (caller).
                     None => unsafe { real::$name($($arg),*) },
                     Some($caller) => {

@@ -25,7 +25,7 @@ static MADE: AtomicU32 = AtomicU32::new(0);
 /// Notes that the calling thread makes such a call, if it is a green thread that is patched.
 #[cold]
 pub(super) fn note(call: Call) {
-    if super::caller(Categories::THREAD).is_some() {
+    if super::caller::current(Categories::THREAD).is_some() {
         MADE.fetch_or(1 << call as u32, Relaxed);
     }
 }

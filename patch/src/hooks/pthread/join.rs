@@ -49,7 +49,7 @@ pub(super) unsafe fn join(
     result: *mut *mut c_void,
     block: impl Fn() -> c_int + Copy + 'static,
 ) -> c_int {
-    let caller = super::super::caller(Categories::THREAD);
+    let caller = crate::hooks::caller::current(Categories::THREAD);
     // SAFETY: as for `pthread_join` (caller). The real call may be made on any OS
     // thread, and this function returns after it.
     unsafe {

@@ -23,7 +23,7 @@
 //!
 //! # Limits
 //!
-//! Mutexes with priority inheritance differ ([`inheritance`](super::inheritance)).
+//! Mutexes with priority inheritance differ ([`inheritance`]).
 //!
 //! A mutex that the root green thread of another scheduler holds blocks the OS thread too, because its
 //! id is that of an OS thread.
@@ -100,7 +100,7 @@ hooks! {
 /// The mutex is valid.
 #[inline(always)]
 pub(super) unsafe fn waiting_thread(mutex: *mut pthread_mutex_t) -> Option<Thread> {
-    match super::super::caller(Categories::THREAD) {
+    match crate::hooks::caller::current(Categories::THREAD) {
         Some(caller) => Some(Thread::Green(caller)),
         // SAFETY: valid (caller).
         None if inheritance::inherits(unsafe { head(mutex) }) => Some(Thread::Os),

@@ -39,7 +39,7 @@ pub(super) unsafe fn once(control: *mut Control, initializer: Initializer) -> c_
     if word.load(Acquire) & DONE != 0 {
         return 0;
     }
-    match super::super::caller(Categories::THREAD) {
+    match crate::hooks::caller::current(Categories::THREAD) {
         Some(caller) => green_once(caller, word, initializer),
         None => {
             // Dropped also if the initializer throws an exception.
