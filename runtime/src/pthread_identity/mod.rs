@@ -65,10 +65,7 @@ mod robust;
 mod task;
 #[cfg(evy_identity)]
 mod trial;
-#[cfg_attr(
-    not(any(evy_identity, test)),
-    expect(dead_code, reason = "there are no identities")
-)]
+#[cfg(evy_identity)]
 mod turns;
 #[cfg(not(evy_identity))]
 mod unsupported;
@@ -86,7 +83,9 @@ pub(crate) use trial::check;
 #[cfg(evy_identity)]
 pub(crate) use turns::is_parked_while;
 #[cfg(not(evy_identity))]
-pub(crate) use unsupported::{PthreadIdentity, ThreadPointer, as_os_thread, check, is_identity};
+pub(crate) use unsupported::{
+    PthreadIdentity, ThreadPointer, as_os_thread, check, is_identity, is_parked_while,
+};
 
 /// The ids of identities begin here. The kernel has no such ids, and they fit into the bits that a
 /// mutex has for its owner.
