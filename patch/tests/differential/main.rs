@@ -18,7 +18,7 @@ use std::time::Duration;
 
 use evy_test_support::within;
 
-/// How long a call may take before it is taken for one that waits. A longer time tells a slow machine
+/// How long a call may take before it is taken for one that waits. A longer time separates a slow machine
 /// from a difference.
 const TIMES_TO_WAIT: [Duration; 3] = [
     Duration::from_millis(4),

@@ -1,6 +1,6 @@
 //! `Loads`: whether the dynamic loader has loaded another module.
 //!
-//! The loader counts its loads, and `dl_iterate_phdr` tells the number. That function takes a lock and
+//! The loader counts its loads, and `dl_iterate_phdr` reports the number. That function takes a lock and
 //! visits all modules, which is too much for each green thread. The counter itself is a word of
 //! `_rtld_global`, the loader's state. Its place there differs between versions of glibc, so each word
 //! that has the number is watched. One of them is the counter. Another one may change for another

@@ -125,8 +125,8 @@ const TRIES_WITHOUT_OWNER: u32 = 1000;
 /// is parked.
 const SLICE: Duration = Duration::from_millis(1);
 
-/// The number of slices after which an owner that seems to run is taken for parked. Where more identities
-/// exist than the runtime knows to tell apart, it may be.
+/// The number of slices after which an owner that seems to run is taken for parked. It may be, because the
+/// turns of old identities among very many are not known for sure.
 const MOST_SLICES: u32 = 1000;
 
 thread_local! {

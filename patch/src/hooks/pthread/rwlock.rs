@@ -1,6 +1,6 @@
 //! Read-write locks.
 //!
-//! A lock does not say who reads. So a green thread parks whoever holds it, and each release wakes all
+//! A lock does not name its readers. So a green thread parks for any owner, and each release wakes all
 //! green threads that wait for it.
 
 use std::ffi::c_int;
