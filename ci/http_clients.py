@@ -91,10 +91,12 @@ def check_requests(scheme):
         assert events == [f"data: {number}".encode() for number in range(5)]
     for path in ["/fails", "/fails-sized"]:
         try:
-            session.get(url + path, timeout=30).content
+            response = session.get(url + path, timeout=30)
         except (requests.exceptions.ChunkedEncodingError, requests.exceptions.ConnectionError):
             continue
-        raise AssertionError(f"{path} looks complete")
+        # With urllib3 before 2.0, requests leaves it to the program to compare the length.
+        announced = int(response.headers.get("Content-Length", 0))
+        assert len(response.content) < announced, f"{path} looks complete"
 
     # Many at once, each with its own body.
     wrong = []
