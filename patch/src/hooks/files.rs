@@ -7,15 +7,16 @@
 //! Standard output and standard error are written to without parking. Panic messages and logs go
 //! there, from everywhere.
 
-use std::ffi::{c_int, c_void};
+use std::ffi::{c_int, c_long, c_void};
 
 use evy_runtime::io::Direction;
 use evy_runtime::lowlevel::hooks::Caller;
 use libc::{iovec, size_t, ssize_t};
 
 use super::blocking_mode::{is_nonblocking, without_blocking};
+use super::kinds::is_anonymous;
 use super::readiness::{has_ended, is_ready};
-use super::system::{WOULD_BLOCK, returned, system_call};
+use super::system::{self, WOULD_BLOCK, returned, system_call};
 use super::wait::Call;
 
 hooks! {
@@ -120,18 +121,8 @@ unsafe fn read_parts(
     blocking: impl Fn() -> isize,
 ) -> ssize_t {
     let attempt = || {
-        // SAFETY: the kernel checks the arguments. The offset of -1 is the current position.
-        let result = unsafe {
-            system_call!(
-                SYS_preadv2,
-                fd,
-                parts,
-                count,
-                usize::MAX,
-                usize::MAX,
-                libc::RWF_NOWAIT
-            )
-        };
+        // SAFETY: as for the function of the C library (caller).
+        let result = unsafe { at_once(libc::SYS_preadv2, fd, parts, count) };
         let does_not_block = match result {
             // Of datagrams, only a call that may block reports the end.
             WOULD_BLOCK => has_ended(fd),
@@ -159,7 +150,7 @@ unsafe fn write_parts(
     }
     let mut call = Call::begin(caller, name, fd, Direction::Write);
     // SAFETY: as for the function of the C library (caller).
-    let first = unsafe { write_at_once(fd, parts, count) };
+    let first = unsafe { at_once(libc::SYS_pwritev2, fd, parts, count) };
     let mut done = match usize::try_from(first) {
         Ok(done) => done,
         Err(_) if is_refused(first) && is_nonblocking(fd) => return returned(blocking()),
@@ -182,20 +173,24 @@ unsafe fn write_parts(
     done.cast_signed()
 }
 
-/// Writes without blocking. Returns what the kernel returns.
-unsafe fn write_at_once(fd: c_int, parts: *const iovec, count: c_int) -> isize {
-    // SAFETY: the kernel checks the arguments. The offset of -1 is the current position.
-    unsafe {
-        system_call!(
-            SYS_pwritev2,
-            fd,
-            parts,
-            count,
-            usize::MAX,
-            usize::MAX,
-            libc::RWF_NOWAIT
-        )
-    }
+/// Reads or writes at the current position, without blocking. Returns what the kernel returns.
+///
+/// # Safety
+///
+/// `number` is that of `preadv2` or `pwritev2`. The parts that the kernel accepts are valid.
+unsafe fn at_once(number: c_long, fd: c_int, parts: *const iovec, count: c_int) -> isize {
+    // An offset of -1 is the current position.
+    let (position, flags) = (usize::MAX, libc::RWF_NOWAIT as usize);
+    let arguments = [
+        fd as usize,
+        parts.expose_provenance(),
+        count as usize,
+        position,
+        position,
+        flags,
+    ];
+    // SAFETY: the kernel checks the arguments, and the parts are valid (caller).
+    unsafe { system::call(number, arguments) }
 }
 
 /// Writes some of the parts, after `done` bytes.
@@ -224,7 +219,7 @@ unsafe fn write_some(
     let attempt = || {
         // SAFETY: the parts are readable (caller).
         unsafe {
-            let result = write_at_once(fd, some.as_ptr(), count);
+            let result = at_once(libc::SYS_pwritev2, fd, some.as_ptr(), count);
             if !is_refused(result) {
                 return result;
             }
@@ -254,19 +249,4 @@ unsafe fn write_some(
         _ => unsafe { system_call!(SYS_writev, fd, some.as_ptr(), count) },
     };
     call.complete_after(done, attempt, all)
-}
-
-/// Whether a descriptor has no type, like those for events, timers and signals.
-pub(super) fn is_anonymous(fd: c_int) -> bool {
-    kind_of(fd) == Some(0)
-}
-
-/// Returns the type of a file, such as `S_IFSOCK`. `None` if the descriptor is not open.
-pub(super) fn kind_of(fd: c_int) -> Option<libc::mode_t> {
-    // SAFETY: all zeros is a valid value, and the pointer is valid.
-    unsafe {
-        let mut stat: libc::stat = std::mem::zeroed();
-        let result = system_call!(SYS_fstat, fd, &raw mut stat);
-        (result == 0).then_some(stat.st_mode & libc::S_IFMT)
-    }
 }

@@ -30,6 +30,7 @@ mod futex2;
 mod helper;
 mod identity;
 mod ipc;
+mod kinds;
 mod masks;
 mod on_helper;
 mod opening;

@@ -6,7 +6,6 @@ use std::mem::MaybeUninit;
 use std::ptr;
 
 use evy_runtime::lowlevel::WaitReason;
-use evy_runtime::lowlevel::hooks::Caller;
 use libc::{FILE, aiocb, sigevent, sigset_t, timespec};
 
 use super::helper::{Helpers, Lent};
@@ -21,21 +20,21 @@ hooks! {
     OS: fn system(command: *const c_char) -> c_int {
         |caller| {
             let (command, mask) = (Lent::new(command), signal_mask());
-            to_the_end(caller, COMMAND, move || with_mask(&mask, || real::system(command.get())))
+            CALLS.run_with_errno(caller, COMMAND, move || with_mask(&mask, || real::system(command.get())))
         }
     }
 
     OS: fn pclose(stream: *mut FILE) -> c_int {
         |caller| {
             let stream = Lent::new(stream);
-            to_the_end(caller, COMMAND, move || real::pclose(stream.get()))
+            CALLS.run_with_errno(caller, COMMAND, move || real::pclose(stream.get()))
         }
     }
 
     OS: fn aio_suspend(list: *const *const aiocb, count: c_int, timeout: *const timespec) -> c_int {
         |caller| {
             let lent = Lent::new((list, timeout));
-            to_the_end(caller, INPUT_OUTPUT, move || {
+            CALLS.run_with_errno(caller, INPUT_OUTPUT, move || {
                 let (list, timeout) = lent.get();
                 real::aio_suspend(list, count, timeout)
             })
@@ -61,7 +60,7 @@ hooks! {
                 return real::lio_listio(mode, list, count, notice);
             }
             let lent = Lent::new((list, notice));
-            to_the_end(caller, INPUT_OUTPUT, move || {
+            CALLS.run_with_errno(caller, INPUT_OUTPUT, move || {
                 let (list, notice) = lent.get();
                 real::lio_listio(mode, list, count, notice)
             })
@@ -76,15 +75,6 @@ hooks! {
     ) -> c_int {
         |_caller| lio_listio(mode, list, count, notice)
     }
-}
-
-/// Makes a call with the caller's memory, and with its `errno`.
-fn to_the_end(
-    caller: Caller,
-    reason: WaitReason,
-    call: impl FnOnce() -> c_int + Send + 'static,
-) -> c_int {
-    CALLS.run_with_errno(caller, reason, call)
 }
 
 fn signal_mask() -> sigset_t {

@@ -12,7 +12,7 @@ use evy_runtime::lowlevel::hooks::Caller;
 use libc::{iovec, loff_t, off_t, pollfd, size_t, ssize_t};
 
 use super::blocking_mode::is_nonblocking;
-use super::files::{is_anonymous, kind_of};
+use super::kinds::{is_anonymous, kind_of};
 use super::masks::Mask;
 use super::readiness::poll_now;
 use super::sockets::option;

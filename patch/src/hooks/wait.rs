@@ -10,7 +10,7 @@ use evy_runtime::lowlevel::hooks::{Caller, Interruption, Registered, WaitEnd};
 
 use super::blocking_mode::is_nonblocking;
 use super::descriptors::{InUse, while_open};
-use super::files::kind_of;
+use super::kinds::kind_of;
 use super::readiness::is_ready;
 use super::repeats;
 use super::system::{WOULD_BLOCK, errno, fail, returned, set_errno, system_call};
