@@ -50,15 +50,10 @@ pub(crate) fn poll(round: &mut Round) {
     } else {
         let mut time = time(round);
         let before = time;
-        let own = pointer(round, &mut time);
-        let own = if own.addr() <= NOWHERE {
-            &raw mut time
-        } else {
-            own
-        };
-        let is_there = own.addr() > NOWHERE;
-        let text = format!("ppoll({kind} [{names}], {count}, {is_there} {before:?})");
-        call!(round, text, libc::ppoll(address, count, own, ptr::null()));
+        // The C library itself reads the time, so a wrong pointer would end the process.
+        let limit = &raw mut time;
+        let text = format!("ppoll({kind} [{names}], {count}, {before:?})");
+        call!(round, text, libc::ppoll(address, count, limit, ptr::null()));
         round.note(left(&before, &time));
     }
     let found: Vec<_> = list.iter().map(|one| one.revents).collect();
@@ -96,31 +91,25 @@ pub(crate) fn select(round: &mut Round) {
     };
     let [read, write, except] = pointers;
     let mut time = time(round);
-    let own = pointer(round, &mut time);
-    let own = if own.addr() <= NOWHERE {
-        &raw mut time
-    } else {
-        own
-    };
-    let is_there = own.addr() > NOWHERE;
+    let limit = &raw mut time;
     if round.random.once_in(2) {
-        let text = format!("pselect({kind}, {kinds:?} {names}, {is_there} {time:?})");
+        let text = format!("pselect({kind}, {kinds:?} {names}, {time:?})");
         let before = time;
         call!(
             round,
             text,
-            libc::pselect(count, read, write, except, own, ptr::null())
+            libc::pselect(count, read, write, except, limit, ptr::null())
         );
         round.note(left(&before, &time));
     } else {
         // Microseconds, of which there may be many.
         time.tv_nsec = (time.tv_nsec / 1000).min(999_999);
         let before = time;
-        let text = format!("select({kind}, {kinds:?} {names}, {is_there} {time:?})");
+        let text = format!("select({kind}, {kinds:?} {names}, {time:?})");
         call!(
             round,
             text,
-            libc::select(count, read, write, except, own.cast())
+            libc::select(count, read, write, except, limit.cast())
         );
         round.note(left(&before, &time));
     }
