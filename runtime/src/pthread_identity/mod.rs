@@ -52,6 +52,8 @@ mod blocks;
 #[cfg(evy_identity)]
 mod glibc;
 #[cfg(evy_identity)]
+mod id_words;
+#[cfg(evy_identity)]
 mod images;
 #[cfg(evy_identity)]
 mod loads;
